@@ -14,14 +14,13 @@
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::io::Write;
-use std::num::NonZeroU32;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use passbridge::backfill::{BulkLimits, BulkWay, export};
+use passbridge::backfill::{BulkWay, export};
 use passbridge::buffer::{Batch, Buffer, BufferOptions, Feed, JobSettings, NewEvent};
 use passbridge::clock::Clock;
 use passbridge::config::BulkConfig;
@@ -29,7 +28,7 @@ use passbridge::encode::{bulk_header, bulk_row};
 use passbridge::event::{Draft, Instant as At, PassEvent, RawValue, RequestorId, TimeBounds};
 use passbridge::job::JobName;
 use passbridge::mapping;
-use passbridge::suite::{HitForm, OnAmbiguous, ReportSuite, Stage, SuiteState};
+use passbridge::suite::{HitForm, LiveRoute, OnAmbiguous, ReportSuite, Stage, SuiteState};
 
 const EVENTS: u32 = 200_000;
 const ROWS_A_FILE: usize = 50_000;
@@ -97,6 +96,7 @@ fn store(folder: &Path, events: u32) {
         hits_per_second: None,
         state: SuiteState::Active,
         stage: Stage::Production,
+        route: LiveRoute::Dia,
     };
     let requestor = RequestorId::new("REF30").expect("a requestor");
     buffer.add_suite(suite, vec![requestor]).expect("a suite");
@@ -109,8 +109,15 @@ fn store(folder: &Path, events: u32) {
         let events = numbers
             .map(|number| (number.into(), event(number)))
             .map(|(number, event)| NewEvent::new(number, &event, mapping::measure(&event)))
-            .collect();
-        let batch = Batch { input, feed: Feed::Events, job, events, memory: Vec::new(), stated: Vec::new() };
+            .collect::<Vec<_>>();
+        let batch = Batch {
+            input,
+            feed: Feed::Events,
+            job,
+            events: events.into(),
+            memory: Vec::new(),
+            stated: Vec::new(),
+        };
         buffer.store(batch).expect("a batch");
     }
 }
@@ -119,17 +126,8 @@ fn store(folder: &Path, events: u32) {
 fn export_job(folder: &Path) {
     let buffer = Buffer::open(&options(folder)).expect("a buffer");
     let job = buffer.job(&JOB.parse().expect("a name")).expect("a job");
-    let config = BulkConfig::default();
-    let way = BulkWay {
-        client: None,
-        limits: BulkLimits::of(&config),
-        rate: NonZeroU32::new(config.rate).expect("a rate"),
-        dir: folder.join("bulk"),
-        company: config.company,
-        user_agent: config.user_agent,
-        keeps_files: false,
-        accepts_unnamed: false,
-    };
+    let config = BulkConfig { dir: folder.join("bulk"), ..BulkConfig::default() };
+    let way = BulkWay { client: None, config, keeps_files: false, accepts_unnamed: false };
     let out = tempfile::tempdir_in(folder).expect("a folder");
     let started = Instant::now();
     let report = export(&buffer, &job, &way, out.path()).expect("files");

@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 
 use passbridge::buffer::{Buffer, BufferOptions};
 use passbridge::clock::Clock;
-use passbridge::config::{IngestConfig, RestV2Config};
+use passbridge::config::{IngestConfig, RestV2Config, ServeConfig};
 use passbridge::ingest::{FormatChoice, IngestOptions};
 use passbridge::mapping;
-use passbridge::serve::{IntakeOptions, ServeOptions, Server};
+use passbridge::serve::{ServeOptions, Server};
 
 const CONNECTIONS: usize = 32;
 const TOKEN: &str = "a-token-of-the-bench";
@@ -65,9 +65,8 @@ fn measure(events_a_request: usize) -> (f64, f64) {
         &buffer,
         ServeOptions {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            intake: Some(IntakeOptions { ingest, tokens_file, backlog_max_events: 20_000_000 }),
-            request_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(75),
+            ingest: Some(ingest),
+            config: ServeConfig { tokens_file, ..ServeConfig::default() },
             stop_grace: Duration::from_secs(5),
         },
     )

@@ -91,7 +91,7 @@ fn make_report(path: &Path, by: &[String]) -> Outcome<()> {
     let peak_mib = peak_kib()? as f64 / 1024.0;
     println!(
         "{taken:>6.2} s   {peak_mib:>6.1} MiB   {} units, {:?} unique users, {} rows",
-        report.total.events.iter().sum::<u64>(),
+        report.total.events.iter().flatten().sum::<u64>(),
         report.total.unique_users,
         report.rows.len()
     );
@@ -126,7 +126,7 @@ fn fill(path: &Path, events: u64, from: i64, days: i64) -> Outcome<()> {
             input,
             feed: Feed::Events,
             job: JobKey::LIVE,
-            events: batch?,
+            events: batch?.into(),
             memory: Vec::new(),
             stated: Vec::new(),
         })?;

@@ -15,7 +15,7 @@ use passbridge::collection::{Collection, CollectionOptions, Roots};
 use passbridge::delivery::Outcome;
 use passbridge::suite::CollectionUrl;
 use rcgen::generate_simple_self_signed;
-use sink::{client_cpu, cpu_between, median, sink};
+use sink::{client_cpu, median, sink};
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
@@ -96,7 +96,7 @@ fn measure(client: impl FnOnce(Window) -> u64 + Send) -> Figures {
         let before = client_cpu();
         thread::sleep(window.end.saturating_duration_since(Instant::now()) - Duration::from_millis(5));
         let after = client_cpu();
-        (client.join().expect("a client"), cpu_between(&before, &after))
+        (client.join().expect("a client"), after - before)
     });
     Figures {
         per_second: requests as f64 / WINDOW.as_secs_f64(),

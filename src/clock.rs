@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, Utc};
 
 use crate::event::Instant;
 
-/// 2262-01-01T00:00:00Z. Times are stored as nanoseconds in 64 bits, which end in April of that year.
+/// 2262-01-01T00:00:00Z. Times are stored as nanoseconds in 64 bits. The last such time is in April 2262.
 const LATEST_NANOS: i64 = 9_214_646_400_000_000_000;
 
 /// The clock shows a time that no event can have.
@@ -16,7 +16,7 @@ const LATEST_NANOS: i64 = 9_214_646_400_000_000_000;
 #[error("the clock of this host shows {0} or a time even farther away, but events are from 1970 to 2261")]
 pub struct ClockError(Instant);
 
-/// A clock: by default the system's; tests pass one that they set.
+/// The system's clock, or a clock that tests set.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     /// The time of a clock that stands still until it is set, in nanoseconds since the Unix epoch.
@@ -40,7 +40,7 @@ impl Clock {
         }
     }
 
-    /// The time now, in the type that HTTP dates are read as.
+    /// The current time, in the type in which HTTP dates are read.
     pub fn system_time(&self) -> SystemTime {
         SystemTime::from(DateTime::<Utc>::from(self.now()))
     }
@@ -54,8 +54,18 @@ impl Clock {
     pub fn now(&self) -> Instant {
         match &self.fixed {
             Some(fixed) => Instant::from_nanos(fixed.load(Ordering::SeqCst)),
-            // `Utc::now` panics before 1970.
-            None => Instant::from(DateTime::<Utc>::from(SystemTime::now())),
+            None => Instant::from(SystemTime::now()),
         }
+    }
+}
+
+impl From<SystemTime> for Instant {
+    /// A time before 1677 or after 2262 becomes the nearest possible instant. chrono panics far beyond these.
+    fn from(at: SystemTime) -> Instant {
+        let nanos = |apart: Duration| i64::try_from(apart.as_nanos()).unwrap_or(i64::MAX);
+        Instant::from_nanos(match at.duration_since(UNIX_EPOCH) {
+            Ok(since) => nanos(since),
+            Err(before) => -nanos(before.duration()),
+        })
     }
 }

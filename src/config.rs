@@ -1,8 +1,8 @@
 //! The configuration file: every section and every key with its type and its default.
 //!
-//! `deploy/passbridge.full.toml`, which `init` writes, says what each key means, its unit and its range; a test
-//! compares it with this file. Here are the reasons for the defaults. Unknown keys are refused. The command line
-//! finds and reads the file and gives each room its own section.
+//! `deploy/passbridge.full.toml`, which `init` writes, says what each key means, its unit and its range; a
+//! test checks that it has the keys below. The comments here give reasons for defaults. Unknown keys are
+//! refused. The command line finds and reads the file and gives each room its own section.
 
 mod value;
 
@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::RequestorId;
 use crate::word::words;
 pub use value::{Listen, LogFormat, LogLevel, Secret, Span, Zone, duration};
 
@@ -32,7 +33,7 @@ pub struct Config {
     pub log: LogConfig,
 }
 
-/// Sections of the file: each key has its type and default. A path is relative to the file; an empty one means none.
+/// Sections of the file: each key has its type and default. Paths are relative to the file; empty means none.
 macro_rules! sections {
     ($($(#[$doc:meta])* pub struct $section:ident {
         $($(#[$key_doc:meta])* pub $key:ident: $kind:ty = $default:expr;)*
@@ -57,8 +58,8 @@ sections! {
     pub struct BufferConfig {
         pub path: PathBuf = "passbridge.db".into();
         pub retention_days: u32 = 30;
-        /// How many days after its deletion an event is still recognised as a duplicate: enough for a file of the
-        /// same month of last year that is ingested again.
+        /// How many days after its deletion an event is still recognised as a duplicate. The default is enough to
+        /// ingest again a file of the same month of last year.
         pub dedup_days: u32 = 400;
         pub allow_network_filesystem: bool = false;
     }
@@ -88,8 +89,8 @@ sections! {
     /// `[ingest]`: how events come in.
     pub struct IngestConfig {
         pub rejects_dir: PathBuf = "rejects".into();
-        /// The most rejected lines that are kept of one input; the others are only counted. So many rejects have one
-        /// cause, such as a wrong format.
+        /// The most rejected lines that are kept of one input; the others are only counted. More rejects than the
+        /// default have one cause, such as a wrong format.
         pub rejects_max: u32 = 10_000;
         pub rejects_days: u32 = 90;
         pub future_skew_seconds: u32 = 300;
@@ -97,7 +98,7 @@ sections! {
         pub min_free_bytes: u64 = 256 << 20;
     }
 
-    /// `[rest_v2]`: how exchanges of REST API V2 become events. Keys decide what Adobe's documentation leaves open.
+    /// `[rest_v2]`: how exchanges of REST API V2 become events, also where Adobe's documentation leaves it open.
     pub struct RestV2Config {
         /// The file with the secret for the digests of devices, codes and identities of events. If none is named, the
         /// buffer makes a secret and keeps it. With another secret, the same exchange gives other events.
@@ -110,8 +111,8 @@ sections! {
         pub leave_out: Vec<OpenEvent> = Vec::new();
         pub profiles_complete_login: bool = true;
         pub preflight_per_resource: bool = true;
-        /// A permission came from Adobe's cache if its decision and its media token are further apart than this, in
-        /// milliseconds. Fresh ones are 0 to 313 apart.
+        /// A permission came from Adobe's cache if more than these milliseconds lie between the issue of its
+        /// decision and of its media token. With a new permission, 0 to 313 ms lie between them.
         pub cached_above_ms: u32 = 5000;
         pub sdk_type: String = "Clientless".into();
         pub sdk_version: String = "REST V2".into();
@@ -130,7 +131,7 @@ sections! {
 
     /// `[esm]`: how reports of Entitlement Service Monitoring are read and fetched.
     pub struct EsmConfig {
-        /// The time zone of the reports, by its IANA name: `Etc/GMT+8` if the clock of a contract has no summer time.
+        /// The time zone of the reports, by its IANA name: `Etc/GMT+8` for a contract that has no summer time.
         pub timezone: Zone = Zone(chrono_tz::America::Los_Angeles);
         pub dedup_days: u32 = 400;
         pub rejected_is_failed: bool = false;
@@ -139,8 +140,8 @@ sections! {
         pub dcr_url: String = "https://sp.auth.adobe.com".into();
         pub software_statement_file: PathBuf = PathBuf::new();
         pub credentials_file: PathBuf = "esm-client.json".into();
-        /// The dimensions of reports within the hour, as a path of the API; `minute/` before it gives reports by
-        /// minute. The default is the shortest published path with all dimensions that tell whose event it is.
+        /// The dimensions that split each hour of a report, as a path of the API; `minute/` before the path
+        /// gives reports by minute. The default is the shortest published path that names requestor and MVPD.
         pub group_by: String = "media-company/proxy/mvpd/requestor-id".into();
         pub rows: u32 = 10_000;
         pub request_timeout_seconds: u64 = 120;
@@ -149,7 +150,7 @@ sections! {
     /// `[bulk]`: how backfills send files by the Bulk Data Insertion API.
     ///
     /// Adobe's limits are keys because a contract may have other limits, and because a rehearsal must not take hours.
-    /// More than the published limits loses no event, but slows the ingestion of the whole company.
+    /// Limits above the published ones lose no event, but they slow the ingestion of the whole company.
     pub struct BulkConfig {
         pub url: String = "https://analytics-collection.adobe.io/aa/collect/v1/events".into();
         pub ims_url: String = "https://ims-na1.adobelogin.com/ims/token/v3".into();
@@ -159,20 +160,23 @@ sections! {
         pub scopes: String = "openid,AdobeID,read_organizations,additional_info.projectedProductContext".into();
         /// The company. The names of visitor groups begin with it, so that Adobe finds them.
         pub company: String = "passbridge".into();
-        /// The user agent of rows whose event has none, because Adobe drops a row without one.
+        /// The user agent of rows whose event has no user agent, because Adobe drops a row without it.
         pub user_agent: String = STAND_IN_AGENT.into();
         pub dir: PathBuf = "bulk".into();
-        /// The most rows a second of a backfill that is told no other rate. One visitor group takes 2000.
+        /// The most rows a second of a backfill that has no rate of its own. One visitor group takes 2000.
         pub rate: u32 = 2_000;
         /// The most rows of a file: as many as a group takes in 20 seconds.
         pub file_rows: u32 = 40_000;
+        /// A suite of the route `auto` goes by files if more events than this wait: what 64 lanes at 100 ms send in 13 minutes,
+        /// the half of a slot. Analytics has single hits sooner, because it takes 20 to 50 minutes to process a file.
+        pub auto_above_events: u64 = 500_000;
         /// The longest file, in bytes, as it is sent: Adobe's limit.
         pub file_bytes: u64 = 100_000_000;
         /// The longest file, in bytes, before it is compressed: Adobe's limit.
         pub file_bytes_unpacked: u64 = 1_000_000_000;
-        /// The time between two uploads of any group, in milliseconds: Adobe's limit.
+        /// The time between two uploads, whatever their groups, in milliseconds: Adobe's limit.
         pub call_spacing_ms: u64 = 1_000;
-        /// The time between two uploads of a group, in milliseconds, as Adobe advises.
+        /// The time between two uploads of the same group, in milliseconds, as Adobe advises.
         pub group_spacing_ms: u64 = 20_000;
         /// Rows a second of one group, as Adobe advises.
         pub group_rows_per_second: u32 = 2_000;
@@ -205,21 +209,21 @@ sections! {
         pub listen: Listen = Listen::Off;
         pub ingest: bool = false;
         pub tokens_file: PathBuf = PathBuf::new();
-        /// The number of waiting events at which HTTP takes no more; 0 is no limit. 20 million take some 12 GB.
+        /// HTTP takes no events while this many wait in the buffer; 0 is no limit. 20 million take some 12 GB.
         pub backlog_max_events: u64 = 20_000_000;
         pub request_timeout_seconds: u64 = 30;
-        /// How long a connection may be silent, in seconds: longer than reverse proxies keep an idle connection.
+        /// How long a connection may wait for its next request, in seconds: longer than reverse proxies keep it idle.
         pub idle_timeout_seconds: u64 = 75;
     }
 
     /// `[monitor]`: the limits beyond which `status --check` raises an alarm.
     pub struct MonitorConfig {
-        /// The longest time that a stored event that could be sent may wait, and that may pass since the last drain.
-        /// In 2 h, four drains are missed.
+        /// The longest time that an event may wait although it could be sent, and the longest time since the last
+        /// drain. At a drain every 30 minutes, 2 h are four missed drains.
         pub max_age: Span = Span(Some(Duration::from_secs(2 * 60 * 60)));
         /// The longest time without a new event. Off by default, because sources differ.
         pub max_silence: Span = Span(None);
-        pub max_silence_of: BTreeMap<String, Span> = BTreeMap::new();
+        pub max_silence_of: BTreeMap<RequestorId, Span> = BTreeMap::new();
         pub max_dead: u64 = 100;
         pub max_held: u64 = 100;
         /// The most parked events. At the default, a requestor without a suite is noticed within days.
@@ -234,7 +238,7 @@ sections! {
     }
 }
 
-/// The user agent of rows in bulk files whose event has none. No published bot rule matches it.
+/// The default of `bulk.user_agent`. No published bot rule matches it.
 pub const STAND_IN_AGENT: &str = "Mozilla/5.0 (server-side Adobe Pass event)";
 
 impl AnalyticsConfig {
@@ -268,7 +272,7 @@ impl Counting {
 }
 
 impl OpenEvent {
-    /// The event of a key of earlier releases: those keys were `count_` and the event's word.
+    /// The event that a key of an earlier release is about. Those keys were `count_` and the event's word.
     pub fn of_former_key(key: &str) -> Option<OpenEvent> {
         OpenEvent::ALL.into_iter().find(|event| key.strip_prefix("count_") == Some(event.as_str()))
     }

@@ -13,8 +13,9 @@ pub struct About {
     pub settings: usize,
     /// Whether the file of Admin > Report Suites > Download shows the item.
     pub is_in_file: bool,
+    /// Whether a probe can prove that the item is right.
     pub is_provable: bool,
-    /// What must be true. A person who confirms the item says that it is.
+    /// What must be true. A person who confirms the item says that this is true.
     pub claim: &'static str,
     /// What to check, and where.
     pub look: &'static str,
@@ -99,7 +100,7 @@ impl Item {
                 };
                 format!("event IDs {}, counts as {counts}", form.event_ids)
             }
-            // In Admin, the options of this setting distinguish hits that have a visitorID of their own.
+            // In Admin, the right option of this setting depends on whether hits have a visitorID.
             Item::Timestamps => format!("identity {}", form.identity_text()),
             Item::Suite => format!("collection host {}", suite.collection_url),
             Item::Visitors => {

@@ -12,7 +12,7 @@ use crate::suite::{CollectionUrl, Rsid};
 const NETWORK_LOG_IN: u16 = 511;
 
 /// The number of an event in its buffer, in the order of arrival.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Sequence(pub i64);
 
 /// What a reply, or a missing reply, means for the hit.
@@ -22,9 +22,10 @@ pub enum Outcome {
     Delivered,
     /// The reply is about the event, which can never succeed as it is.
     Rejected(DeadReason),
-    /// FAILURE without a reason: the event is tried a few times, then it is dead.
+    /// FAILURE without a reason. An event that gets this several times is dead, unless its suite is at fault.
     BareFailure,
-    /// A 4xx other than 404, 408 and 429: the event's fault if another hit of the suite succeeds, else the suite's.
+    /// A 4xx other than 404, 408 and 429. The event is at fault if a later hit of its suite succeeds. The
+    /// suite is at fault if it refuses several events in a row. Otherwise the cause stays unknown.
     Refused { status: u16 },
     /// The hit was surely not received, so it is sent again.
     Retry {
@@ -41,7 +42,7 @@ pub enum Outcome {
 /// Why a hit was surely not received.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotReceived {
-    /// The connection was refused or timed out before it was established.
+    /// No connection was established: it was refused, or took too long.
     #[error("cannot connect: {0}")]
     Connect(String),
     #[error("cannot resolve the name: {0}")]
@@ -98,7 +99,7 @@ impl NotReceived {
         }
     }
 
-    /// Whether no server answered at all. This is the host's fault, so it does not count as an attempt of the event.
+    /// Whether no server answered at all. The event is never the cause of this.
     pub fn is_unreachable(&self) -> bool {
         !matches!(self, NotReceived::Status(_))
     }
@@ -150,7 +151,7 @@ pub enum SuiteFault {
     NoAccount,
     #[error("HTTP 404: the collection URL does not lead to a Data Insertion API")]
     NotFound,
-    /// Several events in a row were refused, also of other visitors, and none succeeded.
+    /// Several events in a row were refused, and no later event of the suite succeeded.
     #[error("{cause} (events refused in a row: {events})")]
     RefusesAll { cause: String, events: u32 },
 }
@@ -198,7 +199,8 @@ impl fmt::Display for DeadReason {
             DeadReason::Adobe(words) => write!(out, "Adobe says {words:?}"),
             DeadReason::GeneralFailure => write!(out, "Adobe says FAILURE without a reason"),
             DeadReason::Refused(status) => {
-                write!(out, "HTTP {status} for this event while others of its suite succeed")
+                let how = if (200..300).contains(status) { " without a readable status" } else { "" };
+                write!(out, "HTTP {status}{how} for this event while others of its suite succeed")
             }
             DeadReason::CountTooLarge(count) => write!(
                 out,
@@ -224,7 +226,7 @@ pub struct Trouble {
     pub kind: TroubleKind,
     /// The error or the reply, in one line.
     pub cause: String,
-    /// How many attempts of the run met the trouble; of refusals, how many events.
+    /// How many attempts of the run met the trouble; for `Refused`, how many events were refused.
     pub attempts: u64,
     /// When the trouble began: the start of the first run in an unbroken row of runs that met it.
     pub since: Instant,
@@ -232,11 +234,17 @@ pub struct Trouble {
     pub stopped: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
+    /// Events that were refused and wait: if the suite succeeds before the next refusal of one, that event is at fault.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Sequence>,
+    /// Whether the suite has succeeded since the run ended. Set when the trouble is read from the buffer.
+    #[serde(skip)]
+    pub has_succeeded_since: bool,
 }
 
 impl fmt::Display for Trouble {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Trouble { host, rsid, kind, cause, attempts, since, stopped, advice } = self;
+        let Trouble { host, rsid, kind, cause, attempts, since, stopped, advice, .. } = self;
         write!(out, "{host}")?;
         if let Some(rsid) = rsid {
             write!(out, ", suite {rsid}")?;
@@ -255,25 +263,25 @@ impl fmt::Display for Trouble {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TroubleKind {
-    /// The host's name has no address.
+    /// The host's name has no address, or the DNS does not answer.
     Resolve,
-    /// No connection: refused, unreachable, reset.
+    /// No connection: refused, unreachable, reset, or not established in time.
     Connect,
-    /// No connection, or no reply, in time.
+    /// No reply in time.
     Timeout,
-    /// TLS could not be agreed on.
+    /// The TLS handshake failed, for example because of the certificate.
     Tls,
-    /// The proxy refused, or the server is no proxy.
+    /// The proxy cannot be reached, refuses the connection, or is no proxy.
     Proxy,
     /// This process may not open another socket or file.
     OpenFiles,
-    /// The host asks for a rest: 429, or `Retry-After`.
+    /// The host asks for a pause: 429, or `Retry-After`.
     Throttled,
-    /// 408 or 5xx.
+    /// 408, or 5xx except 511.
     ServerError,
     /// Connections break before the reply.
     Broken,
-    /// The same refusal for every visitor of a suite.
+    /// The suite or some of its events were refused, or the suite's account or address is unknown.
     Refused,
 }
 

@@ -10,12 +10,12 @@ pub fn is_harmful(letter: char) -> bool {
     letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}') || turns_direction
 }
 
-/// The text with its harmful letters written as `\uXXXX`, which JSON reads back as the same letter. Lines and tabs stay.
+/// The text with its harmful letters written as `\uXXXX`, which JSON reads back. Line feeds and tabs stay.
 pub fn escaped(text: &str) -> Cow<'_, str> {
     escape(text, |letter| is_harmful(letter) && letter != '\n' && letter != '\t')
 }
 
-/// The same on one line.
+/// The text on one line: its line feeds and tabs are escaped too.
 pub fn on_one_line(text: &str) -> Cow<'_, str> {
     escape(text, is_harmful)
 }

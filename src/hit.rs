@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::event::EventKind;
 use crate::suite::{OrgId, Rsid};
 
-/// One hit. Its texts are trimmed and short enough, without control characters or others that XML cannot carry.
+/// One hit. Its texts are trimmed, short enough, and without control and other characters that XML cannot carry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hit<'a> {
     pub rsid: &'a Rsid,
@@ -40,10 +40,17 @@ pub enum VisitorIdentity<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VisitorKey(pub u64);
 
+/// What the name of each page begins with. The kind of the event follows.
+const PAGE_PREFIX: &str = "Adobe Pass: ";
+
 impl Hit<'_> {
     /// The `linkName`. A hit is a custom link, so that it adds no page view.
     pub fn link_name(&self) -> &'static str {
         self.kind.label()
+    }
+
+    pub fn page_name(&self) -> String {
+        [PAGE_PREFIX, self.link_name()].concat()
     }
 }
 

@@ -14,8 +14,8 @@ use crate::harmless::is_harmful;
 const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
 
-/// A whole document. `title` is plain text, `style` a style sheet of ours. Harmful letters, except line feeds, become
-/// replacement characters.
+/// A whole document. `title` is plain text, `style` a style sheet of this program. Harmful letters become
+/// replacement characters, except line feeds.
 pub fn document(title: &str, style: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)

@@ -7,19 +7,32 @@ use chrono::{DateTime, Timelike};
 
 use crate::config::Zone;
 use crate::event::Instant;
+use crate::suite::Rsid;
 use crate::word::{serde_as_text, words};
 
-/// The longest name. The name becomes part of a folder's name.
+/// The most characters of a name. A name becomes part of a folder's name.
 const NAME_CHARS_MAX: usize = 64;
+/// How the names of standing backfills begin. The colon is in no name that a person gives.
+const LIVE_PREFIX: &str = "live:";
 const DAY_MINUTES: u16 = 24 * 60;
 
 /// The name of a backfill: letters, digits, `-`, `_` and `.`, not `.` first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct JobName(String);
+pub struct JobName(pub(crate) String);
 
 impl JobName {
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The name of the standing backfill by which a suite's live events go in files. No person can give this name.
+    pub fn of_suite(rsid: &Rsid) -> JobName {
+        JobName(format!("{LIVE_PREFIX}{rsid}"))
+    }
+
+    /// The suite of a standing backfill; `None` for a backfill that a person named.
+    pub fn suite(&self) -> Option<Rsid> {
+        self.0.strip_prefix(LIVE_PREFIX)?.parse().ok()
     }
 }
 
@@ -80,7 +93,7 @@ words! {
     }
 }
 
-/// The hours of each day in which a backfill may send, in the schedule's time zone. `22:00-06:00` goes over midnight.
+/// The hours of each day in which a backfill may send, in the schedule's time zone, such as `22:00-06:00`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hours {
     from: u16,
@@ -122,7 +135,7 @@ impl FromStr for Hours {
         let refuse = || JobError::Hours(text.to_owned());
         let (from, to) = text.split_once('-').ok_or_else(refuse)?;
         let (from, to) = (minute(from.trim()).ok_or_else(refuse)?, minute(to.trim()).ok_or_else(refuse)?);
-        // The same time twice could mean never or always.
+        // If both times are the same, the hours could mean never or always.
         if from == to { Err(refuse()) } else { Ok(Hours { from, to }) }
     }
 }

@@ -16,16 +16,16 @@
 //! ledger              runs, dead letters, the accounting identity
 //! ```
 //!
-//! A room imports only from the floors below its own:
+//! A room is a file or folder of `src`. It imports from lower floors, with a few exceptions in `tests/tidy`:
 //!
 //! ```text
 //! 4  cli                                                      arguments in; text or JSON and an exit code out
-//! 3  ingest  drain  backfill  schedule  explain  serve          composes the rest
+//! 3  ingest  drain  backfill  schedule  explain  serve          uses the rooms below
 //!    report  onboarding  reconcile
-//! 2  buffer (all SQL)   collection (every hit)                 touches the world
+//! 2  buffer (all SQL)   collection (every hit)                 uses files and the network
 //!    analytics  esm  web  whole_file
 //! 1  readers (bytes -> events)   mapping   encode   html       pure functions
-//! 0  event  hit  suite  confirmation  delivery  job           vocabulary
+//! 0  event  hit  suite  confirmation  delivery  job           shared types
 //!    config  clock  word  harmless
 //! -  sandbox                                                  imports floor 0; imported by cli and tests only
 //! ```

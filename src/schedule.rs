@@ -1,8 +1,8 @@
 //! The schedule of `passbridge run`: waits until a drain is due, then calls `tick`, which drains.
 //!
 //! - In: the `[schedule]` section, a clock, when the last drain started. Out: calls of `tick`, one at a time.
-//! - Guarantees: ticks never overlap; slots missed while the host was down, asleep or busy become one tick; no slot
-//!   starts two ticks; a clock set back delays the next tick by one slot at most; a stop ends the wait at once.
+//! - Guarantees: ticks never overlap; slots (due times) missed while the host was down, asleep or busy become one
+//!   tick; no slot starts two ticks; a clock set back delays the next tick by at most one slot; a stop ends a wait.
 //! - Does not know: what a tick does, the buffer, signals.
 //! - Rules: daylight saving as in cron(8). If an expression names hours, a slot in the skipped hour starts when the
 //!   gap ends, and a slot in the doubled hour starts once, the first time. If an expression takes every hour, it
@@ -23,7 +23,7 @@ use crate::event::Instant;
 /// The longest that `run` sleeps before it reads the clock again, so that it notices a suspended host or a clock that
 /// was set. One reading costs microseconds.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// A drain that starts later than this is logged as missed. The clock check and a busy host delay it by less.
+/// A drain that starts this long after its slot is logged as missed. A wait of `LOOK_EVERY` is shorter.
 const LATE_AFTER: TimeDelta = TimeDelta::seconds(60);
 /// The longest jitter, in seconds. One hour is enough to spread the drains of many hosts.
 pub const JITTER_SECONDS_MAX: u64 = 3600;
@@ -32,7 +32,7 @@ const OFFSET_MAX: TimeDelta = TimeDelta::hours(15);
 /// The days of the week, by their numbers in crontab(5).
 const DAY_NAMES: [&str; 8] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"];
 
-/// The times at which drains start.
+/// The times at which drains start, which are called slots.
 #[derive(Debug, Clone)]
 pub struct Timetable {
     /// Each rule gives slots. There is one rule, or there are two: one by day of month and one by day of week.
@@ -84,7 +84,7 @@ impl Timetable {
         next.map(Instant::from)
     }
 
-    /// The next slot of an expression that names hours: each local time happens once, in order.
+    /// The next slot of an expression that names hours. A skipped or repeated local time also gives one slot.
     fn next_on_the_wall(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let local = after + self.offset_at(after);
         std::iter::successors(self.next_local(local), |slot| self.next_local(*slot))
@@ -92,7 +92,7 @@ impl Timetable {
             .find(|slot| *slot > after)
     }
 
-    /// The first slot after a local time that is written as if it were UTC.
+    /// The first slot after a local time. Takes and returns local times, written as if they were UTC.
     fn next_local(&self, local: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.rules.iter().filter_map(|rule| rule.after(&local).next()).min()
     }
@@ -105,7 +105,7 @@ impl Timetable {
         }
     }
 
-    /// The next slot of an expression that takes every hour: elapsed time plus an offset, until the offset changes.
+    /// The next slot of an expression that takes every hour. The slots keep their distance when the clocks change.
     fn next_elapsed(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let mut from = after;
         let mut local = from + self.offset_at(from);
@@ -126,7 +126,7 @@ impl Timetable {
         TimeDelta::seconds(i64::from(offset.local_minus_utc()))
     }
 
-    /// The instant, in whole seconds, at which the offset changes between two instants whose offsets differ.
+    /// The instant at which the offset changes, to the second, between two instants that have different offsets.
     fn change_between(&self, before: DateTime<Utc>, after: DateTime<Utc>) -> DateTime<Utc> {
         let old = self.offset_at(before);
         let (mut low, mut high) = (before.timestamp(), after.timestamp());
@@ -138,8 +138,8 @@ impl Timetable {
         DateTime::from_timestamp(high, 0).unwrap_or(after)
     }
 
-    /// The time up to which slots count as done. If the clock was set back, it moves back too, but at most to the
-    /// next slot, because the tick for that slot may already have run.
+    /// The time up to which slots count as done. If the clock was set back, this time moves back too, but at most to
+    /// the next slot, because the tick for that slot may already have run.
     fn served(&self, served: Instant, now: Instant) -> Instant {
         match self.next_slot(now) {
             Some(next) if now < served => served.min(next),
@@ -193,7 +193,7 @@ fn log_start(at: Instant, now: Instant) {
     }
 }
 
-/// Waits. Returns true if the stop came first.
+/// Waits for this long, or until the stop. Returns true if the stop came first.
 async fn stops_within(wait: Duration, stopped: Pin<&mut impl Future<Output = ()>>) -> bool {
     tokio::select! {
         biased;
@@ -202,8 +202,8 @@ async fn stops_within(wait: Duration, stopped: Pin<&mut impl Future<Output = ()>
     }
 }
 
-/// The `cron` crate has a seconds field, numbers Sunday 1, and requires both day fields to match. crontab(5) has five
-/// fields, numbers Sunday 0 or 7, and requires only one of them.
+/// Translates an expression of crontab(5), where Sunday is 0 or 7 and one match of two restricted day fields is
+/// enough. The `cron` crate has a seconds field, numbers Sunday 1, and requires both day fields to match.
 fn read_cron(expression: &str) -> Result<Vec<cron::Schedule>, ScheduleError> {
     let refuse = |why: String| ScheduleError::BadCron { expression: expression.to_owned(), why };
     let fields: Vec<&str> = expression.split_whitespace().collect();
@@ -304,7 +304,7 @@ mod tests {
             ("0 8 1,15 * MON", ["2026-11-30T08:00:00Z", "2026-12-01T08:00:00Z", "2026-12-07T08:00:00Z"]),
             ("30 0 8 13 * FRI", ["2026-12-04T08:00:30Z", "2026-12-11T08:00:30Z", "2026-12-13T08:00:30Z"]),
             ("0 8 13 12 5", ["2026-12-04T08:00:00Z", "2026-12-11T08:00:00Z", "2026-12-13T08:00:00Z"]),
-            // A field that begins with `*`, even with a step, does not restrict: then both must match.
+            // A day field that begins with `*`, even with a step, is not restricted, so both day fields must match.
             ("0 8 13 * *", ["2026-12-13T08:00:00Z", "2027-01-13T08:00:00Z", "2027-02-13T08:00:00Z"]),
             ("0 8 * * 5", ["2026-12-04T08:00:00Z", "2026-12-11T08:00:00Z", "2026-12-18T08:00:00Z"]),
             ("0 8 */2 * 5", ["2026-12-11T08:00:00Z", "2026-12-25T08:00:00Z", "2027-01-01T08:00:00Z"]),

@@ -1,4 +1,4 @@
-//! The report suite: where a requestor's hits go, and the policies of its delivery.
+//! The report suite: where a requestor's hits are sent, and with which settings.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -178,7 +178,7 @@ ids!(Rsid, OrgId);
 serde_as_text!(Rsid, CollectionUrl, OrgId);
 
 words! {
-    /// Which value of an event identifies the visitor. One kind per suite: Analytics never joins two.
+    /// Which value of an event identifies the visitor. Analytics never joins visitors of different kinds.
     #[derive(Default)]
     pub enum IdentityKind {
         /// The MVPD User ID as `visitorID`, as the integration prescribes.
@@ -200,20 +200,32 @@ words! {
     /// How an event with a count above one is sent if event IDs are on.
     #[derive(Default)]
     pub enum CountForm {
-        /// As single hits, each with a serial of its own.
+        /// As single hits, each with its own serial.
         #[default]
         SingleHits = "single_hits",
         /// As `eventN=count:serial`. Adobe's pages only imply this form, so verify it in the suite first.
         CountWithId = "count_with_id",
     }
 
-    /// What to do with an event whose attempt may have been counted.
+    /// What to do with an event that Analytics may already have counted.
     #[derive(Default)]
     pub enum OnAmbiguous {
         #[default]
         Retry = "retry",
         /// The event is held until a person decides.
         Hold = "hold",
+    }
+
+    /// How the live events of a suite reach Adobe.
+    #[derive(Default)]
+    pub enum LiveRoute {
+        /// As single hits.
+        #[default]
+        Dia = "dia",
+        /// In files of the Bulk Data Insertion API.
+        Bulk = "bulk",
+        /// In files while many events wait, else as single hits.
+        Auto = "auto",
     }
 
     /// Whether a suite's events are sent.
@@ -245,12 +257,13 @@ pub struct Verdict {
     pub checked_at: Instant,
     /// How many items are wrong, have a warning or are unknown.
     pub open: u32,
-    /// Why Analytics is known to lose the suite's hits. The events are parked because of this.
+    /// Why Analytics is known to lose the suite's hits. Because of this, the events wait in the buffer.
     pub blocks: Option<String>,
-    /// A reason why hits are lost that a person overruled: the events are sent nevertheless.
+    /// Why hits are lost, if a person overruled this reason: the events are sent nevertheless.
     pub overruled: Option<String>,
-    /// When the oldest of the proofs was made on which items are based.
+    /// When the oldest proof that an item depends on was made.
     pub proved_at: Option<Instant>,
+    /// Why a proof no longer counts.
     pub void: Option<String>,
 }
 
@@ -267,7 +280,7 @@ impl Verdict {
 pub enum Readiness {
     /// The suite was never checked. Its events are sent.
     Unchecked,
-    /// So many items are wrong, have a warning or are unknown.
+    /// This many items are wrong, have a warning or are unknown.
     Open {
         items: u32,
     },
@@ -311,7 +324,7 @@ impl fmt::Display for Readiness {
     }
 }
 
-/// The settings that decide how a hit is made. A first attempt of unknown outcome fixes them for this event: every
+/// The settings that decide how a hit is made. The first attempt of unknown outcome fixes them for its event: every
 /// repeat is sent in the same form, even if the settings of the suite change.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HitForm {
@@ -329,7 +342,7 @@ pub struct HitForm {
     pub visitor_rules: VisitorRules,
 }
 
-/// A report suite as the buffer knows it.
+/// A report suite with its settings, as the buffer stores it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportSuite {
     #[serde(flatten)]
@@ -345,6 +358,8 @@ pub struct ReportSuite {
     /// The stage of the suite. Has no effect on its hits.
     #[serde(default)]
     pub stage: Stage,
+    #[serde(default)]
+    pub route: LiveRoute,
 }
 
 impl ReportSuite {
@@ -357,6 +372,7 @@ impl ReportSuite {
             hits_per_second: None,
             state: SuiteState::default(),
             stage: Stage::default(),
+            route: LiveRoute::default(),
         }
     }
 }

@@ -8,8 +8,12 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+use rustix::process::{getegid, geteuid, getgroups};
+
 /// The ending of a file's name before the file is complete.
-const PARTIAL: &str = ".partial";
+pub const PARTIAL: &str = ".partial";
 
 /// Who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,19 +49,25 @@ impl WholeFile {
         &self.file
     }
 
-    /// Gives the file its final name, durably. Fails if there is a file of that name.
+    /// Gives the file its final name, durably. Fails if another file has that name at this moment.
     pub fn place_new(self) -> io::Result<()> {
-        match fs::symlink_metadata(&self.path) {
-            Ok(_) => Err(ErrorKind::AlreadyExists.into()),
-            Err(error) if error.kind() == ErrorKind::NotFound => self.replace(),
-            Err(error) => Err(error),
-        }
+        self.place(|partial, path| match renameat_with(CWD, partial, CWD, path, RenameFlags::NOREPLACE) {
+            // Some file systems, such as NFS, have no NOREPLACE. A hard link does not replace a file either.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                fs::hard_link(partial, path).and_then(|()| fs::remove_file(partial))
+            }
+            renamed => Ok(renamed?),
+        })
     }
 
     /// Gives the file its final name, durably, and replaces an earlier file of that name.
-    pub fn replace(mut self) -> io::Result<()> {
+    pub fn replace(self) -> io::Result<()> {
+        self.place(|partial, path| fs::rename(partial, path))
+    }
+
+    fn place(mut self, rename: impl Fn(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
         self.file.sync_all()?;
-        fs::rename(&self.partial, &self.path)?;
+        rename(&self.partial, &self.path)?;
         self.is_placed = true;
         sync_folder(&self.path)
     }
@@ -101,11 +111,11 @@ pub fn open_new(path: &Path, readers: Readers) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
 }
 
-/// If root made the file, gives it the owner of another file, because a command run as root must not lock out the
-/// service, which runs as another user. Other users cannot change owners, and need not.
+/// If root made the file, gives it the owner of the file `of`: a command run as root must not lock out the
+/// service, which runs as another user. Does nothing for other users, who cannot change owners.
 pub fn share_owner(file: &File, of: &Path) -> io::Result<()> {
     let (own, wanted) = (file.metadata()?, fs::metadata(of)?);
-    if !rustix::process::geteuid().is_root() || (own.uid(), own.gid()) == (wanted.uid(), wanted.gid()) {
+    if !geteuid().is_root() || (own.uid(), own.gid()) == (wanted.uid(), wanted.gid()) {
         return Ok(());
     }
     fchown(file, Some(wanted.uid()), Some(wanted.gid()))
@@ -121,31 +131,36 @@ pub fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Fails if other users could add, replace or remove files in a folder: they may write to it, or to a folder above it
-/// that is not sticky, or it belongs to another user. Root trusts the owner of the folder above, for whom it works.
+/// Fails if everybody may write to a folder, or to a folder above it that is not sticky. Fails if the folder
+/// belongs to a user other than this user and root. Fails if a group may write to the folder, unless it is
+/// root's group or this user is in it. Root also accepts the owner and the group of the folder above.
 pub fn refuse_open_folder(path: &Path) -> io::Result<()> {
     let path = fs::canonicalize(path)?;
-    let own = rustix::process::geteuid();
-    let metadata = fs::metadata(&path)?;
+    let own = geteuid();
+    let metadata = fs::metadata(path.join("."))?;
     let above = fs::metadata(folder(&path))?;
     let is_trusted =
         [0, own.as_raw()].contains(&metadata.uid()) || own.is_root() && metadata.uid() == above.uid();
     if !is_trusted {
-        let why = format!(
-            "{path:?} belongs to another user (uid {}): chown {} {path:?}",
-            metadata.uid(),
-            own.as_raw()
-        );
+        let (uid, own) = (metadata.uid(), own.as_raw());
+        let why = format!("{path:?} belongs to another user (uid {uid}): chown {own} {path:?}");
         return Err(io::Error::new(ErrorKind::PermissionDenied, why));
     }
+    let group = metadata.gid();
+    let is_own_group = [0, getegid().as_raw()].contains(&group)
+        || getgroups()?.iter().any(|own| own.as_raw() == group)
+        || own.is_root() && group == above.gid();
     for folder in path.ancestors() {
         let mode = fs::metadata(folder)?.mode();
         let is_sticky = mode & 0o1000 != 0 && folder != path;
-        if mode & 0o002 != 0 && !is_sticky {
-            let why =
-                format!("others may write to {folder:?} (mode {:04o}): chmod o-w {folder:?}", mode & 0o7777);
-            return Err(io::Error::new(ErrorKind::PermissionDenied, why));
-        }
+        let (who, whom) = match mode {
+            _ if mode & 0o002 != 0 && !is_sticky => ("others".to_owned(), "o"),
+            _ if mode & 0o020 != 0 && folder == path && !is_own_group => (format!("group {group}"), "g"),
+            _ => continue,
+        };
+        let mode = mode & 0o7777;
+        let why = format!("{who} may write to {folder:?} (mode {mode:04o}): chmod {whom}-w {folder:?}");
+        return Err(io::Error::new(ErrorKind::PermissionDenied, why));
     }
     Ok(())
 }
@@ -168,7 +183,7 @@ pub fn beside(path: &Path, ending: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Says that a file has the name that a partial file would get.
+/// Says that a file already has the name that a partial file would get.
 fn in_the_way(partial: &Path, error: io::Error) -> io::Error {
     if error.kind() != ErrorKind::AlreadyExists {
         return error;

@@ -16,8 +16,6 @@ pub struct SuiteFacts {
     pub parent: Option<Rsid>,
     /// The IANA name of its time zone in Adobe's spelling, which may be an older alias such as `US/Pacific`.
     pub timezone: String,
-    /// Its currency, such as `USD`.
-    pub currency: String,
 }
 
 /// The settings of an eVar. Enumerations are in lower case; an absent setting is empty.
@@ -83,7 +81,6 @@ pub(super) struct Suite {
     name: Option<String>,
     parent_rsid: Option<String>,
     timezone_zoneinfo: Option<String>,
-    currency: Option<String>,
 }
 
 impl Suite {
@@ -99,12 +96,7 @@ impl Suite {
             self.parent_rsid.filter(|parent| !parent.is_empty() && Some(parent) != self.rsid.as_ref());
         let parent = parent.map(|parent| parent.parse()).transpose();
         let parent = parent.map_err(|_| endpoint.unreadable("its parentRsid is no report suite ID"))?;
-        Ok(SuiteFacts {
-            name: named(self.name),
-            parent,
-            timezone: named(self.timezone_zoneinfo),
-            currency: named(self.currency),
-        })
+        Ok(SuiteFacts { name: named(self.name), parent, timezone: named(self.timezone_zoneinfo) })
     }
 }
 
@@ -209,14 +201,11 @@ mod tests {
     #[test]
     fn what_adobe_says_of_a_suite_is_short_and_harmless() {
         let zone = format!("US/Pacific\u{1b}[2J{}", "x".repeat(5_000));
-        let suite = serde_json::json!({ "rsid": "a", "timezoneZoneinfo": zone, "currency": "U\u{202e}SD" });
+        let suite = serde_json::json!({ "rsid": "a", "timezoneZoneinfo": zone, "name": "U\u{202e}SD" });
         let url = reqwest::Url::parse("https://analytics.example/").expect("a URL");
         let suite: Suite = serde_json::from_value(suite).expect("a suite");
         let facts = suite.facts(&Endpoint::new("the report suite", "analytics.url", &url)).expect("facts");
-        assert_eq!(
-            (facts.timezone.chars().count(), facts.currency.as_str()),
-            (NAME_CHARS_MAX, "U\u{FFFD}SD")
-        );
+        assert_eq!((facts.timezone.chars().count(), facts.name.as_str()), (NAME_CHARS_MAX, "U\u{FFFD}SD"));
         assert!(facts.timezone.starts_with("US/Pacific\u{FFFD}[2J"), "{}", facts.timezone);
     }
 }

@@ -1,12 +1,12 @@
 //! Reads Adobe Analytics with its 2.0 API: the settings of a report suite, and reports.
 //!
 //! - In: a report suite, and the request of a report. Out: Adobe's answer in our types.
-//! - Guarantees: calls stay below Adobe's limit. If a token is refused, one new token is requested. Calls that fail
-//!   for the moment are retried, with limits. A report has all of its pages, or is an error. A column that Adobe
-//!   refused differs from a column of zeros. Unknown members are ignored. The size of an answer is limited. No
+//! - Guarantees: calls stay below Adobe's limit. If a token is refused, one new token is requested. Calls
+//!   that fail for the moment are retried, with limits. An incomplete report is an error. A column that Adobe
+//!   refused is never taken for zeros. Unknown members are ignored. The size of an answer is limited. No
 //!   message has a secret.
 //! - Does not know: which settings are right, which hits were sent, how a report is compared with other counts.
-//! - Rules: sections 5.4, 6 and 9 of `reference/adobe-analytics.md`.
+//! - Rules: "Analytics 2.0 APIs" on developer.adobe.com.
 
 mod answers;
 mod report;
@@ -19,37 +19,25 @@ use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 
+use crate::config::AnalyticsConfig;
 use crate::suite::Rsid;
 use crate::web::{self, Answer, ApiError, ApiOptions, Cause, Endpoint, Ims, Pace, Patience, SetupError};
 use answers::{Dimension, Discovery, Metric, Suite};
 
 pub use answers::{EvarFacts, EventFacts, SuiteFacts};
-pub use report::{Breakdown, Fractions, ReportAnswer, ReportRequest, ReportRow};
+pub use report::{Fractions, ReportAnswer, ReportRequest, ReportRow};
 
 /// The configuration key of the address, for messages.
 const KEY: &str = "analytics.url";
 const JSON: &str = "application/json";
 /// The longest answer, in bytes. The settings of all 250 eVars of a suite take about 300 KB.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
-/// Our window is longer than Adobe's by one part in this many, because the time that a call needs to Adobe varies.
+/// The window is longer than Adobe's by this part of it, because calls need different times to reach Adobe.
 const WINDOW_SLACK_PART: u32 = 20;
-/// The members of a report suite to request.
+/// The members of a report suite, and those of an eVar, to request.
 const SUITE_EXPANSION: &str = "name,parentRsid,currency,calendarType,timezoneZoneinfo";
-/// The members of an eVar to request.
 const EVAR_EXPANSION: &str =
     "allocationType,expirationType,expirationCustomDays,dataType,merchandisingSyntax";
-
-/// The address, credentials and limits for Analytics. Has no `Debug`, because it has a secret.
-#[derive(Clone)]
-pub struct AnalyticsOptions {
-    pub api: ApiOptions,
-    /// The global company ID; empty: the credentials belong to one company only, which is used.
-    pub company: String,
-    /// The most calls in a window. Adobe allows a user 12, and another program may use the same user.
-    pub calls_per_window: u32,
-    /// The length of a window; Adobe's is 6 s. The pauses before retries depend on it.
-    pub window: Duration,
-}
 
 /// A client for Analytics. All its calls together stay below the limit, so a command should have one client.
 pub struct AnalyticsClient {
@@ -63,12 +51,13 @@ fn endpoint(what: &'static str, url: &Url) -> Endpoint {
 }
 
 impl AnalyticsClient {
-    /// A client; it sends no request yet.
-    pub fn new(options: AnalyticsOptions) -> Result<AnalyticsClient, SetupError> {
-        let AnalyticsOptions { api, company, calls_per_window, window } = options;
-        let pace = Pace::new(calls_per_window, window + window / WINDOW_SLACK_PART);
+    /// Makes a client, which sends no request yet. Without a configured company, the credentials must belong to
+    /// exactly one, which is used.
+    pub fn new(api: ApiOptions, config: &AnalyticsConfig) -> Result<AnalyticsClient, SetupError> {
+        let window = Duration::from_millis(config.window_ms);
+        let pace = Pace::new(config.calls_per_window, window + window / WINDOW_SLACK_PART);
         let ims = Ims::new((KEY, "analytics.ims_url"), api, Patience::analytics(window), Some(pace))?;
-        let company = Some(company).filter(|company| !company.is_empty());
+        let company = Some(config.company.clone()).filter(|company| !company.is_empty());
         Ok(AnalyticsClient { ims, company: OnceCell::new_with(company) })
     }
 
@@ -82,7 +71,7 @@ impl AnalyticsClient {
         if !matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN) {
             return Ok(Some(answer.json::<Suite>(&endpoint)?.facts(&endpoint)?));
         }
-        // With a wrong company, or a product profile without Analytics, Adobe refuses the list of suites too.
+        // With a wrong company, or a profile without Analytics, Adobe refuses this list too. That is an error.
         let mut url = self.beneath(&suites).await?;
         url.query_pairs_mut()
             .append_pair("rsids", rsid.as_str())

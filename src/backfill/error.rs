@@ -31,7 +31,7 @@ pub enum BackfillError {
     /// The job uses the bulk route, but no credential is configured.
     #[error("the bulk route needs an OAuth server-to-server credential")]
     NotConfigured,
-    /// Adobe took no row of a file, and rejects it as it is.
+    /// Adobe took no row of a file, and would reject the same file again.
     #[error("Adobe rejects the file {path:?}: {why}")]
     Rejected { path: PathBuf, why: String },
     #[error("Adobe does not find the first file valid: {0}")]

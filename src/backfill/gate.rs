@@ -17,7 +17,7 @@ use crate::suite::Rsid;
 pub(super) const POLL: Duration = Duration::from_millis(25);
 /// The reason to wait while a live drain runs.
 pub(super) const LIVE_FIRST: &str = "a live drain goes first";
-/// Job and suites are read from the buffer once in so many polls, so a pause takes effect within a second.
+/// After this many polls (a second), the job and the suites are read from the buffer again, to see a pause.
 const POLLS_A_LOOK: u32 = 40;
 
 /// Why a run of a backfill ended.
@@ -32,15 +32,14 @@ pub enum Ending {
     Suite,
 }
 
-/// How a leg of sending ended.
+/// How a leg (one stretch of sending without an interruption) ended.
 pub(super) enum Leg {
     /// No event is left that can be sent.
     Done,
-    /// The leg gave way or was stopped.
+    /// The leg was interrupted.
     Over,
     /// The rest can be tried again later, for this reason.
     Later(String),
-    /// A collection host refuses a suite.
     Suite,
 }
 
@@ -62,7 +61,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// Whether inputs may be loaded now, whatever the hour.
+    /// Whether inputs may be loaded now. The hours of the job do not matter for this.
     pub(super) fn loading(&self) -> Result<Passage, BufferError> {
         if self.stop.requested().is_some() {
             return Ok(Passage::Ended(Ending::Stopped));
@@ -71,7 +70,7 @@ impl Gate {
             JobState::Paused => Passage::Ended(Ending::Paused),
             JobState::Cancelled => Passage::Ended(Ending::Cancelled),
             JobState::Planned | JobState::Running | JobState::Stopped | JobState::Done => {
-                match self.buffer.is_draining()? {
+                match self.buffer.drain_holder()?.is_some() {
                     true => Passage::Waits(LIVE_FIRST.to_owned()),
                     false => Passage::Open,
                 }
@@ -96,7 +95,7 @@ impl Gate {
             }
             // The lock of drains is a file, so checking it costs nearly nothing. If the buffer cannot be read, the
             // leg fails too and reports the error.
-            let gives_way = self.outside_hours().is_some() || !matches!(self.buffer.is_draining(), Ok(false));
+            let gives_way = self.outside_hours().is_some() || !matches!(self.buffer.drain_holder(), Ok(None));
             let is_look = poll.is_multiple_of(POLLS_A_LOOK);
             if gives_way
                 || (is_look && (self.routes() != routes || !matches!(self.sending(), Ok(Passage::Open))))
@@ -111,7 +110,7 @@ impl Gate {
         Some(routes.into_iter().map(|route| (route.suite.form.rsid, route.requestors)).collect())
     }
 
-    /// The reason to wait, if it is outside the hours of the job.
+    /// The reason to wait, if the time is outside the hours of the job.
     fn outside_hours(&self) -> Option<String> {
         let hours = self.hours?;
         let minutes = hours.minutes_to_wait(self.clock.now(), self.zone)?;

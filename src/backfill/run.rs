@@ -1,4 +1,4 @@
-//! Runs a backfill: loads its inputs, then sends in legs. A live drain or a pause of the job ends a leg.
+//! Runs a backfill: loads its inputs, then sends in legs. A leg lasts until an interruption, such as a live drain.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::event::Instant;
 use crate::ingest::{self, FormatChoice, IngestOptions, InputPath};
 use crate::job::{JobName, JobRoute, JobState};
 
-/// The pause before a host that did not answer, or events that were left pending, are tried again.
+/// How long to wait before the next leg if a host did not answer or if events were left pending.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// How often a job that waits for the drain lock tries again.
 const LOCK_POLL: Duration = Duration::from_millis(200);
@@ -44,7 +44,7 @@ pub struct BackfillReport {
     pub job: JobRecord,
     #[serde(flatten)]
     pub counts: JobCounts,
-    /// The counts of its inputs that are in the buffer.
+    /// The counts of each input that is completely loaded into the buffer.
     pub inputs: Vec<serde_json::Value>,
     pub ending: Ending,
     /// The troubles when the job last sent or loaded.
@@ -75,12 +75,9 @@ pub async fn run(
     if job.state != JobState::Running {
         return Err(BackfillError::State { name: name.clone(), state: job.state });
     }
-    if job.settings.route == JobRoute::Bulk {
-        // Reports missing credentials now, not after hours of loading.
-        options.bulk.client()?;
-    }
+    buffer.begin_job_run(job.key)?;
     buffer.accept_restored(options.drain.after_restore)?;
-    withdraw_unsent(buffer, &job, &options.bulk.dir)?;
+    withdraw_unsent(buffer, &job, &options.bulk.config.dir)?;
     let gate = Gate {
         buffer: buffer.clone(),
         name: name.clone(),
@@ -94,14 +91,15 @@ pub async fn run(
         Some(ending) => ending,
         None => run.send().await?,
     };
-    // No unsent file may be left behind, whichever route the job used.
-    withdraw_unsent(buffer, &job, &options.bulk.dir)?;
+    // Unsent files must not stay, whichever route the job used.
+    withdraw_unsent(buffer, &job, &options.bulk.config.dir)?;
     if ending == Ending::Done {
         buffer.job_is_done(job.key)?;
     }
+    buffer.end_job_run(job.key)?;
     let counts = buffer.job_counts(job.key)?;
     let job = buffer.job(name)?;
-    // No process runs the job any more.
+    // A job that is still `Running` counts as stopped, because no process runs it any more.
     let state = if job.state == JobState::Running { JobState::Stopped } else { job.state };
     Ok(BackfillReport {
         inputs: buffer.job_input_counts(job.key)?,
@@ -152,7 +150,7 @@ impl Run<'_> {
         let format = format.and_then(|word| word.parse().ok()).map_or(FormatChoice::Auto, FormatChoice::Is);
         let ingest = IngestOptions { format, job: self.key, ..self.options.ingest.clone() };
         let mut yielding = Yielding { observer: self.observer, gate: &self.gate, ended: Ok(None) };
-        // Storing blocks this thread; nothing else waits for it.
+        // Storing blocks this thread, for which nothing else waits.
         let summary = tokio::task::block_in_place(|| {
             ingest::load(self.buffer, &[InputPath::new(path)], &ingest, &mut yielding)
         })?;
@@ -169,7 +167,7 @@ impl Run<'_> {
         })))
     }
 
-    /// Moves live pending events into the job, once no drain is running.
+    /// Moves live pending events of a window into the job, once no drain is running.
     async fn adopt(
         &mut self,
         from: Instant,
@@ -194,7 +192,7 @@ impl Run<'_> {
     /// Sends in legs until no event is left that can be sent.
     async fn send(&mut self) -> Result<Ending, BackfillError> {
         self.observer.sending(&self.buffer.job_counts(self.key)?);
-        let files = FileRoute::new(self.buffer, &self.options.bulk);
+        let files = FileRoute::new(self.buffer, &self.options.bulk, None);
         let mut left_before = None;
         loop {
             match self.gate.sending()? {
@@ -216,7 +214,7 @@ impl Run<'_> {
             watch.abort();
             match leg? {
                 Leg::Done => {
-                    // Another leg sends events that were requeued meanwhile, until a leg leaves as many as before.
+                    // Events may have been requeued meanwhile, so legs follow as long as this number changes.
                     let left = self.buffer.job_sendable(job.key)?;
                     if left == 0 || left_before == Some(left) {
                         return Ok(Ending::Done);
@@ -271,8 +269,8 @@ fn why_later(summary: &RunSummary) -> String {
     format!("{}; tried again in a while", trouble.as_deref().unwrap_or("some events were not received"))
 }
 
-/// An observer that pauses the loading while a live drain runs, and ends it after a stop or a pause by a person. Load
-/// and drain both write to the buffer: during a load a drain has only a third of its rate.
+/// An observer that pauses the loading while a live drain runs: during a load, a drain has only a third of its rate,
+/// because both write to the buffer. Ends the loading after a stop, or if a person pauses or cancels the job.
 struct Yielding<'a> {
     observer: &'a mut (dyn Observer + Send),
     gate: &'a Gate,

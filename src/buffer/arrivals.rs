@@ -17,8 +17,8 @@ use crate::event::Instant;
 /// Transactions within this time after a row's instant, in nanoseconds, share the row. So there are at most 1,440
 /// rows a day, and an age is at most one minute too long.
 const SHARED_NANOS: i64 = 60_000_000_000;
-/// `status` searches at most this many pending events, of all requestors together, for the one that was stored first.
-/// This takes a tenth of a second. If more are pending, it searches those that are sent first.
+/// The most pending events, of all requestors together, among which `status` searches for the first stored
+/// event. This takes a tenth of a second. If more are pending, it searches the events that are sent first.
 pub(super) const LOOKED_AT_MAX: i64 = 1_000_000;
 
 /// Notes that events up to number `last` were stored, and that these requestors had live events among them.
@@ -56,8 +56,8 @@ pub(super) fn note_delivered(
 }
 
 impl Buffer {
-    /// When the oldest event that the buffer still has was stored; `None` if there is none, or if it is from before
-    /// schema 6, which did not record that.
+    /// When the oldest event that the buffer still has was stored. `None` if there is no event, or if the event is
+    /// older than schema 6: earlier schemas did not record the time.
     pub fn first_arrival(&self) -> Result<Option<Instant>> {
         let select = "SELECT at FROM arrivals WHERE last_seq = (SELECT min(last_seq) FROM arrivals)";
         Ok(self.first::<Option<Instant>>(select, [], only)?.flatten())
@@ -76,7 +76,7 @@ pub(super) fn prune(connection: &Connection) -> Result<()> {
 }
 
 /// The earliest time at which a pending live event of a requestor was stored. Searches only the first `looked_at`
-/// events in sending order. For an event from before schema 6, this is the time when its input was opened.
+/// events in sending order. An event that is older than schema 6 has the time when its input was opened.
 pub(super) fn oldest_stored_at(
     connection: &Connection,
     requestor: RequestorKey,

@@ -1,5 +1,6 @@
 //! Copies of a buffer that is in use, and the mark that a copy carries.
 
+use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -9,6 +10,7 @@ use super::facts::{COPIED_AT, fact, forget_fact, set_fact};
 use super::rows::{first, only};
 use super::sqlite::{copy, finish, open_reader};
 use crate::event::Instant;
+use crate::whole_file::{folder, share_owner};
 
 /// What to do with a buffer that is a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,15 +23,18 @@ pub enum AfterRestore {
 }
 
 impl Buffer {
-    /// Copies the buffer to a new file while it is in use; stops when `goes_on` returns false. The copy is marked as
-    /// one, because events that are delivered later stay pending in it.
+    /// Copies the buffer to a new file while it is in use; fails once `goes_on` returns false. The copy is marked as
+    /// a copy, because events that are delivered later stay pending in it.
     pub fn backup(&self, to: &Path, goes_on: &dyn Fn() -> bool) -> Result<()> {
         if to.exists() {
             return Err(BufferError::Exists(to.to_owned()));
         }
         let copied_at = self.now();
-        // Until it is complete and marked, the copy has another name, so a crash leaves no copy without the mark.
+        // Until the copy is complete and marked, it has another name. So a crash leaves no copy without the mark.
         let copy = copy(&open_reader(self.path())?, to, goes_on)?;
+        if fs::canonicalize(folder(to)).is_ok_and(|beside| beside == folder(self.path())) {
+            share_owner(copy.file(), self.path()).map_err(BufferError::file(to))?;
+        }
         finish(copy.partial(), |target| {
             set_fact(target, COPIED_AT, copied_at.nanos())?;
             Ok(target.pragma_update(None, "journal_mode", "DELETE")?)
@@ -40,15 +45,15 @@ impl Buffer {
         })
     }
 
-    /// Fails if the buffer is a copy and repeats would count twice, unless `after_restore` accepts that.
+    /// Fails if the buffer is a copy and repeats would count twice; `AfterRestore::Accept` removes the mark instead.
     pub fn accept_restored(&self, after_restore: AfterRestore) -> Result<()> {
         self.write(move |transaction| {
             let Some(copied_at) = fact(transaction, COPIED_AT)? else { return Ok(()) };
             if after_restore == AfterRestore::Accept {
                 return forget_fact(transaction, COPIED_AT);
             }
-            // Paused suites count too, because they are drained later. The mark stays until somebody accepts, because
-            // a suite without event IDs may be added later.
+            // Paused suites count too, because they are drained later. The mark stays until a person accepts the
+            // copy, because a suite without event IDs may be added later.
             let select = "SELECT s.rsid FROM suites s JOIN forms f ON f.form = s.form
                  WHERE s.state <> 'retired' AND f.event_ids = 'off' ORDER BY s.rsid LIMIT 1";
             match first(transaction, select, [], only)? {

@@ -1,9 +1,10 @@
 //! The files of a bulk backfill: which events each file holds, and what became of them.
 //!
-//! A file is recorded before its first byte is sent; its events stay pending. When Adobe's answer is known, the file
-//! is `received`. Then its events get their outcome in small transactions, so that live recording never waits long.
+//! A file is recorded before its first byte is sent; its events stay pending. Once Adobe has the file, it is
+//! `received`, or `stuck` until a person decides about refused rows. Then its events get their outcome in small
+//! transactions, so that live recording never waits long.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 
 use rusqlite::{Row, Transaction};
@@ -18,6 +19,8 @@ use super::states::{Moves, To, doubt, release};
 use crate::delivery::{DeadReason, Doubt, Sequence};
 use crate::event::Instant;
 use crate::hit::VisitorKey;
+use crate::job::JobName;
+use crate::suite::Rsid;
 
 /// Events settled (given their outcome) in one transaction, which takes about 20 milliseconds.
 const SETTLED_A_TRANSACTION: usize = 2_000;
@@ -65,7 +68,7 @@ pub enum BulkFileState {
     Received,
 }
 
-/// Adobe's answer that it has a file, except some rows.
+/// Adobe's answer that it has a file, perhaps without some rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
     /// The refused rows that the answer names.
@@ -152,16 +155,16 @@ impl Buffer {
         }
     }
 
-    /// Closes a file whose events have their outcome, after the file was deleted or if it is to stay in its folder.
+    /// Closes a file whose events have their outcome. The caller has deleted the file, unless files are kept. A standing
+    /// backfill keeps no records of files, because it never ends.
     pub fn file_done(&self, file: BulkFileId) -> Result<()> {
-        self.change("UPDATE bulk_files SET state = 'done' WHERE file = ?1", [file])
-    }
-
-    /// Deletes the record of a file of which Adobe accepted nothing. Its events are pending as before.
-    pub fn release_file(&self, file: BulkFileId) -> Result<()> {
+        let now = self.now();
         self.write(move |transaction| {
-            run(transaction, "DELETE FROM bulk_rows WHERE file = ?1", [file])?;
-            run(transaction, "DELETE FROM bulk_files WHERE file = ?1", [file])
+            run(transaction, "UPDATE bulk_files SET state = 'done' WHERE file = ?1", [file])?;
+            let ended = "UPDATE jobs SET finished_at = ?2
+                 WHERE job < 0 AND job = (SELECT job FROM bulk_files WHERE file = ?1)";
+            run(transaction, ended, (file, now))?;
+            run(transaction, "DELETE FROM bulk_files WHERE file = ?1 AND job < 0", [file])
         })
     }
 
@@ -173,24 +176,48 @@ impl Buffer {
         self.all(select, [], bulk_file)
     }
 
-    /// The paths of all files of a backfill, also of files that are deleted.
+    /// The paths of all files of a backfill, also of files that were deleted from their folder.
     pub fn bulk_paths(&self, job: JobKey) -> Result<HashSet<PathBuf>> {
         let select = "SELECT path FROM bulk_files WHERE job = ?1";
         self.all(select, [job], |row| Ok(row.get::<_, String>("path")?.into()))
     }
 
-    /// Deletes the files that were never sent, with their records. Fails if a sent file is not settled yet.
+    /// Deletes the files of some backfills that were never sent, with their records. Returns their other open files.
+    pub fn withdraw_unsent(&self, is_meant: impl Fn(JobKey) -> bool) -> Result<Vec<BulkFile>> {
+        let open = self.open_files()?.into_iter().filter(|(file, _)| is_meant(file.file.job));
+        let (unsent, sent): (Vec<_>, Vec<_>) = open.partition(|(_, state)| *state == BulkFileState::Written);
+        unsent.iter().try_for_each(|(file, _)| self.withdraw_file(file))?;
+        Ok(sent.into_iter().map(|(file, _)| file).collect())
+    }
+
+    /// Deletes the files that were never sent. Fails if a file was sent and is not done yet.
     pub(super) fn withdraw_files(&self) -> Result<()> {
-        let open = self.open_files()?;
-        if let Some((sent, _)) = open.iter().find(|(_, state)| *state != BulkFileState::Written) {
-            let name = "SELECT name FROM jobs WHERE job = ?1";
-            return Err(BufferError::FilesUnderWay(self.value(name, [sent.file.job])?));
+        match self.withdraw_unsent(|_| true)?.first() {
+            Some(sent) => Err(BufferError::FilesUnderWay(self.name_of(sent)?)),
+            None => Ok(()),
         }
-        for (BulkFile { id, file }, _) in open {
-            remove_if_there(&file.path).map_err(BufferError::file(&file.path))?;
-            self.release_file(id)?;
-        }
-        Ok(())
+    }
+
+    /// The suites whose live events are in files that were sent and are not done. Deletes those that were never sent.
+    /// The caller holds the lock of drains.
+    pub fn suites_in_files(&self) -> Result<BTreeSet<Rsid>> {
+        let sent = self.withdraw_unsent(JobKey::is_standing)?;
+        let names = sent.iter().map(|file| self.name_of(file)).collect::<Result<Vec<_>>>()?;
+        Ok(names.iter().filter_map(JobName::suite).collect())
+    }
+
+    fn name_of(&self, file: &BulkFile) -> Result<JobName> {
+        self.value("SELECT name FROM jobs WHERE job = ?1", [file.file.job])
+    }
+
+    /// Deletes a file of which Adobe took nothing, and its record. The file's events are pending as before.
+    pub fn withdraw_file(&self, BulkFile { id, file }: &BulkFile) -> Result<()> {
+        remove_if_there(&file.path).map_err(BufferError::file(&file.path))?;
+        let id = *id;
+        self.write(move |transaction| {
+            run(transaction, "DELETE FROM bulk_rows WHERE file = ?1", [id])?;
+            run(transaction, "DELETE FROM bulk_files WHERE file = ?1", [id])
+        })
     }
 
     /// When the last upload of a visitor group began, in any backfill, and how many rows it had.
@@ -199,7 +226,7 @@ impl Buffer {
         self.first(select, [visitor_group], |row| Ok((row.get("sent_at")?, row.get("rows")?)))
     }
 
-    /// How many events a file holds, and whether its suite is active and not blocked.
+    /// How many events of a file have no outcome yet, and whether its suite is active and not blocked.
     pub fn file_events(&self, file: BulkFileId) -> Result<(u64, bool)> {
         let select = "SELECT count(*) AS events, coalesce(max(s.state = 'active' AND s.blocked IS NULL), 0) AS flows
              FROM bulk_rows b JOIN forms f ON f.form = b.form LEFT JOIN suites s ON s.rsid = f.rsid WHERE b.file = ?1";
@@ -249,7 +276,7 @@ fn settle(transaction: &Transaction<'_>, run_id: RunId, file: BulkFileId, at: In
             continue;
         };
         if refused < rows {
-            // Adobe counted the event's other rows, and a requeue would repeat them.
+            // Adobe counted the event's other rows. A requeue would send these rows again.
             let some = Doubt::SomeCounted { counted: (rows - refused) as usize, of: *rows as usize };
             doubt(transaction, *sequence, *form, &some, at)?;
         }

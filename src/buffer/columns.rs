@@ -12,7 +12,7 @@ use crate::hit::VisitorKey;
 use crate::job::{Hours, JobName, JobRoute, JobState};
 use crate::readers::memory::Feed;
 use crate::suite::{
-    CollectionUrl, CountForm, EventIds, IdentityKind, OnAmbiguous, OrgId, Rsid, Stage, SuiteState,
+    CollectionUrl, CountForm, EventIds, IdentityKind, LiveRoute, OnAmbiguous, OrgId, Rsid, Stage, SuiteState,
 };
 
 /// Stores types as integers: `$to` makes the integer, `$of` reads it back.
@@ -67,9 +67,10 @@ macro_rules! text_column {
 
 text_column! {
     ToString::to_string, str::parse;
-    CollectionUrl CountForm EventIds Feed Hours IdentityKind JobName JobRoute JobState OnAmbiguous OrgId Rsid Stage SuiteState
+    CollectionUrl CountForm EventIds Feed Hours IdentityKind JobRoute JobState LiveRoute OnAmbiguous OrgId Rsid Stage SuiteState
 }
 text_column! { ToString::to_string, RequestorId::new; RequestorId }
+text_column! { ToString::to_string, |name: &str| Ok::<_, FromSqlError>(JobName(name.to_owned())); JobName }
 text_column! { DeadReason::code, |code| Ok::<_, FromSqlError>(DeadReason::from_code(code)); DeadReason }
 
 /// A value that is stored as JSON.

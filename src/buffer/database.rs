@@ -1,7 +1,7 @@
 //! The open buffer. One thread owns the writing connection; readers have connections of their own.
 
 use std::path::Path;
-use std::sync::mpsc::{self, SyncSender};
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -17,9 +17,6 @@ use super::sqlite::{
 use crate::clock::Clock;
 use crate::event::{Instant, MeasureOf};
 
-/// At most this many changes wait for the writing thread: one for each caller that can wait at the same time.
-const WAITING_VERBS_MAX: usize = 64;
-
 type Task = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// An open buffer. Dropping it waits until the submitted changes are done.
@@ -28,7 +25,9 @@ pub struct Buffer {
     pub(super) place: Place,
     pub(super) clock: Clock,
     pub(super) measure: MeasureOf,
-    tasks: Option<SyncSender<Task>>,
+    /// The changes that wait for the writing thread. Sending one never blocks a thread of the runtime, because the
+    /// channel has no bound. Every caller awaits the answer to its change, so there are no more changes than callers.
+    tasks: Option<Sender<Task>>,
     thread: Option<JoinHandle<()>>,
     /// A reading connection, kept for the next read.
     idle: Mutex<Option<Connection>>,
@@ -43,16 +42,20 @@ impl Buffer {
     /// Opens a buffer. Migrates an older schema, which fails while a drain or a backfill runs.
     pub fn open(options: &BufferOptions) -> Result<Buffer> {
         let (place, mut connection) = sqlite::open(options)?;
-        let (tasks, waiting) = mpsc::sync_channel::<Task>(WAITING_VERBS_MAX);
+        let (tasks, waiting) = mpsc::channel::<Task>();
+        let guarded = place.clone();
         let thread = std::thread::Builder::new()
             .name("buffer".to_owned())
-            .spawn(move || waiting.into_iter().for_each(|task| task(&mut connection)))
+            .spawn(move || {
+                waiting.into_iter().for_each(|task| task(&mut connection));
+                // Closing copies the log of the connection into the file, unless the guard forbids it.
+                guarded.guard(&connection).unwrap_or_default();
+            })
             .map_err(BufferError::file(place.path()))?;
         let (clock, measure) = (options.clock.clone(), options.measure);
         Ok(Buffer { place, clock, measure, tasks: Some(tasks), thread: Some(thread), idle: Mutex::default() })
     }
 
-    /// The current time of the buffer's clock.
     pub fn now(&self) -> Instant {
         self.clock.now()
     }
@@ -60,11 +63,6 @@ impl Buffer {
     /// The resolved path of the SQLite file.
     pub fn path(&self) -> &Path {
         self.place.path()
-    }
-
-    /// Fails if the buffer's path no longer names the file that was opened.
-    pub fn check_place(&self) -> Result<()> {
-        self.place.check()
     }
 
     /// How many bytes this process may still write on the buffer's disk.
@@ -88,18 +86,13 @@ impl Buffer {
         sqlite::whole(self.path())
     }
 
-    /// Whether a process drains live events or holds a lock that excludes a drain.
-    pub fn is_draining(&self) -> Result<bool> {
-        Ok(self.drain_holder()?.is_some())
-    }
-
     /// The process that drains live events or holds a lock that excludes a drain.
     pub fn drain_holder(&self) -> Result<Option<Holder>> {
         drain_holder(self.path())
     }
 
-    /// Reads one snapshot on the caller's thread, without waiting for a writer. One connection is kept for this; a
-    /// reader that finds it in use opens another.
+    /// Reads one snapshot on the caller's thread, without waiting for a writer. One connection is kept for such
+    /// reads; a reader that finds it in use opens another connection.
     pub(super) fn read<T>(&self, look: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         self.place.check()?;
         let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -127,7 +120,7 @@ impl Buffer {
         self.read(|connection| first(connection, sql, values, read))
     }
 
-    /// The only column of the only row that one query finds.
+    /// The value that a query finds: one row with one column.
     pub(super) fn value<T: FromSql>(&self, sql: &str, values: impl Params) -> Result<T> {
         self.read(|connection| value(connection, sql, values))
     }
@@ -163,12 +156,12 @@ impl Buffer {
         change: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        // A caller that went away needs no answer; the change itself was done.
+        // If the caller has gone, nobody needs the answer. The change itself was done.
         self.submit(|connection| in_transaction(connection, change), |done| drop(reply.send(done)))?;
         answer.await.map_err(|_| BufferError::ThreadEnded)?
     }
 
-    /// Does work on the writing thread and waits for it. For work that cannot run in a transaction, such as VACUUM.
+    /// Does work on the writing thread and waits for it. Some work, such as VACUUM, cannot run in a transaction.
     pub(super) fn on_thread<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
@@ -184,7 +177,11 @@ impl Buffer {
         answer: impl FnOnce(Result<T>) + Send + 'static,
     ) -> Result<()> {
         let place = self.place.clone();
-        let task: Task = Box::new(move |connection| answer(place.check().and_then(|()| work(connection))));
+        let task: Task = Box::new(move |connection| {
+            let done = place.guard(connection).and_then(|()| work(connection));
+            // If the write-ahead log was lost meanwhile, the change is not stored.
+            answer(done.and_then(|done| place.guard(connection).map(|()| done)));
+        });
         self.tasks.as_ref().and_then(|tasks| tasks.send(task).ok()).ok_or(BufferError::ThreadEnded)
     }
 }
@@ -205,7 +202,7 @@ impl Drop for Buffer {
         drop(self.idle.get_mut().unwrap_or_else(PoisonError::into_inner).take());
         self.tasks = None;
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread was printed by its own hook; there is nothing to add while dropping.
+            // If the thread panicked, its panic hook has printed the message already.
             drop(thread.join());
         }
     }

@@ -1,5 +1,5 @@
-//! Attempts of unknown outcome, with the state of their event: recorded doubts, and claims without an outcome. While
-//! no drain runs, such a claim is an attempt of a run that was killed.
+//! Attempts of unknown outcome, with the state of their event: recorded doubts, and claims (attempts without a record
+//! of their outcome). While no drain runs, a claim is an attempt of a run that was killed.
 
 use rusqlite::Connection;
 use serde::Serialize;
@@ -34,14 +34,14 @@ pub struct DoubtedEvent {
     pub(super) slot: u8,
     #[serde(skip)]
     pub(super) mvpd: Option<String>,
-    /// Whether a person said what became of the event.
+    /// Whether a person said that the event was delivered.
     #[serde(skip)]
     pub(super) is_settled: bool,
 }
 
 impl DoubtedEvent {
-    /// How many attempts may have counted in addition to the right one. If no attempt was ever answered, one of those
-    /// in doubt may be the right one.
+    /// How many attempts in doubt may have counted the event too often. If the event is held, dead, discarded
+    /// or vouched for, no other attempt counted it, so one of the attempts in doubt may have done so rightly.
     pub(super) fn attempts_too_many(&self) -> i64 {
         let is_unanswered = self.is_settled || matches!(self.state.as_str(), "held" | "dead" | "discarded");
         i64::from(self.attempts) - i64::from(is_unanswered)

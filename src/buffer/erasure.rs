@@ -1,10 +1,9 @@
 //! Erasure at a person's request: deletes every event of an MVPD user or a visitor ID and leaves only tombstones. The
-//! metrics keep the units, and replace the person's digest by a random one.
+//! metrics keep the units, and a random digest replaces the person's digest.
 
 use rusqlite::{Connection, Transaction};
 use serde::Serialize;
 
-use super::burial::{bury, day_of_burial};
 use super::database::Buffer;
 use super::error::{BufferError, Result};
 use super::forget::Forget;
@@ -12,9 +11,10 @@ use super::ledger::{Postings, Term, count_in_job};
 use super::memory;
 use super::metrics::{self, Withdrawals};
 use super::restore::remove_copies;
-use super::rows::{each, read_event, run};
+use super::rows::{each, json_list, read_event, run};
 use super::sqlite::WholeLock;
 use super::states::{release, take};
+use super::tombstones::{bury, day_of_burial, remember_over_counts};
 use crate::delivery::Sequence;
 use crate::event::{Instant, MeasureOf};
 
@@ -30,20 +30,17 @@ pub struct Forgotten {
     pub memory_rows: u64,
     /// The person's digests that were replaced in the metrics.
     pub metric_digests: u64,
-    /// Copies of the buffer in its folder, from upgrades and restores, that were deleted: they held everybody's
-    /// events.
-    pub copies: u64,
 }
 
 impl Buffer {
-    /// Erases every trace from the database file and its write-ahead log. Reads every event and rewrites the file, so
-    /// it needs free disk space of the file's size. The lock proves that no drain and no backfill runs.
+    /// Erases the person from the database file and its log. Withdraws unsent bulk files. Needs as
+    /// much free disk space as the file has. The lock proves that no drain or backfill runs.
     pub fn forget(&self, forget: &Forget, _lock: &WholeLock) -> Result<Forgotten> {
         self.withdraw_files()?;
         let found = self.read(|connection| find(connection, forget))?;
         let mut forgotten = Forgotten::default();
-        // The metrics come first, because the events tell which users they belong to. If this is interrupted, the
-        // next try finds the events again.
+        // The metrics come first, because only the events tell whose digests to replace. After an interruption the
+        // next try still finds the events.
         let people = self.read(|connection| metrics::people_of(connection, forget, &found, self.measure))?;
         forgotten.metric_digests = self.write(move |transaction| metrics::forget(transaction, &people))?;
         let (now, measure) = (self.now(), self.measure);
@@ -56,12 +53,16 @@ impl Buffer {
             Ok((erase_inbox(transaction, &whom)?, memory::erase(transaction, &whom)?))
         })?;
         self.on_thread(|connection| rewrite(connection))?;
-        forgotten.copies = remove_copies(self.path()).map_err(BufferError::file(self.path()))?;
         Ok(forgotten)
+    }
+
+    /// Deletes the copies that upgrades and restores made: they hold everybody's events. Returns how many.
+    pub fn forget_copies(&self, _lock: &WholeLock) -> Result<u64> {
+        remove_copies(self.path())
     }
 }
 
-/// Deleted bytes stay in free pages and in the log, until the file is rewritten and the log is emptied.
+/// Rewrites the file and empties the log. Until then, deleted bytes stay in free pages and in the log.
 fn rewrite(connection: &Connection) -> Result<()> {
     // VACUUM makes a copy as large as the buffer, so the copy is made on disk and not in memory.
     connection.execute_batch("PRAGMA temp_store = FILE; VACUUM; PRAGMA temp_store = MEMORY;")?;
@@ -76,7 +77,7 @@ fn rewrite(connection: &Connection) -> Result<()> {
 
 fn find(connection: &Connection, forget: &Forget) -> Result<Vec<Sequence>> {
     let (property, id, _) = forget.wanted();
-    // A broad search: the text may have characters around the ID, which `is_of` ignores.
+    // The text may have other characters around the ID, so this finds too many events. `is_of` decides.
     let select =
         "SELECT seq, body ->> ?1 AS id, body ->> 'mvpd' AS mvpd FROM events WHERE instr(body ->> ?1, ?2) > 0";
     let mut found = Vec::new();
@@ -90,22 +91,17 @@ fn find(connection: &Connection, forget: &Forget) -> Result<Vec<Sequence>> {
     Ok(found)
 }
 
-fn erase(
-    transaction: &Transaction<'_>,
-    sequences: &[Sequence],
-    now: Instant,
-    measure: MeasureOf,
-) -> Result<u64> {
+fn erase(connection: &Connection, sequences: &[Sequence], now: Instant, measure: MeasureOf) -> Result<u64> {
     let mut postings = Postings::default();
     let mut withdrawals = Withdrawals::new(measure);
     let mut delivered = Vec::new();
-    let buried_on = day_of_burial(transaction, now)?;
+    remember_over_counts(connection, sequences)?;
     for sequence in sequences {
-        let stored = read_event(transaction, *sequence)?;
+        let stored = read_event(connection, *sequence)?;
         let reference = stored.reference;
         let mut from = Term::Delivered;
         for term in [Term::Pending, Term::Dead, Term::Held, Term::Discarded] {
-            if take(transaction, &reference, term)? {
+            if take(connection, &reference, term)? {
                 from = term;
                 break;
             }
@@ -113,21 +109,23 @@ fn erase(
         if from == Term::Delivered {
             delivered.push(*sequence);
         } else {
-            withdrawals.add(transaction, &stored)?;
+            withdrawals.add(connection, &stored)?;
         }
-        count_in_job(transaction, reference.job, -1)?;
-        let silence =
-            "UPDATE identities SET content = NULL WHERE id = (SELECT id FROM events WHERE seq = ?1)";
-        run(transaction, silence, [sequence])?;
-        bury(transaction, *sequence, buried_on)?;
-        release(transaction, *sequence)?;
+        count_in_job(connection, reference.job, -1)?;
         postings.shift(&reference, from, Term::Erased);
     }
-    // To find deliveries, SQLite reads all of them, so this is done once per transaction.
-    let list = serde_json::to_string(&delivered).expect("numbers always serialise");
-    run(transaction, "DELETE FROM delivered WHERE seq IN (SELECT value FROM json_each(?1))", [list])?;
-    postings.apply(transaction)?;
-    withdrawals.apply(transaction)?;
+    let silence = "UPDATE identities SET content = NULL
+         WHERE id IN (SELECT id FROM events WHERE seq IN (SELECT value FROM json_each(?1)))";
+    run(connection, silence, [json_list(sequences)])?;
+    bury(connection, sequences, day_of_burial(connection, now)?)?;
+    for sequence in sequences {
+        release(connection, *sequence)?;
+    }
+    // To find deliveries, SQLite reads all of them. So all deliveries of a connection are deleted at once.
+    let list = json_list(&delivered);
+    run(connection, "DELETE FROM delivered WHERE seq IN (SELECT value FROM json_each(?1))", [list])?;
+    postings.apply(connection)?;
+    withdrawals.apply(connection)?;
     Ok(sequences.len() as u64)
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rusqlite::ErrorCode;
 use rusqlite::types::Type;
 
 use super::sqlite::Holder;
@@ -11,7 +12,6 @@ use crate::event::Instant;
 use crate::job::JobName;
 use crate::suite::Rsid;
 
-/// The result of the buffer's functions.
 pub(super) type Result<T> = std::result::Result<T, BufferError>;
 
 /// Why an operation of the buffer failed.
@@ -40,9 +40,11 @@ pub enum BufferError {
     NotABuffer(PathBuf),
     #[error("cannot open buffer {path:?}: its schema is {found}, this program knows {known}")]
     Newer { path: PathBuf, found: i64, known: i64 },
+    #[error("{path:?} is not as passbridge made it: {why}")]
+    OtherSchema { path: PathBuf, why: String },
     #[error("another drain holds the lock {0}")]
     Locked(Holder),
-    /// The file was removed, or another one has its name.
+    /// The file was removed, or another file has its name.
     #[error("{0:?} was removed or replaced while it was in use")]
     Replaced(PathBuf),
     #[error("{0:?} was overwritten while it was in use")]
@@ -57,17 +59,17 @@ pub enum BufferError {
     )]
     Restored { copied_at: Instant, rsid: String },
     #[error("{path:?} is no copy to restore: {why}")]
-    NoCopy { path: PathBuf, why: String },
+    NoCopy { path: PathBuf, why: std::io::Error },
     #[error("{0:?} is no copy to restore: it is no buffer of passbridge")]
     ForeignCopy(PathBuf),
-    /// A copy was given up because the process was told to stop.
+    /// The copying ended early because the process has to stop.
     #[error("stopped before the copy was complete; nothing of it was kept")]
     Stopped,
     #[error("a backfill is running; it holds the lock {0}")]
     Backfilling(Holder),
-    /// Files of a backfill were sent, and it is not recorded whether Adobe has their events.
+    /// Files of a backfill or of live events were sent, and the outcome of their events is not recorded.
     #[error("backfill {0} has files whose answers are not recorded")]
-    FilesUnderWay(String),
+    FilesUnderWay(JobName),
     #[error("there is a backfill {0} already")]
     JobExists(JobName),
     #[error("there is no backfill {0}")]
@@ -93,10 +95,10 @@ pub enum BufferError {
     /// Another ingest stored counts of the same hours after this ingest had read the earlier counts.
     #[error("another ingest has stored counts of the same hours meanwhile")]
     CountedMeanwhile,
-    /// Single events for a requestor whose counts come from ESM, or ESM counts for a requestor with single events.
+    /// A requestor would have both single events and counts from ESM.
     #[error("requestor {0:?} has both single events and ESM reports, which count the same things")]
     MixedFeeds(String),
-    /// Events of the suite may have been counted; retiring it would leave them undecided.
+    /// The suite may have counted these events; retiring it would leave them undecided.
     #[error("report suite {rsid} has {in_doubt} events in doubt and {held} held")]
     Undecided { rsid: Rsid, in_doubt: u64, held: u64 },
     /// The writing thread is gone, after a panic that was reported already.
@@ -105,14 +107,23 @@ pub enum BufferError {
 }
 
 impl BufferError {
+    fn sqlite_code(&self) -> Option<ErrorCode> {
+        if let BufferError::Sqlite(error) = self { error.sqlite_error_code() } else { None }
+    }
+
     /// Whether the disk was full.
     pub fn is_disk_full(&self) -> bool {
-        matches!(self, BufferError::Sqlite(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+        self.sqlite_code() == Some(ErrorCode::DiskFull)
     }
 
     /// Whether SQLite could not open a file of the buffer, which it reports without a reason.
     pub fn cannot_open_file(&self) -> bool {
-        matches!(self, BufferError::Sqlite(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen))
+        self.sqlite_code() == Some(ErrorCode::CannotOpen)
+    }
+
+    /// Whether another process has written the same row, which locks prevent as long as nobody removes their files.
+    pub fn is_written_twice(&self) -> bool {
+        self.sqlite_code() == Some(ErrorCode::ConstraintViolation)
     }
 
     /// Adds the path of a file to an error of the operating system.
@@ -121,7 +132,7 @@ impl BufferError {
         move |source| BufferError::File { path, source }
     }
 
-    /// Rows have values or references that no release of passbridge writes.
+    /// The error for values or references in rows that no release of passbridge writes.
     pub(super) fn damage(what: &str) -> BufferError {
         BufferError::Sqlite(rusqlite::Error::FromSqlConversionFailure(0, Type::Text, what.into()))
     }

@@ -2,13 +2,14 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use rusqlite::{CachedStatement, Connection, Transaction, params};
 
 use super::arrivals;
 use super::database::Buffer;
 use super::error::{BufferError, Result};
-use super::facts::{FORMER_BEFORE, NEXT_SEQ, fact, set_fact};
+use super::facts::{FORMER_BEFORE, INBOX_LEFT_SINCE, NEXT_SEQ, fact, forget_fact, set_fact};
 use super::forms::intern_requestor;
 use super::keys::{InputId, JobKey, RequestorKey};
 use super::ledger::{Postings, count_in_job};
@@ -25,7 +26,7 @@ use crate::readers::memory::{Feed, MemoryRow};
 pub struct NewEvent {
     pub line: u64,
     pub id: EventId,
-    /// The identities that earlier releases gave this event: looked up, never written. Only events from exchanges have any.
+    /// The identities that earlier releases gave an event of an exchange. They are looked up, never written.
     pub former_ids: Vec<EventId>,
     pub content: ContentDigest,
     pub requestor_id: RequestorId,
@@ -66,10 +67,10 @@ pub struct Batch {
     pub input: InputId,
     pub feed: Feed,
     pub job: JobKey,
-    /// The events, in the order of their lines.
-    pub events: Vec<NewEvent>,
+    /// The events, in the order of their lines. The caller may keep them, too.
+    pub events: Arc<Vec<NewEvent>>,
     pub memory: Vec<MemoryRow>,
-    /// The unique accounts that ESM stated for the same times.
+    /// The unique accounts that ESM stated in the same reports.
     pub stated: Vec<StatedAccounts>,
 }
 
@@ -89,11 +90,11 @@ pub struct Conflict {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StoreReport {
     pub stored: u64,
-    /// Events that were already stored, without the conflicts.
+    /// Events that were already stored with the same content.
     pub duplicates: u64,
     /// Events that were already stored with other content.
     pub conflicts: Vec<Conflict>,
-    /// The indices of events left out, because their requestor has the other feed (single events, ESM reports).
+    /// The indices of events that were not stored, because their requestor has the other kind of feed.
     pub mixed: Vec<usize>,
 }
 
@@ -115,14 +116,14 @@ impl Buffer {
         })
     }
 
-    /// Stores the new events of a batch, durable when this returns.
+    /// Stores the new events of a batch. They are durable when this returns.
     pub fn store(&self, batch: Batch) -> Result<StoreReport> {
         let now = self.now();
         self.write(move |transaction| store(transaction, &batch, now))
     }
 
-    /// Stores the new events of several batches in one transaction, all or none, durable when this returns. Returns a
-    /// report for each batch, in their order.
+    /// Stores the new events of several batches in one transaction, all or none. They are durable when this returns.
+    /// Returns a report for each batch, in the order of the batches.
     pub fn store_together(&self, batches: Vec<Batch>) -> Result<Vec<StoreReport>> {
         let now = self.now();
         self.write(move |transaction| batches.iter().map(|batch| store(transaction, batch, now)).collect())
@@ -134,31 +135,54 @@ impl Buffer {
         self.all(select, [limit], |row| Ok(from_row!(row, InboxRow { rowid, body })))
     }
 
-    /// Stores the events of inbox rows and deletes those rows, in one transaction.
-    pub fn store_inbox(&self, rowids: &[i64], batch: Batch) -> Result<StoreReport> {
+    /// Stores the events of inbox rows and deletes the rows, in one transaction. Rows with a conflict or of
+    /// the other feed stay and are returned; the caller keeps these rows as rejects and then deletes them.
+    pub fn store_inbox(&self, rowids: &[i64], batch: Batch) -> Result<(StoreReport, Vec<i64>)> {
         let (rowids, now) = (rowids.to_vec(), self.now());
         self.write(move |transaction| {
-            // Another program may have written tokens there, which passbridge must not keep. So deleted rows are
-            // overwritten with zeros; otherwise they would stay in free pages of the file and of each backup.
-            transaction.execute_batch("PRAGMA secure_delete = ON")?;
-            for rowid in rowids {
-                run(transaction, "DELETE FROM inbox WHERE rowid = ?1", [rowid])?;
-            }
-            let last: Option<i64> = value(transaction, "SELECT max(rowid) FROM inbox", [])?;
-            if last.is_none() {
-                // Splitting pages leaves copies of moved rows behind. Only emptying the table clears its first page.
-                run(transaction, "DELETE FROM inbox", [])?;
-            }
-            transaction.execute_batch("PRAGMA secure_delete = OFF")?;
-            store(transaction, &batch, now)
+            let report = store(transaction, &batch, now)?;
+            let left_out = report.mixed.iter().chain(report.conflicts.iter().map(|conflict| &conflict.index));
+            let left_out: BTreeSet<i64> =
+                left_out.map(|index| batch.events[*index].line.cast_signed()).collect();
+            delete_from_inbox(transaction, rowids.iter().filter(|rowid| !left_out.contains(rowid)))?;
+            Ok((report, left_out.into_iter().collect()))
         })
+    }
+
+    /// Records whether rows stay in the inbox because drains cannot move them, and since when.
+    pub fn note_inbox_left(&self, is_left: bool) -> Result<()> {
+        let now = self.now().nanos();
+        self.write(move |transaction| match (is_left, fact(transaction, INBOX_LEFT_SINCE)?) {
+            (true, None) => set_fact(transaction, INBOX_LEFT_SINCE, now),
+            (false, Some(_)) => forget_fact(transaction, INBOX_LEFT_SINCE),
+            (true, Some(_)) | (false, None) => Ok(()),
+        })
+    }
+
+    pub fn delete_from_inbox(&self, rowids: Vec<i64>) -> Result<()> {
+        self.write(move |transaction| delete_from_inbox(transaction, rowids.iter()))
     }
 
     /// Whether a release before schema 6 may have read exchanges into this buffer.
     pub fn knows_former_exchanges(&self) -> Result<bool> {
-        // On the writing thread, because the caller's thread may lack rights that the opener of the buffer had.
+        // Reads on the writing thread, because the caller's thread may lack rights that the opener of the buffer had.
         self.on_thread(|connection| Ok(fact(connection, FORMER_BEFORE)?.is_some()))
     }
+}
+
+fn delete_from_inbox<'a>(transaction: &Transaction<'_>, rowids: impl Iterator<Item = &'a i64>) -> Result<()> {
+    // Rows may contain tokens, which passbridge must not keep. So deleted rows are overwritten with zeros.
+    // Otherwise they would stay in free pages of the file and of each backup.
+    transaction.execute_batch("PRAGMA secure_delete = ON")?;
+    for rowid in rowids {
+        run(transaction, "DELETE FROM inbox WHERE rowid = ?1", [rowid])?;
+    }
+    let last: Option<i64> = value(transaction, "SELECT max(rowid) FROM inbox", [])?;
+    if last.is_none() {
+        // Splitting pages leaves copies of moved rows behind. Only emptying the table clears its first page.
+        run(transaction, "DELETE FROM inbox", [])?;
+    }
+    Ok(transaction.execute_batch("PRAGMA secure_delete = OFF")?)
 }
 
 fn store(transaction: &Transaction<'_>, batch: &Batch, now: Instant) -> Result<StoreReport> {
@@ -213,19 +237,15 @@ fn store(transaction: &Transaction<'_>, batch: &Batch, now: Instant) -> Result<S
     Ok(report)
 }
 
-/// The number of a requestor; `None` if it has the other kind of feed. Its first event decides the kind for ever.
-fn source(
-    connection: &Connection,
-    requestor_id: &RequestorId,
-    batch: &Batch,
-) -> Result<Option<RequestorKey>> {
-    let requestor = intern_requestor(connection, requestor_id)?;
+/// The number of a requestor; `None` if the requestor's first event decided for the other kind of feed.
+fn source(connection: &Connection, id: &RequestorId, batch: &Batch) -> Result<Option<RequestorKey>> {
+    let requestor = intern_requestor(connection, id)?;
     let insert = "INSERT OR IGNORE INTO feeds (requestor, feed) VALUES (?1, ?2)";
     run(connection, insert, (requestor, batch.feed))?;
     let feed: Feed = value(connection, "SELECT feed FROM feeds WHERE requestor = ?1", [requestor])?;
     if feed != batch.feed && !batch.memory.is_empty() {
-        // What the reader remembers of these events is in the same batch, and must not be stored without the events.
-        return Err(BufferError::MixedFeeds(requestor_id.to_string()));
+        // The reader's memory of these events must not be stored without the events, so nothing is stored.
+        return Err(BufferError::MixedFeeds(id.to_string()));
     }
     Ok((feed == batch.feed).then_some(requestor))
 }
@@ -241,7 +261,7 @@ struct Inserts<'a> {
 impl<'a> Inserts<'a> {
     fn prepare(transaction: &'a Transaction<'_>) -> Result<Inserts<'a>> {
         Ok(Inserts {
-            // The identity of an event that has expired or was erased is still known.
+            // This table also has the identities of events that have expired or were erased.
             former: transaction.prepare_cached("SELECT EXISTS (SELECT 1 FROM identities WHERE id = ?1)")?,
             identity: transaction
                 .prepare_cached("INSERT OR IGNORE INTO identities (id, content, seq) VALUES (?1, ?2, ?3)")?,
@@ -266,21 +286,10 @@ impl<'a> Inserts<'a> {
     }
 
     fn event(&mut self, reference: &EventRef, input: InputId, event: &NewEvent) -> Result<()> {
-        let EventRef { sequence, job, requestor, kind, occurred_at, count } = reference;
+        let EventRef { sequence: seq, job, requestor, kind, occurred_at, count } = reference;
         let (id, slot, NewEvent { line, body, .. }) = (event.id.bytes(), kind.slot(), event);
-        self.event.execute(params![
-            sequence,
-            id,
-            requestor,
-            slot,
-            occurred_at,
-            count,
-            job,
-            input,
-            line,
-            body
-        ])?;
-        self.queue.execute((job, requestor, occurred_at, sequence))?;
+        self.event.execute(params![seq, id, requestor, slot, occurred_at, count, job, input, line, body])?;
+        self.queue.execute((job, requestor, occurred_at, seq))?;
         Ok(())
     }
 }

@@ -7,11 +7,13 @@ use super::rows::{first, only, run, value};
 
 /// The fact that holds the next sequence number.
 pub(super) const NEXT_SEQ: &str = "next_seq";
-/// The fact that holds the first sequence number after the events whose exchanges had identities of version 1. A
-/// buffer that never had such events lacks it.
+/// The fact that holds the first sequence number of schema 6. Earlier events of exchanges have identities of
+/// version 1. A buffer that stored no event before schema 6 lacks this fact.
 pub(super) const FORMER_BEFORE: &str = "exchanges_1_before";
 /// The fact that marks a copy: the time of copying. Outcomes recorded later are only in the original.
 pub(super) const COPIED_AT: &str = "copied_at";
+/// The fact that holds the time since when the inbox has rows that drains cannot move.
+pub(super) const INBOX_LEFT_SINCE: &str = "inbox_left_since";
 
 pub(super) fn fact(connection: &Connection, name: &str) -> Result<Option<i64>> {
     first(connection, "SELECT value FROM facts WHERE name = ?1", [name], only)
@@ -42,7 +44,7 @@ pub(super) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     let mut filled = 0;
     while filled < bytes.len() {
-        // If a signal interrupts the kernel's generator, it is asked again. Else it fails only for a bad address.
+        // A signal may interrupt the call, so it is repeated. Its other error, a bad address, cannot happen.
         filled +=
             rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()).unwrap_or(0);
     }

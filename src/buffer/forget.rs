@@ -24,15 +24,15 @@ impl Forget {
         }
     }
 
-    /// Whether an event with this ID and this MVPD belongs to the person. Without an MVPD, the ID is enough. Ignores
-    /// what is never sent of an ID: white space, letters without a width, and what a spreadsheet puts around it.
+    /// Whether an event with this ID and this MVPD belongs to the person. For an event without an MVPD, the ID is
+    /// enough. White space, letters without a width and what a spreadsheet puts around an ID make no difference.
     pub(super) fn is_of(&self, id: &str, mvpd: Option<&str>) -> bool {
         let (_, wanted_id, wanted_mvpd) = self.wanted();
         let is_other = |mvpd: &str| wanted_mvpd.is_some_and(|wanted| identifier(mvpd) != wanted);
         identifier(id) == wanted_id && !mvpd.is_some_and(is_other)
     }
 
-    /// Whether a row of the inbox is about the person: compared as an event if it has the property, else as any line.
+    /// Whether an inbox row is about the person. A row without the property is compared as a line.
     pub(super) fn is_of_row(&self, row: &str) -> bool {
         let fields: Value = serde_json::from_str(row).unwrap_or_default();
         let text = |property: Property| match fields.get(property.name())? {
@@ -46,13 +46,13 @@ impl Forget {
         }
     }
 
-    /// Whether a line that is no event, or not yet one, is about the person. The line may be broken in any way, so
-    /// the answer is yes in doubt: it is enough that the ID is a value anywhere, unless the line names another MVPD.
+    /// Whether a line that is not stored as an event is about the person. The line may be malformed, so in
+    /// doubt the answer is yes: the ID anywhere in the line is enough, unless the line names another MVPD.
     pub fn concerns(&self, text: &str) -> bool {
         let (_, id, mvpd) = self.wanted();
         let mut values = Vec::new();
         let is_json = serde_json::from_str(text).map(|json| collect_values(&json, &mut values)).is_ok();
-        // JSON that is cut off, or is inside other JSON, has backslashes before characters; CSV doubles its quotes.
+        // JSON inside other JSON, or JSON that is cut off, has backslashes before characters. CSV doubles its quotes.
         let plain = with_small_digits(text).replace('\\', "");
         let has = |value: &str| {
             let bare = value.replace('\\', "");
@@ -71,7 +71,7 @@ impl Forget {
     }
 }
 
-/// The text with the hexadecimal digits of its escapes in lower case, as `\u00e9`.
+/// The text with lower-case hexadecimal digits in its escapes, as in `\u00e9`.
 fn with_small_digits(text: &str) -> String {
     let mut parts = text.split("\\u");
     let mut small = parts.next().unwrap_or_default().to_owned();

@@ -8,13 +8,12 @@ use super::rows::{first, from_row, only, run, value};
 use crate::event::{RequestorId, VisitorRules};
 use crate::suite::{HitForm, Rsid};
 
-/// The number of a requestor. A new requestor gets one.
+/// The number of a requestor. A new requestor gets a new number.
 pub(super) fn intern_requestor(connection: &Connection, requestor_id: &RequestorId) -> Result<RequestorKey> {
     run(connection, "INSERT OR IGNORE INTO requestors (requestor_id) VALUES (?1)", [requestor_id])?;
     value(connection, "SELECT requestor FROM requestors WHERE requestor_id = ?1", [requestor_id])
 }
 
-/// The name behind a requestor's number.
 pub(super) fn requestor_id_of(connection: &Connection, requestor: RequestorKey) -> Result<RequestorId> {
     value(connection, "SELECT requestor_id FROM requestors WHERE requestor = ?1", [requestor])
 }
@@ -38,7 +37,6 @@ pub(super) fn intern_form(connection: &Connection, form: &HitForm) -> Result<For
     value(connection, select, values)
 }
 
-/// The form with this number.
 pub(super) fn form_of(connection: &Connection, form: FormKey) -> Result<HitForm> {
     let select =
         "SELECT rsid, identity, org_id, event_ids, count_form, visitor_rules FROM forms WHERE form = ?1";

@@ -12,10 +12,11 @@ use super::keys::{JobKey, RequestorKey};
 use super::ledger::{Term, count_in_job};
 use super::rows::{all, changed, from_row, only, run, value};
 use super::sqlite::DrainLock;
-use super::states::{To, shift_all};
+use super::states::{To, recover_claims, shift_all};
 use crate::delivery::Sequence;
 use crate::event::Instant;
 use crate::job::{Hours, JobName, JobRoute, JobState};
+use crate::suite::Rsid;
 
 /// Events moved in one transaction.
 const MOVED_A_TRANSACTION: usize = 10_000;
@@ -41,7 +42,7 @@ pub enum JobSource {
 /// An input of a backfill.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobInput {
-    /// Its number, from 0.
+    /// The input's number, from 0.
     pub number: u32,
     pub source: JobSource,
     pub is_loaded: bool,
@@ -51,9 +52,9 @@ pub struct JobInput {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct JobSettings {
     pub route: JobRoute,
-    /// The most hits, or rows, per second.
+    /// The most hits (or rows of bulk files) per second.
     pub rate: Option<u32>,
-    /// The hours in which it may send; `None` means always.
+    /// The hours in which the backfill may send; `None` means always.
     pub hours: Option<Hours>,
 }
 
@@ -81,7 +82,7 @@ pub struct JobCounts {
     pub events: u64,
     /// Pending events, including those in files.
     pub pending: u64,
-    /// Events in files that were sent, as far as they have no outcome yet.
+    /// Pending events in files that were sent. They have no outcome yet.
     pub in_files: u64,
     pub delivered: u64,
     pub dead: u64,
@@ -89,7 +90,7 @@ pub struct JobCounts {
     pub discarded: u64,
     /// Files that are done.
     pub files: u64,
-    /// Rows of done files of which only a look-up says that Adobe has them. Nobody knows whether Adobe refused some.
+    /// Rows of done files whose arrival only a look-up has shown. A look-up does not say whether Adobe refused rows.
     pub looked_up_rows: u64,
     /// Rows that Adobe refused without naming them. They count as delivered, because a person said so.
     pub unnamed_rows: u64,
@@ -134,10 +135,22 @@ impl Buffer {
         self.records(None)
     }
 
+    /// The standing backfill by which the live events of a suite go in files. Makes it if there is none.
+    pub fn standing_job(&self, rsid: &Rsid) -> Result<JobRecord> {
+        let (of, name, now) = (rsid.clone(), JobName::of_suite(rsid), self.now());
+        self.write(move |transaction| {
+            let insert = "INSERT INTO jobs (job, name, state, route, created_at)
+                 SELECT -suite, ?2, 'planned', 'bulk', ?3 FROM suites WHERE rsid = ?1
+                 ON CONFLICT (job) DO UPDATE SET name = ?2";
+            run(transaction, insert, (of, name, now))
+        })?;
+        self.job(&JobName::of_suite(rsid))
+    }
+
     fn records(&self, name: Option<&JobName>) -> Result<Vec<JobRecord>> {
         let select =
             "SELECT job, name, state, route, rate, hours, groups, is_valid, created_at, finished_at FROM jobs
-             WHERE ?1 IS NULL OR name = ?1 ORDER BY job DESC";
+             WHERE name = ?1 OR (?1 IS NULL AND job > 0) ORDER BY job DESC";
         self.all(select, [name], |row| {
             let settings = from_row!(row, JobSettings { route, rate, hours });
             Ok(from_row!(row, JobRecord { name, state, groups, is_valid, created_at, finished_at },
@@ -171,7 +184,7 @@ impl Buffer {
         self.change(update, (job, state, finished_at))
     }
 
-    /// Marks a running backfill as done. A backfill that was paused or cancelled meanwhile stays so.
+    /// Marks a running backfill as done. If it was paused or cancelled meanwhile, changes nothing.
     pub fn job_is_done(&self, job: JobKey) -> Result<()> {
         let update = "UPDATE jobs SET state = 'done', finished_at = ?2 WHERE job = ?1 AND state = 'running'";
         self.change(update, (job, self.now()))
@@ -183,7 +196,7 @@ impl Buffer {
         self.change(update, (job, route, rate, hours))
     }
 
-    /// Sets the number of visitor groups for the life of a backfill, if not set yet. Returns the number.
+    /// Sets the number of visitor groups of a backfill, unless it is set already. Returns the number that is set.
     pub fn fix_groups(&self, job: JobKey, groups: u32) -> Result<u32> {
         self.write(move |transaction| {
             run(transaction, "UPDATE jobs SET groups = ?2 WHERE job = ?1 AND groups IS NULL", (job, groups))?;
@@ -191,7 +204,6 @@ impl Buffer {
         })
     }
 
-    /// Records that Adobe has found a file of this backfill valid.
     pub fn job_is_valid(&self, job: JobKey) -> Result<()> {
         self.change("UPDATE jobs SET is_valid = 1 WHERE job = ?1", [job])
     }
@@ -203,9 +215,16 @@ impl Buffer {
         self.value(select, [job])
     }
 
-    /// The events of a backfill by state. Counting the pending ones takes a second for ten million events.
+    /// Whether more than this many live events of a suite that is active and not blocked are pending.
+    pub fn has_pending_above(&self, rsid: &Rsid, events: u64) -> Result<bool> {
+        let select = "SELECT count(*) FROM (SELECT 1 FROM suites s CROSS JOIN mappings m CROSS JOIN queue q
+             WHERE s.rsid = ?1 AND s.state = 'active' AND s.blocked IS NULL AND m.suite = s.suite AND q.job = 0 AND q.requestor = m.requestor LIMIT ?2)";
+        Ok(self.value::<u64>(select, (rsid, events.saturating_add(1)))? > events)
+    }
+
+    /// The events of a backfill by state. To count ten million pending events takes a second.
     pub fn job_counts(&self, job: JobKey) -> Result<JobCounts> {
-        // CROSS JOIN makes SQLite start with the few rows of a state's table. Otherwise it reads every event.
+        // CROSS JOIN makes SQLite start with the few rows of a state's table, and not with all events.
         let select = "SELECT (SELECT events FROM jobs WHERE job = ?1) AS events,
                     (SELECT count(*) FROM queue WHERE job = ?1) AS pending,
                     (SELECT count(*) FROM bulk_rows b JOIN bulk_files f ON f.file = b.file
@@ -222,21 +241,21 @@ impl Buffer {
             }, delivered: 0))
         })?;
         let counts = counted.unwrap_or_default();
-        // Delivered is the rest, so it includes all events that retention deleted, the discarded ones too. Erased
-        // events are no longer part of `events`.
+        // The other events count as delivered. These include all events that retention deleted, even
+        // discarded ones. `events` does not include erased events.
         let others = counts.pending + counts.dead + counts.held + counts.discarded;
         Ok(JobCounts { delivered: counts.events.saturating_sub(others), ..counts })
     }
 
-    /// The keys of a backfill's done files of which only a look-up says that Adobe has them, in the order of writing.
+    /// The keys of a backfill's done files whose arrival only a look-up has shown, in the order of writing.
     pub fn looked_up_files(&self, job: JobKey) -> Result<Vec<String>> {
         let select =
             "SELECT key FROM bulk_files WHERE job = ?1 AND state = 'done' AND is_looked_up = 1 ORDER BY file";
         self.all(select, [job], only)
     }
 
-    /// Moves the pending live events of a time span into a backfill, except those with attempts of unknown outcome.
-    /// No drain may run, because it may already have read the events; the lock proves that none does.
+    /// Moves the pending live events of a time span into a backfill, except events in doubt or in files. Returns how
+    /// many. The lock proves that no drain runs, because a drain may have read the events already.
     pub fn adopt(&self, job: JobKey, from: Instant, to: Instant, _lock: &DrainLock) -> Result<u64> {
         let requestors: Vec<RequestorKey> = self.all("SELECT requestor FROM requestors", [], only)?;
         let adopt = |requestor| {
@@ -245,15 +264,18 @@ impl Buffer {
         requestors.into_iter().map(adopt).sum()
     }
 
-    /// Discards the pending events of a backfill, except those that are in files or may have been counted.
+    /// Discards the pending events of a backfill, except events in files and events that may have been counted. An
+    /// event that a killed run was sending may have been counted. The caller holds the lock of backfills.
     pub fn discard_job(&self, job: JobKey) -> Result<u64> {
+        let now = self.now();
+        self.write(move |transaction| recover_claims(transaction, job, now))?;
         let find = "SELECT q.seq FROM queue q LEFT JOIN bulk_rows b ON b.seq = q.seq LEFT JOIN doubts d ON d.seq = q.seq
              WHERE q.job = ?1 AND b.seq IS NULL AND d.seq IS NULL LIMIT ?2";
-        let to = To::Discarded { at: self.now(), by_cancel: true };
+        let to = To::Discarded { at: now, by_cancel: true };
         self.write_in_parts(move |transaction| move_found(transaction, job, find, Term::Pending, to))
     }
 
-    /// Makes the events that a cancel discarded pending again. Events discarded one by one stay discarded.
+    /// Makes events pending again if a cancel discarded them. Events discarded one by one stay discarded.
     pub fn restore_job(&self, job: JobKey) -> Result<u64> {
         let find = "SELECT t.seq FROM discarded t CROSS JOIN events e ON e.seq = t.seq
              WHERE e.job = ?1 AND t.by_cancel = 1 LIMIT ?2";
@@ -263,7 +285,7 @@ impl Buffer {
     }
 }
 
-/// Moves some thousands of the events that the statement `find` selects. Returns how many.
+/// Moves up to `MOVED_A_TRANSACTION` events that the statement `find` selects. Returns how many.
 fn move_found(transaction: &Transaction<'_>, job: JobKey, find: &str, from: Term, to: To<'_>) -> Result<u64> {
     let found: Vec<Sequence> = all(transaction, find, (job, MOVED_A_TRANSACTION), only)?;
     shift_all(transaction, &found, from, to)
@@ -277,8 +299,9 @@ fn adopt(
 ) -> Result<u64> {
     let select =
         "SELECT q.seq FROM queue q LEFT JOIN doubts d ON d.seq = q.seq LEFT JOIN claims c ON c.seq = q.seq
+         LEFT JOIN bulk_rows b ON b.seq = q.seq
          WHERE q.job = 0 AND q.requestor = ?1 AND q.occurred_at >= ?2 AND q.occurred_at < ?3
-           AND d.seq IS NULL AND c.seq IS NULL LIMIT ?4";
+           AND d.seq IS NULL AND c.seq IS NULL AND b.seq IS NULL LIMIT ?4";
     let found: Vec<Sequence> = all(transaction, select, (requestor, from, to, MOVED_A_TRANSACTION), only)?;
     for sequence in &found {
         let change = "UPDATE queue SET job = ?2 WHERE (job, requestor, occurred_at, seq) IN

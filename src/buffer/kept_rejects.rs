@@ -1,5 +1,5 @@
-//! Records which rejects file holds a rejected line, so that an input that is read daily adds the line only once; and how many
-//! lines are in no file, for the monitor.
+//! Records which rejects file holds a rejected line, so that an input that is read daily adds the line only
+//! once. Counts the rejected lines that no rejects file holds, for the monitor.
 
 use std::collections::HashMap;
 
@@ -8,14 +8,14 @@ use super::error::Result;
 use super::rows::{first, only, run};
 use crate::event::Instant;
 
-/// A keyed digest of a rejected line: of its path, line number and text.
+/// A keyed digest of a rejected line: of its input, line number and text.
 pub type RejectDigest = [u8; 16];
 
-/// How long the count of each hour's lines that are in no file is kept, in hours: the monitor looks one day back.
+/// For how many hours an hourly count of rejected lines is kept. The monitor looks one day back.
 const UNKEPT_HOURS: i64 = 48;
 
 impl Buffer {
-    /// The rejects file of each of these lines that was kept before.
+    /// The names of the rejects files that hold these lines. Lines that no rejects file holds have no entry.
     pub fn kept_rejects(&self, digests: Vec<RejectDigest>) -> Result<HashMap<RejectDigest, String>> {
         self.read(|connection| {
             let mut kept = HashMap::new();
@@ -27,7 +27,7 @@ impl Buffer {
         })
     }
 
-    /// Records that a rejects file holds these lines, which are durable in it.
+    /// Records that a rejects file holds these lines. The caller has made them durable in that file.
     pub fn remember_rejects(&self, digests: Vec<RejectDigest>, file: String) -> Result<()> {
         self.write(move |transaction| {
             for digest in digests {
@@ -38,7 +38,7 @@ impl Buffer {
         })
     }
 
-    /// Adds to the count of this hour's rejected lines that are in no file, one fact per hour.
+    /// Adds to this hour's count of rejected lines that no file holds. Each hour has a fact for its count.
     pub fn count_unkept_rejects(&self, lines: u64) -> Result<()> {
         let hour = self.now().unix_hour();
         self.write(move |transaction| {
@@ -51,7 +51,7 @@ impl Buffer {
         })
     }
 
-    /// How many rejected lines are in no file, from the hour of this instant on.
+    /// How many rejected lines no file holds, from the hour of this instant on.
     pub fn unkept_rejects_since(&self, from: Instant) -> Result<u64> {
         let select = "SELECT ifnull(sum(value), 0) FROM facts
              WHERE name >= 'rejects_not_kept_' || ?1 AND name < 'rejects_not_kept_:'";
@@ -63,7 +63,7 @@ impl Buffer {
         self.all("SELECT DISTINCT file FROM kept_rejects", [], only)
     }
 
-    /// Forgets the lines of a rejects file that is gone, so that they are kept again when they are read again.
+    /// Forgets the lines of a rejects file that is gone. If they are read again, they are written again.
     pub fn forget_file_of_rejects(&self, file: String) -> Result<()> {
         self.change("DELETE FROM kept_rejects WHERE file = ?1", [file])
     }

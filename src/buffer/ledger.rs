@@ -1,7 +1,7 @@
-//! The account: how many events are in which state. It is kept beside the rows, and can be recounted from them.
+//! The account: how many events are in which state. It is kept beside the events, and can be recounted from them.
 //!
 //! ```text
-//! ingested = pending + delivered + dead + held + discarded + expired (by the state it left) + erased
+//! ingested = pending + delivered + dead + held + discarded + expired (delivered or discarded) + erased
 //! ```
 
 use std::collections::HashMap;
@@ -13,26 +13,25 @@ use super::error::Result;
 use super::keys::{JobKey, RequestorKey};
 use super::rows::{EventRef, run};
 
-/// Nanoseconds of an hour.
 pub(super) const HOUR_NANOS: i64 = 3_600_000_000_000;
 
 /// A term of the account, in the order of the ledger's columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Term {
-    /// Everything that was ever stored.
+    /// All events that were ever stored.
     Ingested,
     Pending,
     Delivered,
     Dead,
-    /// May have been counted, and is not sent again.
+    /// The event may have been counted, and is not sent again.
     Held,
-    /// An operator decided not to send it.
+    /// An operator decided not to send the event.
     Discarded,
-    /// Was delivered, and retention deleted it.
+    /// The event was delivered, and retention deleted it.
     ExpiredDelivered,
-    /// Was discarded, and retention deleted it.
+    /// The event was discarded, and retention deleted it.
     ExpiredDiscarded,
-    /// Was erased at a person's request.
+    /// The event was erased at a person's request.
     Erased,
 }
 
@@ -76,7 +75,7 @@ impl Postings {
         sums[term as usize * 2 + 1] += events * i64::from(event.count);
     }
 
-    /// Writes the sums, in the order of the table's key.
+    /// Writes the sums to the table, in the order of its key.
     pub(super) fn apply(self, connection: &Connection) -> Result<()> {
         let mut accounts: Vec<(Account, [i64; SUMS])> = self.sums.into_iter().collect();
         accounts.sort_unstable_by_key(|(account, _)| *account);
@@ -164,7 +163,7 @@ pub(super) fn accounting(connection: &Connection) -> Result<Accounting> {
     })
 }
 
-/// Changes the number of events that a backfill has. Live events belong to no backfill.
+/// Changes the number of events of a backfill. Does nothing for live events, which belong to no backfill.
 pub(super) fn count_in_job(connection: &Connection, job: JobKey, events: i64) -> Result<()> {
     run(connection, "UPDATE jobs SET events = events + ?2 WHERE job = ?1", (job, events))?;
     Ok(())

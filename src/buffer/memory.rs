@@ -1,4 +1,4 @@
-//! What the readers of sources remember between runs. It is stored in the same transaction as its events.
+//! What the readers of sources remember between runs. It is stored in the same transaction as the events.
 
 use std::path::PathBuf;
 
@@ -14,13 +14,13 @@ use crate::event::Instant;
 use crate::readers::esm;
 use crate::readers::memory::{Feed, Memory, MemoryError, MemoryKey, MemoryRow};
 
-/// A row stays at least this long after it was stored, in nanoseconds: a week. Old logs may come in over days, and
-/// judged by the times in such a log, all its rows would be over at once.
+/// A row stays at least a week after it was stored. An old log may arrive over several days, and its rows
+/// must not be dropped at once because its events are old.
 const STAYS_NANOS: i64 = 7 * 86_400_000_000_000;
 /// Rows dropped in one transaction of retention.
 const DROPPED_A_TRANSACTION: u64 = 10_000;
 
-/// Looks up rows on its own connection. It is opened at the first look-up, because most sources remember nothing.
+/// Looks up rows on its own connection, which is opened at the first look-up: most sources remember nothing.
 #[derive(Debug)]
 pub struct MemoryReader {
     path: PathBuf,
@@ -86,14 +86,14 @@ pub(super) fn store(transaction: &Transaction<'_>, rows: &[MemoryRow], now: Inst
     Ok(())
 }
 
-/// Fails if another ingest has stored counts of the same ESM reports since this row was made.
+/// Fails if another ingest has stored counts of the same ESM reports since this ingest read the earlier counts.
 fn refuse_counted_meanwhile(connection: &Connection, key: &[u8; 16], row: &str) -> Result<()> {
     let select = "SELECT body FROM source_memory WHERE key = ?1";
     let stored: Option<String> = first(connection, select, [key], only)?;
     if esm::follows_from(row, stored.as_deref()) { Ok(()) } else { Err(BufferError::CountedMeanwhile) }
 }
 
-/// Deletes rows whose time is over. Returns how many.
+/// Deletes some of the rows whose time is over. Returns how many.
 pub(super) fn drop_past(connection: &Connection, now: Instant) -> Result<u64> {
     let delete = "DELETE FROM source_memory WHERE key IN
              (SELECT key FROM source_memory WHERE drops_at < ?1 ORDER BY drops_at LIMIT ?2)";

@@ -1,20 +1,19 @@
-//! The buffer: a SQLite file that holds every event exactly once, from ingest until Analytics has it.
+//! The buffer: a SQLite file that holds every event exactly once, from ingest until it is deleted.
 //!
 //! - In: events with their identity, and outcomes of attempts. Out: pending events in sending order, and counts.
 //! - Guarantees: a change is durable when its function returns; an event is in exactly one state; the accounting
-//!   identity holds at every commit, because the database checks it; an attempt is on disk before its first byte.
+//!   identity holds at every commit, because the database checks it; an attempt is recorded before it is sent.
 //! - Does not know: what a hit is, how it is sent, when a drain runs.
-//! - Rules: `schemas/buffer.sql` draws the states and publishes every table. Functions say what their choices cost.
+//! - Rules: `schemas/buffer.sql` draws the states and publishes every table.
 //!
-//! One thread owns the writing connection; functions hand it closures through a bounded channel. No transaction is
-//! ever open across an `.await`.
+//! One thread owns the writing connection and runs closures. No transaction is open over an `await`.
 
 mod arrivals;
 mod backup;
 mod bulk_files;
-mod burial;
 mod columns;
 mod database;
+mod dead_and_held;
 mod doubts;
 mod erasure;
 mod error;
@@ -42,7 +41,7 @@ mod sqlite;
 mod states;
 mod status;
 mod suites;
-mod undecided;
+mod tombstones;
 mod verdicts;
 mod verify;
 mod watch;
@@ -51,6 +50,7 @@ pub use crate::readers::memory::{Feed, MemoryRow};
 pub use backup::AfterRestore;
 pub use bulk_files::{BulkFile, BulkFileState, FiledEvent, NewBulkFile, Received, RefusedRow};
 pub use database::Buffer;
+pub use dead_and_held::{Requeue, Requeued, Selection, Undecided, UndecidedEvent, Why};
 pub use doubts::DoubtedEvent;
 pub use erasure::Forgotten;
 pub use error::BufferError;
@@ -77,7 +77,6 @@ pub use runs::{JobObstacles, RunRecord, RunStart};
 pub use sqlite::{BackfillLock, BufferOptions, DrainLock, Holder, LockWatch, WholeLock, name_command};
 pub use status::{OverCount, ReasonCount, RequestorStatus, Status};
 pub use suites::{Route, SuiteListing};
-pub use undecided::{Requeue, Requeued, Selection, Undecided, UndecidedEvent, Why};
 pub use verdicts::{BlockedSuite, NewVerdict};
 pub use verify::Discrepancy;
 pub use watch::Watch;

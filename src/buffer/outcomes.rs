@@ -32,7 +32,7 @@ pub enum Change {
         sequence: Sequence,
         form: FormKey,
     },
-    /// The attempt was never written, or certainly not received, so the claim is deleted.
+    /// The attempt was never written or certainly not received, so its claim is deleted.
     Release {
         sequence: Sequence,
     },
@@ -42,7 +42,6 @@ pub enum Change {
         /// The hit form of the attempt, which every repeat keeps.
         form: FormKey,
         doubt: Doubt,
-        /// Whether the suite's policy is to repeat or to hold.
         policy: OnAmbiguous,
         at: Instant,
     },

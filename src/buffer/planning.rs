@@ -30,7 +30,7 @@ pub struct DeliveredDay {
     pub events: u64,
 }
 
-/// A view of the buffer on its own connection. It writes nothing, and nobody waits for it.
+/// A view of the buffer on its own connection. It writes nothing, and no writer waits for it.
 #[derive(Debug)]
 pub struct PlanningReader {
     connection: Connection,
@@ -98,8 +98,7 @@ impl PlanningReader {
         all(&self.connection, select, (JobKey::LIVE, from, to), only)
     }
 
-    /// Shows the visitor and the time of each delivered event that happened after `after`. Reads all deliveries there
-    /// are.
+    /// Shows visitor and time of each delivered event after `after`. Reads the whole table of deliveries.
     pub fn each_sent(&self, after: Instant, mut show: impl FnMut(VisitorKey, Instant)) -> Result<()> {
         let select =
             "SELECT visitor, occurred_at FROM delivered WHERE occurred_at > ?1 AND visitor IS NOT NULL";

@@ -24,7 +24,6 @@ pub struct NewProbe {
 /// A recorded probe. Its hits can be made again from this, byte for byte.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ProbeRecord {
-    /// The ID that is part of every value of the probe's hits.
     pub id: String,
     pub requestor_id: RequestorId,
     #[serde(flatten)]
@@ -48,6 +47,11 @@ impl Buffer {
         })
     }
 
+    /// Deletes the record of a probe that sent no hit, because there is nothing to read back.
+    pub fn drop_probe(&self, id: &str) -> Result<()> {
+        self.change("DELETE FROM probes WHERE id = ?1", [id.to_owned()])
+    }
+
     /// Notes that the last hit of a probe was answered.
     pub fn probe_sent(&self, id: &str) -> Result<()> {
         self.change("UPDATE probes SET sent_at = ?2 WHERE id = ?1", (id.to_owned(), self.now()))
@@ -69,7 +73,7 @@ impl Buffer {
         self.read(|connection| find(connection, rsid, Which::Last))
     }
 
-    /// The latest probe of a suite that was read back. Later ones that were interrupted prove nothing.
+    /// The latest probe of a suite that was read back. Later probes that were not read back prove nothing.
     pub fn last_read_probe(&self, rsid: &Rsid) -> Result<Option<ProbeRecord>> {
         self.read(|connection| find(connection, rsid, Which::LastRead))
     }

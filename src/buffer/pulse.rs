@@ -1,26 +1,23 @@
 //! Lets a monitor check that the buffer can be read.
 
-use std::fs;
-use std::path::PathBuf;
-
 use rusqlite::Connection;
 
 use super::database::Buffer;
-use super::error::{BufferError, Result};
+use super::error::Result;
 use super::rows::value;
-use super::sqlite::open_reader;
+use super::sqlite::{Place, open_reader};
 
-/// Checks that the buffer can be read. The connection stays open, so that a check needs no new file descriptor,
-/// because other code may have used them all.
+/// Checks that the buffer can be read. The connection stays open, so that a check needs no new file descriptor: other
+/// code may have used all of them.
 #[derive(Debug)]
 pub struct Pulse {
     connection: Connection,
-    path: PathBuf,
+    place: Place,
 }
 
 impl Buffer {
     pub fn pulse(&self) -> Result<Pulse> {
-        let pulse = Pulse { connection: open_reader(self.path())?, path: self.path().to_owned() };
+        let pulse = Pulse { connection: open_reader(self.path())?, place: self.place.clone() };
         // SQLite opens its side files at the first read.
         pulse.look()?;
         Ok(pulse)
@@ -30,7 +27,7 @@ impl Buffer {
 impl Pulse {
     /// Fails if the buffer is gone from its path or cannot be read.
     pub fn look(&self) -> Result<()> {
-        fs::metadata(&self.path).map_err(BufferError::file(&self.path))?;
+        self.place.check()?;
         value(&self.connection, "SELECT count(*) FROM ledger", []).map(|_: i64| ())
     }
 }

@@ -1,14 +1,13 @@
 //! The numbers for a comparison with ESM and Analytics: units by requestor, MVPD, quarter hour and event, in the
 //! states that explain a difference.
 //!
-//! Everything ever stored is in the metrics, which outlive the events. Units in any state but delivered are few and
-//! stand in small tables beside the events. The rest is delivered.
+//! The metrics count everything that was ever stored, and what left the buffer undelivered. Pending units are counted
+//! in the queue; dead, held and discarded units in small tables. The rest was delivered.
 
 use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::{Connection, Row};
 
-use super::burial::OVER_COUNT_UNITS;
 use super::database::Buffer;
 use super::doubts::each_doubted;
 use super::error::Result;
@@ -17,34 +16,38 @@ use super::keys::RequestorKey;
 use super::ledger::HOUR_NANOS;
 use super::metrics::{CountedHour, MetricsReader, start_of};
 use super::rows::{all, each, value};
+use super::tombstones::{DAY_NANOS, OVER_COUNT_UNITS};
 use crate::event::{EventKind, Instant};
+use crate::suite::Rsid;
 
-/// Nanoseconds of a quarter of an hour.
 const QUARTER_NANOS: i64 = 900_000_000_000;
 
-/// The state of units.
+/// The blanks that Analytics cuts from the ends of a value.
+const BLANKS: &str = " \t\r\n\u{a0}";
+
+/// The state of units, or a reason why Analytics may show other numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// Everything that was ever stored.
+    /// All units that were ever stored.
     Counted,
-    /// Left the buffer undelivered.
+    /// The units left the buffer undelivered: they were erased, or they were discarded and then expired.
     Withdrawn,
     Pending,
-    /// A reply refused them for good.
+    /// A reply refused the units for good, or their count breaks a limit.
     Dead,
-    /// May have been counted, and are not sent again.
+    /// The units may have been counted, and are not sent again.
     Held,
-    /// An operator decided not to send them.
+    /// An operator decided not to send the units.
     Discarded,
-    /// Were delivered a moment ago. They are part of the delivered units.
+    /// The units were delivered since `fresh_since`. They are part of the delivered units.
     TooFresh,
-    /// Were delivered within the last day, long after they happened. They are part of the delivered units.
+    /// The units were delivered since `late_since`, long after they happened. They are part of the delivered units.
     Late,
-    /// A person said that they were delivered; no reply did. They are part of the delivered units.
+    /// A person said that the units were delivered; no reply did. They are part of the delivered units.
     Vouched,
-    /// May have been counted in addition to the delivered units.
+    /// The units may have been counted in addition to the delivered units.
     Ambiguous,
-    /// Were sent again under the same event ID.
+    /// The units were sent again under the same event ID, so Analytics counts them once.
     Repeated,
 }
 
@@ -60,35 +63,35 @@ pub struct StandingUnits<'a> {
     pub units: u64,
 }
 
-/// What a comparison asks for.
+/// The time span of a comparison, and its limits for fresh and for late deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StandingQuestion {
     /// The start, on a quarter of an hour.
     pub from: Instant,
     /// The end, exclusive, on a quarter of an hour.
     pub to: Instant,
-    /// What was delivered since then is too fresh, because Analytics may not show it yet.
+    /// Units that were delivered since this instant are too fresh, because Analytics may not show them yet.
     pub fresh_since: Instant,
-    /// What was delivered since then is late if it happened more than `late_nanos` before its delivery.
+    /// Deliveries since this instant are late if their units were older than `late_nanos`.
     pub late_since: Instant,
-    /// An event is late if it was older than this when it was delivered.
+    /// The highest age, in nanoseconds, at which a delivery is not late.
     pub late_nanos: i64,
 }
 
 /// Facts about the whole comparison.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StandingFacts {
-    /// Hours in which the metrics lack units of a requestor, because events were deleted before metrics existed.
+    /// Hours in which the metrics lack units of a requestor: events were deleted before the buffer had metrics.
     pub incomplete: BTreeSet<(RequestorKey, Instant)>,
     /// Rows of the inbox, which are not counted yet.
     pub inbox: u64,
-    /// Units of expired events that may have been counted too often. Nobody knows their requestor, day and kind.
+    /// Units of deleted events that may have been counted too often. Their requestor, day and kind are not known.
     pub expired_over_count: u64,
 }
 
 impl Buffer {
-    /// Shows the units of some requestors from one snapshot, on its own connection. Units of a cell may come in
-    /// parts.
+    /// Shows the units of these requestors, from one snapshot on a connection of its own. Units of the same
+    /// requestor, MVPD, kind and quarter hour may come in parts.
     pub fn standing(
         &self,
         requestors: &[RequestorKey],
@@ -109,7 +112,25 @@ impl Buffer {
     }
 }
 
-/// One snapshot, and what is asked of it.
+impl Buffer {
+    /// How many events of a suite have an MVPD User ID with blanks at an end, and how many such IDs there
+    /// are. Counts events that happened from `from` until before `to`, but skips those that were stored more
+    /// than a day before `from`; the day allows for wrong clocks.
+    pub fn padded_ids(&self, rsid: &Rsid, from: Instant, to: Instant) -> Result<(u64, u64)> {
+        let select = "SELECT count(*) AS events, count(DISTINCT id) AS ids FROM
+                 (SELECT e.body ->> 'mvpd_user_id' AS id FROM events e
+                  WHERE e.seq > coalesce((SELECT max(last_seq) FROM arrivals WHERE at < ?1 - ?4), 0)
+                        AND e.occurred_at >= ?1 AND e.occurred_at < ?2 AND e.requestor IN
+                            (SELECT requestor FROM mappings m JOIN suites s ON s.suite = m.suite WHERE s.rsid = ?3))
+             WHERE trim(id, ?5) NOT IN ('', id)";
+        let counts = self.first(select, (from, to, rsid, DAY_NANOS, BLANKS), |row| {
+            Ok((row.get("events")?, row.get("ids")?))
+        })?;
+        Ok(counts.unwrap_or_default())
+    }
+}
+
+/// A snapshot of the buffer, and the question that it answers.
 struct View<'c, S> {
     metrics: &'c MetricsReader,
     question: &'c StandingQuestion,
@@ -122,8 +143,8 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
         &self.metrics.connection
     }
 
-    /// Everything ever stored, and the part of it that left undelivered. There are few groups and many rows, so the
-    /// groups are joined here and not in SQL.
+    /// Shows all units that were ever stored, and those that left the buffer undelivered. There are few groups and
+    /// many rows, so they are joined here and not in SQL.
     fn counted(&mut self) -> Result<()> {
         let select = "SELECT metric_group, requestor, mvpd FROM metric_groups";
         let groups: HashMap<u32, (RequestorKey, String)> = all(self.connection(), select, [], |row| {
@@ -155,14 +176,14 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
         }
     }
 
-    /// Shows units if their requestor was asked for.
+    /// Shows units if their requestor is wanted.
     fn tell(&mut self, units: StandingUnits<'_>) {
         if self.whose.contains(&units.requestor) {
             (self.show)(units);
         }
     }
 
-    /// Shows the units of a row of events.
+    /// Shows the units of a row that sums up events.
     fn tell_row(&mut self, row: &Row<'_>, standing: Standing) -> Result<()> {
         // A slot number without an event kind can only be damage; `status --verify` reports it.
         let Some(kind) = EventKind::from_slot(row.get("slot")?) else { return Ok(()) };
@@ -178,7 +199,7 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
         Ok(())
     }
 
-    /// Pending units, live or of a backfill. The queue is sorted by job, requestor and time, so each job is searched.
+    /// Shows the pending units. The queue is sorted by job, requestor and time, so each job is searched by itself.
     fn pending(&mut self, requestor: RequestorKey) -> Result<()> {
         let select = "WITH all_jobs AS (SELECT 0 AS job UNION ALL SELECT job FROM jobs)
              SELECT q.requestor, e.slot, e.occurred_at / ?3 AS quarter, sum(e.count) AS units, e.body ->> 'mvpd' AS mvpd
@@ -189,9 +210,9 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
         each(self.connection(), select, values, |row| self.tell_row(row, Standing::Pending))
     }
 
-    /// Dead, held and discarded units, and pending ones in bulk files that Adobe may have.
+    /// Shows dead, held and discarded units, and those in sent bulk files whose events are still pending.
     fn set_aside(&mut self) -> Result<()> {
-        // CROSS JOIN makes SQLite start with the few rows of `aside`. Otherwise it reads every event.
+        // CROSS JOIN makes SQLite start with the few rows of `aside`. Otherwise SQLite reads every event.
         let select = "WITH aside AS (
                 SELECT seq, 'dead' AS standing FROM dead_letters
                 UNION ALL SELECT seq, 'held' FROM held
@@ -213,8 +234,8 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
         })
     }
 
-    /// What was delivered so recently that Analytics may not show it yet. `delivered` is in the order of recording,
-    /// so only its end is read. Events that a person settled (no `run`) are left out: they reached Analytics earlier.
+    /// Shows units that are too fresh or late. The table `delivered` is in the order of recording, so only its end is
+    /// read. Events that a person vouched for have no `run` and are left out: Analytics counted them earlier.
     fn delivered_lately(&mut self) -> Result<()> {
         let StandingQuestion { from, to, fresh_since, late_since, late_nanos } = *self.question;
         let select =
@@ -233,8 +254,8 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
         })
     }
 
-    /// Attempts of unknown outcome. With an event ID, an event counts once however often it was sent. Without it,
-    /// each attempt may have counted. If a person says that an event was delivered, one of its attempts delivered it.
+    /// Shows what attempts of unknown outcome may have added. With event IDs, Analytics counts an event once, however
+    /// often it was sent. Without them, each attempt may have counted.
     fn doubted(&mut self) -> Result<()> {
         let span = self.question.from..self.question.to;
         each_doubted(self.connection(), |doubted| {
@@ -244,7 +265,7 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
                 return;
             };
             let is_delivered = doubted.state == "delivered";
-            // If a person says that the event was delivered, one of its attempts is not in doubt.
+            // A person says that the event was delivered: one attempt counted, the others are in doubt.
             let is_vouched = is_delivered && doubted.is_settled;
             let others = u64::from(doubted.attempts) - u64::from(is_vouched);
             let (ambiguous, repeated) = match (doubted.repeat_is_exact, is_delivered) {
@@ -253,7 +274,7 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
                 (false, _) => (others, 0),
             };
             let at = Instant::of_quarter(doubted.occurred_at.unix_quarter());
-            let mvpd = doubted.mvpd.as_deref().unwrap_or_default();
+            let (requestor, mvpd) = (doubted.requestor, doubted.mvpd.as_deref().unwrap_or_default());
             for (times, standing) in [
                 (u64::from(is_vouched), Standing::Vouched),
                 (ambiguous, Standing::Ambiguous),
@@ -261,14 +282,7 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
             ] {
                 let units = u64::from(doubted.count) * times;
                 if units > 0 {
-                    self.tell(StandingUnits {
-                        requestor: doubted.requestor,
-                        mvpd,
-                        kind,
-                        at,
-                        standing,
-                        units,
-                    });
+                    self.tell(StandingUnits { requestor, mvpd, kind, at, standing, units });
                 }
             }
         })
@@ -282,7 +296,7 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
         })
     }
 
-    /// The hours for which the ledger has other sums than the metrics.
+    /// The hours before `whole_from` in which the metrics do not count as many stored units as the ledger.
     fn incomplete(&self) -> Result<BTreeSet<(RequestorKey, Instant)>> {
         let Some(whole_from) = self.metrics.whole_from()? else { return Ok(BTreeSet::new()) };
         let (first, last) = self.hours();

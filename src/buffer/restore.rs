@@ -15,9 +15,9 @@ use super::facts::{COPIED_AT, fact, set_fact};
 use super::rows::value;
 use super::sqlite::{self, BufferOptions, MIGRATION_COPY, SIDE_FILES, open_reader, remove_if_there};
 use crate::event::Instant;
-use crate::whole_file::{WholeFile, beside, folder, share_owner, sync_folder};
+use crate::whole_file::{PARTIAL, WholeFile, beside, entries, folder, share_owner, sync_folder};
 
-/// A replaced buffer is kept under its name with this and the time added.
+/// A replaced buffer is kept under its name with this text and the time added.
 const REPLACED: &str = ".replaced-";
 
 /// What was restored.
@@ -27,33 +27,32 @@ pub struct Restored {
     pub from: PathBuf,
     /// The schema version of the copy; the next command migrates it if it is old.
     pub schema: i64,
-    /// When the copy was made: as the copy says itself, or else when its file was last changed.
+    /// When the copy was made, by its own mark; without a mark, when its file was last changed.
     pub copied_at: Instant,
     /// Where the replaced buffer is now, with its write-ahead log beside it; `None` if there was none.
     pub kept: Option<PathBuf>,
 }
 
 impl Buffer {
-    /// Replaces the buffer with a copy. Nothing changes before the copy was checked; the old buffer is kept beside
-    /// it. The new buffer is marked as a copy, for the next drain.
+    /// Replaces the buffer with a copy. Changes nothing before the copy is checked. The old buffer is kept beside the
+    /// new one, which is marked as a copy for the next drain.
     pub fn restore(options: &BufferOptions, from: &Path, goes_on: &dyn Fn() -> bool) -> Result<Restored> {
         let path = resolve(&options.path)?;
         let failed = BufferError::file;
-        let from = fs::canonicalize(from).map_err(|error| no_copy(from, error))?;
+        let from = fs::canonicalize(from).map_err(no_copy(from))?;
         if from == path {
-            return Err(no_copy(&from, "it is the buffer itself"));
+            return Err(no_copy(&from)(io::Error::other("it is the buffer itself")));
         }
-        if !fs::metadata(&from).map_err(|error| no_copy(&from, error))?.is_file() {
-            return Err(no_copy(&from, "it is no regular file"));
+        if !fs::metadata(&from).map_err(no_copy(&from))?.is_file() {
+            return Err(no_copy(&from)(io::Error::other("it is no regular file")));
         }
-        File::open(&from).map_err(|error| no_copy(&from, error))?;
+        File::open(&from).map_err(no_copy(&from))?;
         sqlite::refuse_network_filesystem(options, folder(&path))?;
         let _lock = sqlite::whole(&path)?;
         let old = hold_alone(&path)?;
         let (copy, schema) = copy_in(&from, &path, goes_on)?;
         let changed_at = fs::metadata(&from).and_then(|found| found.modified()).map_err(failed(&from))?;
-        let changed_at = Instant::from(DateTime::<Utc>::from(changed_at));
-        let copied_at = check(&from, &copy, changed_at)?;
+        let copied_at = check(&from, &copy, changed_at.into())?;
         let owner = if old.is_some() { &path } else { folder(&path) };
         share_owner(copy.file(), owner).map_err(failed(&path))?;
         let kept = match old {
@@ -69,11 +68,11 @@ impl Buffer {
     }
 }
 
-fn no_copy(path: &Path, why: impl ToString) -> BufferError {
-    BufferError::NoCopy { path: path.to_owned(), why: why.to_string() }
+fn no_copy(path: &Path) -> impl Fn(io::Error) -> BufferError {
+    move |why| BufferError::NoCopy { path: path.to_owned(), why }
 }
 
-/// The path that `open` would use, also if there is no file yet.
+/// The path that `open` would use, even if there is no file yet.
 fn resolve(path: &Path) -> Result<PathBuf> {
     let resolved = fs::canonicalize(path).or_else(|error| match (error.kind(), path.file_name()) {
         (io::ErrorKind::NotFound, Some(name)) => Ok(fs::canonicalize(folder(path))?.join(name)),
@@ -82,8 +81,8 @@ fn resolve(path: &Path) -> Result<PathBuf> {
     resolved.map_err(BufferError::file(path))
 }
 
-/// Locks the whole file; `None` if there is no file. Every open SQLite connection holds a lock on part of it, so
-/// nobody reads or writes meanwhile.
+/// Locks the whole file, so that nobody reads or writes it; `None` if there is no file. Fails if another process has
+/// the buffer open, because each SQLite connection holds a lock on part of the file.
 fn hold_alone(path: &Path) -> Result<Option<File>> {
     let failed = BufferError::file(path);
     let file = match OpenOptions::new().read(true).write(true).open(path) {
@@ -107,10 +106,6 @@ fn copy_in(from: &Path, path: &Path, goes_on: &dyn Fn() -> bool) -> Result<(Whol
         Some(_) | None => open_reader(from)?,
     };
     let found = sqlite::schema_version(&source, from).map_err(|error| damaged(from, error))?;
-    let known = sqlite::known_schema();
-    if found > known {
-        return Err(BufferError::Newer { path: from.to_owned(), found, known });
-    }
     let copy = sqlite::copy(&source, path, goes_on).map_err(|error| damaged(from, error))?;
     Ok((copy, found))
 }
@@ -135,7 +130,7 @@ fn check(from: &Path, copy: &WholeFile, changed_at: Instant) -> Result<Instant> 
     checked.map_err(|error| damaged(from, error))
 }
 
-/// An error that says that the copy is damaged, not the buffer.
+/// Turns errors about a damaged or foreign file into errors that name it as the copy. Other errors stay as they are.
 fn damaged(from: &Path, error: BufferError) -> BufferError {
     match error {
         BufferError::Sqlite(error)
@@ -164,21 +159,20 @@ fn put_aside(path: &Path, now: Instant) -> io::Result<PathBuf> {
     Ok(kept)
 }
 
-/// Deletes the copies of a buffer that migrations and restores left beside it. Returns how many.
-pub(super) fn remove_copies(path: &Path) -> io::Result<u64> {
+/// Deletes the copies of a buffer, even unfinished ones, that migrations and restores made. Returns how many.
+pub(super) fn remove_copies(path: &Path) -> Result<u64> {
     let Some(own) = path.file_name().map(|name| name.to_string_lossy().into_owned()) else { return Ok(0) };
     let mut removed = 0;
-    for entry in fs::read_dir(folder(path))? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
+    for entry in entries(folder(path)).map_err(BufferError::file(path))? {
+        let name = entry.file_name().unwrap_or_default().to_string_lossy();
         let Some(ending) = name.strip_prefix(&own) else { continue };
         let is_of_migration = ending.starts_with(".schema-") && ending.contains(MIGRATION_COPY);
-        if is_of_migration || ending.starts_with(REPLACED) {
-            fs::remove_file(entry.path())?;
+        if is_of_migration || ending.starts_with(REPLACED) || ending.starts_with(PARTIAL) {
+            fs::remove_file(&entry).map_err(BufferError::file(&entry))?;
             // The side files of a copy do not count as copies.
             removed += u64::from(!SIDE_FILES.iter().any(|side| ending.ends_with(side)));
         }
     }
-    sync_folder(path)?;
+    sync_folder(path).map_err(BufferError::file(path))?;
     Ok(removed)
 }

@@ -1,14 +1,14 @@
 //! Runs statements and reads rows, each column by its name.
 
-use rusqlite::types::FromSql;
+use rusqlite::types::{FromSql, ValueRef};
 use rusqlite::{Connection, Params, Row, Statement};
+use serde::Serialize;
 
 use super::error::{BufferError, Result};
 use super::keys::{JobKey, RequestorKey};
 use crate::delivery::Sequence;
 use crate::event::{EventKind, Instant, PassEvent, RequestorId, StoredColumns};
 
-/// Runs a statement that changes rows.
 pub(super) fn run(connection: &Connection, sql: &str, values: impl Params) -> Result<()> {
     changed(connection, sql, values).map(drop)
 }
@@ -18,7 +18,7 @@ pub(super) fn changed(connection: &Connection, sql: &str, values: impl Params) -
     Ok(connection.prepare_cached(sql)?.execute(values)? as u64)
 }
 
-/// Shows each row that a query finds.
+/// Calls `show` for each row that a query finds.
 pub(super) fn each(
     connection: &Connection,
     sql: &str,
@@ -33,7 +33,6 @@ pub(super) fn each(
     Ok(())
 }
 
-/// Collects what a query finds.
 pub(super) fn all<T, C: FromIterator<T>>(
     connection: &Connection,
     sql: &str,
@@ -61,18 +60,22 @@ pub(super) fn value<T: FromSql>(connection: &Connection, sql: &str, values: impl
     Ok(connection.prepare_cached(sql)?.query_row(values, |row| row.get(0))?)
 }
 
-/// Reads the only column of a row.
 pub(super) fn only<T: FromSql>(row: &Row<'_>) -> Result<T> {
     Ok(row.get(0)?)
 }
 
-/// Makes a struct of a row: each field from the column of its name, then the fields whose values are given.
+/// Makes a struct from a row: the fields in braces from the columns of the same names, the others as given.
 macro_rules! from_row {
     ($row:ident, $name:ident { $($field:ident),* $(,)? } $(, $other:ident: $value:expr)* $(,)?) => {
         $name { $($field: $row.get(stringify!($field))?,)* $($other: $value,)* }
     };
 }
 pub(super) use from_row;
+
+/// A list of numbers as one value of a statement, which reads it with `json_each`.
+pub(super) fn json_list<T: Serialize>(numbers: &[T]) -> String {
+    serde_json::to_string(numbers).expect("numbers always serialise")
+}
 
 /// The columns of an event that the account needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,39 +88,29 @@ pub struct EventRef {
     pub count: u32,
 }
 
-/// The numbers of an event's columns in a statement, looked up once for all its rows.
-pub(super) struct EventColumns {
-    seq: usize,
-    job: usize,
-    requestor: usize,
-    slot: usize,
-    occurred_at: usize,
-    count: usize,
-}
+/// The positions of an event's columns in the rows of a statement, in the order of [`EventColumns::of`]. They are
+/// looked up once per statement.
+pub(super) struct EventColumns([usize; 6]);
 
 impl EventColumns {
     pub(super) fn of(statement: &Statement<'_>) -> Result<EventColumns> {
-        let place = |name: &str| statement.column_index(name);
-        Ok(EventColumns {
-            seq: place("seq")?,
-            job: place("job")?,
-            requestor: place("requestor")?,
-            slot: place("slot")?,
-            occurred_at: place("occurred_at")?,
-            count: place("count")?,
-        })
+        let [seq, job, requestor, slot, occurred_at, count] =
+            ["seq", "job", "requestor", "slot", "occurred_at", "count"]
+                .map(|name| statement.column_index(name));
+        Ok(EventColumns([seq?, job?, requestor?, slot?, occurred_at?, count?]))
     }
 
     pub(super) fn reference(&self, row: &Row<'_>) -> Result<EventRef> {
-        let sequence = row.get(self.seq)?;
-        let kind = EventKind::from_slot(row.get(self.slot)?);
+        let EventColumns([seq, job, requestor, slot, occurred_at, count]) = *self;
+        let sequence = row.get(seq)?;
+        let kind = EventKind::from_slot(row.get(slot)?);
         Ok(EventRef {
             sequence,
-            job: row.get(self.job)?,
-            requestor: row.get(self.requestor)?,
+            job: row.get(job)?,
+            requestor: row.get(requestor)?,
             kind: kind.ok_or_else(|| damaged(sequence, "its event slot is unknown"))?,
-            occurred_at: row.get(self.occurred_at)?,
-            count: row.get(self.count)?,
+            occurred_at: row.get(occurred_at)?,
+            count: row.get(count)?,
         })
     }
 }
@@ -128,7 +121,7 @@ pub(super) struct StoredEvent {
     pub(super) event: PassEvent,
 }
 
-/// A stored event; `None` if there is none with this number, or it was erased.
+/// A stored event; `None` if no event has this number, or if the event was erased.
 pub(super) fn find_event(connection: &Connection, sequence: Sequence) -> Result<Option<StoredEvent>> {
     let mut statement = connection.prepare_cached(
         "SELECT e.seq, e.job, e.requestor, e.slot, e.occurred_at, e.count, e.body, r.requestor_id
@@ -144,7 +137,7 @@ pub(super) fn read_event(connection: &Connection, sequence: Sequence) -> Result<
     find_event(connection, sequence)?.ok_or_else(|| damaged(sequence, "its row is gone"))
 }
 
-/// Shows every stored event that happened from `from` until before `to`, in storing order. Reads the whole table.
+/// Calls `show` for every event from `from` until before `to`, in storing order. Reads the whole table.
 pub(super) fn each_event(
     connection: &Connection,
     from: Instant,
@@ -169,15 +162,15 @@ fn stored_event(row: &Row<'_>, columns: &EventColumns) -> Result<StoredEvent> {
     let reference = columns.reference(row)?;
     let requestor_id = row.get("requestor_id");
     let requestor_id = requestor_id.map_err(|error| damaged(reference.sequence, &error.to_string()))?;
-    Ok(StoredEvent { reference, event: event_of(row, &reference, requestor_id)? })
+    Ok(StoredEvent { reference, event: event_of(row.get_ref("body")?, &reference, requestor_id)? })
 }
 
-/// Reads an event from a row whose requestor is known.
-pub(super) fn event_of(row: &Row<'_>, reference: &EventRef, requestor_id: RequestorId) -> Result<PassEvent> {
-    let EventRef { sequence, kind, occurred_at, count, .. } = *reference;
-    let body = row.get_ref("body")?.as_str().map_err(|_| damaged(sequence, "its body is no text"))?;
+/// Reads an event whose requestor is known from its stored body.
+pub(super) fn event_of(body: ValueRef<'_>, event: &EventRef, requestor_id: RequestorId) -> Result<PassEvent> {
+    let EventRef { sequence, kind, occurred_at, count, .. } = *event;
+    let body = body.as_str().map_err(|_| damaged(sequence, "its body is no text"))?;
     let columns = StoredColumns { occurred_at, kind, requestor_id, count };
-    PassEvent::from_stored(columns, body).map_err(|error| damaged(sequence, &error.to_string()))
+    PassEvent::from_stored(columns, body).ok_or_else(|| damaged(sequence, "its body is not as it was stored"))
 }
 
 /// What the account needs of an event; `None` if the event was erased.
@@ -198,7 +191,7 @@ pub(super) fn damaged(sequence: Sequence, what: &str) -> BufferError {
     BufferError::Damaged(sequence, what.to_owned())
 }
 
-/// The name of the event of a row, for people.
+/// The name of the event that a row describes, for people.
 pub(super) fn event_name(row: &Row<'_>) -> Result<&'static str> {
     Ok(EventKind::from_slot(row.get("slot")?).map_or("unknown", EventKind::name))
 }

@@ -1,6 +1,6 @@
-//! The record of each drain.
+//! The records of drains, and of the processes that run backfills.
 
-use rusqlite::{Connection, Transaction};
+use rusqlite::{Connection, Row, Transaction};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -11,11 +11,11 @@ use super::facts::{NEXT_SEQ, fact};
 use super::keys::{JobKey, RunId};
 use super::ledger::Term;
 use super::rows::{all, changed, only, run as execute};
-use super::states::{To, shift_all};
-use crate::delivery::{Doubt, Sequence, Trouble};
+use super::states::{To, recover_claims, shift_all};
+use crate::delivery::{Sequence, Trouble};
 use crate::event::Instant;
 
-/// At least this many runs are kept, however old, because `status` shows them and `run` reads them to catch up.
+/// At least this many runs are kept, however old: `status` shows them, and `run` reads them to catch up.
 const RUNS_KEPT_MIN: i64 = 100;
 /// Runs pruned in one transaction.
 const PRUNED_A_TRANSACTION: u64 = 5_000;
@@ -26,7 +26,7 @@ pub struct RunStart {
     pub run: RunId,
     /// The last event stored before the run began. Later events wait for the next run.
     pub cover: Sequence,
-    /// Attempts of which an earlier run recorded no outcome. Their events are now in doubt.
+    /// Attempts whose outcome an earlier run did not record. Their events are now in doubt.
     pub recovered: u64,
     /// Events in doubt that were held because their suite's policy is to hold.
     pub held: u64,
@@ -39,7 +39,7 @@ pub struct RunRecord {
     pub started_at: Instant,
     /// When the drain ended; `None` if it still runs or crashed.
     pub finished_at: Option<Instant>,
-    /// The drain's summary, as `drain --json` printed it. If the run still goes on or crashed, only its `troubles`.
+    /// The drain's summary, as `drain --json` printed it. If the drain has not ended, only its `troubles`.
     pub summary: Option<serde_json::Value>,
 }
 
@@ -51,17 +51,29 @@ pub struct JobObstacles {
     /// The error that ended the backfill, and what to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// Inputs that were not read to their end. The buffer lacks some of their events.
+    pub inputs_left: u64,
+    /// When the backfill's latest run without an end began. If no process runs the backfill, that run was cut off.
+    #[serde(skip)]
+    pub open_since: Option<Instant>,
 }
 
 impl JobObstacles {
-    /// Each obstacle, with its place and what to do about it.
+    /// Whether troubles or an error hindered the backfill.
+    pub fn is_trouble(&self) -> bool {
+        !self.troubles.is_empty() || self.failure.is_some()
+    }
+
+    /// Each obstacle, as text for people.
     pub fn lines(&self) -> impl Iterator<Item = String> {
-        self.troubles.iter().map(ToString::to_string).chain(self.failure.clone())
+        let left = self.inputs_left;
+        let unread = (left > 0).then(|| format!("inputs that are not read to their end: {left}"));
+        self.troubles.iter().map(ToString::to_string).chain(self.failure.clone()).chain(unread)
     }
 }
 
 impl RunRecord {
-    /// What hindered the run. Empty for a run of a release that did not record it.
+    /// What hindered the run; nothing for runs of earlier releases, which did not record this.
     pub fn troubles(&self) -> Vec<Trouble> {
         let troubles = self.summary.as_ref().and_then(|summary| summary.get("troubles")).cloned();
         troubles.and_then(|troubles| serde_json::from_value(troubles).ok()).unwrap_or_default()
@@ -69,8 +81,8 @@ impl RunRecord {
 }
 
 impl Buffer {
-    /// Begins a drain of live events or of a backfill: turns the claims of a crashed run into doubts, and decides
-    /// which events this run covers. The caller holds the lock for that kind of drain.
+    /// Begins a drain of a job; the caller holds the lock. Turns claims of crashed runs into doubts, holds
+    /// events in doubt if their suite's policy says so, and decides which events the run covers.
     pub fn begin_run(&self, job: JobKey) -> Result<RunStart> {
         let now = self.now();
         self.write(move |transaction| {
@@ -83,7 +95,6 @@ impl Buffer {
         })
     }
 
-    /// Records the end of a drain with its summary.
     pub fn finish_run(&self, run: RunId, summary: &impl Serialize) -> Result<()> {
         let now = self.now();
         let summary =
@@ -101,29 +112,60 @@ impl Buffer {
         self.change(update, (run, json!({ "troubles": troubles }).to_string()))
     }
 
-    /// Records the error that ended a backfill.
+    /// Records that a process begins to run a backfill. If this record gets no end, the process was cut off.
+    pub fn begin_job_run(&self, job: JobKey) -> Result<()> {
+        self.change("INSERT INTO runs (started_at, job, summary) VALUES (?1, ?2, '{}')", (self.now(), job))
+    }
+
+    /// Records that the process that ran a backfill has ended its run.
+    pub fn end_job_run(&self, job: JobKey) -> Result<()> {
+        let update = "UPDATE runs SET finished_at = ?2 WHERE job = ?1 AND finished_at IS NULL";
+        self.change(update, (job, self.now()))
+    }
+
     pub fn note_job_failure(&self, job: JobKey, failure: &str) -> Result<()> {
         let insert = "INSERT INTO runs (started_at, finished_at, job, summary) VALUES (?1, ?1, ?2, ?3)";
         self.change(insert, (self.now(), job, json!({ "failure": failure }).to_string()))
     }
 
-    /// What hindered a backfill that is running or paused, from the latest of its runs with a summary.
-    pub fn job_obstacles(&self, job: JobKey) -> Result<JobObstacles> {
-        let select =
-            "SELECT summary FROM runs JOIN jobs USING (job) WHERE job = ?1 AND state IN ('running', 'paused')
-             AND summary IS NOT NULL ORDER BY run DESC LIMIT 1";
-        let found: Option<String> = self.first(select, [job], only)?;
-        Ok(found.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+    /// The backfill whose run began last and has no end. If a process holds the backfill lock, it runs this backfill.
+    pub fn open_job(&self) -> Result<Option<JobKey>> {
+        let select = "SELECT job FROM runs WHERE job <> 0 AND finished_at IS NULL ORDER BY run DESC LIMIT 1";
+        self.first(select, [], only)
     }
 
-    /// The troubles recorded by the last run before this one that read any event, of the same kind (live events or
-    /// backfills). Troubles stay until a run succeeds in sending.
+    /// What hindered a backfill that is running or paused, from the latest of its runs that has a summary.
+    pub fn job_obstacles(&self, job: JobKey) -> Result<JobObstacles> {
+        let select = "SELECT summary,
+                    (SELECT count(*) FROM job_inputs WHERE job = ?1 AND counts IS NULL) AS inputs_left,
+                    (SELECT max(started_at) FROM runs WHERE job = ?1 AND finished_at IS NULL) AS open_since
+             FROM runs JOIN jobs USING (job) WHERE job = ?1 AND state IN ('running', 'paused')
+             AND summary IS NOT NULL ORDER BY run DESC LIMIT 1";
+        let found = self.first(select, [job], |row| {
+            let summary: String = row.get("summary")?;
+            let noted: JobObstacles = serde_json::from_str(&summary).unwrap_or_default();
+            let (inputs_left, open_since) = (row.get("inputs_left")?, row.get("open_since")?);
+            Ok(JobObstacles { inputs_left, open_since, ..noted })
+        })?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// The troubles of the latest earlier run of the same kind (live events or backfills) that read an event.
+    /// Troubles last until a run succeeds in sending.
     pub fn earlier_troubles(&self, run: RunId, job: JobKey) -> Result<Vec<Trouble>> {
-        let select = "SELECT summary ->> '$.troubles' FROM runs
+        let select = "SELECT coalesce(summary ->> '$.troubles', '[]'), finished_at FROM runs
              WHERE run < ?1 AND (job = 0) = (?2 = 0) AND summary ->> '$.read' > 0 ORDER BY run DESC LIMIT 1";
-        let found: Option<Option<String>> = self.first(select, (run, job), only)?;
+        let read = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, Instant>(1)?));
+        let Some((troubles, ended_at)) = self.first(select, (run, job), read)? else { return Ok(Vec::new()) };
         // Runs of earlier releases recorded no troubles.
-        Ok(found.flatten().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+        let mut troubles: Vec<Trouble> = serde_json::from_str(&troubles).unwrap_or_default();
+        let select =
+            "SELECT count(*) > 0 FROM traffic JOIN mappings USING (requestor) JOIN suites USING (suite)
+             WHERE rsid = ?1 AND delivered_at > ?2";
+        for trouble in &mut troubles {
+            trouble.has_succeeded_since = self.value(select, (&trouble.rsid, ended_at))?;
+        }
+        Ok(troubles)
     }
 
     /// How many attempts of this run were cut off before their outcome was recorded. Their events are in doubt.
@@ -136,14 +178,15 @@ impl Buffer {
         self.read(|connection| recent(connection, limit))
     }
 
-    /// The end of the last drain of live events that was not cut off.
-    pub fn last_finished_run(&self) -> Result<Option<Instant>> {
-        let select = "SELECT finished_at FROM runs WHERE job = 0 AND finished_at IS NOT NULL ORDER BY run DESC LIMIT 1";
-        self.first(select, [], only)
+    /// When the last complete drain of live events ended. Ignores a drain that ended after `now`, because the
+    /// clock was ahead then.
+    pub fn last_finished_run(&self, now: Instant) -> Result<Option<Instant>> {
+        let select =
+            "SELECT finished_at FROM runs WHERE job = 0 AND finished_at <= ?1 ORDER BY run DESC LIMIT 1";
+        self.first(select, [now], only)
     }
 }
 
-/// The latest drains of live events, newest first.
 pub(super) fn recent(connection: &Connection, limit: usize) -> Result<Vec<RunRecord>> {
     let select =
         "SELECT run, started_at, finished_at, summary FROM runs WHERE job = 0 ORDER BY run DESC LIMIT ?1";
@@ -158,18 +201,6 @@ pub(super) fn recent(connection: &Connection, limit: usize) -> Result<Vec<RunRec
     })
 }
 
-/// Turns the claims that earlier runs left without an outcome into doubts, because these attempts may have counted.
-/// Takes only claims of the same kind of run: a backfill and a drain of live events may run side by side.
-fn recover_claims(transaction: &Transaction<'_>, job: JobKey, now: Instant) -> Result<u64> {
-    let change = "INSERT INTO doubts (seq, form, attempts, last_at, cause)
-         SELECT seq, form, 1, ?2, ?3 FROM claims WHERE run IN (SELECT run FROM runs WHERE (job = 0) = (?1 = 0))
-         ON CONFLICT (seq) DO UPDATE SET attempts = attempts + 1, last_at = ?2, cause = ?3, wanted = 0";
-    let recovered = changed(transaction, change, (job, now, Doubt::RunEnded.to_string()))?;
-    let delete = "DELETE FROM claims WHERE run IN (SELECT run FROM runs WHERE (job = 0) = (?1 = 0))";
-    execute(transaction, delete, [job])?;
-    Ok(recovered)
-}
-
 /// Holds every event in doubt whose suite's policy is to hold.
 fn hold_doubts(transaction: &Transaction<'_>, job: JobKey, now: Instant) -> Result<u64> {
     let select = "SELECT d.seq FROM doubts d JOIN forms f ON f.form = d.form JOIN suites s ON s.rsid = f.rsid
@@ -182,11 +213,12 @@ fn hold_doubts(transaction: &Transaction<'_>, job: JobKey, now: Instant) -> Resu
 }
 
 /// Deletes the records of runs that began before an instant, and returns how many. Keeps the latest runs, the last
-/// finished drain of live events, and runs with claims.
+/// finished drain of live events, runs with claims, and the obstacles of running or paused backfills.
 pub(super) fn prune(connection: &Connection, before: i64) -> Result<u64> {
     let change = "DELETE FROM runs WHERE run IN
              (SELECT run FROM runs WHERE started_at < ?1 AND run <= (SELECT max(run) FROM runs) - ?2
                   AND run NOT IN (SELECT run FROM claims)
+                  AND job NOT IN (SELECT job FROM jobs WHERE state IN ('running', 'paused'))
                   AND run IS NOT (SELECT max(run) FROM runs WHERE job = 0 AND finished_at IS NOT NULL)
               ORDER BY run LIMIT ?3)";
     changed(connection, change, (before, RUNS_KEPT_MIN, PRUNED_A_TRANSACTION))

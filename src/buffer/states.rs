@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use super::error::Result;
-use super::keys::{FormKey, RunId};
+use super::keys::{FormKey, JobKey, RunId};
 use super::ledger::{Postings, Term};
 use super::rows::{EventRef, changed, reference, run};
 use crate::delivery::{DeadReason, Doubt, Sequence};
@@ -50,7 +50,7 @@ impl Moves<'_> {
         Moves { connection, postings: Postings::default() }
     }
 
-    /// Moves an event. Returns false if it is not in the state `from`, because it was moved or erased meanwhile.
+    /// Moves an event. Returns false if the event left the state `from` meanwhile: it was moved or erased.
     pub(super) fn shift(&mut self, event: &EventRef, from: Term, to: To<'_>) -> Result<bool> {
         let is_there = take(self.connection, event, from)?;
         if is_there {
@@ -65,15 +65,10 @@ impl Moves<'_> {
 }
 
 /// Moves these events and updates the account. Returns how many were still in the state `from`.
-pub(super) fn shift_all(
-    connection: &Connection,
-    sequences: &[Sequence],
-    from: Term,
-    to: To<'_>,
-) -> Result<u64> {
+pub(super) fn shift_all(connection: &Connection, events: &[Sequence], from: Term, to: To<'_>) -> Result<u64> {
     let mut moves = Moves::new(connection);
     let mut moved = 0;
-    for sequence in sequences {
+    for sequence in events {
         // An event without a row was erased in the meantime.
         if let Some(event) = reference(connection, *sequence)? {
             moved += u64::from(moves.shift(&event, from, to)?);
@@ -83,7 +78,7 @@ pub(super) fn shift_all(
     Ok(moved)
 }
 
-/// Takes an event out of a state; false if it is not there. Always false for delivered events, which have no index.
+/// Takes an event out of a state; false if the event is not in it. Does not search the delivered events.
 pub(super) fn take(connection: &Connection, event: &EventRef, from: Term) -> Result<bool> {
     let EventRef { sequence, job, requestor, occurred_at, .. } = *event;
     let delete = match from {
@@ -109,7 +104,7 @@ fn put(connection: &Connection, event: &EventRef, to: To<'_>) -> Result<Term> {
         To::Pending => {
             let insert = "INSERT INTO queue (job, requestor, occurred_at, seq) VALUES (?1, ?2, ?3, ?4)";
             run(connection, insert, (job, requestor, occurred_at, sequence))?;
-            // Only a person makes an event pending again, and wants it sent. So no policy holds it before that.
+            // Only a person makes an event pending again, and wants it sent. Until it is sent, no policy holds it.
             run(connection, "UPDATE doubts SET wanted = 1 WHERE seq = ?1", [sequence])?;
             Term::Pending
         }
@@ -142,12 +137,12 @@ fn put(connection: &Connection, event: &EventRef, to: To<'_>) -> Result<Term> {
     })
 }
 
-/// Deletes a claim, because its attempt was never written or its outcome is recorded.
+/// Deletes a claim: the attempt was surely not received, its outcome is recorded, or the event is erased.
 pub(super) fn release(connection: &Connection, sequence: Sequence) -> Result<()> {
     run(connection, "DELETE FROM claims WHERE seq = ?1", [sequence])
 }
 
-/// Replaces a claim by a doubt: an attempt of unknown outcome.
+/// Records an attempt of unknown outcome as a doubt, and deletes its claim.
 pub(super) fn doubt(
     connection: &Connection,
     sequence: Sequence,
@@ -159,4 +154,16 @@ pub(super) fn doubt(
     let change = "INSERT INTO doubts (seq, form, attempts, last_at, cause) VALUES (?1, ?2, 1, ?3, ?4)
          ON CONFLICT (seq) DO UPDATE SET attempts = attempts + 1, last_at = ?3, cause = ?4, wanted = 0";
     run(connection, change, (sequence, form, at, doubt.to_string()))
+}
+
+/// Turns the claims that earlier runs left without an outcome into doubts, because these attempts may have counted.
+/// Takes only claims of the same kind of run: a backfill and a drain of live events may run side by side.
+pub(super) fn recover_claims(connection: &Connection, job: JobKey, now: Instant) -> Result<u64> {
+    let change = "INSERT INTO doubts (seq, form, attempts, last_at, cause)
+         SELECT seq, form, 1, ?2, ?3 FROM claims WHERE run IN (SELECT run FROM runs WHERE (job = 0) = (?1 = 0))
+         ON CONFLICT (seq) DO UPDATE SET attempts = attempts + 1, last_at = ?2, cause = ?3, wanted = 0";
+    let recovered = changed(connection, change, (job, now, Doubt::RunEnded.to_string()))?;
+    let delete = "DELETE FROM claims WHERE run IN (SELECT run FROM runs WHERE (job = 0) = (?1 = 0))";
+    run(connection, delete, [job])?;
+    Ok(recovered)
 }

@@ -4,19 +4,21 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 use super::arrivals::{LOOKED_AT_MAX, oldest_stored_at};
-use super::burial::{OVER_COUNT_EVENTS, OVER_COUNT_UNITS};
 use super::database::Buffer;
 use super::doubts::{DoubtedEvent, each_doubted};
 use super::error::Result;
-use super::facts::fact;
+use super::facts::{INBOX_LEFT_SINCE, fact};
 use super::keys::RequestorKey;
 use super::ledger::{Accounting, accounting};
 use super::rows::{all, from_row, value};
 use super::runs::{RunRecord, recent};
+use super::tombstones::{OVER_COUNT_EVENTS, OVER_COUNT_UNITS};
 use crate::delivery::DeadReason;
 use crate::event::Instant;
 
 const RUNS_SHOWN: usize = 10;
+const IN_FILES: &str = "SELECT count(*) FROM bulk_files f CROSS JOIN bulk_rows b ON b.file = f.file
+     WHERE f.job < 0 AND f.state NOT IN ('written', 'done')";
 
 /// The state of the buffer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -31,10 +33,14 @@ pub struct Status {
     pub parked: i64,
     /// Pending events with an attempt of unknown outcome.
     pub in_doubt: i64,
+    /// Pending live events in files that were sent and whose answer is not recorded. Only their suite's drain settles them.
+    pub in_files: i64,
     pub inbox: i64,
-    /// The earliest time at which an event that could be sent happened.
+    /// Since when the inbox has rows that drains cannot move.
+    pub inbox_left_since: Option<Instant>,
+    /// When the oldest pending live event that could be sent happened.
     pub oldest_sendable_at: Option<Instant>,
-    /// The earliest time at which an event that could be sent was stored. `None` also if ages were not asked for.
+    /// When the first pending live event that could be sent was stored. See `status_with_ages`.
     pub oldest_stored_at: Option<Instant>,
     pub accounting: Accounting,
     /// Every requestor that the buffer knows.
@@ -60,7 +66,7 @@ pub struct RequestorStatus {
     pub parked_because: Option<String>,
     pub pending: i64,
     pub oldest_occurred_at: Option<Instant>,
-    /// The earliest time at which a pending event was stored. `None` also if ages were not asked for.
+    /// When the first pending event was stored; `None` if ages were not asked for.
     pub oldest_stored_at: Option<Instant>,
     /// When a live event of the requestor was last stored.
     pub arrived_at: Option<Instant>,
@@ -80,7 +86,7 @@ pub struct ReasonCount {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct OverCount {
     pub events: i64,
-    /// The sum of attempts times count, without the one attempt that may be right if no attempt was answered.
+    /// For each event, its count times the attempts that may have counted too often; summed over the events.
     pub worst_case_units: i64,
 }
 
@@ -138,7 +144,9 @@ fn status(connection: &Connection) -> Result<Status> {
         discarded: accounting.discarded.events,
         parked: parked.map(|requestor| requestor.pending).sum(),
         in_doubt,
+        in_files: value(connection, IN_FILES, [])?,
         inbox: value(connection, "SELECT count(*) FROM inbox", [])?,
+        inbox_left_since: fact(connection, INBOX_LEFT_SINCE)?.map(Instant::from_nanos),
         oldest_sendable_at: flowing.filter_map(|requestor| requestor.oldest_occurred_at).min(),
         oldest_stored_at: None,
         dead_by_reason: dead_by_reason(connection)?,
@@ -180,8 +188,8 @@ fn dead_by_reason(connection: &Connection) -> Result<Vec<ReasonCount>> {
     })
 }
 
-/// How many pending events are in doubt, and how much attempts in doubt without event IDs may have counted too often,
-/// including the stored sums of expired events.
+/// How many pending events are in doubt, and how much Analytics may have counted too often. The over-count
+/// includes deleted events.
 fn in_doubt(connection: &Connection) -> Result<(i64, OverCount)> {
     let expired = |name| fact(connection, name).map(|value| value.unwrap_or(0));
     let (events, worst_case_units) = (expired(OVER_COUNT_EVENTS)?, expired(OVER_COUNT_UNITS)?);

@@ -14,7 +14,7 @@ use crate::confirmation::Confirmation;
 use crate::event::RequestorId;
 use crate::suite::{HitForm, ReportSuite, Rsid, SuiteState, Verdict};
 
-/// An active suite with the requestors whose events go there.
+/// An active suite with the requestors whose events are sent to it.
 #[derive(Debug, Clone)]
 pub struct Route {
     pub suite: ReportSuite,
@@ -35,19 +35,24 @@ pub struct SuiteListing {
 }
 
 impl Buffer {
-    /// Maps requestors to a suite. Makes the suite if it is unknown or retired; otherwise the settings must agree.
+    /// Maps requestors to a suite. Makes an unknown or retired suite. Fails if the suite has other settings.
     pub fn add_suite(&self, suite: ReportSuite, requestors: Vec<RequestorId>) -> Result<()> {
         self.write(move |transaction| {
             let rsid = &suite.form.rsid;
             let same = |known: &&ReportSuite| known.form.rsid.as_str().eq_ignore_ascii_case(rsid.as_str());
             match find(transaction, None)?.iter().find(same) {
-                // Adobe does not say whether case matters. If not, one suite would have two settings and two
-                // verdicts.
+                // Adobe does not say whether case matters. If it does not matter, one suite would have two settings
+                // and two verdicts.
                 Some(ReportSuite { form: HitForm { rsid: known, .. }, .. }) if known != rsid => {
                     return Err(BufferError::OtherSpelling { rsid: rsid.clone(), known: known.clone() });
                 }
                 Some(known) => refuse_other_settings(known, &suite)?,
-                None => write(transaction, &suite)?,
+                None => {
+                    // A retired suite gets the new spelling and keeps its verdict: Adobe still loses the same hits.
+                    let respell = "UPDATE OR IGNORE suites SET rsid = ?1 WHERE rsid = ?1 COLLATE NOCASE";
+                    run(transaction, respell, [rsid])?;
+                    write(transaction, &suite)?;
+                }
             }
             let key = suite_key(transaction, &suite.form.rsid)?;
             requestors
@@ -85,8 +90,8 @@ impl Buffer {
         })
     }
 
-    /// Retires a suite. Its requestors can be mapped to another one; until then their pending events are parked.
-    /// Fails while events are undecided.
+    /// Retires a suite. Until its requestors are mapped to another suite, their pending events are parked.
+    /// Fails while events that were sent to the suite are undecided.
     pub fn remove_suite(&self, rsid: &Rsid) -> Result<()> {
         let rsid = rsid.clone();
         self.write(move |transaction| {
@@ -98,7 +103,7 @@ impl Buffer {
         })
     }
 
-    /// Frees a requestor from its suite. Fails while events of that requestor are undecided there.
+    /// Frees a requestor from its suite. Fails while events of the requestor that were sent there are undecided.
     pub fn unmap_requestor(&self, rsid: &Rsid, requestor_id: &RequestorId) -> Result<()> {
         let (rsid, requestor_id) = (rsid.clone(), requestor_id.clone());
         self.write(move |transaction| {
@@ -112,7 +117,7 @@ impl Buffer {
         })
     }
 
-    /// The suites that a drain may send to, with their requestors: active, and not blocked.
+    /// The suites that a drain may send to, because they are active and not blocked, with their requestors.
     pub fn routes(&self) -> Result<Vec<Route>> {
         self.read(routes)
     }
@@ -122,7 +127,7 @@ fn routes(connection: &Connection) -> Result<Vec<Route>> {
     let mut routes: Vec<Route> = Vec::new();
     let select =
         "SELECT s.rsid, f.identity, f.org_id, f.event_ids, f.count_form, f.visitor_rules, s.collection_url,
-                s.on_ambiguous, s.hits_per_second, s.state, s.stage, s.blocked, s.form, m.requestor
+                s.on_ambiguous, s.hits_per_second, s.state, s.stage, s.route, s.blocked, s.form, m.requestor
          FROM suites s JOIN forms f ON f.form = s.form JOIN mappings m ON m.suite = s.suite
          WHERE s.state = 'active' AND s.blocked IS NULL ORDER BY s.rsid, m.requestor";
     each(connection, select, [], |row| {
@@ -136,11 +141,11 @@ fn routes(connection: &Connection) -> Result<Vec<Route>> {
     Ok(routes)
 }
 
-/// The suites that are not retired, or one of them.
+/// The suites that are not retired; if `rsid` is given, only this suite.
 fn find(connection: &Connection, rsid: Option<&Rsid>) -> Result<Vec<ReportSuite>> {
     let select =
         "SELECT s.rsid, f.identity, f.org_id, f.event_ids, f.count_form, f.visitor_rules, s.collection_url,
-            s.on_ambiguous, s.hits_per_second, s.state, s.stage, s.blocked
+            s.on_ambiguous, s.hits_per_second, s.state, s.stage, s.route, s.blocked
          FROM suites s JOIN forms f ON f.form = s.form
          WHERE s.state <> 'retired' AND (?1 IS NULL OR s.rsid = ?1) ORDER BY s.rsid";
     all(connection, select, [rsid], read_suite)
@@ -165,7 +170,7 @@ fn read_suite(row: &Row<'_>) -> Result<ReportSuite> {
         SuiteState::Active if is_blocked => SuiteState::Blocked,
         state => state,
     };
-    Ok(from_row!(row, ReportSuite { collection_url, on_ambiguous, hits_per_second, stage },
+    Ok(from_row!(row, ReportSuite { collection_url, on_ambiguous, hits_per_second, stage, route },
         form: read_form(row)?, state: state))
 }
 
@@ -175,40 +180,28 @@ fn rsid_of(connection: &Connection, requestor_id: &RequestorId) -> Result<Option
     first(connection, select, [requestor_id], only)
 }
 
-fn map_requestor(
-    connection: &Connection,
-    requestor_id: &RequestorId,
-    suite: SuiteKey,
-    rsid: &Rsid,
-) -> Result<()> {
-    match rsid_of(connection, requestor_id)? {
+fn map_requestor(connection: &Connection, id: &RequestorId, suite: SuiteKey, rsid: &Rsid) -> Result<()> {
+    match rsid_of(connection, id)? {
         Some(current) if current == *rsid => Ok(()),
-        Some(rsid) => Err(BufferError::MappedElsewhere { requestor_id: requestor_id.to_string(), rsid }),
+        Some(rsid) => Err(BufferError::MappedElsewhere { requestor_id: id.to_string(), rsid }),
         None => {
-            let requestor = intern_requestor(connection, requestor_id)?;
+            let requestor = intern_requestor(connection, id)?;
             run(connection, "INSERT INTO mappings (requestor, suite) VALUES (?1, ?2)", (requestor, suite))
         }
     }
 }
 
 fn write(connection: &Connection, suite: &ReportSuite) -> Result<()> {
-    let form = intern_form(connection, &suite.form)?;
+    let (rsid, form) = (&suite.form.rsid, intern_form(connection, &suite.form)?);
+    let ReportSuite { collection_url, on_ambiguous, hits_per_second, stage, route, .. } = suite;
     let state = if suite.state == SuiteState::Paused { SuiteState::Paused } else { SuiteState::Active };
     run(
         connection,
-        "INSERT INTO suites (rsid, form, collection_url, on_ambiguous, hits_per_second, state, stage)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        "INSERT INTO suites (rsid, form, collection_url, on_ambiguous, hits_per_second, state, stage, route)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
          ON CONFLICT (rsid) DO UPDATE SET form = ?2, collection_url = ?3, on_ambiguous = ?4, hits_per_second = ?5, state = ?6,
-                                          stage = ?7",
-        params![
-            suite.form.rsid,
-            form,
-            suite.collection_url,
-            suite.on_ambiguous,
-            suite.hits_per_second,
-            state,
-            suite.stage
-        ],
+                                          stage = ?7, route = ?8",
+        params![rsid, form, collection_url, on_ambiguous, hits_per_second, state, stage, route],
     )
 }
 
@@ -222,6 +215,7 @@ fn refuse_other_settings(known: &ReportSuite, given: &ReportSuite) -> Result<()>
         ("policy for doubt", known.on_ambiguous != given.on_ambiguous),
         ("rate", known.hits_per_second != given.hits_per_second),
         ("stage", known.stage != given.stage),
+        ("route", known.route != given.route),
     ];
     match differs.into_iter().find(|(_, differs)| *differs) {
         Some((setting, _)) => Err(BufferError::OtherSettings { rsid: known.form.rsid.clone(), setting }),
@@ -229,7 +223,7 @@ fn refuse_other_settings(known: &ReportSuite, given: &ReportSuite) -> Result<()>
     }
 }
 
-/// Fails while events sent to this suite (of one requestor, or of all) may have counted and nobody has decided.
+/// Fails if this suite may have counted pending or held events (with `requestor`: events of this requestor).
 fn refuse_undecided(connection: &Connection, rsid: &Rsid, requestor: Option<RequestorKey>) -> Result<()> {
     let undecided = first(
         connection,

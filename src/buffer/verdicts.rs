@@ -44,16 +44,18 @@ pub struct BlockedSuite {
 }
 
 impl Buffer {
-    /// Replaces the verdict on a suite. Blocks the suite if hits are known to be lost, unless all reasons are
-    /// overruled.
+    /// Replaces the verdict on a suite. The reasons why hits are lost block the suite, except the reasons
+    /// that a person overruled.
     pub fn set_verdict(&self, rsid: &Rsid, verdict: NewVerdict) -> Result<()> {
         let rsid = rsid.clone();
         self.write(move |transaction| {
             let suite = suite_key(transaction, &rsid)?;
             let NewVerdict { checked_at, open, blocks, proved_at, void, seen } = verdict;
             let known = verdict_of(transaction, suite)?.and_then(|known| known.overruled).unwrap_or_default();
+            // A reason may be the start of another reason, or contain the text between two reasons.
+            let whole = |text: &str| format!("{BETWEEN_REASONS}{text}{BETWEEN_REASONS}");
             let (overruled, blocks): (Vec<_>, Vec<_>) =
-                blocks.into_iter().partition(|reason| known.contains(reason));
+                blocks.into_iter().partition(|reason| whole(&known).contains(&whole(reason)));
             let joined = |reasons: Vec<String>| Some(reasons.join(BETWEEN_REASONS)).filter(|text| !text.is_empty());
             run(
                 transaction,
@@ -84,7 +86,7 @@ impl Buffer {
         })
     }
 
-    /// The active suites that are blocked, overruled or not, and for which events of a job are pending.
+    /// The active suites that are blocked or whose block was overruled, and for which events of a job are pending.
     pub fn blocked_suites(&self, job: JobKey) -> Result<Vec<BlockedSuite>> {
         let select = "SELECT s.rsid, coalesce(s.blocked, v.overruled) AS reason, s.blocked IS NULL AS is_overruled, count(*) AS requestors
              FROM suites s LEFT JOIN verdicts v ON v.suite = s.suite JOIN mappings m ON m.suite = s.suite
@@ -108,7 +110,7 @@ impl Buffer {
         self.value(select, [rsid])
     }
 
-    /// Stores confirmations for a suite. Each replaces an earlier one of the same item.
+    /// Stores confirmations for a suite. Each replaces an earlier confirmation of the same item.
     pub fn confirm(&self, rsid: &Rsid, confirmations: Vec<Confirmation>) -> Result<()> {
         let rsid = rsid.clone();
         self.write(move |transaction| {
@@ -122,7 +124,7 @@ impl Buffer {
         })
     }
 
-    /// Deletes confirmations. Returns the items that had one.
+    /// Deletes confirmations. Returns the items that were confirmed.
     pub fn withdraw(&self, rsid: &Rsid, items: Vec<Item>) -> Result<Vec<Item>> {
         let rsid = rsid.clone();
         self.write(move |transaction| {
@@ -162,7 +164,7 @@ pub(super) fn verdict_of(connection: &Connection, suite: SuiteKey) -> Result<Opt
 }
 
 /// Forgets what people said of a suite, because whoever adds it again begins anew. The verdict stays, because Adobe
-/// still loses the same hits, and reasons that were overruled count again.
+/// still loses the same hits. Reasons that a person overruled block the suite again.
 pub(super) fn forget_words(connection: &Connection, suite: SuiteKey) -> Result<()> {
     run(connection, "DELETE FROM confirmations WHERE suite = ?1", [suite])?;
     let restore = "UPDATE suites SET blocked = concat_ws('; ', blocked, v.overruled) FROM verdicts v

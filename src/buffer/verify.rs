@@ -30,15 +30,14 @@ pub struct Discrepancy {
 }
 
 impl Discrepancy {
-    /// Rows that belong to no account.
+    /// A discrepancy that belongs to no account: a number of rows, or a damaged file.
     fn of_rows(state: String, events: i64) -> Discrepancy {
         Discrepancy { state, recounted: Amount { events, units: 0 }, ..Discrepancy::default() }
     }
 }
 
 impl Buffer {
-    /// Recounts the rows of every state and compares them with the counters, and the counters with the metrics. Reads
-    /// the whole buffer; an empty list means that everything agrees.
+    /// Verifies the buffer. Reads all of it; an empty list means that everything agrees.
     pub fn verify(&self) -> Result<Vec<Discrepancy>> {
         self.read(|connection| {
             let file: String = value(connection, "PRAGMA quick_check(1)", [])?;
@@ -60,7 +59,7 @@ const STATES: [&str; 5] = ["pending", "delivered", "dead", "held", "discarded"];
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 struct Recount {
     amount: Amount,
-    /// The sum of the events' digests. Two lists of the same events have the same sum.
+    /// The sum of the events' digests. It differs even if one event is in two states and another in no state.
     digest: u64,
 }
 
@@ -136,7 +135,7 @@ fn event_named(slot: u8) -> String {
     EventKind::from_slot(slot).map_or_else(|| format!("event{slot}"), |kind| kind.name().to_owned())
 }
 
-/// Rows that refer to an event that does not exist.
+/// Counts the rows that refer to an event that does not exist.
 fn orphans(connection: &Connection) -> Result<Option<Discrepancy>> {
     let select = "SELECT count(*) FROM (
             SELECT seq FROM queue UNION ALL SELECT seq FROM delivered UNION ALL SELECT seq FROM dead_letters
@@ -150,7 +149,7 @@ fn orphans(connection: &Connection) -> Result<Option<Discrepancy>> {
 /// The hours in which the metrics and the ledger disagree about ingested units.
 fn metrics(connection: &Connection) -> Result<Vec<Discrepancy>> {
     let from = fact(connection, WHOLE_FROM_HOUR)?.unwrap_or(i64::MIN);
-    // Sums over one combined list. For a full join SQLite has no index, and would compare every pair of rows.
+    // This sums over one combined list. For a full join, SQLite would compare every pair of rows.
     let select = "SELECT requestor_id, slot, hour, sum(counted) AS counted, sum(recounted) AS recounted FROM (
             SELECT requestor, slot, hour, ingested_units AS counted, 0 AS recounted FROM ledger WHERE hour >= ?1
             UNION ALL SELECT g.requestor, c.slot, c.hour, 0, c.units_00 + c.units_15 + c.units_30 + c.units_45

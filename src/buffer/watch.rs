@@ -1,36 +1,34 @@
-//! Checks that an open database is still the same file: it can be removed, replaced or overwritten while it is in
-//! use.
+//! Checks that an open database is still the same file: somebody may remove, replace or overwrite it.
 
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use rusqlite::config::DbConfig;
-
 use super::database::Buffer;
 use super::error::{BufferError, Result};
-use super::facts::{COPIED_AT, fact, metrics_secret};
+use super::facts::{COPIED_AT, NEXT_SEQ, fact, metrics_secret};
 use super::rows::value;
 use super::sqlite::{Place, open_immutable};
 
-/// How often the database is read again if it does not look like ours, and the pause between two reads. Another
-/// process may be in the middle of a checkpoint.
+/// How often the database is read if it does not look like ours, and the pause between two reads. Another process may
+/// be in the middle of a checkpoint.
 const LOOKS: u32 = 5;
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
-/// Checks that the database file is still the same, also its content: a copy over it keeps its name and its inode.
+/// Checks that the database file and its content are still the same. Overwriting a file keeps its inode.
 #[derive(Debug, Clone)]
 pub struct Watch {
     place: Place,
-    /// `None` while all content is still in the write-ahead log, so that nothing can be compared.
+    /// `None` if the file cannot be read without its write-ahead log. Then only its place is checked.
     known: Option<Marks>,
 }
 
-/// Values that tell a database from every other one, and from an older copy of itself.
+/// Values that distinguish a database from every other database, and from an older copy of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Marks {
     secret: [u8; 32],
     last_run: i64,
+    next_seq: Option<i64>,
     copied_at: Option<i64>,
 }
 
@@ -51,16 +49,11 @@ impl Buffer {
         Ok(Watch { place: self.place.clone(), known })
     }
 
-    /// Fails if the file was overwritten. Then nothing more is copied into it from the write-ahead log.
+    /// Fails if the file was removed, replaced or overwritten, and stops copying the log into the file. Fails too if
+    /// the log was emptied, because the writing thread checks its log before each task.
     pub fn look(&self, watch: &mut Watch) -> Result<()> {
-        let looked = watch.look();
-        if matches!(looked, Err(BufferError::Overwritten(_))) {
-            self.on_thread(|connection| {
-                connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-                Ok(connection.pragma_update(None, "wal_autocheckpoint", 0)?)
-            })?;
-        }
-        looked
+        let (looked, place) = (watch.look(), self.place.clone());
+        self.on_thread(move |connection| looked.or_else(|lost| place.leave(connection).and(Err(lost))))
     }
 }
 
@@ -88,14 +81,16 @@ impl Marks {
         Ok(Some(Marks {
             secret: metrics_secret(&connection)?,
             last_run: value(&connection, "SELECT coalesce(max(run), 0) FROM runs", [])?,
+            next_seq: fact(&connection, NEXT_SEQ)?,
             copied_at: fact(&connection, COPIED_AT)?,
         }))
     }
 
-    /// Whether a file with the marks `earlier` may now have these. The mark of a copy is only ever removed.
+    /// Whether a file that had the marks `earlier` may now have these. The mark of a copy may vanish, but not appear.
     fn follows(&self, earlier: &Marks) -> bool {
         self.secret == earlier.secret
             && self.last_run >= earlier.last_run
+            && self.next_seq >= earlier.next_seq
             && (self.copied_at.is_none() || self.copied_at == earlier.copied_at)
     }
 }

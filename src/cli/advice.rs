@@ -1,5 +1,5 @@
-//! For each error: its stable code word, the exit status, and advice to the user. There is one exhaustive match for
-//! each type of error. An error that wraps another gets the advice of the inner one.
+//! Gives each error its stable code word, the exit status, and advice to the user. Each type of error has one
+//! exhaustive match. An error that wraps another error gets the advice of the inner error.
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind};
@@ -27,7 +27,7 @@ const CERTIFICATES: &str = "check the certificates of this host";
 const PROXY: &str = "correct that variable, unset it, or name the host in NO_PROXY to go there directly";
 const THREADS: &str = "check the limits of this host on threads";
 
-/// The advice for an error of the operating system. For some kinds it is always the same, else `otherwise`.
+/// The advice for an error of the operating system: fixed for some kinds of errors, and `otherwise` for the others.
 pub(super) fn of_system(error: &io::Error, otherwise: &'static str) -> &'static str {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
@@ -48,7 +48,7 @@ pub(super) struct Judgement {
 }
 
 impl Code {
-    /// The command cannot be carried out as it was given. Nothing was changed.
+    /// For a command that cannot be carried out as it was given, and that changed nothing.
     pub(super) fn usage(self, advice: impl Into<Cow<'static, str>>) -> Judgement {
         Judgement { code: self, exit: Exit::Usage, advice: advice.into() }
     }
@@ -117,8 +117,9 @@ impl Judge for InputError {
             InputError::NoFrame(_)
             | InputError::Compression(_)
             | InputError::PackedTwice(_)
-            | InputError::Utf16
+            | InputError::Encoding(_)
             | InputError::JsonList
+            | InputError::OnlyZeros
             | InputError::Misnamed { .. }
             | InputError::Guessed { .. }
             | InputError::Read(_) => {
@@ -139,6 +140,7 @@ impl Judge for SubmissionError {
                 .failed("do what the cause says, or ask Adobe; nothing of that report was stored"),
             SubmissionError::DiskFull => Code::DiskFloor.failed(SEE_LOG),
             SubmissionError::Failed => Code::Database.failed(SEE_LOG),
+            SubmissionError::Ingest(error) => error.judge(),
         }
     }
 }
@@ -287,7 +289,7 @@ impl Judge for ReconcileError {
     }
 }
 
-/// The advice for an error of a backfill: after the cause is fixed, `resume` continues the backfill.
+/// The advice for an error of a backfill. In most cases `resume` continues the backfill after the cause is fixed.
 pub(super) fn judge_backfill(name: &JobName, error: &BackfillError) -> Judgement {
     let resume = format!("passbridge backfill resume {name}");
     let judged = match error {
@@ -303,7 +305,7 @@ pub(super) fn judge_backfill(name: &JobName, error: &BackfillError) -> Judgement
         BackfillError::Input(_) => Code::BackfillInput.failed("mend the file; what is stored stays once"),
         BackfillError::File { .. } => Code::BackfillFile.failed("check the folder of bulk.dir and its disk"),
         BackfillError::NotConfigured => {
-            Code::NotConfigured.usage("set bulk.client_id and bulk.client_secret_file, or add --via dia")
+            Code::NotConfigured.usage("set bulk.client_id and bulk.client_secret_file, or add --via dia; nothing was done")
         }
         BackfillError::Rejected { .. } | BackfillError::NotValid(_) => Code::BackfillRejected.failed(
             "nothing of it is in; see what Adobe says, mend the suite or the events that it names, or go on with --via dia",
@@ -393,28 +395,30 @@ impl Judge for ReportError {
 }
 
 const NETWORK: &str = "put buffer.path on a local disk; or, if its locks are known to hold, set buffer.allow_network_filesystem";
-const REPLACED: &str =
-    "see who did it, and start again; what was in flight is in doubt where the old file still is";
+const REPLACED: &str = "see who did it, and start again; what was in flight is in doubt where the old file still is; ingest again what was stored lately";
 const OVERWRITTEN: &str = "stop everything that uses the buffer, then: passbridge restore FILE; events that were sent meanwhile may be sent again";
 const IN_USE: &str = "stop what uses the buffer, such as `passbridge run`, then run it again";
 const ACCEPT_REPEAT: &str =
     "passbridge drain --accept-repeat, once, if counting some of them again is better than losing the others";
 const BACKFILLING: &str = "one backfill runs at a time; see which: passbridge backfill status";
-const UNDECIDED: &str =
-    "settle them first: passbridge held list; those in doubt are settled by the next drain";
+const UNDECIDED: &str = "settle them first: passbridge held list; the next drain settles those in doubt";
 const RIGHTS: &str = "run it as the user to whom the buffer belongs, such as: runuser -u passbridge -- passbridge ...; that user \
                       needs the file, its folder and what lies beside it";
-const COPY: &str = "name a copy, as passbridge backup FILE makes one; nothing was changed";
-const COUNTED_MEANWHILE: &str =
-    "run it again when the other one is done; nothing of this report was stored, so nothing is counted twice";
+const COPY: &str =
+    "name a copy that this user may read, as passbridge backup FILE makes one; nothing was changed";
+const COUNTED_MEANWHILE: &str = "run it again when the other one is done; nothing of this report was stored";
 const MIXED_FEEDS: &str =
     "take one of the two sources for a requestor; nothing of this portion of the input was stored";
 
 const CANNOT_OPEN: &str = "raise the limit on open files (LimitNOFILE=, ulimit -n) where it is low; else check that this user may use the \
      buffer's file and folder; then run it again: what was reported before is stored";
+const WRITTEN_TWICE: &str = "another process does the same work, as where the lock file was removed under a drain: let that one end, then run it \
+     again; what was in flight is in doubt. If it persists: passbridge status --verify";
 const SQLITE: &str = "check free disk and permissions, then run it again; what was reported before is stored. If it persists: passbridge \
      status --verify";
 const LOCKED: &str = "wait for it to end; the lock frees itself when its holder ends";
+const OTHER_SCHEMA: &str =
+    "drop what another program made there, or restore a backup that is whole; nothing was done";
 const NEWER: &str = "use the release that wrote it, or a later one";
 
 impl Judge for BufferError {
@@ -437,6 +441,7 @@ impl Judge for BufferError {
             BufferError::NetworkFilesystem { .. } => Code::BufferOnNetwork.usage(NETWORK),
             BufferError::NotABuffer(_) => Code::BufferForeign.usage("correct buffer.path"),
             BufferError::Newer { .. } => Code::BufferNewer.usage(NEWER),
+            BufferError::OtherSchema { .. } => Code::BufferDamaged.failed(OTHER_SCHEMA),
             BufferError::Replaced(_) => Code::BufferLost.failed(REPLACED),
             BufferError::Overwritten(_) => Code::BufferLost.failed(OVERWRITTEN),
             BufferError::InUse(_) => Code::BufferInUse.locked(IN_USE),
@@ -444,14 +449,15 @@ impl Judge for BufferError {
                 Code::CopyDamaged.failed("restore an earlier copy; nothing was changed")
             }
             BufferError::Restored { .. } => Code::Restored.usage(ACCEPT_REPEAT),
-            BufferError::NoCopy { .. } => Code::BufferUnusable.failed(COPY),
+            BufferError::NoCopy { .. } => Code::BufferUnusable.usage(COPY),
             BufferError::ForeignCopy(_) => Code::BufferForeign.usage(COPY),
             BufferError::Stopped => Code::Stopped.failed("run it again"),
             BufferError::Locked(_) => Code::Locked.locked(LOCKED),
             BufferError::Backfilling(_) => Code::BackfillRunning.locked(BACKFILLING),
-            BufferError::FilesUnderWay(name) => Code::BackfillUndecided.failed(format!(
-                "let it settle them: passbridge backfill resume {name}; then run this again"
-            )),
+            BufferError::FilesUnderWay(name) => Code::BackfillUndecided.failed(match name.suite() {
+                Some(_) => "let it settle them: passbridge drain; then run this again".to_owned(),
+                None => format!("let it settle them: passbridge backfill resume {name}; then run this again"),
+            }),
             BufferError::JobExists(name) => Code::BackfillExists.usage(format!(
                 "passbridge backfill resume {name}; or choose another name"
             )),
@@ -459,6 +465,7 @@ impl Judge for BufferError {
                 Code::BackfillState.usage("see which there are: passbridge backfill status")
             }
             BufferError::Sqlite(_) if self.cannot_open_file() => Code::Database.failed(CANNOT_OPEN),
+            BufferError::Sqlite(_) if self.is_written_twice() => Code::Database.failed(WRITTEN_TWICE),
             BufferError::Sqlite(_) => Code::Database.failed(SQLITE),
             BufferError::Damaged(_, _) => {
                 Code::BufferDamaged.failed("check the disk, and restore the latest backup")

@@ -9,7 +9,7 @@ pub(super) fn passed(at: Instant, now: Instant) -> Duration {
     Duration::from_nanos(now.nanos().saturating_sub(at.nanos()).max(0).unsigned_abs())
 }
 
-/// A duration in its two largest units.
+/// A duration: in one unit if it is shorter than an hour, else in its two largest units.
 pub(super) fn age(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
@@ -21,5 +21,11 @@ pub(super) fn age(span: Duration) -> String {
 }
 
 pub(super) fn ago(at: Instant, now: Instant) -> String {
-    format!("{} ({} ago)", at.to_the_second(), age(passed(at, now)))
+    let ahead = passed(now, at);
+    let told = if ahead.as_secs() > 0 {
+        format!("{} ahead of this host's clock", age(ahead))
+    } else {
+        format!("{} ago", age(passed(at, now)))
+    };
+    format!("{} ({told})", at.to_the_second())
 }

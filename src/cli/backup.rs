@@ -11,8 +11,8 @@ use crate::buffer::BufferError;
 
 /// Copies the live buffer to a new file.
 ///
-/// The copy is consistent, and drains and ingests go on meanwhile. It knows that it is one: what the original delivers
-/// afterwards still looks pending in it, so the first drain of a restored copy asks for --accept-repeat.
+/// The copy is consistent, and drains and ingests go on meanwhile. Events that the original delivers later
+/// still look pending in the copy, so the first drain of a restored copy asks for --accept-repeat.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: passbridge backup /var/backups/passbridge-$(date +%F).db")]
 pub(super) struct Args {
@@ -26,10 +26,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let copied = until_stopped(async |stop| {
         Ok(blocking(move || buffer.backup(&file, &|| stop.requested().is_none())).await)
     })?;
-    if let Err(BufferError::Exists(file)) = copied {
-        return Err(Failure::writing_new(&file)(io::ErrorKind::AlreadyExists.into()));
-    }
-    copied?;
+    let refuse = Failure::writing_new(&args.file);
+    copied.map_err(|error| match error {
+        BufferError::Exists(_) => refuse(io::ErrorKind::AlreadyExists.into()),
+        BufferError::File { path, source } if path == args.file => refuse(source),
+        error => error.into(),
+    })?;
     let bytes = std::fs::metadata(&args.file).map_err(Failure::reading(&args.file))?.len();
     let report = json!({ "path": args.file, "bytes": bytes });
     context.answer(&report, format_args!("{} ({bytes} bytes)", args.file.display()))

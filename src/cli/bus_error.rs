@@ -1,4 +1,5 @@
-//! Handles SIGBUS. SQLite maps the `-shm` file beside the database into memory. The kernel sends SIGBUS to a process
+//! Handles SIGBUS, and ignores SIGXFSZ so that a write above a limit of file size (`ulimit -f`) fails instead of
+//! killing the process. SQLite maps the `-shm` file beside the database into memory. The kernel sends SIGBUS to a process
 //! that touches a page of this file for which the disk has no space, or which another program has truncated.
 //!
 //! SQLite reserves the space by writing to each page, but on some file systems (with blocks of 1 KiB, for example)
@@ -15,7 +16,7 @@ use super::output::Form;
 /// The messages and the files to write them to, prepared in advance because a signal handler must not allocate.
 static LAST_WORDS: OnceLock<Vec<(i32, String)>> = OnceLock::new();
 
-/// Handles SIGBUS until the process ends.
+/// Handles SIGBUS and ignores SIGXFSZ until the process ends.
 #[expect(
     unsafe_code,
     reason = "the handlers of safe crates run behind that of the standard library, which has the signal kill the process"
@@ -34,10 +35,11 @@ pub(super) fn watch(form: Form) -> Result<(), Failure> {
         words.push((libc::STDOUT_FILENO, format!("{document}\n")));
     }
     LAST_WORDS.get_or_init(|| words);
-    // SAFETY: a zeroed sigaction has no flags and an empty mask. The handler does only what signal-safety(7) allows:
-    // it reads data that was written before it was installed, and calls write and _exit.
+    // SAFETY: a zeroed sigaction has no flags and an empty mask. The handler does only what signal-safety(7)
+    // allows: it calls write and _exit, and reads data that was written before the calls below.
     let installed = unsafe {
         let mut action: libc::sigaction = mem::zeroed();
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
         action.sa_sigaction = end as *const () as usize;
         libc::sigaction(libc::SIGBUS, &raw const action, std::ptr::null_mut())
     };

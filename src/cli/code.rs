@@ -1,4 +1,4 @@
-//! The stable code word of each error, for scripts and monitors. A message may change, the meaning of a word never.
+//! The stable code word of each error, for scripts and monitors. Messages may change; these words never do.
 
 use clap::ValueEnum;
 use serde::Serialize;

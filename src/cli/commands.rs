@@ -1,4 +1,4 @@
-//! All commands: parses the arguments and runs the command that they name.
+//! Lists all commands. Parses the arguments, and runs the command that they name.
 
 use std::env;
 use std::ffi::OsString;
@@ -14,7 +14,7 @@ use super::{
 use crate::buffer::name_command;
 use crate::clock::Clock;
 
-/// Where to look for help on what a status means; shown below every command's own help.
+/// The meaning of the exit statuses. Only the long help of the whole program shows this text.
 const EXIT_CODES: &str = include_str!("help/exit_status.txt").trim_ascii_end();
 
 const FIRST_STEPS: &str = include_str!("help/first_steps.txt").trim_ascii_end();
@@ -34,7 +34,7 @@ struct Cli {
     command: Command,
 }
 
-/// The commands, in the order in which a newcomer meets them. Each is described where its arguments are.
+/// The commands, in the order in which a newcomer meets them. The `Args` of a command describe it.
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Args),

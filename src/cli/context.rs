@@ -7,9 +7,9 @@ use serde::Serialize;
 use tokio::runtime::{Builder, Runtime};
 
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{Ended, Failure};
 use super::log;
-use super::output::Form;
+use super::output::{self, Form};
 use super::settings::{self, Settings};
 use super::signals::{self, Hangup};
 use crate::buffer::{Buffer, BufferOptions};
@@ -50,8 +50,21 @@ impl Context {
     }
 
     pub(super) fn done(&self, report: &(impl Display + Serialize)) -> Result<Exit, Failure> {
-        self.form.report(report)?;
-        Ok(Exit::Done)
+        self.ended(report, None, Exit::Done)
+    }
+
+    /// Prints a report, and ends with the failure if there is one.
+    pub(super) fn ended(
+        &self,
+        report: &(impl Display + Serialize),
+        failure: Option<Failure>,
+        exit: Exit,
+    ) -> Ended {
+        match self.form {
+            Form::Text => self.form.report(report)?,
+            Form::Json => output::document(&Partial { report, failure: failure.as_ref() })?,
+        }
+        failure.map_or(Ok(exit), Err)
     }
 
     /// Prints a short result: the text for people, or the document for programs.
@@ -61,8 +74,17 @@ impl Context {
     }
 }
 
-/// The runtime of a command that sends. It has one thread: sending a hit takes microseconds and the buffer has its
-/// own thread, so passing work to a second thread would cost more time than it saves.
+/// The report of a command that did part of its work, with the reason why the rest failed.
+#[derive(Serialize)]
+struct Partial<'a, R> {
+    #[serde(flatten)]
+    report: &'a R,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<&'a Failure>,
+}
+
+/// The runtime of a command. It has one thread: sending a hit takes microseconds and the buffer has its own thread,
+/// so passing work to a second thread would cost more time than it saves.
 pub(super) fn runtime() -> Result<Runtime, Failure> {
     Builder::new_current_thread().enable_all().build().map_err(Failure::starting)
 }
@@ -76,7 +98,7 @@ pub(super) fn until_stopped<T>(work: impl AsyncFnOnce(Stop) -> Result<T, Failure
     })
 }
 
-/// Does work that the first signal ends where it waits. What it was writing then is removed.
+/// Does work until it is done or a signal comes. A file that was being written is removed after a signal.
 pub(super) fn unless_stopped<T, E: Into<Failure>>(
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Failure> {
@@ -88,7 +110,12 @@ pub(super) fn unless_stopped<T, E: Into<Failure>>(
     })
 }
 
-/// Does blocking work beside the runtime, so that signals are heard meanwhile.
+/// Does short work to its end, even if a signal comes: an incomplete file would disturb the next run.
+pub(super) fn undisturbed<T>(work: impl FnOnce() -> T) -> Result<T, Failure> {
+    until_stopped(async |_| Ok(work()))
+}
+
+/// Does blocking work on another thread, so that signals are handled meanwhile.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))

@@ -14,25 +14,28 @@ use crate::explain::{self, Preview};
 
 /// Sends what is pending, once, and exits: for cron and systemd timers.
 ///
-/// It covers the events stored before it began. One drain at a time per buffer: a second one ends with status 75. SIGTERM,
-/// SIGINT or SIGHUP lets the requests in flight finish and records them; a second signal ends at once, and loses nothing
-/// either.
+/// It covers the events stored before it began. A buffer has one drain at a time: a second one ends with
+/// status 75. SIGTERM, SIGINT or SIGHUP lets the requests in flight finish and records them; a second signal
+/// ends the drain at once, also without loss.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/drain.txt").trim_ascii_end())]
 pub(super) struct Args {
     /// Count what would be sent, and send nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Take at most this many events.
+    /// Take at most this many events, besides those that are refused.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     /// Stop taking events after this long.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     deadline: Option<Duration>,
-    /// Drain a buffer restored from a backup although some of its suites have no event IDs: what the original delivered
-    /// after the copy is counted again there.
+    /// Drain a buffer restored from a backup although some of its suites have no event IDs: these count again
+    /// what the original delivered after the copy was made.
     #[arg(long)]
     accept_repeat: bool,
+    /// Count the rows of a suite's files as delivered that Adobe refused without naming them. They stop the suite.
+    #[arg(long)]
+    accept_unnamed: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -87,6 +90,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         return context.done(&PreviewReport { preview, inbox, parked, parked_requestors: requestors });
     }
     let mut pass = Pass::open(&settings, context)?;
+    pass.bulk.accepts_unnamed = args.accept_unnamed;
     pass.options.limit = args.limit;
     pass.options.deadline = args.deadline;
     pass.options.after_restore = if args.accept_repeat { AfterRestore::Accept } else { AfterRestore::Ask };
@@ -99,8 +103,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     report.failure.map_or(Ok(exit), Err)
 }
 
-/// The exit status. Events left to send have priority over events for a person to look at, unless a signal stopped
-/// the drain and all requests in flight are recorded.
+/// The exit status. Events that are left to send count more than events that a person must look at. But they do not
+/// count if a signal stopped the drain and no request in flight was cut off.
 fn exit(report: &DrainReport) -> Exit {
     let RunSummary { left, dead, held, stopped, cut_off, .. } = report.run;
     let is_as_asked = stopped == Some(StopReason::Signal) && cut_off == 0;

@@ -8,15 +8,15 @@ use std::process::ExitCode;
 pub enum Exit {
     Done = 0,
     Failed = 1,
-    /// Nothing was changed.
+    /// The arguments or the configuration cannot be used. Nothing was changed.
     Usage = 2,
     /// The work is done, and a person has to look at something.
     Unclean = 3,
-    /// Some of the work is not done, but could have been done.
+    /// Work is left that could have been done, or a limit of `status` is broken.
     Pending = 4,
     /// `EX_TEMPFAIL` of sysexits.h: try again later.
     LockHeld = 75,
-    /// A second SIGHUP, SIGINT or SIGTERM ended the program at once.
+    /// A second signal ended the program at once: SIGHUP (129), SIGINT (130) or SIGTERM (143).
     HungUp = 129,
     Interrupted = 130,
     Terminated = 143,

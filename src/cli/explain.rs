@@ -14,14 +14,14 @@ use crate::readers::ndjson::NdjsonReader;
 use crate::readers::{LINE_BYTES_MAX, Reader};
 use crate::suite::HitForm;
 
-/// The longest text, in bytes: an event of the longest line, formatted with white space. Memory has several copies.
+/// The longest text, in bytes: the longest line, and as much white space. Memory holds several copies of it.
 const TEXT_BYTES_MAX: u64 = 2 * LINE_BYTES_MAX as u64;
 /// The report suite to show if none is mapped.
 const UNMAPPED_RSID: &str = "unmapped";
 
 /// Shows the hit that an event becomes, tag by tag, and why.
 ///
-/// It is mapped with the settings of its requestor's report suite where the buffer has one, else with the defaults. Nothing
+/// The settings are those of the requestor's report suite if the buffer has one, else the defaults. Nothing
 /// is stored or sent, and no configuration is needed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/explain.txt").trim_ascii_end())]
@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     context.done(&explanation)
 }
 
-/// The buffer, if it exists.
+/// The buffer; `None` if there is no configuration or no buffer.
 fn opened(context: &Context) -> Result<Option<Buffer>, Failure> {
     match context.open() {
         Ok((_, buffer)) => Ok(Some(buffer)),

@@ -16,6 +16,9 @@ use crate::backfill::BackfillError;
 use crate::ingest::InputFailure;
 use crate::job::JobName;
 
+/// How a command ended.
+pub(super) type Ended = Result<Exit, Failure>;
+
 /// The failure of a command, printed as text or as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Failure {
@@ -24,7 +27,7 @@ pub(super) struct Failure {
     pub(super) what: String,
     #[serde(rename = "cause", serialize_with = "joined")]
     pub(super) causes: Vec<String>,
-    /// What to do about it; commands can be typed as they stand.
+    /// What to do about it; the commands in it can be typed as they are.
     #[serde(rename = "try")]
     pub(super) advice: String,
     pub(super) code: Code,
@@ -69,7 +72,7 @@ impl Failure {
         Failure::of("stopped by a signal before it was complete", None, Code::Stopped.failed(advice))
     }
 
-    /// Of a file that must be new.
+    /// The failure to write a file that must be new.
     pub(super) fn writing_new(path: &Path) -> impl Fn(io::Error) -> Failure {
         move |source| match source.kind() {
             io::ErrorKind::AlreadyExists => refused(

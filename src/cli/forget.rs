@@ -42,12 +42,28 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         (_, _, None) => return Err(refused("nobody to forget", "passbridge forget --help")),
     };
     let lock = buffer.lock_whole()?;
-    let Forgotten { events, inbox_rows, memory_rows, metric_digests, copies } =
-        buffer.forget(&forget, &lock)?;
-    // No request is in flight, so all files here are copies: kept ones, or left by a crash.
-    let bulk_files = backfill::forget_files(&settings.config.bulk.dir)?;
-    let rejected_lines = ingest::forget_rejects(&settings.config.ingest.rejects_dir, &forget)?;
+    let Forgotten { events, inbox_rows, memory_rows, metric_digests } =
+        buffer.forget(&forget, &lock).map_err(|error| {
+            let failure = Failure::from(error);
+            Failure { advice: format!("{}; until then a part may be erased", failure.advice), ..failure }
+        })?;
+    let mut failure = None;
+    // What fails keeps nothing else from being erased.
+    let mut part = |erased: Result<u64, Failure>| {
+        erased.unwrap_or_else(|error| {
+            failure.get_or_insert(error);
+            0
+        })
+    };
+    let copies = part(buffer.forget_copies(&lock).map_err(Failure::from));
+    // No file is being uploaded now, so all files in this folder are copies that were kept, or that a crash left.
+    let bulk_files = part(backfill::forget_files(&settings.config.bulk.dir).map_err(Failure::from));
+    let rejects_dir = &settings.config.ingest.rejects_dir;
+    let rejected_lines = part(ingest::forget_rejects(rejects_dir, &forget).map_err(Failure::from));
     let mut text = String::new();
+    if failure.is_some() {
+        text.push_str("not everything is erased: do what the error says, and run it again; so far:\n");
+    }
     for (count, what) in [
         (bulk_files, "files of backfills in bulk.dir"),
         (copies, "copies of the buffer beside it, from upgrades and restores"),
@@ -71,7 +87,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             "; replaced {metric_digests} digests of theirs in the metrics by random ones"
         ));
     }
-    let report = json!({
+    let mut report = json!({
         "events": events,
         "inbox_rows": inbox_rows,
         "memory_rows": memory_rows,
@@ -80,5 +96,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         "metric_digests": metric_digests,
         "copies": copies,
     });
-    context.answer(&report, text)
+    if let Some(failure) = &failure {
+        report["failure"] = json!(failure);
+    }
+    context.form.answer(&report, text)?;
+    failure.map_or(Ok(Exit::Done), Err)
 }

@@ -1,26 +1,26 @@
 //! `held`: events that may have been counted, and are not sent again without a decision.
 
-use super::undecided::{self, ChangedReport, Found, HELD, ListArgs, RequeueArgs, SelectionArgs};
+use super::dead_and_held::{self, ChangedReport, Found, HELD, ListArgs, RequeueArgs, SelectionArgs};
 use super::{Context, Exit, Failure};
 use crate::buffer::Undecided;
 
 /// Lists, requeues or settles the events that may have been counted and are not repeated.
 ///
-/// An event is held where its suite says --on-ambiguous hold and a request was sent without a complete reply. Compare with
-/// what Analytics shows for its time and event, then say what it was.
+/// An event is held if its suite says --on-ambiguous hold and a request was sent without a complete reply.
+/// Compare it with what Analytics shows for its time and event, then requeue or settle it.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = include_str!("help/held.txt").trim_ascii_end())]
 pub(super) enum Command {
     /// Lists held events, the latest first.
     List(ListArgs),
-    /// Shows one with its event.
+    /// Shows one held event in full.
     Show {
-        /// Its number.
+        /// The number of the event, as `list` shows it.
         seq: i64,
     },
-    /// Sends them once more, in the next drain, in the form of their first attempt.
+    /// Sends held events again, in the next drain, in the form of their first attempt.
     Requeue(RequeueArgs),
-    /// Says what they were.
+    /// Records whether held events were counted.
     Settle(SettleArgs),
 }
 
@@ -29,10 +29,10 @@ pub(super) enum Command {
 pub(super) struct SettleArgs {
     #[command(flatten)]
     selection: SelectionArgs,
-    /// They were counted.
+    /// The events were counted.
     #[arg(long)]
     delivered: bool,
-    /// They were not, and are not wanted.
+    /// The events were not counted, and must not be sent.
     #[arg(long)]
     discarded: bool,
 }
@@ -40,9 +40,9 @@ pub(super) struct SettleArgs {
 pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
     let (_, buffer) = context.open()?;
     match command {
-        Command::List(args) => undecided::list(&HELD, args, &buffer, context),
-        Command::Show { seq } => undecided::show(&HELD, *seq, &buffer, context),
-        Command::Requeue(args) => undecided::requeue(&HELD, args, &buffer, context),
+        Command::List(args) => dead_and_held::list(&HELD, args, &buffer, context),
+        Command::Show { seq } => dead_and_held::show(&HELD, *seq, &buffer, context),
+        Command::Requeue(args) => dead_and_held::requeue(&HELD, args, &buffer, context),
         Command::Settle(args) => {
             let Found { selection, missing } = args.selection.find(&HELD, &buffer)?;
             let mut report = ChangedReport { missing, ..ChangedReport::default() };
@@ -53,7 +53,7 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
                 report.discarded = buffer.discard(Undecided::Held, selection)?;
                 report.verb = "settled as discarded";
             }
-            undecided::changed(&HELD, &report, context)
+            dead_and_held::changed(&HELD, &report, context)
         }
     }
 }

@@ -12,7 +12,7 @@ use super::progress::IngestProgress;
 use super::pull::{warn_of_large_counts, write_stated};
 use super::signals::{self, Hangup};
 use super::table::write_notes;
-use super::{Context, Exit, Failure, Form, Table, options, output};
+use super::{Context, Ended, Exit, Failure, Form, Table, options, output};
 use crate::buffer::Buffer;
 use crate::drain::Stop;
 use crate::event::PassEvent;
@@ -22,9 +22,10 @@ use crate::readers::rest_v2::{ExchangeSummary, Rule};
 
 /// Stores events from files or standard input, each exactly once.
 ///
-/// Plain, gzip and Zstandard inputs are told apart by their content. What is reported as stored is on disk. A line that is
-/// no event, or that says something else under the event_id of another, is kept with its file, line and reason in
-/// ingest.rejects_dir, and the rest goes in; mend the lines there and ingest that file. A file ingested again, whole or in part, stores nothing twice.
+/// Plain, gzip and Zstandard inputs are told apart by their content. What is reported as stored is on disk. A
+/// line that is no event, or that conflicts with a stored event of the same event_id, is kept with its file,
+/// line and reason in ingest.rejects_dir, and the others are stored; correct the lines there and ingest that
+/// file. A file ingested again, whole or in part, stores nothing twice.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/ingest.txt").trim_ascii_end())]
 pub(super) struct Args {
@@ -48,24 +49,19 @@ pub(super) struct Args {
 
 /// Parses the name of a format; the help explains each name.
 pub(super) fn format() -> impl TypedValueParser<Value = FormatChoice> {
-    let words = [
-        ("auto", "By the name of each input, then by its content"),
-        (Format::Ndjson.as_str(), "One canonical event as a JSON object per line"),
-        (Format::Csv.as_str(), "A header row of property names, then one event per row"),
+    let formats = [
+        (Format::Ndjson, "One canonical event as a JSON object per line"),
+        (Format::Csv, "A header row of property names, then one event per row"),
+        (Format::RestV2, "Exchanges with the Pass REST API V2, one per line; events follow from them"),
+        (Format::Har, "The same exchanges as an HTTP archive (HAR 1.2), as browsers and proxies save them"),
         (
-            Format::RestV2.as_str(),
-            "Exchanges with the Pass REST API V2, one per line; events follow from them",
-        ),
-        (
-            Format::Har.as_str(),
-            "The same exchanges as an HTTP archive (HAR 1.2), as browsers and proxies save them",
-        ),
-        (
-            Format::Esm.as_str(),
+            Format::Esm,
             "A report of Entitlement Service Monitoring by hour or minute, as JSON, XML or CSV: events with a count",
         ),
     ];
-    PossibleValuesParser::new(words.map(|(word, meaning)| PossibleValue::new(word).help(meaning)))
+    let formats = formats.map(|(format, meaning)| PossibleValue::new(format.as_str()).help(meaning));
+    let auto = PossibleValue::new("auto").help("By the name of each input, then by its content");
+    PossibleValuesParser::new([auto].into_iter().chain(formats))
         .map(|word| word.parse().map_or(FormatChoice::Auto, FormatChoice::Is))
 }
 
@@ -92,19 +88,12 @@ impl IngestReport {
         IngestReport { rejects, failures, failure, summary, dry_run, shows_exchanges: false }
     }
 
-    fn warn(&self) {
-        self.summary.warnings.iter().for_each(output::warn);
-    }
-
-    /// After the report, prints the inputs that could not be read to their end. Returns the exit status.
+    /// Prints, after the report, why inputs could not be read to their end. Returns the exit status.
     fn exit(&self, form: Form) -> Exit {
         let Counts { rejected, conflicts, .. } = self.summary.total;
         let is_unused = self.summary.inputs.iter().any(|input| input.unused.is_some());
-        let mut failed = None;
-        for failure in &self.summary.failures {
-            failed = Some(form.failure(&Failure::of_input(failure)));
-        }
-        if let Some(exit) = failed {
+        let told = self.summary.failures.iter().map(|failure| form.failure(&Failure::of_input(failure)));
+        if let Some(exit) = told.reduce(|_, exit| exit) {
             exit
         } else if rejected + conflicts > 0 || is_unused {
             Exit::Unclean
@@ -133,14 +122,17 @@ impl IngestReport {
 
     fn write_exchanges(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(exchanges) = &self.summary.exchanges else { return Ok(()) };
-        let ExchangeSummary { others, prefixed, again, recovered, late, .. } = exchanges;
+        let ExchangeSummary { others, prefixed, uncounted, again, recovered, late, .. } = exchanges;
+        let by_status: Vec<_> =
+            uncounted.iter().map(|(status, count)| format!("{status} ({count})")).collect();
+        let statuses = format!(
+            "were refused before they were processed, redirected, failed or not answered (0), so they count nothing; by status: {}",
+            by_status.join(", ")
+        );
         let notes = [
             (*others, "of other paths than those of the API were passed over"),
             (*prefixed, "of these have something before /api/v2/, which rest_v2.path_prefix can name"),
-            (
-                exchanges.unprocessed(),
-                "were refused before they were processed, or have no answer; they count nothing",
-            ),
+            (uncounted.values().sum(), &statuses),
             (*again, "are repeats of what was read before"),
             (*recovered, "were taken for repeats by an earlier release, and are counted now"),
             (*late, "are out of order by more than rest_v2.reorder_seconds"),
@@ -185,12 +177,12 @@ impl fmt::Display for IngestReport {
     }
 }
 
-pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+pub(super) fn run(args: &Args, context: &Context) -> Ended {
     let settings = context.settings()?;
     let mut options = options::keyed_ingest(&settings, args.format, &context.clock)?;
     let inputs: Vec<InputPath> = args.inputs.iter().map(InputPath::new).collect();
     if args.dry_run {
-        // With the buffer's secret, a dry run gives the same event as a later ingest.
+        // With the buffer's secret, a dry run gives the same events as a later ingest.
         if options.secret.is_none() && settings.config.buffer.path.exists() {
             options.secret =
                 Some(Buffer::open(&context.buffer_options(&settings))?.source_secret()?.to_vec());
@@ -207,7 +199,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let loaded = ingest::load(&buffer, &inputs, &options, &mut progress);
     drop(progress);
     let report = IngestReport { shows_exchanges: args.summary, ..IngestReport::new(loaded?, false) };
-    report.warn();
+    report.summary.warnings.iter().for_each(output::warn);
     if report.summary.esm.is_some() {
         warn_of_large_counts(&buffer)?;
     }
@@ -231,12 +223,7 @@ struct Why {
     rule_name: Option<&'static str>,
 }
 
-fn preview(
-    inputs: &[InputPath],
-    options: &IngestOptions,
-    args: &Args,
-    context: &Context,
-) -> Result<Exit, Failure> {
+fn preview(inputs: &[InputPath], options: &IngestOptions, args: &Args, context: &Context) -> Ended {
     let summary = match context.form {
         Form::Json => ingest::preview(inputs, options, &mut |_, _| ControlFlow::Continue(())),
         Form::Text => {
@@ -254,7 +241,7 @@ fn preview(
         }
     };
     let report = IngestReport { shows_exchanges: args.summary, ..IngestReport::new(summary, true) };
-    report.warn();
+    report.summary.warnings.iter().for_each(output::warn);
     match context.form {
         Form::Json => context.form.report(&report)?,
         Form::Text => output::note(&report),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::settings::{self, SettingsError};
-use super::{Context, Exit, Failure, hint};
+use super::{Context, Exit, Failure, hint, undisturbed};
 use crate::buffer::{Buffer, BufferError};
 use crate::whole_file::{self, Readers};
 
@@ -14,9 +14,9 @@ const TEMPLATE: &str = include_str!("../../deploy/passbridge.full.toml");
 
 /// Writes a commented configuration file and creates the buffer that it names.
 ///
-/// The file is the one of --config or PASSBRIDGE_CONFIG, else ./passbridge.toml. Nothing that exists is overwritten: a file
-/// is kept, and says where the buffer goes; a buffer that has no file yet gets one. Where both exist, the command ends with
-/// status 2.
+/// The file is the one of --config or PASSBRIDGE_CONFIG, else ./passbridge.toml. Nothing is overwritten: an
+/// existing file is kept, and says where the buffer is; an existing buffer gets a file. If both exist, the
+/// command ends with status 2.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: passbridge --config /etc/passbridge/passbridge.toml init")]
 pub(super) struct Args {}
@@ -36,7 +36,7 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
     let options = context.buffer_options(&settings);
     let buffer_created = !options.path.exists();
     if !buffer_created {
-        // Whatever lies there must be a buffer.
+        // Something is at this path. Opening it fails if it is no buffer.
         drop(Buffer::open(&options)?);
         if has_file {
             return Err(BufferError::Exists(options.path).into());
@@ -66,7 +66,7 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
 }
 
 fn write_template(file: &Path) -> Result<bool, Failure> {
-    match whole_file::write_new(file, TEMPLATE.as_bytes(), Readers::Umask) {
+    match undisturbed(|| whole_file::write_new(file, TEMPLATE.as_bytes(), Readers::Umask))? {
         Ok(()) => Ok(true),
         Err(source) if source.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(source) => Err(Failure::writing(file)(source)),

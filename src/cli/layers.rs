@@ -70,7 +70,7 @@ struct Given {
     place: String,
 }
 
-/// The configuration from a file's text and variables, and warnings about similar variables that are not read.
+/// The configuration from a file's text and variables, and warnings: unread variables, keys of earlier releases.
 pub(super) fn read(
     text: &str,
     file: &Path,
@@ -104,20 +104,16 @@ pub(super) fn read(
 }
 
 /// Applies a key of an earlier release that said if an event counts. Returns a warning that names the new key.
-fn take_former_key(
-    given: &Given,
-    event: OpenEvent,
-    left_out: &mut Vec<OpenEvent>,
-) -> Result<String, Mistake> {
+fn take_former_key(given: &Given, event: OpenEvent, dropped: &mut Vec<OpenEvent>) -> Result<String, Mistake> {
     let Given { key, value, place, .. } = given;
     let Some(is_counted) = value.as_bool() else {
         return Err(mistake(place, format!("rest_v2.{key}: {value} must be true or false")));
     };
-    left_out.retain(|left_out| *left_out != event);
+    dropped.retain(|left_out| *left_out != event);
     let now = if is_counted {
         "leave it out: that is the default".to_owned()
     } else {
-        left_out.push(event);
+        dropped.push(event);
         format!("put {:?} into rest_v2.leave_out instead", event.as_str())
     };
     Ok(format!("{place}: rest_v2.{key} is a key of an earlier release and still holds; {now}"))
@@ -168,12 +164,13 @@ fn in_file(text: &str, file: &Path, known: &Table) -> Result<Vec<Given>, Mistake
     Ok(found)
 }
 
-/// The number (from 1) of the first earlier line with the table or key that stands at `at`, or a key below it.
+/// The number (from 1) of the first line before `at` that gives the table or key at `at`, or a key below it.
 fn given_before(text: &str, at: usize) -> Option<usize> {
     let (mut table, mut given) = (String::new(), Vec::new());
     let last = text[..at].matches('\n').count();
     for (number, line) in (1..).zip(text.lines().take(last + 1)) {
-        let name = line.split(['=', ']']).next().unwrap_or_default().trim_matches(['[', ' ', '\t']);
+        let name =
+            line.split(['=', ']']).next().unwrap_or_default().trim_matches(['[', ' ', '\t', '"', '\'']);
         let is_table = line.trim_start().starts_with('[');
         let path = if is_table || table.is_empty() { name.to_owned() } else { format!("{table}.{name}") };
         if is_table {
@@ -190,8 +187,8 @@ fn in_environment(variables: &[(OsString, OsString)], known: &Table) -> Result<V
     for (name, text) in variables {
         let Some(name) = name.to_str().filter(|name| name.starts_with(VARIABLE_PREFIX)) else { continue };
         let Some((section, key)) = keys(known).find(|(section, key)| variable(section, key) == name) else {
-            // Container platforms set variables such as PASSBRIDGE_PORT for a service of our name. None of them has
-            // two underscores in a row.
+            // Container platforms set variables such as PASSBRIDGE_PORT for a service named passbridge. None
+            // of them has two underscores in a row.
             let is_near_miss =
                 keys(known).any(|(section, key)| variable(section, key).replace("__", "_") == name);
             if name.contains("__") || is_near_miss {
@@ -201,7 +198,7 @@ fn in_environment(variables: &[(OsString, OsString)], known: &Table) -> Result<V
             continue;
         };
         let text = text.to_str().ok_or_else(|| mistake(name, format!("{section}.{key}: it is not UTF-8")))?;
-        // Text that cannot be parsed stays text, and is refused with the other mistakes.
+        // Text that cannot be parsed stays text. `check` refuses it later, like a wrong type in the file.
         let typed = match &known[section][key] {
             Value::Integer(_) => text.parse().ok().map(Value::Integer),
             Value::Boolean(_) => text.parse().ok().map(Value::Boolean),
@@ -213,7 +210,7 @@ fn in_environment(variables: &[(OsString, OsString)], known: &Table) -> Result<V
     Ok(found)
 }
 
-/// Checks one value: its type, its range, and that a path or text is not empty.
+/// Checks one value: its type, its range, dimensions of ESM, and that a path or text is not empty.
 fn check(given: &Given, default: &Value) -> Result<(), Mistake> {
     let Given { section, key, value, place } = given;
     let refuse = |why: String| Err(mistake(place, format!("{section}.{key}: {why}")));
@@ -230,7 +227,7 @@ fn check(given: &Given, default: &Value) -> Result<(), Mistake> {
     grouping_mistake(section, key, value).map_or(Ok(()), refuse)
 }
 
-/// The allowed values of a number, a switch or a name, if this value is not allowed.
+/// Says which values of a number, a switch or a name are allowed; `None` if this value is allowed.
 fn wanted(section: &str, key: &str, value: &Value, default: &Value) -> Option<String> {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
     let range = RANGES.iter().find(|(of_section, of_key, _)| *of_section == section && *of_key == key);
@@ -252,7 +249,7 @@ fn wanted(section: &str, key: &str, value: &Value, default: &Value) -> Option<St
     (!fits).then_some(wanted)
 }
 
-/// The reason why reports cannot be grouped by a value.
+/// The reason why ESM reports cannot be grouped by a value; `None` if they can.
 fn grouping_mistake(section: &str, key: &str, value: &Value) -> Option<String> {
     match (section, key) {
         ("esm", "dimensions") => {

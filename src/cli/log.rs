@@ -41,7 +41,6 @@ pub(super) fn start_for_failure(format: LogFormat) {
     }
 }
 
-/// Tells if logs on standard error are JSON, one object a line.
 pub(super) fn is_json() -> bool {
     IS_JSON.load(Ordering::Relaxed)
 }
@@ -91,7 +90,7 @@ impl<'a> MakeWriter<'a> for Lines {
 impl Write for Line {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
-        // Escapes for colours come from the subscriber, which escapes the rest, so they are kept.
+        // The subscriber escapes harmful characters, and adds escapes for colours. These must be kept.
         let safe = match text.trim_end_matches('\n') {
             text if is_coloured() => text.split('\x1b').map(on_one_line).collect::<Vec<_>>().join("\x1b"),
             text => on_one_line(text).into_owned(),

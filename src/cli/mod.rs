@@ -1,11 +1,11 @@
 //! The command line: reads arguments; prints text or one JSON document, and returns an exit status.
 //!
-//! - In: arguments, the environment, the configuration file. Out: a report on standard output, notes, errors and logs on
-//!   standard error, an [`Exit`].
+//! - In: arguments, the environment, the configuration file. Out: a report on standard output; notes, errors
+//!   and logs on standard error; an [`Exit`].
 //! - Guarantees: with `--json`, standard output has one document and nothing else; every error says what to do.
 //! - Does not know: SQL, HTTP, XML. A command parses arguments, calls other modules, and prints.
-//! - Rules: sections 7 and 8 of the design. Each command has one file with its arguments, its `run` and its report;
-//!   `commands` lists all commands. Commands import shared items from this module.
+//! - Rules: each command has one file with its arguments, its `run` and its report; `commands` lists all
+//!   commands. Commands import shared items from this module.
 
 mod advice;
 mod ages;
@@ -15,6 +15,7 @@ mod bus_error;
 mod code;
 mod commands;
 mod context;
+mod dead_and_held;
 mod dead_letter;
 mod demo;
 mod drain;
@@ -46,7 +47,6 @@ mod signals;
 mod status;
 mod suite;
 mod table;
-mod undecided;
 mod words;
 
 use std::ffi::OsString;
@@ -54,8 +54,8 @@ use std::process::ExitCode;
 
 pub use exit::Exit;
 
-pub(in crate::cli) use context::{Context, blocking, runtime, unless_stopped, until_stopped};
-pub(in crate::cli) use failure::{Failure, refused};
+pub(in crate::cli) use context::{Context, blocking, runtime, undisturbed, unless_stopped, until_stopped};
+pub(in crate::cli) use failure::{Ended, Failure, refused};
 pub(in crate::cli) use output::Form;
 pub(in crate::cli) use settings::Settings;
 pub(in crate::cli) use table::Table;

@@ -5,15 +5,15 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::settings::client_secret;
 use super::{Context, Failure, Settings, refused};
-use crate::analytics::{AnalyticsClient, AnalyticsOptions};
-use crate::backfill::{BulkLimits, BulkWay};
+use crate::analytics::AnalyticsClient;
+use crate::backfill::BulkWay;
 use crate::buffer::{AfterRestore, JobKey, RetentionPolicy};
 use crate::clock::Clock;
 use crate::collection::{BreakerOptions, CollectionOptions};
-use crate::config::{BufferConfig, DeliveryConfig, EsmConfig};
+use crate::config::{BufferConfig, DeliveryConfig};
 use crate::drain::{DrainOptions, RetryLimits};
-use crate::esm::EsmOptions;
 use crate::ingest::{FormatChoice, IngestOptions};
 use crate::readers::rest_v2::ServiceKeys;
 use crate::web::{ApiOptions, BulkClient, ImsOptions, ProxySettings};
@@ -73,58 +73,37 @@ pub(super) fn drain(config: &DeliveryConfig, context: &Context) -> DrainOptions 
         limit: None,
         deadline: None,
         after_restore: AfterRestore::Ask,
+        beside: None,
         clock: context.clock.clone(),
     }
 }
 
-pub(super) fn esm(config: &EsmConfig, requestors: &[String]) -> EsmOptions {
-    EsmOptions {
-        url: config.url.clone(),
-        dcr_url: config.dcr_url.clone(),
-        software_statement_file: config.software_statement_file.clone(),
-        credentials_file: config.credentials_file.clone(),
-        group_by: config.group_by.clone(),
-        rows: config.rows,
-        requestors: requestors.to_vec(),
-        request_timeout: Duration::from_secs(config.request_timeout_seconds),
-        proxy: proxy(),
-    }
+/// The client that uploads files; `None` if its credential is not set.
+pub(super) fn bulk_client(settings: &Settings) -> Result<Option<Arc<BulkClient>>, Failure> {
+    let config = &settings.config.bulk;
+    let (key, path) = ("bulk.client_secret_file", &config.client_secret_file);
+    let secret = client_secret(key, path, &config.client_secret)?;
+    Ok(match (config.client_id.as_str(), secret) {
+        ("", _) | (_, None) => None,
+        (client_id, Some(secret)) => {
+            let urls = [&*config.url, &*config.ims_url];
+            let api = api(urls, client_id, secret, &config.scopes, config.request_timeout_seconds);
+            Some(Arc::new(BulkClient::new(api)?))
+        }
+    })
 }
 
 pub(super) fn bulk(
     settings: &Settings,
+    client: Option<Arc<BulkClient>>,
     keeps_files: bool,
     accepts_unnamed: bool,
-) -> Result<BulkWay, Failure> {
-    let config = &settings.config.bulk;
-    let client = match (config.client_id.as_str(), settings.bulk_secret()?) {
-        ("", _) | (_, None) => None,
-        (client_id, Some(client_secret)) => Some(Arc::new(BulkClient::new(ApiOptions {
-            url: config.url.clone(),
-            ims: ImsOptions {
-                url: config.ims_url.clone(),
-                client_id: client_id.to_owned(),
-                client_secret,
-                scopes: config.scopes.clone(),
-            },
-            request_timeout: Duration::from_secs(config.request_timeout_seconds),
-            proxy: proxy(),
-        })?)),
-    };
-    Ok(BulkWay {
-        client,
-        limits: BulkLimits::of(config),
-        rate: NonZeroU32::new(config.rate).unwrap_or(NonZeroU32::MIN),
-        dir: config.dir.clone(),
-        company: config.company.clone(),
-        user_agent: config.user_agent.clone(),
-        keeps_files,
-        accepts_unnamed,
-    })
+) -> BulkWay {
+    BulkWay { client, config: settings.config.bulk.clone(), keeps_files, accepts_unnamed }
 }
 
-/// The proxy variables of the environment. A text that is not UTF-8 is altered, so that the client refuses it.
-fn proxy() -> ProxySettings {
+/// The proxy variables of the environment. A text that is not UTF-8 is altered, and the client then refuses it.
+pub(super) fn proxy() -> ProxySettings {
     ProxySettings::from_variables(|name| env::var_os(name).map(|text| text.to_string_lossy().into_owned()))
 }
 
@@ -143,26 +122,25 @@ pub(super) fn analytics(settings: &Settings) -> Result<AnalyticsClient, Failure>
             "write the client ID of an OAuth server-to-server credential, as Adobe's Developer Console shows it, into [analytics]",
         ));
     }
-    let client_secret = settings.analytics_secret()?.ok_or_else(|| {
-        missing("analytics.client_secret_file", "name the file of the client secret in [analytics]")
-    })?;
-    let client = AnalyticsClient::new(AnalyticsOptions {
-        api: ApiOptions {
-            url: config.url.clone(),
-            ims: ImsOptions {
-                url: config.ims_url.clone(),
-                client_id: config.client_id.clone(),
-                client_secret,
-                scopes: config.scopes.clone(),
-            },
-            request_timeout: Duration::from_secs(config.request_timeout_seconds),
-            proxy: proxy(),
-        },
-        company: config.company.clone(),
-        calls_per_window: config.calls_per_window,
-        window: Duration::from_millis(config.window_ms),
-    })?;
-    Ok(client)
+    let (key, path) = ("analytics.client_secret_file", &config.client_secret_file);
+    let secret = client_secret(key, path, &config.client_secret)?
+        .ok_or_else(|| missing(key, "name the file of the client secret in [analytics]"))?;
+    let urls = [&*config.url, &*config.ims_url];
+    let api = api(urls, &config.client_id, secret, &config.scopes, config.request_timeout_seconds);
+    Ok(AnalyticsClient::new(api, config)?)
+}
+
+/// The options of an API that gives tokens at its second address.
+fn api(
+    [url, ims_url]: [&str; 2],
+    client_id: &str,
+    client_secret: String,
+    scopes: &str,
+    seconds: u64,
+) -> ApiOptions {
+    let (url, client_id, scopes) = (url.to_owned(), client_id.to_owned(), scopes.to_owned());
+    let ims = ImsOptions { url: ims_url.to_owned(), client_id, client_secret, scopes };
+    ApiOptions { url, ims, request_timeout: Duration::from_secs(seconds), proxy: proxy() }
 }
 
 #[cfg(test)]

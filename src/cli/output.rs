@@ -3,10 +3,8 @@
 //! If a reader closes the pipe early (`passbridge status | head -1`), the rest is dropped without an error.
 
 use std::fmt::Display;
-use std::fs;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
@@ -18,7 +16,6 @@ use super::failure::Failure;
 use super::log;
 use super::safe::{safe, without_secrets};
 use crate::harmless::escaped;
-use crate::whole_file::{Readers, WholeFile};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
@@ -38,7 +35,7 @@ impl Form {
         }
     }
 
-    /// Prints text for people, without its last line break, or a JSON document for programs.
+    /// Prints text for people (and adds the last line break), or a JSON document for programs.
     pub(super) fn answer(self, answer: &impl Serialize, text: impl Display) -> Result<(), Failure> {
         match self {
             Form::Text => quiet(print(safe(&format!("{text}\n")).as_bytes())),
@@ -46,7 +43,7 @@ impl Form {
         }
     }
 
-    /// Prints why a command failed, and returns its exit status. With `--json` it prints no second document.
+    /// Prints why a command failed; with `--json` also as a document, unless a report was printed.
     pub(super) fn failure(self, failure: &Failure) -> Exit {
         self.tell(failure, failure)
     }
@@ -92,7 +89,7 @@ impl Form {
 
 static IS_REPORTED: AtomicBool = AtomicBool::new(false);
 
-/// Prints the content of a file to standard output: unchanged, or with escapes if standard output is a terminal.
+/// Prints the content of a file to standard output; on a terminal, with harmful characters of UTF-8 escaped.
 pub(super) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     match str::from_utf8(bytes) {
         Ok(text) if is_terminal() => quiet(print(escaped(text).as_bytes())),
@@ -117,7 +114,7 @@ fn print(bytes: &[u8]) -> io::Result<()> {
     out.write_all(bytes).and_then(|()| out.flush())
 }
 
-/// Tells if a person sees the output, not a file or a program.
+/// Tells if the output goes to a terminal, where a person sees it, and not to a file or a program.
 pub(super) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
@@ -133,7 +130,7 @@ impl Lines {
         Lines { out: io::BufWriter::new(io::stdout().lock()), broken: None }
     }
 
-    /// Prints a line, or breaks if the reader has closed the pipe.
+    /// Prints a line. Breaks if that fails, for example because the reader has closed the pipe.
     pub(super) fn json(&mut self, line: &impl Serialize) -> ControlFlow<()> {
         match json(line).and_then(|line| writeln!(self.out, "{line}")) {
             Ok(()) => ControlFlow::Continue(()),
@@ -150,18 +147,6 @@ impl Lines {
             None => self.out.flush(),
         })
     }
-}
-
-/// Writes a file completely or not at all, and replaces an existing one.
-pub(super) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    // A device or a pipe is written to, not replaced.
-    if fs::metadata(&path).is_ok_and(|known| !known.is_file()) {
-        return fs::write(&path, bytes);
-    }
-    let mut file = WholeFile::create(&path, Readers::Umask)?;
-    file.write_all(bytes)?;
-    file.replace()
 }
 
 pub(super) fn note(text: impl Display) {

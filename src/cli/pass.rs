@@ -1,4 +1,4 @@
-//! One pass of a drain: lock, inbox, drain, retention. `drain` makes one, `run` makes one per slot.
+//! One pass of a drain: lock, inbox, drain, retention. `drain` makes one, `run` one per slot of its schedule.
 
 use std::error::Error;
 use std::fmt;
@@ -10,15 +10,18 @@ use serde::Serialize;
 use super::progress::Watch;
 use super::table::write_notes;
 use super::{Context, Failure, Settings, Table, blocking, hint, options};
+use crate::backfill::{BulkWay, LiveFiles};
 use crate::buffer::{Buffer, RetentionPolicy};
 use crate::collection::Collection;
 use crate::drain::{self, DrainOptions, Locked, RunSummary, Stop, StopReason};
 use crate::ingest::{self, Counts, FormatChoice, IngestOptions, IngestSummary, retain_rejects};
+use crate::suite::LiveRoute;
 
 pub(super) struct Pass {
     pub(super) buffer: Arc<Buffer>,
     collection: Collection,
     pub(super) options: DrainOptions,
+    pub(super) bulk: BulkWay,
     inbox: IngestOptions,
     retention: RetentionPolicy,
 }
@@ -37,14 +40,14 @@ pub(super) struct DrainReport {
 pub(super) struct InboxReport {
     #[serde(flatten)]
     counts: Counts,
-    /// The file with its rows that are no event or conflict with a stored event.
+    /// The file of rejects, with the inbox's rows that are no event or that conflict with a stored event.
     rejects: Option<PathBuf>,
     /// The reason why rows stay in the inbox.
     left: Option<String>,
 }
 
 impl Pass {
-    /// Opens the buffer and makes all checks that are possible before sending.
+    /// Opens the buffer, and makes the clients and the options of a pass.
     pub(super) fn open(settings: &Settings, context: &Context) -> Result<Pass, Failure> {
         Pass::of(Arc::new(Buffer::open(&context.buffer_options(settings))?), settings, context)
     }
@@ -54,8 +57,13 @@ impl Pass {
     }
 
     fn of(buffer: Arc<Buffer>, settings: &Settings, context: &Context) -> Result<Pass, Failure> {
+        // What a credential for files lacks concerns nobody whose suites all go as single hits.
+        let is_wanted = buffer.suites()?.iter().any(|listing| listing.suite.route != LiveRoute::Dia);
+        let client = options::bulk_client(settings);
+        let client = if is_wanted { client? } else { client.unwrap_or_default() };
         Ok(Pass {
             buffer,
+            bulk: options::bulk(settings, client, false, false),
             collection: Collection::new(options::collection(&settings.config.delivery))?,
             options: options::drain(&settings.config.delivery, context),
             inbox: options::ingest(settings, FormatChoice::Auto, &context.clock),
@@ -63,9 +71,13 @@ impl Pass {
         })
     }
 
-    /// Fails if a proxy variable for the host of a suite is not valid.
+    /// Fails if the proxy variable for the host of a suite is not valid. Without a suite, checks all proxy variables.
     pub(super) fn check_ways(&self) -> Result<(), Failure> {
-        for listing in self.buffer.suites()? {
+        let suites = self.buffer.suites()?;
+        if suites.is_empty() {
+            self.collection.check_proxy()?;
+        }
+        for listing in suites {
             self.collection.host(&listing.suite.collection_url)?;
         }
         Ok(())
@@ -80,10 +92,13 @@ impl Pass {
         let moved = blocking(move || ingest::take_inbox(&source, &inbox, &mut ())).await?;
         let inbox = InboxReport::new(moved);
         let watch = Watch::drain(buffer);
+        let (chosen, way) = (Arc::clone(buffer), self.bulk.clone());
+        let beside = blocking(move || LiveFiles::choose(&chosen, &way)).await?;
+        let options = &DrainOptions { beside, ..options.clone() };
         let drained = drain::drain(buffer, collection, options, stop.clone(), Locked::Live(&lock)).await;
         drop(watch);
         let run = drained?;
-        // After a stop the deletions are left to the next drain.
+        // After a stop, the next drain deletes old data.
         let failure = match run.stopped {
             Some(StopReason::Signal | StopReason::Deadline) => None,
             _ => self.retain().await.err(),
@@ -154,7 +169,9 @@ impl fmt::Display for InboxReport {
 impl fmt::Display for DrainReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let RunSummary { run_id, read, hits, delivered, dead, held, in_doubt, retries, .. } = &self.run;
-        writeln!(out, "run {}: {read} events read, {delivered} delivered in {hits} hits", run_id.0)?;
+        let files: u64 = self.run.suites.values().map(|suite| suite.files).sum();
+        let and = if files > 0 { format!(" and {files} files") } else { String::new() };
+        writeln!(out, "run {}: {read} events read, {delivered} delivered in {hits} hits{and}", run_id.0)?;
         self.inbox.fmt(out)?;
         let notes = [
             (*dead, "dead: passbridge dead-letter list"),

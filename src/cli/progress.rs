@@ -23,13 +23,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 const BYTES: &str = "{bar:30} {bytes}/{total_bytes} {msg} ({eta})";
 const BYTES_OF_UNKNOWN: &str = "{spinner} {bytes} {msg}";
-const DAYS: &str = "{bar:30} {pos}/{len} days of Analytics ({eta})";
-const READ: &str = "{spinner} {pos} events read, {msg} ({rate})";
+pub(super) const DAYS: &str = "{bar:30} {pos}/{len} days of Analytics ({eta})";
+pub(super) const READ: &str = "{spinner} {pos} events read, {msg} ({rate})";
 const EVENTS: &str = "{bar:30} {pos}/{len} events {msg} ({rate}, {eta})";
 
 fn bar(length: Option<u64>, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template).expect("the templates above are valid");
-    // The rate of indicatif has four decimals.
+    // The rate of indicatif has four decimals, so this rate replaces it.
     let style = style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
         // If the bar cannot be written, the work goes on.
         let _ = write!(out, "{:.0}/s", state.per_sec());
@@ -44,7 +44,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    fn new(length: Option<u64>, template: &str) -> Progress {
+    pub(super) fn new(length: Option<u64>, template: &str) -> Progress {
         let mut progress = Progress { bar: None, told_at: Instant::now() };
         progress.begin(length, template);
         progress
@@ -54,14 +54,6 @@ impl Progress {
     fn begin(&mut self, length: Option<u64>, template: &str) {
         self.bar.iter().for_each(ProgressBar::finish_and_clear);
         self.bar = io::stderr().is_terminal().then(|| bar(length, template));
-    }
-
-    pub(super) fn of_plan() -> Progress {
-        Progress::new(None, READ)
-    }
-
-    pub(super) fn of_reconciliation() -> Progress {
-        Progress::new(Some(0), DAYS)
     }
 
     /// Updates the bar; without a bar, logs if enough time has passed.
@@ -76,6 +68,14 @@ impl Progress {
         }
     }
 
+    pub(super) fn show_plan(&mut self, backfill::Progress { events_read, events_new }: backfill::Progress) {
+        let on_bar = |bar: &ProgressBar| {
+            bar.set_position(events_read);
+            bar.set_message(format!("{events_new} of them new"));
+        };
+        self.show(on_bar, || tracing::info!(events_read, events_new, "planning"));
+    }
+
     pub(super) fn show_days(&mut self, reconcile::Progress { days_read, days }: reconcile::Progress) {
         let on_bar = |bar: &ProgressBar| {
             bar.set_length(days as u64);
@@ -88,16 +88,6 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.iter().for_each(ProgressBar::finish_and_clear);
-    }
-}
-
-impl backfill::PlanObserver for Progress {
-    fn progress(&mut self, backfill::Progress { events_read, events_new }: backfill::Progress) {
-        let on_bar = |bar: &ProgressBar| {
-            bar.set_position(events_read);
-            bar.set_message(format!("{events_new} of them new"));
-        };
-        self.show(on_bar, || tracing::info!(events_read, events_new, "planning"));
     }
 }
 
@@ -137,7 +127,7 @@ impl ingest::Observer for IngestProgress {
     }
 }
 
-/// Shows the progress of other work: reads the buffer at intervals until it is dropped.
+/// Shows the progress of other work: reads the buffer at intervals until the watch is dropped.
 pub(super) struct Watch {
     task: JoinHandle<()>,
     _shown: Progress,
@@ -158,7 +148,7 @@ impl Watch {
             loop {
                 let buffer = Arc::clone(&buffer);
                 let found = tokio::task::spawn_blocking(move || look(&buffer)).await;
-                // If reading fails, watching ends; the work itself reports the problem of its buffer.
+                // If reading fails, the watch ends. The work itself reports the problem of its buffer.
                 let Ok(Ok(now)) = found else { return };
                 match &first {
                     Some(first) => tell(first, &now, bar.as_ref()),
@@ -246,7 +236,7 @@ impl Drop for Watch {
     }
 }
 
-/// Events that are no longer pending. Their number only grows during a drain, because retention runs after it.
+/// Events that are dead, held or delivered. Retention deletes some, but only after a drain.
 fn decided(status: &Status) -> i64 {
     status.delivered + status.dead + status.held
 }

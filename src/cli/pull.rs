@@ -11,7 +11,7 @@ use super::table::write_notes;
 use super::{Context, Exit, Failure, Table, hint, options, output, refused, unless_stopped};
 use crate::buffer::{Buffer, Feed};
 use crate::esm::EsmClient;
-use crate::ingest::{Counts, FormatChoice, Intake, Submission, SubmissionError, is_zero};
+use crate::ingest::{Counts, FormatChoice, Intake, Submission, SubmissionError, is_zero, rejects_limit};
 use crate::mapping::SINGLE_HITS_MAX;
 use crate::readers::Format;
 use crate::readers::esm::EsmSummary;
@@ -19,7 +19,7 @@ use crate::suite::{CountForm, EventIds};
 
 /// The default span in hours. Adobe probably corrects counts within this time.
 const HOURS_DEFAULT: i64 = 48;
-/// The most rejected records that are named. The file of rejects has all of them.
+/// The most rejected records that are named. The file of rejects has more.
 const REJECTS_NAMED_MAX: usize = 20;
 
 /// Fetches what Adobe Pass counted.
@@ -27,8 +27,9 @@ const REJECTS_NAMED_MAX: usize = 20;
 pub(super) enum Command {
     /// Fetches reports of Entitlement Service Monitoring by hour, and stores their counts as events.
     ///
-    /// An hour that is fetched again adds only what its counts have grown by since. Events of a requestor come either from
-    /// here or one by one from another source, never from both. Times are those of the reports, see esm.timezone.
+    /// An hour that is fetched again adds only the increase of its counts. Events of a requestor come either
+    /// from ESM or one by one from another source, never from both. Times are those of the reports, see
+    /// esm.timezone.
     #[command(after_help = include_str!("help/pull_esm.txt").trim_ascii_end())]
     Esm(Args),
 }
@@ -65,7 +66,7 @@ struct PullReport {
     dry_run: bool,
     reports: u64,
     total: Counts,
-    /// Rejected records above `ingest.rejects_max`: they are only counted.
+    /// Rejected records above `ingest.rejects_max` or above the limit in memory: they are only counted.
     #[serde(skip_serializing_if = "is_zero")]
     rejects_not_kept: u64,
     esm: EsmSummary,
@@ -74,7 +75,7 @@ struct PullReport {
     failure: Option<Failure>,
 }
 
-/// Writes that numbers of accounts from ESM were stored beside the events.
+/// Writes a note that unique accounts from ESM were stored beside the events.
 pub(super) fn write_stated(out: &mut fmt::Formatter<'_>, esm: Option<&EsmSummary>) -> fmt::Result {
     let records = esm.map_or(0, |esm| esm.stated_accounts);
     let note = format!(
@@ -110,9 +111,10 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
     }
     let buffer = Arc::new(Buffer::open(&context.buffer_options(&settings))?);
     let ingest = options::ingest(&settings, FormatChoice::Is(Format::Esm), &context.clock);
-    let mut client = EsmClient::new(options::esm(config, &args.requestors))?;
+    let mut client = EsmClient::new(config.clone(), args.requestors.clone(), &options::proxy())?;
     let mut pull = Pull {
         intake: Intake::new(Arc::clone(&buffer), ingest)?,
+        rejects_max: settings.config.ingest.rejects_max,
         named: 0,
         report: PullReport {
             from: from.to_string(),
@@ -129,11 +131,14 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
     }
     warn_of_large_counts(&buffer)?;
     pulled?;
-    Ok(if pull.report.total.rejected + pull.report.total.conflicts > 0 { Exit::Unclean } else { Exit::Done })
+    let Counts { rejected, conflicts, .. } = pull.report.total;
+    let is_unclean = rejected + conflicts > 0 || pull.report.esm.unused().is_some();
+    Ok(if is_unclean { Exit::Unclean } else { Exit::Done })
 }
 
 struct Pull {
     intake: Intake,
+    rejects_max: u32,
     named: usize,
     report: PullReport,
 }
@@ -166,6 +171,7 @@ impl Pull {
             output::warn(format_args!("record {}: {}", error.line, error.reason));
             self.named += 1;
         }
+        receipt.notes.iter().chain(&receipt.unused).for_each(output::warn);
         if let Some(esm) = &receipt.esm {
             self.report.esm.add(esm);
         }
@@ -179,18 +185,10 @@ impl Pull {
         }
         let not_kept = self.report.rejects_not_kept;
         if not_kept > 0 && !self.report.dry_run {
-            output::warn(format_args!("{not_kept} rejected records are kept nowhere: ingest.rejects_max"));
+            let limit = rejects_limit(self.rejects_max);
+            output::warn(format_args!("{not_kept} rejected records are kept nowhere: {limit}"));
         }
-        let EsmSummary { skipped_metrics, decreases, decreased_units, .. } = &self.report.esm;
-        if !skipped_metrics.is_empty() {
-            let metrics: Vec<_> = skipped_metrics.keys().map(String::as_str).collect();
-            output::note(format_args!("no event stands for {}; these were passed over", metrics.join(", ")));
-        }
-        if *decreases > 0 {
-            output::warn(format_args!(
-                "{decreases} counts are lower than when they were read before, by {decreased_units} units together; what was counted stays"
-            ));
-        }
+        self.report.esm.notes().iter().for_each(|(_, what)| output::warn(what));
     }
 }
 

@@ -1,8 +1,11 @@
 //! `retention`: deletes old events now.
 
+use std::fmt;
+
 use serde::Serialize;
 
-use super::{Context, Exit, Failure, hint, options};
+use super::code::Code;
+use super::{Context, Exit, Failure, options};
 use crate::buffer::RetentionReport;
 use crate::ingest::retain_rejects;
 
@@ -13,7 +16,7 @@ use crate::ingest::retain_rejects;
 /// jumped, status 1: a host in the wrong year would delete everything.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Vouch for this host's clock after a jump: what looks old is old.
+    /// Trust this host's clock after a jump: what looks old is old.
     #[arg(long)]
     trust_clock: bool,
 }
@@ -36,17 +39,20 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         true => 0,
         false => retain_rejects(&buffer, &settings.config.ingest, context.clock.now())?,
     };
-    let RetentionReport { expired_delivered, expired_discarded, forgotten_identities, clock_jumped } = report;
-    let text = if clock_jumped {
-        let trust = hint::complete("passbridge retention --trust-clock");
-        format!("nothing deleted: the clock has jumped by more than a week. If it is right now: {trust}")
-    } else {
-        format!(
-            "deleted    {expired_delivered} delivered and {expired_discarded} discarded events\n\
-             forgotten  {forgotten_identities} identities of events deleted before\n\
-             rejects    {expired_rejects_files} files deleted"
-        )
-    };
-    context.answer(&Report { buffer: report, expired_rejects_files }, text)?;
-    Ok(if clock_jumped { Exit::Failed } else { Exit::Done })
+    let jumped = report.clock_jumped.then(|| {
+        let what = "nothing was deleted: the clock has jumped by more than a week";
+        let advice =
+            "if it is right now: passbridge retention --trust-clock; if not, set it, and run this again";
+        Failure::of(what, None, Code::Clock.failed(advice))
+    });
+    context.ended(&Report { buffer: report, expired_rejects_files }, jumped, Exit::Done)
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RetentionReport { expired_delivered, expired_discarded, forgotten_identities, .. } = self.buffer;
+        writeln!(out, "deleted    {expired_delivered} delivered and {expired_discarded} discarded events")?;
+        writeln!(out, "forgotten  {forgotten_identities} identities of events deleted before")?;
+        writeln!(out, "rejects    {} files deleted", self.expired_rejects_files)
+    }
 }

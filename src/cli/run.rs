@@ -1,6 +1,8 @@
 //! `run`: drains on a schedule until it is told to stop.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,21 +12,22 @@ use tokio::sync::Notify;
 use super::pass::Pass;
 use super::signals::{self, Hangup};
 use super::{Context, Exit, Failure, Settings, blocking, options, refused, runtime, settings};
-use crate::buffer::{Buffer, BufferError};
+use crate::buffer::{Buffer, BufferError, Watch};
 use crate::clock::Clock;
 use crate::config::{Config, Listen, ServeConfig};
 use crate::drain::Stop;
 use crate::event::Instant;
 use crate::ingest::FormatChoice;
 use crate::schedule;
-use crate::serve::{IntakeOptions, ServeOptions, Server};
+use crate::serve::{ServeOptions, Server};
 use crate::suite::SuiteState;
+use crate::web::read_secret;
 
 /// The interval of checks that the buffer still exists; a check costs microseconds.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// The shortest time between two log lines about a wrong clock.
 const TELL_EVERY: Duration = Duration::from_secs(60);
-/// The most runs searched for the last completed one. After more failed runs in a row, the next slot catches up.
+/// How many of the latest runs are searched for a completed run. If none is, the next slot is the first.
 const RUNS_LOOKED_AT: usize = 100;
 
 /// Stays up and drains on the schedule of the configuration, every 30 minutes by default.
@@ -47,14 +50,15 @@ struct RunReport {
 
 pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
     let mut settings = context.settings()?;
-    let started = settings.config.clone();
+    let ingests = settings.config.serve.ingest;
+    let mut seen = [values(&settings.config), values(&settings.config)];
     let mut pass = Pass::open(&settings, context)?;
     // Problems that every drain would report are reported now.
     pass.check_ways()?;
     let last_started = last_started(&pass.buffer)?;
     tell_setup(&settings, &pass.buffer)?;
     let server = serve(&settings, &pass.buffer, context)?;
-    let (stop, watched) = (Stop::default(), Arc::clone(&pass.buffer));
+    let (stop, watched, mut place) = (Stop::default(), Arc::clone(&pass.buffer), pass.buffer.watch()?);
     let mut report = RunReport::default();
     runtime()?.block_on(async {
         let reload = Arc::new(Notify::new());
@@ -91,23 +95,24 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
                 .await;
                 if stop.requested().is_none() {
                     let schedule = settings.config.schedule.clone();
-                    read_again(&mut settings, &mut pass, &started, context);
+                    read_again(&mut settings, &mut pass, &mut seen, ingests, context);
                     server.iter().for_each(Server::reread_tokens);
                     if settings.config.schedule != schedule {
-                        // Missed slots of the old schedule do not count for the new one.
+                        // Missed slots of the old schedule do not count for the new schedule.
                         served = context.clock.now();
                     }
                 }
             }
         };
-        // The server refuses new submissions from the stop on, while a running drain still ends.
+        // After a stop is requested, the server refuses new submissions, but a running drain finishes.
         tokio::select! {
             () = draining => Ok(()),
             () = closing => Ok(()),
-            lost = buffer_lost(&watched, &context.clock) => Err(Failure::from(lost)),
+            lost = buffer_lost(&watched, place.clone(), &context.clock) => Err(Failure::from(lost)),
         }
     })?;
     drop(server);
+    watched.look(&mut place)?;
     let RunReport { drains, failed } = report;
     context.answer(&report, format_args!("stopped after {drains} drains, {failed} of which failed"))
 }
@@ -138,18 +143,26 @@ fn tell_setup(settings: &Settings, buffer: &Buffer) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Uses the current content of the configuration file. If it is not valid, nothing changes.
-fn read_again(settings: &mut Settings, pass: &mut Pass, started: &Config, context: &Context) {
+/// Uses the current content of the configuration file. If it is not valid, nothing changes. `ingests` tells if the
+/// HTTP collector takes events.
+fn read_again(
+    settings: &mut Settings,
+    pass: &mut Pass,
+    [at_start, last]: &mut [Values; 2],
+    ingests: bool,
+    context: &Context,
+) {
     let read = settings::read(&settings.file).map_err(Failure::from);
     let taken = read.and_then(|new| Ok((pass.with(&new, context)?, new)));
     match taken {
         Ok((new_pass, new)) => {
-            let changed = changed_keys(&settings.config, &new.config).join(" ");
-            let waiting = changed_keys(started, &new.config);
-            let needs_restart: Vec<_> =
-                waiting.into_iter().filter(|key| needs_restart(key, started)).collect();
-            let needs_restart = needs_restart.join(" ");
+            let values = values(&new.config);
+            let changed = changed_keys(last, &values).join(" ");
+            let mut waiting = changed_keys(at_start, &values);
+            waiting.retain(|key| needs_restart(key, ingests));
+            let needs_restart = waiting.join(" ");
             tracing::info!(changed, needs_restart, "the configuration was read again");
+            *last = values;
             (*pass, *settings) = (new_pass, new);
         }
         Err(failure) => {
@@ -159,35 +172,52 @@ fn read_again(settings: &mut Settings, pass: &mut Pass, started: &Config, contex
     }
 }
 
-fn changed_keys(old: &Config, new: &Config) -> Vec<String> {
-    let table = |config| toml::Table::try_from(config).unwrap_or_default();
-    let (old, new) = (table(old), table(new));
-    let mut changed = Vec::new();
-    for (section, keys) in &new {
-        let old = old.get(section).and_then(toml::Value::as_table);
+/// Digests of the values of all keys, of secrets, and of what the files of secrets hold.
+type Values = BTreeMap<String, u64>;
+
+fn values(config: &Config) -> Values {
+    let mut values = Values::new();
+    let mut add = |key: &str, value: &dyn fmt::Debug| {
+        let digest = values.entry(key.to_owned()).or_default();
+        *digest = BuildHasherDefault::<DefaultHasher>::new().hash_one((*digest, format!("{value:?}")));
+    };
+    for (section, keys) in toml::Table::try_from(config).unwrap_or_default() {
         for (key, value) in keys.as_table().into_iter().flatten() {
-            if old.and_then(|keys| keys.get(key)) != Some(value) {
-                changed.push(format!("{section}.{key}"));
-            }
+            add(&format!("{section}.{key}"), value);
         }
     }
-    changed
+    // The table has no secrets, and only the paths of files.
+    let Config { analytics, bulk, rest_v2, .. } = config;
+    add("analytics.client_secret", &analytics.client_secret.0);
+    add("analytics.client_secret_file", &read_secret(&analytics.client_secret_file).ok());
+    add("bulk.client_secret", &bulk.client_secret.0);
+    add("bulk.client_secret_file", &read_secret(&bulk.client_secret_file).ok());
+    add("rest_v2.secret_file", &read_secret(&rest_v2.secret_file).ok());
+    for file in rest_v2.service_token_keys.values() {
+        add("rest_v2.service_token_keys", &read_secret(file).ok());
+    }
+    values
 }
 
-/// Tells if a key is read only at the start, because open files and the HTTP collector keep their settings.
-fn needs_restart(key: &str, started: &Config) -> bool {
+fn changed_keys(old: &Values, new: &Values) -> Vec<String> {
+    let changed = new.iter().filter(|(key, value)| old.get(*key) != Some(*value));
+    changed.map(|(key, _)| key.clone()).collect()
+}
+
+/// Tells if a key is read only at the start: open files, logging and the HTTP collector keep their settings.
+fn needs_restart(key: &str, ingests: bool) -> bool {
     let section = key.split('.').next().unwrap_or_default();
     match section {
         "serve" | "log" => true,
         "buffer" => !key.ends_with("_days"),
-        "ingest" | "rest_v2" | "esm" => started.serve.ingest,
+        "ingest" | "rest_v2" | "esm" => ingests,
         _ => false,
     }
 }
 
 fn serve(settings: &Settings, buffer: &Arc<Buffer>, context: &Context) -> Result<Option<Server>, Failure> {
-    let ServeConfig { listen, ingest, ref tokens_file, .. } = settings.config.serve;
     let config = &settings.config.serve;
+    let ServeConfig { listen, ingest, ref tokens_file, .. } = *config;
     let listen = match listen {
         Listen::At(address) => address,
         Listen::Off if ingest => {
@@ -204,18 +234,11 @@ fn serve(settings: &Settings, buffer: &Arc<Buffer>, context: &Context) -> Result
             "name a file of tokens there, one a line, such as: head -c 32 /dev/urandom | base64",
         ));
     }
-    let intake = if ingest {
-        let options = options::keyed_ingest(settings, FormatChoice::Auto, &context.clock)?;
-        let backlog_max_events = config.backlog_max_events;
-        Some(IntakeOptions { ingest: options, tokens_file: tokens_file.clone(), backlog_max_events })
-    } else {
-        None
-    };
+    let keyed = || options::keyed_ingest(settings, FormatChoice::Auto, &context.clock);
     let options = ServeOptions {
         listen,
-        intake,
-        request_timeout: Duration::from_secs(config.request_timeout_seconds),
-        idle_timeout: Duration::from_secs(config.idle_timeout_seconds),
+        ingest: ingest.then(keyed).transpose()?,
+        config: config.clone(),
         stop_grace: Duration::from_secs(settings.config.delivery.stop_grace_seconds),
     };
     let server = Server::start(buffer, options)?;
@@ -235,12 +258,8 @@ fn log_failure(failure: &Failure) {
 
 /// Waits until the buffer is no longer at its path or was overwritten, because records in a deleted file are lost.
 /// Meanwhile, logs if the clock shows a time at which no drain is ever due.
-async fn buffer_lost(buffer: &Arc<Buffer>, clock: &Clock) -> BufferError {
+async fn buffer_lost(buffer: &Arc<Buffer>, mut place: Watch, clock: &Clock) -> BufferError {
     let mut told_at: Option<tokio::time::Instant> = None;
-    let mut place = match buffer.watch() {
-        Ok(place) => place,
-        Err(error) => return error,
-    };
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let (looking, mut looked) = (Arc::clone(buffer), place.clone());

@@ -29,7 +29,8 @@ pub(super) fn without_passwords(text: &str) -> String {
     out
 }
 
-/// Hides also the passwords of incomplete URLs, such as `user:password@host`. For messages that quote a wrong value.
+/// Also hides passwords in incomplete URLs (`user:password@host`), and everything before the host of a URL
+/// and in its query, because it may be a token. For messages that quote a wrong value.
 pub(super) fn without_secrets(text: &str) -> String {
     let text = without_passwords(text);
     let (mut out, mut rest) = (String::with_capacity(text.len()), text.as_str());
@@ -40,13 +41,28 @@ pub(super) fn without_secrets(text: &str) -> String {
             _ => rest.find(char::is_whitespace).unwrap_or(rest.len()),
         };
         let (word, behind) = rest.split_at(word);
-        match loose_password(word) {
-            Some(at) => out.extend([&word[..at.start], "***", &word[at.end..]]),
-            None => out.push_str(word),
-        }
+        let word = match loose_password(word) {
+            Some(at) => [&word[..at.start], "***", &word[at.end..]].concat(),
+            None => word.to_owned(),
+        };
+        out.push_str(&without_token(&word));
         rest = behind;
     }
     out
+}
+
+/// Hides the user and the query of a URL. Without a scheme, only a query with an `=` is recognised.
+fn without_token(word: &str) -> String {
+    let (scheme, url) = word.split_at(word.find("://").map_or(0, |at| at + 3));
+    let is_query = |at: &usize| !scheme.is_empty() || url[*at..].contains('=');
+    let query = url.find(['?', '#']).filter(is_query).unwrap_or(url.len());
+    let (address, query) = url.split_at(query);
+    let host = address.rfind('@').filter(|_| !scheme.is_empty()).unwrap_or(0);
+    let user = if host > 0 { "***" } else { "" };
+    // A quote at the end is not part of the URL.
+    let hidden_to = query.trim_end_matches(['"', '\'', '`']).len();
+    let hidden = if hidden_to > 0 { "?***" } else { "" };
+    [scheme, user, &address[host..], hidden, &query[hidden_to..]].concat()
 }
 
 /// The length of a quoted text. A closing quote has no backslash before it, and no letter or digit after it.
@@ -109,7 +125,9 @@ mod tests {
             ("no URL: a:b@c", "no URL: a:***@c"),
             ("'//u:p@h' and \"HTTPS:\\\\u:p@h\"", "'//u:***@h' and \"HTTPS:\\\\u:***@h\""),
             ("\"u:p \\\" q@h\": no URL", "\"u:***@h\": no URL"),
-            ("'https://u:p q@h' for it's", "'https://u:***@h' for it's"),
+            ("'https://u:p q@h' for it's", "'https://***@h' for it's"),
+            ("\"https://t@h/?k=t't\": 'https://h#t' h?k=t", "\"https://***@h/?***\": 'https://h?***' h?***"),
+            ("what? \"why?\" https://h/, a@h", "what? \"why?\" https://h/, a@h"),
             ("https:u:p@h", "https:***@h"),
             ("ask ann@h at 10:30, c.toml:3: `a`", "ask ann@h at 10:30, c.toml:3: `a`"),
         ] {

@@ -9,8 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Context, Exit, Failure, runtime};
 use crate::config::LogConfig;
 use crate::sandbox::{
-    FAULT_SYNTAX, FaultPlan, Judge, Sandbox, SandboxOptions, SuiteSettings, SyntaxError, UnknownSuites,
-    WRONG_SYNTAX, WrongSetting,
+    FAULT_SYNTAX, FaultPlan, Sandbox, SandboxOptions, SuiteSettings, SyntaxError, WRONG_SYNTAX, WrongSetting,
 };
 use crate::suite::Rsid;
 
@@ -24,10 +23,10 @@ const SUITES: &str = include_str!("help/sandbox.txt").trim_ascii_end();
 // The table of faults has lines of up to 126 characters, which must not wrap.
 #[command(term_width = 126, after_help = SUITES, after_long_help = format!("{SUITES}\n\n{WRONG_SYNTAX}\n\n{FAULT_SYNTAX}"))]
 pub(super) struct Args {
-    /// Where it listens: a loopback address; port 0 takes any free one.
+    /// The loopback address to listen at; port 0 takes any free port.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// A suite that it knows, with its settings.
+    /// A suite that exists, with its settings.
     #[arg(long = "suite", value_name = "SUITE", value_parser = suite)]
     suites: Vec<(Rsid, SuiteSettings)>,
     /// A setting of a suite that is wrong: see --help.
@@ -39,7 +38,7 @@ pub(super) struct Args {
     /// Answer a request that breaks a rule with FAILURE and the rule, instead of accepting what Adobe accepts.
     #[arg(long)]
     strict: bool,
-    /// What goes wrong: see --help.
+    /// The faults: see --help.
     #[arg(long, value_name = "FAULTS")]
     faults: Option<FaultPlan>,
 }
@@ -53,9 +52,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let options = SandboxOptions {
         address: args.listen,
         wrong,
-        judge: if args.strict { Judge::Strict } else { Judge::On },
+        is_strict: args.strict,
         suites: args.suites.iter().cloned().collect(),
-        unknown_suites: if args.only_these { UnknownSuites::Forgotten } else { UnknownSuites::Counted },
+        forgets_unknown_suites: args.only_these,
         faults: args.faults.clone().unwrap_or_default(),
         clock: context.clock.clone(),
         ..SandboxOptions::default()
@@ -76,7 +75,7 @@ listening at {url}
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        sandbox.shutdown();
+        drop(sandbox);
         Ok(Exit::Done)
     })
 }

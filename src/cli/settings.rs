@@ -9,8 +9,8 @@ use toml::{Table, Value};
 
 use super::layers::{self, Mistake, VARIABLE_PREFIX};
 use crate::config::{Config, LogFormat, Secret};
-use crate::readers::is_utf16;
 use crate::readers::rest_v2::ServiceKeys;
+use crate::readers::wide_encoding;
 use crate::schedule::Timetable;
 use crate::web::{read_secret, read_secret_text};
 
@@ -26,7 +26,7 @@ pub(super) struct Settings {
     pub(super) file: PathBuf,
     pub(super) config: Config,
     pub(super) timetable: Timetable,
-    /// Warnings about variables with a similar name that are not read.
+    /// Warnings about variables that are not read, and about keys of earlier releases.
     pub(super) warnings: Vec<String>,
 }
 
@@ -42,7 +42,7 @@ pub(super) enum SettingsError {
     Secret { key: &'static str, path: PathBuf, why: String },
     #[error("cannot use the key of rest_v2.service_token_keys.{kid} in {path:?}: {why}")]
     ServiceKey {
-        /// The `kid` in tokens.
+        /// The key ID (`kid`) in the tokens.
         kid: String,
         path: PathBuf,
         why: String,
@@ -50,7 +50,7 @@ pub(super) enum SettingsError {
 }
 
 impl Settings {
-    /// The secret for digests of exchanges; `None` if no file is configured, then the buffer's own secret is used.
+    /// The secret for digests of exchanges; `None` if no file is configured: then the buffer's own secret is used.
     pub(super) fn source_secret(&self) -> Result<Option<Vec<u8>>, SettingsError> {
         let path = &self.config.rest_v2.secret_file;
         if path.as_os_str().is_empty() {
@@ -65,18 +65,6 @@ impl Settings {
         Ok(Some(secret.to_vec()))
     }
 
-    /// The secret of `[bulk]`, from its file or the environment; `None` if there is neither.
-    pub(super) fn bulk_secret(&self) -> Result<Option<String>, SettingsError> {
-        let bulk = &self.config.bulk;
-        client_secret("bulk.client_secret_file", &bulk.client_secret_file, &bulk.client_secret)
-    }
-
-    pub(super) fn analytics_secret(&self) -> Result<Option<String>, SettingsError> {
-        let analytics = &self.config.analytics;
-        let path = &analytics.client_secret_file;
-        client_secret("analytics.client_secret_file", path, &analytics.client_secret)
-    }
-
     pub(super) fn service_keys(&self) -> Result<ServiceKeys, SettingsError> {
         let mut keys = ServiceKeys::default();
         for (kid, path) in &self.config.rest_v2.service_token_keys {
@@ -89,8 +77,12 @@ impl Settings {
     }
 }
 
-/// A secret from its file or, if no file is configured, from the environment.
-fn client_secret(key: &'static str, path: &Path, secret: &Secret) -> Result<Option<String>, SettingsError> {
+/// A secret from its file or, if no file is configured, from the environment; `None` if there is neither.
+pub(super) fn client_secret(
+    key: &'static str,
+    path: &Path,
+    secret: &Secret,
+) -> Result<Option<String>, SettingsError> {
     if path.as_os_str().is_empty() {
         return Ok(Some(secret.0.clone()).filter(|secret| !secret.is_empty()));
     }
@@ -125,10 +117,11 @@ pub(super) fn read(path: &Path) -> Result<Settings, SettingsError> {
 fn text_of(path: &Path) -> Result<String, SettingsError> {
     let bytes =
         read_secret(path).map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
-    let (valid, what) = match str::from_utf8(&bytes) {
-        _ if is_utf16(&bytes) => (0, "it is UTF-16"),
-        Ok(text) => return Ok(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned()),
-        Err(error) => (error.valid_up_to(), "it is not UTF-8, but perhaps Latin-1"),
+    let wide = wide_encoding(&bytes);
+    let (valid, what) = match (wide, str::from_utf8(&bytes)) {
+        (Some(wide), _) => (0, format!("it is {wide}")),
+        (None, Ok(text)) => return Ok(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned()),
+        (None, Err(error)) => (error.valid_up_to(), "it is not UTF-8, but perhaps Latin-1".to_owned()),
     };
     let line = bytes[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
     let place = format!("{}:{line}", path.display());
@@ -236,6 +229,7 @@ mod tests {
             ("[ingest]\nmin_free_bytes = -1", vec![], format!("{file}:2: ingest.min_free_bytes: -1 must be a whole number, 0 or more")),
             ("[delivery]\nlanes = 8\n\n[delivery]\n", vec![], format!("{file}:4: delivery is given twice; the first is in line 1")),
             ("[log]\n[delivery]\nlanes = 8\n lanes = 9", vec![], format!("{file}:4: lanes is given twice; the first is in line 3")),
+            ("[delivery]\nlanes = 8\n\"lanes\" = 9", vec![], format!("{file}:3: \"lanes\" is given twice; the first is in line 2")),
             (
                 "[rest_v2.service_token_keys]\n[log]\n[ rest_v2.service_token_keys ]",
                 vec![],

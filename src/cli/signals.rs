@@ -49,7 +49,7 @@ struct Signals {
 }
 
 impl Signals {
-    /// Waits for the next signal to stop; returns the exit status for the case that it is the second.
+    /// Waits for the next signal that asks for a stop. Returns the exit status if it ends the process.
     async fn next(&mut self) -> Exit {
         loop {
             let hangup = async {

@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 
 use crate::harmless::on_one_line;
 
-/// A table for a report: numbers are aligned right, all else left. A table without rows prints nothing.
+/// A table for a report. Columns of numbers are aligned right, all others left. A table without rows prints nothing.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     rows: Vec<Vec<String>>,

@@ -1,7 +1,8 @@
-//! Stops sending to a host that is down: closed, open, probing, given up.
+//! Stops sending to a host that is down. Every complete reply is a sign of life, except 408, 429 and 5xx
+//! other than 511.
 //!
 //! ```text
-//!            N failures in a row            the wait is over
+//!    N failures in a row or Retry-After     the wait is over
 //!   closed ----------------------> open ----------------------> probing
 //!     ^                             ^                              |
 //!     |                             +--- the probe fails: a longer wait
@@ -24,13 +25,13 @@ const PROBE_POLL: Duration = Duration::from_millis(50);
 /// When a host counts as down, and for how long it is tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BreakerOptions {
-    /// Failures in a row, over all lanes, that open the breaker. Default 10.
+    /// How many failures in a row, over all lanes, open the breaker. Default 10.
     pub failures_to_open: u32,
-    /// The first wait before a probe. Each further wait is doubled, with full jitter. Default 500 ms.
+    /// The limit of the first wait before a probe, doubled with each probe. The wait is random. Default 500 ms.
     pub backoff_base: Duration,
-    /// The longest wait before a probe. Default 60 s.
+    /// The highest limit of a wait before a probe. Default 60 s.
     pub backoff_max: Duration,
-    /// How long a host is tried after its first failure without a sign of life. Default 300 s.
+    /// How long a host is tried without a sign of life, counted from its first failure. Default 300 s.
     pub give_up: Duration,
 }
 
@@ -60,7 +61,7 @@ pub enum Permit {
 pub struct Breaker {
     host: Box<str>,
     options: BreakerOptions,
-    /// How long a probe may have no result. After that its sender is taken as stopped, and the next caller may probe.
+    /// How long a probe may have no result. After that, its lane counts as stopped, and the next caller may probe.
     probe_time_max: Duration,
     state: Mutex<State>,
 }
@@ -71,7 +72,7 @@ struct State {
     failures: u32,
     first_failure_at: Option<Instant>,
     latest: Option<(TroubleKind, String)>,
-    /// How often the breaker opened because of failures. The log reports the first time, and at the end the number.
+    /// How often the breaker opened because of failures. Only the first time and the final number are logged.
     outages: u32,
     /// Whether the log already says that the host throttles.
     told_rest: bool,
@@ -98,7 +99,7 @@ impl Breaker {
         Breaker { host: host.into(), options, probe_time_max: request_timeout, state: Mutex::default() }
     }
 
-    /// Whether the host is up as far as anybody knows, so that every request may go out.
+    /// Whether every request may go out, because the host is up as far as anybody knows.
     pub fn is_closed(&self) -> bool {
         matches!(self.state().phase, Phase::Closed)
     }
@@ -133,7 +134,7 @@ impl Breaker {
         }
     }
 
-    /// Keeps every lane away from the host for its `Retry-After`, at most `backoff_max`. Then one lane probes.
+    /// Opens the breaker for the time in the host's `Retry-After`, at most `backoff_max`.
     pub fn rest(&self, now: Instant, asked: Duration) {
         let mut state = self.state();
         let given = asked.min(self.options.backoff_max);
@@ -156,7 +157,7 @@ impl Breaker {
         }
     }
 
-    /// Returns an unused permit to probe, because the lane has nothing to send.
+    /// Takes back an unused permit to probe, because the lane has nothing to send.
     pub fn return_probe(&self, now: Instant) {
         let mut state = self.state();
         if let Phase::Probing { probes, .. } = state.phase {
@@ -165,7 +166,7 @@ impl Breaker {
     }
 
     fn close(&self, state: &mut State) {
-        // If the host only asked for a pause, the log never said that it is down.
+        // A mere pause is not logged, so neither is its end.
         let is_back =
             !matches!(state.phase, Phase::Closed) && state.failures >= self.options.failures_to_open;
         if is_back && state.outages == 1 {
@@ -174,7 +175,7 @@ impl Breaker {
         *state = State { told_rest: state.told_rest, outages: state.outages, ..State::default() };
     }
 
-    /// At the end of a run, logs how often the host was down, if more than once. The first time is already logged.
+    /// Logs at the end of a run how often the host was down, if that was more than once.
     pub fn tell_rest(&self) {
         let outages = self.state().outages;
         if outages > 1 {
@@ -199,13 +200,13 @@ impl Breaker {
                 0
             }
             Phase::Probing { probes, .. } => probes.saturating_add(1),
-            // A request that was sent before the breaker opened says nothing new.
+            // The failure of a request that was sent before the breaker opened says nothing new.
             Phase::Open { .. } | Phase::GivenUp => return,
         };
         if self.is_over(state, now) {
             self.give_up(state);
         } else {
-            // Full jitter: lanes of several processes that lost the same host must not come back together.
+            // The wait is random, so that processes that lost the same host do not come back together.
             let longest = doubled(self.options.backoff_base, probes, self.options.backoff_max);
             let until = now + longest.mul_f64(fastrand::f64());
             let last = state.first_failure_at.unwrap_or(now) + self.options.give_up;

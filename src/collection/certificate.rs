@@ -1,4 +1,4 @@
-//! Checks a host's certificate as rustls does, and names a certificate that it refuses.
+//! Checks a host's certificate as rustls does, and names the certificate in each refusal.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::web::certificate_words;
 
 /// The longest name of a certificate that is shown, in characters.
 const NAME_CHARS_MAX: usize = 100;
-/// Of a name, the first of these attributes is shown: common name, organization (X.520), as DER.
+/// The attributes of a name, in DER: common name, organization (X.520). The first that a name has is shown.
 const SHOWN: [&[u8]; 2] = [&[0x55, 4, 3], &[0x55, 4, 10]];
 
 /// The verifier of rustls, with the certificate's names in its refusals.
@@ -66,8 +66,7 @@ fn refusal(certificate: &[u8], why: &CertificateError) -> String {
     format!("the certificate of {subject:?}, issued by {issuer:?}: {}", certificate_words(why))
 }
 
-/// The issuer and the subject of a certificate (RFC 5280: optional version, serial, algorithm, issuer, validity,
-/// subject).
+/// Issuer and subject of a certificate (RFC 5280: optional version, serial, algorithm, issuer, validity, subject).
 fn names(certificate: &[u8]) -> Option<(String, String)> {
     let (_, whole, _) = element(certificate)?;
     let (_, fields, _) = element(whole)?;

@@ -21,10 +21,10 @@ use crate::web::{Proxy, tls_words};
 /// The root certificates that are trusted for a collection host.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Roots {
-    /// The operating system's, so that inspecting proxies work. `SSL_CERT_FILE` and `SSL_CERT_DIR` replace them.
+    /// The system's certificates, as proxies may inspect TLS, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
     #[default]
     System,
-    /// The operating system's and these, in PEM.
+    /// The system's certificates, and these in PEM.
     Extra(Vec<u8>),
 }
 
@@ -54,8 +54,8 @@ pub(super) fn extra_roots(roots: &Roots) -> Result<RootCertStore, CollectionErro
     Ok(store)
 }
 
-/// Adds the system's certificates to `store`. If there are none, each TLS connection fails and says so. That is no
-/// error here, because a collector on loopback needs none.
+/// Adds the system's certificates to `store`. Without any certificate, each TLS connection fails and says so.
+/// This is no error yet, because a collector on loopback needs no certificate.
 pub(super) fn tls_config(mut store: RootCertStore) -> Arc<ClientConfig> {
     let system = rustls_native_certs::load_native_certs();
     for error in &system.errors {
@@ -69,7 +69,7 @@ pub(super) fn tls_config(mut store: RootCertStore) -> Arc<ClientConfig> {
     let store = Arc::new(store);
     let builder = match WebPkiServerVerifier::builder_with_provider(store.clone(), provider).build() {
         Ok(verifier) => builder.dangerous().with_custom_certificate_verifier(Arc::new(Verifier(verifier))),
-        // There is no root certificate; each handshake says so.
+        // There is no root certificate. Each handshake will fail and say so.
         Err(_) => builder.with_root_certificates(store),
     };
     let mut config = builder.with_no_client_auth();
@@ -94,15 +94,17 @@ impl Address {
             Some(proxy) => {
                 let mut tcp =
                     dial(&proxy.host, proxy.port, deadline).await.map_err(|cause| of_proxy(cause, proxy))?;
-                let opened = timeout_at(deadline, proxy.open_tunnel(&mut tcp, &self.url)).await;
+                let opened =
+                    timeout_at(deadline, proxy.open_tunnel(&mut tcp, self.url.host(), self.url.port())).await;
                 let opened = opened.unwrap_or_else(|_| Err("no answer in time".to_owned()));
                 opened.map_err(|why| NotReceived::Proxy(format!("{proxy}: {why}")))?;
                 tcp
             }
         };
-        let Some(config) = &self.tls else { return Ok(Stream::plain(Socket::new(tcp))) };
-        self.secure(Arc::clone(config), tcp, deadline).await.map_err(|why| {
-            // It may be the proxy that answers in the place of the host, or says nothing.
+        let socket = Socket { tcp, written_bytes: 0 };
+        let Some(config) = &self.tls else { return Ok(Box::new(socket)) };
+        self.secure(Arc::clone(config), socket, deadline).await.map_err(|why| {
+            // The proxy may be at fault: it may answer in the place of the host, or not forward anything.
             let way =
                 self.proxy.as_ref().map_or_else(String::new, |proxy| format!("through the proxy {proxy}: "));
             NotReceived::Tls(way + &why)
@@ -112,22 +114,22 @@ impl Address {
     async fn secure(
         &self,
         config: Arc<ClientConfig>,
-        tcp: TcpStream,
+        socket: Socket,
         deadline: Instant,
     ) -> Result<Stream, String> {
         let name = ServerName::try_from(self.url.host().to_owned())
             .map_err(|_| format!("{:?} is no name for a certificate", self.url.host()))?;
-        let handshake = TlsConnector::from(config).connect(name, Socket::new(tcp));
+        let handshake = TlsConnector::from(config).connect(name, socket);
         match timeout_at(deadline, handshake).await {
-            Ok(Ok(tls)) => Ok(Stream::tls(tls)),
+            Ok(Ok(tls)) => Ok(Box::new(tls)),
             Ok(Err(error)) => Err(describe_tls(&error)),
             Err(_) => Err("the handshake timed out".to_owned()),
         }
     }
 }
 
-/// Connects to the first address of `host` that answers. Each address gets an equal part of the time left, so that an
-/// address that swallows packets does not use up the time of the next.
+/// Connects to the first address of `host` that answers. Each address gets an equal part of the remaining
+/// time, so that an address that never answers does not use up all of it.
 async fn dial(host: &str, port: u16, deadline: Instant) -> Result<TcpStream, NotReceived> {
     let found = timeout_at(deadline, lookup_host((host, port)))
         .await
@@ -159,7 +161,7 @@ pub(crate) fn is_open_files(error: &io::Error) -> bool {
     [Errno::MFILE, Errno::NFILE].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// Reports a failure to reach a proxy as the proxy's fault, not as that of the host behind it.
+/// Reports a failure to reach a proxy as the proxy's fault, not as the host's.
 fn of_proxy(cause: NotReceived, proxy: &Proxy) -> NotReceived {
     if matches!(cause, NotReceived::OpenFiles(_)) {
         return cause;
@@ -167,10 +169,10 @@ fn of_proxy(cause: NotReceived, proxy: &Proxy) -> NotReceived {
     NotReceived::Proxy(format!("{proxy}: {cause}"))
 }
 
-/// Why the TLS handshake failed. For a refused certificate, says whose it is and why it was refused.
+/// Why the TLS handshake failed: of a refused certificate, also the owner and the reason.
 fn describe_tls(error: &io::Error) -> String {
     let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    // Our verifier would replace this error, and is used if there is any root certificate. So there is none.
+    // With a root certificate, `Verifier` replaces this error. So there is no root certificate.
     if let Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) = cause {
         return "this system has no root certificates: install ca-certificates".to_owned();
     }

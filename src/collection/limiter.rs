@@ -1,4 +1,4 @@
-//! Keeps a rate of hits per second over all lanes: tells each lane how long to wait before it sends.
+//! Limits the hits per second of all lanes together.
 
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// After a pause, the hits of one second divided by this may go out at once.
+/// After a pause, the hits of one second divided by this number may be sent at once.
 const BURSTS_PER_SECOND: u128 = 10;
-/// One hit in the unit of [`Limiter`], nanoseconds times hits per second: in whole numbers, so that no rate drifts.
+/// The time of one hit, in nanoseconds times hits per second. This is a whole number, so no rate drifts.
 const HIT: u128 = 1_000_000_000;
 
-/// Keeps a rate over all lanes that share it, exactly over a long time. After a pause, at most a tenth of a second's
-/// hits go out at once, but at least one hit.
+/// Tells each lane how long to wait. So all lanes together keep a rate, which is exact over a long time.
+/// After a pause, the hits of a tenth of a second, but at least one hit, may be sent at once.
 #[derive(Debug)]
 pub struct Limiter {
-    /// `None` never waits.
+    /// `None` means no limit.
     hits_per_second: Option<u128>,
     /// How far behind the clock the next hit may be, in nanoseconds times hits per second.
     slack: u128,
     started_at: Instant,
-    /// When the next hit is due after `started_at`, in the same unit.
+    /// When the next hit is due after `started_at`, in the unit of `slack`.
     next: Mutex<u128>,
 }
 
@@ -32,14 +32,28 @@ impl Limiter {
         Limiter { hits_per_second, slack: (burst - 1) * HIT, started_at: now, next: Mutex::new(0) }
     }
 
+    pub fn has_rate(&self) -> bool {
+        self.hits_per_second.is_some()
+    }
+
+    /// How long the next hit would have to wait.
+    pub fn wait(&self, now: Instant) -> Duration {
+        self.find(now, |_, _| {})
+    }
+
     /// Reserves the time of the next hit and returns how long to wait for it. A reservation cannot be given back, so
     /// a lane that does not send after all leaves a gap of one hit.
     pub fn reserve(&self, now: Instant) -> Duration {
+        self.find(now, |next, due| *next = due + HIT)
+    }
+
+    /// How long a hit has to wait. `change` gets the time of this hit, and may set the time of the next hit.
+    fn find(&self, now: Instant, change: impl FnOnce(&mut u128, u128)) -> Duration {
         let Some(rate) = self.hits_per_second else { return Duration::ZERO };
         let elapsed = now.saturating_duration_since(self.started_at).as_nanos() * rate;
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let due = (*next).max(elapsed.saturating_sub(self.slack));
-        *next = due + HIT;
+        change(&mut next, due);
         let wait = due.saturating_sub(elapsed).div_ceil(rate);
         Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX))
     }
@@ -77,6 +91,8 @@ mod tests {
         let (limiter, now) = limiter(100);
         let waits: Vec<_> = (0..4).map(|_| limiter.reserve(now).as_millis()).collect();
         assert_eq!(waits, [0, 10, 20, 30]);
+        let asked: Vec<_> = (0..2).map(|_| limiter.wait(now).as_millis()).collect();
+        assert_eq!(asked, [40, 40], "to ask reserves nothing");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::web::retry_after;
 
 /// The longest reason that is kept, in characters. The documented reasons have up to 25.
 const REASON_CHARS_MAX: usize = 200;
-/// The reason that concerns the suite, not the event ("Response types" of the DIA guide). It is only in the body.
+/// The reason that concerns the suite, not the event ("Response types" of the DIA guide). The HTTP status is 2xx.
 const NO_ACCOUNT: &str = "NO account";
 
 /// Comments and CDATA, in which no element counts: how they begin after the `<`, and how they end.
@@ -37,7 +37,7 @@ pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) 
 struct Said<'a> {
     is_success: bool,
     is_failure: bool,
-    /// Whether a status is neither SUCCESS nor FAILURE, or is cut off.
+    /// Whether a status is neither SUCCESS nor FAILURE, or is cut off, or text stands around the elements.
     is_garbled: bool,
     reason: Option<&'a [u8]>,
 }
@@ -45,13 +45,17 @@ struct Said<'a> {
 impl<'a> Said<'a> {
     fn read(body: &'a [u8]) -> Said<'a> {
         let mut said = Said::default();
-        let mut rest = body;
+        let mut rest = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
         // How many elements are open here. `status` and `reason` count only at the top level.
         let mut depth = 0_usize;
-        while let Some(at) = memchr(b'<', rest) {
-            rest = &rest[at + 1..];
+        loop {
+            let at = memchr(b'<', rest).unwrap_or(rest.len());
+            // Adobe sends no text around the elements. Another server's message may quote a reply of Adobe's.
+            said.is_garbled |= depth == 0 && !rest[..at].trim_ascii().is_empty();
+            let Some(tail) = rest.get(at + 1..) else { return said };
+            rest = tail;
             if let Some((_, close)) = QUOTING.iter().find(|(open, _)| rest.starts_with(open)) {
-                rest = memmem::find(rest, close).map_or(&[], |end| &rest[end..]);
+                rest = memmem::find(rest, close).map_or(&[], |end| &rest[end + close.len()..]);
                 continue;
             }
             if depth == 0
@@ -63,39 +67,31 @@ impl<'a> Said<'a> {
             {
                 let words = text(content);
                 said.reason = said.reason.or((!words.is_empty()).then_some(words));
-            } else if rest.starts_with(b"/") {
+            }
+            if rest.starts_with(b"/") {
                 depth = depth.saturating_sub(1);
             } else if rest.first().is_some_and(u8::is_ascii_alphabetic) {
                 depth += usize::from(!tag(rest).is_some_and(|tag| tag.ends_with(b"/")));
             }
-            rest = tag(rest).map_or(&[], |tag| &rest[tag.len()..]);
+            rest = tag(rest).map_or(&[], |tag| &rest[tag.len() + 1..]);
         }
-        said
     }
 
     fn add_status(&mut self, content: &[u8]) {
-        let words = text(content);
-        if !is_closed(content, b"status") {
-            self.is_garbled = true;
-        } else if words.eq_ignore_ascii_case(b"SUCCESS") {
-            self.is_success = true;
-        } else if words.eq_ignore_ascii_case(b"FAILURE") {
-            self.is_failure = true;
-        } else {
-            self.is_garbled = true;
-        }
+        let says = |word: &[u8]| is_closed(content, b"status") && text(content).eq_ignore_ascii_case(word);
+        let (is_success, is_failure) = (says(b"SUCCESS"), says(b"FAILURE"));
+        self.is_success |= is_success;
+        self.is_failure |= is_failure;
+        self.is_garbled |= !is_success && !is_failure;
     }
 
-    /// Only SUCCESS alone is a success. A body that contradicts itself is as unreadable as one that says nothing.
+    /// Only SUCCESS, without FAILURE or a reason, is a success. A body that contradicts itself is unreadable.
     fn outcome(&self, status: u16) -> Outcome {
         match (self.is_success, self.is_failure, self.reason) {
-            _ if self.is_garbled => Outcome::Ambiguous(Doubt::Unreadable(status)),
-            (true, false, None) => Outcome::Delivered,
-            (false, true, None) => Outcome::BareFailure,
-            (false, true, Some(reason)) => rejection(reason),
-            (true, true, _) | (true, _, Some(_)) | (false, false, _) => {
-                Outcome::Ambiguous(Doubt::Unreadable(status))
-            }
+            (true, false, None) if !self.is_garbled => Outcome::Delivered,
+            (false, true, None) if !self.is_garbled => Outcome::BareFailure,
+            (false, true, Some(reason)) if !self.is_garbled => rejection(reason),
+            _ => Outcome::Ambiguous(Doubt::Unreadable(status)),
         }
     }
 }
@@ -106,11 +102,8 @@ fn rejection(reason: &[u8]) -> Outcome {
         .map(|c| if c.is_control() { ' ' } else { c })
         .take(REASON_CHARS_MAX)
         .collect();
-    if words
-        .split_whitespace()
-        .map(str::to_ascii_lowercase)
-        .eq(NO_ACCOUNT.split(' ').map(str::to_ascii_lowercase))
-    {
+    let bare: Vec<_> = words.split_whitespace().collect();
+    if bare.join(" ").eq_ignore_ascii_case(NO_ACCOUNT) {
         return Outcome::SuiteFault(SuiteFault::NoAccount);
     }
     Outcome::Rejected(DeadReason::Adobe(words.trim().to_owned()))
@@ -219,6 +212,10 @@ mod tests {
             "<a title='<status>SUCCESS</status>",
             "<html><body><status>SUCCESS</status></body></html>",
             "<html><br><pre><status>SUCCESS</status>",
+            "{\"error\":\"upstream said <status>SUCCESS</status>, ignoring\"}",
+            "Error: the origin said <status>SUCCESS</status>",
+            "<status>SUCCESS</status> was not what the origin said",
+            "<p>It said</p><!-- --> not <status>SUCCESS</status>",
             "<script>\"<status>SUCCESS</status>\"</script>",
             "<![CDATA[<status>SUCCESS</status>]]>",
             "<?note <status>SUCCESS</status>?>",

@@ -1,4 +1,4 @@
-//! The types of configuration values other than texts and numbers: secrets, time zones, addresses, times.
+//! The types of configuration values that are no plain texts or numbers.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -97,7 +97,7 @@ words! {
     }
 }
 
-/// A time such as `2h` or `1h30m`, or `off`.
+/// A duration such as `2h` or `1h30m`, or `off`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span(pub Option<Duration>);
 
@@ -127,15 +127,15 @@ impl fmt::Display for Span {
 /// The units of a duration, in seconds.
 const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3600), ('m', 60), ('s', 1)];
 
-/// Reads a duration: amounts with units, such as `1h30m`.
+/// Reads a duration: amounts with units, such as `1h30m`, each unit once and the largest first.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let refuse = || format!("{text:?} is no duration: write 90s, 15m, 1h30m or 2d");
     let mut seconds: u64 = 0;
-    let mut rest = text;
+    let (mut rest, mut units) = (text, UNITS.iter());
     while !rest.is_empty() {
         let digits = rest.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(refuse)?;
         let amount: u64 = rest[..digits].parse().map_err(|_| refuse())?;
-        let unit = UNITS.iter().find(|(letter, _)| rest[digits..].starts_with(*letter)).ok_or_else(refuse)?;
+        let unit = units.find(|(letter, _)| rest[digits..].starts_with(*letter)).ok_or_else(refuse)?;
         seconds = amount.checked_mul(unit.1).and_then(|more| seconds.checked_add(more)).ok_or_else(refuse)?;
         rest = &rest[digits + 1..];
     }
@@ -151,7 +151,21 @@ mod tests {
         for (text, seconds) in [("90s", 90), ("15m", 900), ("1h30m", 5400), ("2d", 172_800)] {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
-        for text in ["", "0s", "90", "m", "1w", "1.5h", "-1s", "1h30", "99999999999999999999d", "1µ"] {
+        for text in [
+            "",
+            "0s",
+            "90",
+            "m",
+            "1w",
+            "1.5h",
+            "-1s",
+            "1h30",
+            "99999999999999999999d",
+            "1µ",
+            "30m1h",
+            "1h1h",
+            "=1h",
+        ] {
             assert!(duration(text).is_err(), "{text}");
         }
     }

@@ -26,18 +26,22 @@ struct Backoff {
 
 /// What happens to the next event of the queue.
 pub(super) enum Place {
-    /// Its visitor is not in backoff, so it may be sent.
+    /// The event may be sent, because its visitor is not in backoff.
     Free(Parcel),
-    /// It waits behind the first event of its visitor.
+    /// The event waits behind the first event of its visitor.
     Kept,
-    /// Its visitor is in backoff and there is no room, so the lane must wait.
+    /// The event would have to wait, but there is no room for it. So the lane must wait.
     NoRoom(Parcel),
 }
 
 impl Aside {
-    /// No visitors yet, and this lane's share of the room.
+    /// Makes the empty store of one lane, which gets an equal share of the host's room.
     pub(super) fn new(lanes: usize) -> Aside {
         Aside { visitors: HashMap::new(), parcels: 0, parcels_max: (PARCELS_PER_HOST / lanes).max(1) }
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.parcels < self.parcels_max
     }
 
     pub(super) fn next_due(&self) -> Option<Instant> {
@@ -67,7 +71,7 @@ impl Aside {
         Place::Kept
     }
 
-    /// Sets a visitor's first event aside until it is due. Then come `others`, then the events that wait already.
+    /// Sets a visitor's first event aside until it is due. Behind it come `others`, then the events already here.
     pub(super) fn back_off(&mut self, first: Parcel, others: Vec<Parcel>, due: Instant) {
         let backoff = self.visitors.entry(first.visitor).or_default();
         backoff.due = Some(due);
@@ -80,7 +84,7 @@ impl Aside {
         self.visitors.contains_key(&visitor)
     }
 
-    /// Takes back the unsent first event of a visitor, due at once. Returns it if the visitor is not in backoff.
+    /// Takes back the unsent first event of a visitor in backoff, and makes it due at once. Returns any other event.
     pub(super) fn take_back(&mut self, parcel: Parcel) -> Option<Parcel> {
         match self.visitors.get_mut(&parcel.visitor) {
             Some(backoff) if backoff.due.is_none() => {
@@ -93,7 +97,7 @@ impl Aside {
         }
     }
 
-    /// Ends a visitor's backoff, and returns the events that waited.
+    /// Ends a visitor's backoff and returns the events that waited.
     pub(super) fn release(&mut self, visitor: VisitorKey) -> VecDeque<Parcel> {
         let parcels = self.visitors.remove(&visitor).map_or_else(VecDeque::new, |backoff| backoff.parcels);
         self.parcels -= parcels.len();

@@ -1,52 +1,48 @@
-//! Walks the backlog of one collection host in time order, makes hits of the events and deals them to the lanes.
+//! Walks the backlog of one collection host in time order, makes hits of the events, and deals them out to the lanes.
 //!
 //! Runs on a thread of its own, so that reading, mapping and encoding never delay a request in flight. Lanes get
 //! batches, because one hand-over costs as much as mapping an event.
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use bytes::BytesMut;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::sleep;
 
-use super::Stop;
 use super::host::HostRun;
 use super::parcel::{Parcel, Work};
-use super::suite_run::SuiteRun;
-use super::summary::Tally;
 use super::verdict::OTHERS_MAX;
-use super::ward::Ward;
-use crate::buffer::{Backlog, BufferError, Flow, Merge, PendingEvent, RequestorKey};
+use super::ward::{Phase, Ward};
+use crate::buffer::{Backlog, BufferError, Flow, Merge, RequestorKey};
 use crate::delivery::Sequence;
+use crate::event::Instant;
 use crate::hit::VisitorKey;
+use crate::mapping;
 
-/// Events dealt to a lane at a time.
-const DEALT_A_LANE: usize = 16;
-/// How many visitors a search samples to choose the scouts of a trial: enough to include rare kinds of event.
-const SAMPLED_VISITORS: usize = 400;
-/// The multiplier of Fibonacci hashing. It spreads the digests again by which lanes were chosen.
-const SCATTER: u64 = 0x9E37_79B9_7F4A_7C15;
-
-/// Which events a run may take.
-pub(super) struct Scope {
-    pub(super) cover: Sequence,
-    /// How many more events the run may take, over all hosts.
-    pub(super) allowance: Arc<AtomicU64>,
-    pub(super) stop: Stop,
-    pub(super) tally: Arc<Tally>,
-}
+/// How many hits per lane, on average, are gathered before all lanes get their batches.
+const DEALT_A_LANE: usize = 8;
+/// The bytes of a block of hits. A larger block saves nothing, and one hit that waits keeps its whole block.
+const BLOCK_BYTES: usize = 32 << 10;
+/// How many visitors one search for scouts (see `ward`) samples: enough for several trials, and enough to
+/// include rare kinds of events. The sample takes about 3 MiB of hits.
+const SAMPLED_VISITORS: usize = 1_000;
+/// The most events that one search reads: a few seconds of work.
+const SEARCHED_MAX: usize = 1_000_000;
+/// How often the feed looks whether a suite that has a pace has room for more events.
+const PACE_POLL: Duration = Duration::from_millis(10);
 
 /// Feeds the lanes until the backlog, the allowance or the run ends. `runtime` is the runtime of the lanes.
 pub(super) fn feed(
     backlog: Backlog,
     host: &HostRun,
-    scope: &Scope,
-    lanes: &[Sender<Vec<Parcel>>],
+    lanes: &[UnboundedSender<Vec<Parcel>>],
     runtime: &Handle,
 ) -> Result<(), BufferError> {
-    let fed = Feed::new(backlog, host, scope, lanes).walk(runtime);
-    // Also after a failure: events on trial must not wait for events that will not come.
+    let fed = Feed::new(backlog, host, lanes).walk(runtime);
+    // Also after a failure, the suites learn that no more events come. Else a trial would wait for ever.
     host.suites.iter().for_each(|suite| suite.ward(Ward::fed_out));
     fed
 }
@@ -55,177 +51,196 @@ pub(super) fn feed(
 struct Feed<'a> {
     backlog: Backlog,
     host: &'a HostRun,
-    scope: &'a Scope,
     merge: Merge,
     /// The suite of each requestor, by the requestor's place in the merge.
     suites: Vec<usize>,
     deal: Deal<'a>,
+    /// Where the next hits are written: one block of memory for many, which a lane frees when it drops the last of them.
+    block: BytesMut,
+    /// The scouts that were dealt out and that the walk has not reached yet.
     scouts: HashSet<Sequence>,
+    /// By suite: the scouts that the last search found and that are not yet dealt out.
+    found: Vec<VecDeque<Parcel>>,
+    /// By suite: the time and number of the last event that the walk has read.
+    walked: Vec<(Instant, Sequence)>,
 }
 
 impl<'a> Feed<'a> {
-    fn new(
-        backlog: Backlog,
-        host: &'a HostRun,
-        scope: &'a Scope,
-        lanes: &'a [Sender<Vec<Parcel>>],
-    ) -> Feed<'a> {
+    fn new(backlog: Backlog, host: &'a HostRun, lanes: &'a [UnboundedSender<Vec<Parcel>>]) -> Feed<'a> {
         let by_suite = host.suites.iter().enumerate();
         let (suites, requestors): (Vec<usize>, Vec<RequestorKey>) = by_suite
             .flat_map(|(place, suite)| suite.requestors.iter().map(move |requestor| (place, *requestor)))
             .unzip();
         let (merge, deal) = (Merge::new(requestors), Deal::new(host, lanes));
-        Feed { backlog, host, scope, merge, suites, deal, scouts: HashSet::new() }
+        let found = host.suites.iter().map(|_| VecDeque::new()).collect();
+        let walked = vec![(Instant::from_nanos(i64::MIN), Sequence(i64::MIN)); host.suites.len()];
+        let (block, scouts) = (BytesMut::with_capacity(BLOCK_BYTES), HashSet::new());
+        Feed { backlog, host, merge, suites, deal, block, scouts, found, walked }
     }
 
     fn walk(&mut self, runtime: &Handle) -> Result<(), BufferError> {
         let mut changes = self.host.changes();
-        loop {
+        let is_cut_short = loop {
             if self.is_stopped() {
-                self.scope.tally.counts().left = true;
-                break;
+                break true;
             }
             changes.borrow_and_update();
             self.deal_scouts()?;
             let (host, suites) = (self.host, &self.suites);
-            let flow = |place: usize| host.suites[suites[place]].flow();
-            let Some((place, pending)) = self.merge.next(&mut self.backlog, self.scope.cover, flow)? else {
-                drop(self.deal.flush());
+            // At the limit, refused events may still give their part of it back.
+            let waits = host.known.allowance.load(Ordering::Relaxed) == 0
+                && host.suites.iter().any(|suite| suite.ward(|ward| ward.may_refuse()));
+            let flow = |place: usize| if waits { Flow::Waits } else { host.suites[suites[place]].flow() };
+            let Some((place, pending)) = self.merge.next(&mut self.backlog, self.host.known.cover, flow)?
+            else {
+                self.flush();
                 if !self.has_waiting() {
-                    break;
+                    break false;
                 }
                 runtime.block_on(async {
                     tokio::select! {
                         _ = changes.changed() => {}
-                        _ = self.scope.stop.wait() => {}
+                        _ = self.host.known.stop.wait() => {}
                         () = self.host.given_up() => {}
+                        () = sleep(PACE_POLL) => {}
                     }
                 });
                 continue;
             };
             let (suite, sequence) = (self.suites[place], pending.reference.sequence);
-            let went_ahead = |ward: &mut Ward| ward.went_ahead(sequence);
-            if self.scouts.remove(&sequence) && self.host.suites[suite].ward(went_ahead) {
+            self.walked[suite] = (pending.reference.occurred_at, sequence);
+            let was_taken = self.scouts.remove(&sequence);
+            if was_taken && self.host.suites[suite].ward(|ward| ward.went_ahead(sequence)) {
                 continue;
             }
-            if !self.take_one() {
-                let mut counts = self.scope.tally.counts();
-                (counts.left, counts.is_limited) = (true, true);
-                break;
+            if !was_taken && !self.take_one() {
+                self.host.known.tally.counts().is_limited = true;
+                break true;
             }
-            if self.deal.add(self.parcel(suite, pending)).is_err() {
-                self.scope.tally.counts().left = true;
-                break;
+            let run = &self.host.suites[suite];
+            let parcel = Parcel::new(suite, (&run.suite.form, run.form), &pending, &mut self.block);
+            if self.deal.add(parcel).is_err() {
+                break true;
             }
-        }
-        let is_cut_off = |place: usize| {
-            self.host.suites[self.suites[place]].is_stopped() && !self.merge.is_exhausted(place)
         };
-        if (0..self.suites.len()).any(is_cut_off) {
-            self.scope.tally.counts().left = true;
+        let is_cut_off = |place: usize| {
+            self.host.suites[self.suites[place]].is(Phase::Stopped) && !self.merge.is_exhausted(place)
+        };
+        if is_cut_short || (0..self.suites.len()).any(is_cut_off) {
+            self.host.known.tally.counts().left = true;
         }
-        // The error is ignored: lanes that have ended counted the events that they left.
-        drop(self.deal.flush());
+        self.flush();
         Ok(())
     }
 
+    /// Sends the batches to the lanes. If a lane has ended, its batch stays pending, and the run notes this.
+    fn flush(&mut self) {
+        if self.deal.flush().is_err() {
+            self.host.known.tally.counts().left = true;
+        }
+    }
+
     fn is_stopped(&self) -> bool {
-        self.scope.stop.requested().is_some() || self.host.is_given_up()
+        self.host.known.stop.requested().is_some() || self.host.is_given_up()
     }
 
     /// Takes one event from the limit of the run. Returns false if the limit is reached.
     fn take_one(&self) -> bool {
         let take = |left: u64| left.checked_sub(1);
-        self.scope.allowance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+        self.host.known.allowance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
-    fn parcel(&self, suite: usize, pending: PendingEvent) -> Parcel {
-        let SuiteRun { suite: settings, form, .. } = &self.host.suites[suite];
-        Parcel::new(suite, (&settings.form, *form), pending)
-    }
-
-    /// Whether a suite on trial has more events to read. Marks suites without more events as fed out.
+    /// Whether a suite that is not over has more events to read. The merge gave none, perhaps because the
+    /// suite held its events back. Tells the ward of a suite on trial or a full suite if nothing more comes.
     fn has_waiting(&self) -> bool {
         let mut waits = false;
-        for (number, suite) in self.host.suites.iter().enumerate().filter(|(_, suite)| suite.is_on_trial()) {
+        for (number, suite) in self.host.suites.iter().enumerate().filter(|(_, suite)| !suite.is_over()) {
             let mut places = (0..self.suites.len()).filter(|place| self.suites[*place] == number);
-            if places.all(|place| self.merge.is_exhausted(place)) {
-                suite.ward(Ward::fed_out);
-            } else {
+            if !places.all(|place| self.merge.is_exhausted(place)) {
                 waits = true;
+            } else if suite.is(Phase::OnTrial) || suite.is_full() {
+                suite.ward(Ward::fed_out);
             }
         }
         waits
     }
 
-    /// Deals scouts for the suites whose trial asks for them: events of other visitors, ahead of their turn.
+    /// Deals out scouts (see `ward`), which are events before their turn, for the suites whose trial asks for them.
     fn deal_scouts(&mut self) -> Result<(), BufferError> {
         let host = self.host;
         for (number, suite) in host.suites.iter().enumerate() {
-            let wanted = suite.is_on_trial().then(|| suite.ward(|ward| ward.wants_scouts()));
+            let wanted = suite.is(Phase::OnTrial).then(|| suite.ward(|ward| ward.wants_scouts()));
             let Some(trial) = wanted.flatten() else { continue };
-            let mut scouts = self.find_scouts(number, trial)?;
-            scouts.retain(|_| self.take_one());
+            let walked = self.walked[number];
+            self.found[number].retain(|scout| scout.order() > walked);
+            if self.found[number].is_empty() {
+                self.found[number] = self.find_scouts(number)?;
+            }
+            let dealt = self.found[number].len().min(OTHERS_MAX as usize);
+            let mut scouts: Vec<Parcel> = self.found[number].drain(..dealt).collect();
+            scouts.iter_mut().for_each(|scout| scout.scout = Some(trial));
+            scouts.retain(|scout| self.scouts.contains(&scout.event.sequence) || self.take_one());
             suite.ward(|ward| ward.scouted(trial, scouts.len()));
             self.scouts.extend(scouts.iter().map(|scout| scout.event.sequence));
             // The error is ignored: the walk meets the same error.
-            drop(
-                scouts
-                    .into_iter()
-                    .try_for_each(|scout| self.deal.add(scout))
-                    .and_then(|()| self.deal.flush()),
-            );
+            let dealt = scouts.into_iter().try_for_each(|scout| self.deal.add(scout));
+            drop(dealt.and_then(|()| self.deal.flush()));
         }
         Ok(())
     }
 
-    /// Finds scouts: the first pending events of visitors, spread over the backlog of the suite and the kinds of
-    /// event. Samples visitors by digest, so that a visitor in the sample is in it from the first event on. A salt
-    /// makes every search sample other visitors, because those of the last search may all be bad.
-    fn find_scouts(&mut self, suite: usize, trial: u64) -> Result<Vec<Parcel>, BufferError> {
+    /// Finds scouts: the first pending events of visitors, spread over the backlog of the suite and the kinds
+    /// of events. A visitor is in the sample because of its digest, not because of an event. So the scout is
+    /// the visitor's first pending event that can be sent. A salt makes every search sample other visitors,
+    /// because all events of the last sample may be bad.
+    fn find_scouts(&mut self, suite: usize) -> Result<VecDeque<Parcel>, BufferError> {
         let salt = fastrand::u64(..);
         let ahead = self.host.suites[suite].ward(|ward| ward.gone_ahead());
         let mut tried: HashSet<VisitorKey> = HashSet::new();
         let mut rest =
             self.merge.rest_of((0..self.suites.len()).filter(|place| self.suites[*place] == suite));
         let mut sample: BTreeMap<u64, Parcel> = BTreeMap::new();
-        while let Some((_, pending)) = rest.next(&mut self.backlog, self.scope.cover, |_| Flow::Flows)? {
-            if self.is_stopped() {
-                return Ok(Vec::new());
+        for _ in 0..SEARCHED_MAX {
+            let next = rest.next(&mut self.backlog, self.host.known.cover, |_| Flow::Flows)?;
+            let Some((_, pending)) = next.filter(|_| !self.is_stopped()) else { break };
+            let form = pending.doubted.as_ref().map_or(&self.host.suites[suite].suite.form, |one| &*one.form);
+            let visitor = mapping::visitor(&pending.event, pending.id, form);
+            if ahead.contains(&pending.reference.sequence) {
+                tried.insert(visitor);
             }
-            let scout = self.parcel(suite, pending);
-            if ahead.contains(&scout.event.sequence) {
-                tried.insert(scout.visitor);
-            }
-            let rank = (scout.visitor.0 ^ salt).wrapping_mul(SCATTER);
+            let rank = visitor.0 ^ salt;
             let last = sample.last_key_value().map(|(last, _)| *last);
             let is_beyond = sample.len() == SAMPLED_VISITORS && last.is_some_and(|last| rank > last);
-            let is_tried = tried.contains(&scout.visitor);
-            if matches!(scout.work, Work::Bury(_)) || is_tried || is_beyond || sample.contains_key(&rank) {
+            if is_beyond || tried.contains(&visitor) || sample.contains_key(&rank) {
                 continue;
             }
-            sample.insert(rank, Parcel { scout: Some(trial), ..scout });
+            let run = &self.host.suites[suite];
+            let mut scout = Parcel::new(suite, (&run.suite.form, run.form), &pending, &mut self.block);
+            if matches!(scout.work, Work::Bury(_)) {
+                continue;
+            }
+            scout.leave_block();
+            sample.insert(rank, scout);
             if sample.len() > SAMPLED_VISITORS {
                 sample.pop_last();
             }
         }
-        // One scout of each kind of event first, then a second of each kind.
+        // First comes one scout of each kind of event, then a second scout of each kind, and so on.
         let mut of_kind: BTreeMap<u8, u32> = BTreeMap::new();
-        let numbered = sample.into_values().map(|scout| {
+        let mut found: Vec<Parcel> = sample.into_values().collect();
+        found.sort_by_cached_key(|scout| {
             let number = of_kind.entry(scout.event.kind.slot()).or_default();
             *number += 1;
-            (*number, scout)
+            *number
         });
-        let mut found: Vec<(u32, Parcel)> = numbered.collect();
-        found.sort_by_key(|(number, _)| *number);
-        Ok(found.into_iter().map(|(_, scout)| scout).take(OTHERS_MAX as usize).collect())
+        Ok(found.into())
     }
 }
 
-/// Batches for the lanes. All events of a visitor go to the same lane.
+/// Batches for the lanes.
 struct Deal<'a> {
     host: &'a HostRun,
-    lanes: &'a [Sender<Vec<Parcel>>],
+    lanes: &'a [UnboundedSender<Vec<Parcel>>],
     hands: Vec<Vec<Parcel>>,
     dealt: usize,
 }
@@ -233,32 +248,33 @@ struct Deal<'a> {
 struct LanesGone;
 
 impl<'a> Deal<'a> {
-    fn new(host: &'a HostRun, lanes: &'a [Sender<Vec<Parcel>>]) -> Deal<'a> {
+    fn new(host: &'a HostRun, lanes: &'a [UnboundedSender<Vec<Parcel>>]) -> Deal<'a> {
         Deal { host, lanes, hands: lanes.iter().map(|_| Vec::new()).collect(), dealt: 0 }
     }
 
     fn add(&mut self, parcel: Parcel) -> Result<(), LanesGone> {
-        let lane = (parcel.visitor.0 % self.lanes.len() as u64) as usize;
         // Counts hits, not events, because hits take the memory.
-        self.dealt += match &parcel.work {
-            Work::Send { hits, .. } => hits.len(),
-            Work::Bury(_) => 1,
-        };
+        self.dealt += parcel.waiting;
         self.host.suite(&parcel).deal();
-        self.hands[lane].push(parcel);
-        if self.dealt >= DEALT_A_LANE * self.lanes.len() { self.flush() } else { Ok(()) }
+        self.hands[self.host.bindings.bind(parcel.visitor, parcel.waiting)].push(parcel);
+        if self.dealt < DEALT_A_LANE * self.lanes.len() {
+            return Ok(());
+        }
+        self.flush()?;
+        self.host.bindings.wait_for_room(|| self.lanes.iter().all(UnboundedSender::is_closed));
+        Ok(())
     }
 
-    /// Sends the batches to the lanes. Waits if a lane is behind.
+    /// Sends the batches to the lanes, and with them the events that trials asked for.
     fn flush(&mut self) -> Result<(), LanesGone> {
         self.dealt = 0;
         let dealt = self.hands.iter().flatten().map(|parcel| self.host.suite(parcel));
         dealt
-            .filter(|suite| suite.is_on_trial())
+            .filter(|suite| suite.is(Phase::OnTrial))
             .for_each(|suite| suite.ward(|ward| ward.is_feeding = false));
         for (lane, hand) in self.lanes.iter().zip(&mut self.hands) {
             if !hand.is_empty() {
-                lane.blocking_send(std::mem::take(hand)).map_err(|_| LanesGone)?;
+                lane.send(std::mem::take(hand)).map_err(|_| LanesGone)?;
             }
         }
         Ok(())

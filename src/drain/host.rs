@@ -1,42 +1,48 @@
 //! The state that the lanes of a host share during a run: its suites, its troubles, and whether it is given up.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time;
 
+use super::bindings::Bindings;
 use super::parcel::Parcel;
 use super::suite_run::SuiteRun;
-use super::summary::{LINES_MAX, Tally};
+use super::summary::Known;
 use super::verdict::Refusal;
+use super::ward::Phase;
 use super::{Stop, StopReason};
 use crate::buffer::Route;
 use crate::collection::Host;
-use crate::delivery::{Outcome, Trouble, TroubleKind};
-use crate::event::Instant;
+use crate::delivery::{Outcome, Sequence, Trouble, TroubleKind};
 use crate::suite::{CollectionUrl, Rsid};
 
-/// If at least so many suites of a host were tried and all refuse everything, the host is at fault.
+/// The host is at fault if at least this many of its suites were tried and all of them refuse every event.
 const REFUSING_SUITES: usize = 2;
+/// How many refused events of a suite a run remembers for the next one.
+const REFUSED_MAX: usize = 1_000;
+/// How far ahead a hit may reserve its turn. A hit with a later turn is not claimed; its lane asks again. So
+/// turns do not pile up when the host is slow, and few claimed events are unsent if the process crashes.
+pub(super) const TURN_AHEAD_MAX: Duration = Duration::from_millis(100);
 
 /// A collection host in a run.
 pub(super) struct HostRun {
     /// Its breaker, pace and address.
     pub(super) host: Arc<Host>,
     pub(super) suites: Vec<SuiteRun>,
+    pub(super) bindings: Bindings,
     url: CollectionUrl,
     pub(super) known: Arc<Known>,
     ended: Stop,
     changes: Arc<watch::Sender<u64>>,
     /// The troubles by kind and by the place of their suite, which is `None` for a trouble of the host.
     met: Mutex<BTreeMap<(Option<usize>, TroubleKind), Met>>,
-    /// Whether a trouble was met and no complete reply came since.
+    /// Whether a trouble was met and no complete reply came after it.
     is_troubled: AtomicBool,
     refuses_all: AtomicBool,
-    /// How many stopped suites were to be logged. Only the first `LINES_MAX` are.
-    told: AtomicU64,
 }
 
 /// A trouble of the host, or of a suite there, in this run.
@@ -44,38 +50,30 @@ pub(super) struct HostRun {
 struct Met {
     cause: String,
     attempts: u64,
-    /// Whether no complete reply came since the trouble was met.
+    /// Whether no complete reply came after the trouble was met.
     stands: bool,
-    /// Whether events were left pending because of the trouble, even if others succeeded later.
+    /// Whether events were left pending because of the trouble. Other events may have succeeded later.
     has_left: bool,
-}
-
-/// What the hosts of a run know about the run.
-pub(super) struct Known {
-    pub(super) lanes: usize,
-    pub(super) started_at: Instant,
-    /// The troubles that earlier runs recorded.
-    pub(super) earlier: Vec<Trouble>,
-    /// What sends the events that the run leaves pending.
-    pub(super) then: String,
-    pub(super) tally: Arc<Tally>,
+    /// The refused events among them, up to `REFUSED_MAX`.
+    refused: Vec<Sequence>,
 }
 
 impl HostRun {
     pub(super) fn new(host: Arc<Host>, routes: Vec<Route>, known: Arc<Known>) -> HostRun {
         let changes = Arc::new(watch::Sender::new(0));
-        let suite = |route| SuiteRun::new(route, known.lanes, changes.clone(), &known.earlier);
+        let suite = |route| SuiteRun::new(route, &host, known.clone(), changes.clone());
+        let suites = routes.into_iter().map(suite).collect();
         HostRun {
             url: host.url().clone(),
             host,
-            suites: routes.into_iter().map(suite).collect(),
+            suites,
+            bindings: Bindings::new(known.lanes),
             known,
             ended: Stop::default(),
             changes,
             met: Mutex::default(),
             is_troubled: AtomicBool::new(false),
             refuses_all: AtomicBool::new(false),
-            told: AtomicU64::new(0),
         }
     }
 
@@ -83,9 +81,14 @@ impl HostRun {
         &self.suites[parcel.suite]
     }
 
-    /// Reserves the next hit of an event in the paces of host and suite. Returns how long to wait before it is sent.
-    pub(super) fn reserve(&self, parcel: &Parcel, now: tokio::time::Instant) -> Duration {
-        self.host.limiter.reserve(now).max(self.suite(parcel).limiter.reserve(now))
+    /// Reserves the turn of an event's next hit, as the paces of host and suite allow, unless it is far away: then the
+    /// error says when to ask again. If another lane reserves one meanwhile, this turn is the next.
+    pub(super) fn reserve(&self, parcel: &Parcel) -> Result<time::Instant, time::Instant> {
+        let (host, suite, now) = (&self.host.limiter, &self.suite(parcel).limiter, time::Instant::now());
+        match host.wait(now).max(suite.wait(now)).checked_sub(TURN_AHEAD_MAX) {
+            None | Some(Duration::ZERO) => Ok(now + host.reserve(now).max(suite.reserve(now))),
+            Some(beyond) => Err(now + beyond.max(TURN_AHEAD_MAX / 2)),
+        }
     }
 
     /// Changes whenever a suite has events for a lane to take back, or needs events from the feed.
@@ -108,11 +111,11 @@ impl HostRun {
 
     /// Why the run ended early at this host, if it did.
     pub(super) fn stop_reasons(&self) -> impl Iterator<Item = StopReason> {
-        let of_suites = self.suites.iter().any(SuiteRun::is_stopped).then_some(StopReason::Suite);
+        let of_suites = self.suites.iter().any(|suite| suite.is(Phase::Stopped)).then_some(StopReason::Suite);
         self.ended.requested().into_iter().chain(of_suites)
     }
 
-    /// Gives up the host if all tried suites refuse everything, because the server that answers is then no collector.
+    /// Gives up the host if all tried suites refuse every event: the server that answers is then no collector.
     pub(super) fn leave_where_all_refuse(&self) {
         let tried: Vec<bool> = self.suites.iter().filter_map(|suite| suite.refuses_all()).collect();
         let is_left = tried.len() >= REFUSING_SUITES && tried.iter().all(|refuses| *refuses);
@@ -123,7 +126,7 @@ impl HostRun {
                 suites = tried.len(),
                 fault = fault.map(|fault| fault.to_string()),
                 advice = self.advice(None, TroubleKind::Refused, true),
-                "the collection host refuses every event of every suite: it is left for this run, and its events wait"
+                "the collection host refuses every event of every suite: this run sends nothing more to it, and its events wait"
             );
             self.give_up();
         }
@@ -133,7 +136,7 @@ impl HostRun {
     /// the host is at fault, one line is enough for all suites.
     pub(super) fn tell_stopped(&self, is_last: bool) {
         let is_undecided = |suite: &SuiteRun| {
-            suite.is_on_trial() || (suite.refuses_all() == Some(false) && !suite.has_succeeded())
+            suite.is(Phase::OnTrial) || (suite.refuses_all() == Some(false) && !suite.has_succeeded())
         };
         let is_open = !is_last && self.suites.iter().any(is_undecided);
         if is_open || self.refuses_all.load(Ordering::Relaxed) {
@@ -142,19 +145,14 @@ impl HostRun {
         for suite in &self.suites {
             let Some(fault) = suite.fault_to_tell() else { continue };
             let (rsid, host) = (suite.rsid(), &self.url);
-            if self.told.fetch_add(1, Ordering::Relaxed) < LINES_MAX {
+            if self.known.tally.counts().has_line("report suites were stopped", true) {
                 let advice = self.advice(Some(rsid), TroubleKind::Refused, true);
                 tracing::error!(%rsid, %host, %fault, advice, "report suite stopped for this run; its events wait");
             }
         }
-        if let Some(suites @ 1..) = self.told.load(Ordering::Relaxed).checked_sub(LINES_MAX)
-            && is_last
-        {
-            tracing::error!(host = %self.url, suites, "more report suites were stopped, not told one by one");
-        }
     }
 
-    /// Records the trouble of an outcome, if the outcome is about the host.
+    /// Records the trouble of an outcome that is about the host. Any other outcome ends the troubles of the host.
     pub(super) fn meet(&self, outcome: &Outcome) {
         match outcome.trouble() {
             Some((kind, cause)) => {
@@ -175,23 +173,27 @@ impl HostRun {
         how(met);
     }
 
-    /// Records the trouble that leaves an event to the next run.
+    /// Records the trouble because of which an event waits for the next run.
     pub(super) fn leave_behind(&self, parcel: &Parcel, outcome: &Outcome) {
         match (outcome.trouble(), Refusal::of(outcome)) {
             (Some((kind, _)), _) => {
                 self.met().entry((None, kind)).and_modify(|met| met.has_left = true);
             }
             (None, Some(refusal)) => {
-                self.note(Some(parcel.suite), TroubleKind::Refused, refusal.cause, |met| met.has_left = true);
+                self.note(Some(parcel.suite), TroubleKind::Refused, refusal.cause, |met| {
+                    met.has_left = true;
+                    met.refused.push(parcel.event.sequence);
+                    met.refused.truncate(REFUSED_MAX);
+                });
             }
             (None, None) => {}
         }
     }
 
-    /// The troubles that lasted until the run ended or left events pending, and throttling by the host.
+    /// The troubles that lasted until the run ended or left events pending, any throttling, and the suites' faults.
     pub(super) fn troubles(&self) -> Vec<Trouble> {
         let Known { earlier, started_at, .. } = &*self.known;
-        let trouble = |rsid: Option<&Rsid>, kind: TroubleKind, cause: String, attempts, stopped| {
+        let trouble = |rsid: Option<&Rsid>, kind: TroubleKind, cause: String, attempts, stopped, refused| {
             let same = |before: &&Trouble| {
                 before.host == self.url && before.rsid.as_ref() == rsid && before.kind == kind
             };
@@ -204,6 +206,8 @@ impl HostRun {
                 since: earlier.iter().find(same).map_or(*started_at, |before| before.since),
                 stopped,
                 advice: Some(self.advice(rsid, kind, stopped)),
+                refused,
+                has_succeeded_since: false,
             }
         };
         let refuses_all = self.refuses_all.load(Ordering::Relaxed);
@@ -213,14 +217,23 @@ impl HostRun {
             if met.stands || met.has_left || *kind == TroubleKind::Throttled {
                 let rsid = place.map(|place| self.suites[place].rsid());
                 let stopped = is_left && rsid.is_none() && (met.stands || met.has_left);
-                troubles.push(trouble(rsid, *kind, met.cause.clone(), met.attempts, stopped));
+                let (cause, refused) = (met.cause.clone(), met.refused.clone());
+                troubles.push(trouble(rsid, *kind, cause, met.attempts, stopped, refused));
             }
         }
         for suite in &self.suites {
             if let Some((fault, events, stopped)) = suite.ward(|ward| ward.trouble()) {
                 let rsid = (!refuses_all).then(|| suite.rsid());
-                troubles.retain(|other| other.rsid.as_ref() != Some(suite.rsid()));
-                troubles.push(trouble(rsid, TroubleKind::Refused, fault.to_string(), events, stopped));
+                let own = troubles.extract_if(.., |other| other.rsid.as_ref() == Some(suite.rsid()));
+                let refused = own.flat_map(|own| own.refused).collect();
+                troubles.push(trouble(
+                    rsid,
+                    TroubleKind::Refused,
+                    fault.to_string(),
+                    events,
+                    stopped,
+                    refused,
+                ));
             }
         }
         if refuses_all {
@@ -230,9 +243,9 @@ impl HostRun {
         troubles
     }
 
-    /// How many troubles the host has met so far, including those that are over.
+    /// How many kinds of trouble the host has met so far and how many suites were stopped, in one number.
     pub(super) fn kinds_met(&self) -> usize {
-        self.met().len() + self.suites.iter().filter(|suite| suite.is_stopped()).count()
+        self.met().len() + self.suites.iter().filter(|suite| suite.is(Phase::Stopped)).count()
     }
 
     /// What to do about a trouble and its pending, dead and held events, with the suite's name in the commands.

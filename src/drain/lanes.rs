@@ -1,32 +1,32 @@
 //! A lane has one connection and at most one request in flight, and sends the events of its visitors in their order.
 //!
 //! ```text
-//! inbound ──> queue ──> claimed (at most two, on disk before they are sent) ──> sent ──> recorded
+//! inbound ──> queue ──> claimed (a few, on disk before they are sent) ──> sent ──> recorded
 //!               ^                                                                │
-//!               └── aside: events of a visitor whose first one waits in backoff <┘
+//!               └── aside: events of a visitor whose first event is in backoff  <┘
 //! ```
 
+mod claiming;
 mod claims;
 mod trial;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::Stop;
 use super::aside::{Aside, Place};
 use super::host::HostRun;
-use super::parcel::{Parcel, Work};
+use super::parcel::{Parcel, put_first};
 use super::recorder::{Recorder, RecorderGone};
 use super::retry::{Next, RetryLimits, Situation, next};
 use super::suite_run::SuiteRun;
-use super::summary::{Fate, Tally};
+use super::summary::Fate;
 use super::verdict::Refusal;
+use super::ward::Phase;
 use crate::buffer::{Change, Delivered};
 use crate::clock::Clock;
 use crate::collection::{Connection, Permit};
@@ -37,17 +37,12 @@ use claims::Claims;
 
 /// A lane takes in more events when it has fewer than this in its queue.
 const QUEUE_LOW: usize = 4;
-/// The longest wait for which a lane keeps a claim. Before a longer wait the lane releases the claim, so that a crash
-/// does not leave an unsent event in doubt.
-const CLAIM_IDLE_MAX: Duration = Duration::from_millis(100);
 
-/// What a lane needs of its run.
+/// What a lane needs from its run.
 pub(super) struct LaneContext {
     pub(super) host: Arc<HostRun>,
     pub(super) recorder: Recorder,
     pub(super) limits: RetryLimits,
-    pub(super) stop: Stop,
-    pub(super) tally: Arc<Tally>,
     pub(super) clock: Clock,
 }
 
@@ -55,7 +50,7 @@ impl LaneContext {
     /// Waits until the run stops or gives up this host.
     async fn stopped(&self) {
         tokio::select! {
-            _ = self.stop.wait() => {}
+            _ = self.host.known.stop.wait() => {}
             () = self.host.given_up() => {}
         }
     }
@@ -66,7 +61,7 @@ pub(super) struct Lane {
     context: LaneContext,
     changes: watch::Receiver<u64>,
     connection: Connection,
-    inbound: Receiver<Vec<Parcel>>,
+    inbound: UnboundedReceiver<Vec<Parcel>>,
     queue: VecDeque<Parcel>,
     claims: Claims,
     aside: Aside,
@@ -76,7 +71,7 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(number: usize, context: LaneContext, inbound: Receiver<Vec<Parcel>>) -> Lane {
+    pub(super) fn new(number: usize, context: LaneContext, inbound: UnboundedReceiver<Vec<Parcel>>) -> Lane {
         let connection = context.host.host.connection();
         Lane {
             number,
@@ -92,85 +87,71 @@ impl Lane {
         }
     }
 
-    /// Sends until no event is left, the run stops or the recorder fails.
+    /// Sends events until none is left, the run stops, the host is given up, or the recorder fails.
     pub(super) async fn run(mut self) -> Result<(), RecorderGone> {
         while !self.is_stopped() {
             if self.changes.has_changed().is_ok_and(|has| has) {
                 self.changes.borrow_and_update();
-                self.take_back(false).await?;
+                self.take_back(false);
             }
             if let Some(until) = self.host_pause() {
-                self.give_back().await?;
+                self.give_back();
                 self.rest(until).await;
                 continue;
             }
-            self.claim_more().await?;
+            self.claim_more().await;
             if self.claims.is_empty() {
                 self.return_probe();
-                if self.has_ended() {
+                // `has_ended` and `wait` use the same answer. If the feed ended between two answers, the lane would wait
+                // for ever.
+                let is_fed_out = self.inbound.is_closed() && self.inbound.is_empty();
+                if is_fed_out && self.has_ended() {
                     break;
                 }
-                self.wait().await;
+                self.wait(is_fed_out).await;
             } else {
                 self.send_front().await?;
             }
         }
         self.return_probe();
-        self.leave_everything().await
+        self.leave_everything();
+        Ok(())
     }
 
     fn suite(&self, parcel: &Parcel) -> &SuiteRun {
         self.context.host.suite(parcel)
     }
 
-    /// Puts events before the others of the queue, in their order.
-    fn requeue(&mut self, parcels: impl DoubleEndedIterator<Item = Parcel>) {
-        parcels.rev().for_each(|parcel| self.queue.push_front(parcel));
+    fn requeue(&mut self, parcels: impl Iterator<Item = Parcel>) {
+        put_first(&mut self.queue, parcels.collect());
     }
 
     fn is_stopped(&self) -> bool {
-        self.context.stop.requested().is_some() || self.context.host.is_given_up()
+        self.context.host.known.stop.requested().is_some() || self.context.host.is_given_up()
     }
 
-    /// Claims events until both places for claims are taken or no event may be sent.
-    async fn claim_more(&mut self) -> Result<(), RecorderGone> {
-        while self.queue.len() < QUEUE_LOW {
-            let Ok(batch) = self.inbound.try_recv() else { break };
-            self.queue.extend(batch);
-        }
-        while self.claims.has_room() {
-            let Some(parcel) = self.next_parcel() else { break };
-            match &parcel.work {
-                Work::Bury(reason) => {
-                    let reason = reason.clone();
-                    self.settle(parcel, Fate::Dead(reason)).await?;
-                }
-                Work::Send { .. } => self.claims.add(parcel).await?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether this lane has no event left to send or settle, and will get none.
+    /// Whether this lane has no event left to send or settle.
     fn has_ended(&self) -> bool {
         self.aside.next_due().is_none()
             && self.queue.is_empty()
-            && self.inbound.is_closed()
-            && self.inbound.is_empty()
             && !self.context.host.suites.iter().any(|suite| suite.ward(|ward| ward.has_some_of(self.number)))
     }
 
-    /// The next event that may be sent: of a visitor whose backoff is over, else from the queue, else a candidate for
-    /// the trial of a suite (see `ward`).
+    /// The next event that may be sent: first of a visitor whose backoff is over, then from the queue, then a
+    /// candidate for the trial of a suite (see `ward`).
     fn next_parcel(&mut self) -> Option<Parcel> {
         while let Some(parcel) = self.aside.take_due() {
-            if !self.suite(&parcel).is_over() {
+            if self.suite(&parcel).lets_go(&parcel) {
                 return Some(parcel);
             }
-            self.leave(&parcel);
+            let behind = self.aside.release(parcel.visitor);
+            self.requeue(std::iter::once(parcel).chain(behind));
         }
         while let Some(parcel) = self.queue.pop_front().or_else(|| self.candidate()) {
-            let Some(parcel) = self.gate(parcel) else { continue };
+            let Some(mut parcel) = self.gate(parcel) else { continue };
+            if self.aside.knows(parcel.visitor) {
+                self.unload(&mut parcel);
+            }
             match self.aside.place(parcel) {
                 Place::Free(parcel) => return Some(parcel),
                 Place::Kept => {}
@@ -183,8 +164,8 @@ impl Lane {
         None
     }
 
-    /// Waits for more events, for a backoff to end, or for the stop.
-    async fn wait(&mut self) {
+    /// Waits for more events, for a backoff to end, for news of a suite, or for the stop.
+    async fn wait(&mut self, is_fed_out: bool) {
         let due = self.aside.next_due();
         let backoff = async {
             match due {
@@ -193,7 +174,7 @@ impl Lane {
             }
         };
         let mut changes = self.changes.clone();
-        let can_receive = self.queue.is_empty() && (!self.inbound.is_closed() || !self.inbound.is_empty());
+        let can_receive = self.queue.is_empty() && !is_fed_out;
         let batch = tokio::select! {
             batch = self.inbound.recv(), if can_receive => batch,
             () = backoff => None,
@@ -203,8 +184,8 @@ impl Lane {
         self.queue.extend(batch.into_iter().flatten());
     }
 
-    /// The time until which nothing may be sent, because the host is unreachable. Asks the breaker only if this lane
-    /// has something to send: a lane that gets the permit to probe must use it.
+    /// The time until which nothing may be sent, because the breaker is open. Asks the breaker only if this lane has
+    /// something to send: a lane that gets the permit to probe must use it.
     fn host_pause(&mut self) -> Option<Instant> {
         let breaker = &self.context.host.host.breaker;
         if self.is_probing || breaker.is_closed() || !self.has_work() {
@@ -243,78 +224,51 @@ impl Lane {
         }
     }
 
-    /// Sends the first claimed event, once the pace allows it and the claim is durable.
-    async fn send_front(&mut self) -> Result<(), RecorderGone> {
-        let Some(front) = self.claims.front_mut() else { return Ok(()) };
-        if !std::mem::take(&mut front.is_paid) {
-            let now = Instant::now();
-            let wait = self.context.host.reserve(front, now);
-            if wait > CLAIM_IDLE_MAX {
-                // This event has reserved its turn. An event that is sent before it must reserve another turn.
-                front.is_paid = true;
-                self.give_back().await?;
-                self.rest(now + wait).await;
-                return Ok(());
-            }
-            if !wait.is_zero() {
-                sleep_until(now + wait).await;
-            }
-        }
-        let Some(parcel) = self.claims.take_front().await? else { return Ok(()) };
-        if self.suite(&parcel).lets_go(&parcel) {
-            return self.deliver(parcel).await;
-        }
-        self.give_back().await?;
-        self.release(&parcel).await?;
-        self.put_back(parcel);
-        Ok(())
-    }
-
-    async fn deliver(&mut self, mut parcel: Parcel) -> Result<(), RecorderGone> {
+    async fn deliver(&mut self, mut parcel: Parcel) {
         parcel.attempts += 1;
-        self.context.tally.counts().retries += u64::from(parcel.attempts > 1);
+        self.context.host.known.tally.counts().retries += u64::from(parcel.attempts > 1);
         while let Some(body) = parcel.body() {
             if parcel.some_counted().is_some() && !self.may_go_on(&parcel).await {
-                self.end_attempt(&mut parcel, None).await?;
-                return self.end_visitor(parcel).await;
+                self.end_attempt(&mut parcel, None);
+                return self.end_visitor(parcel);
             }
-            parcel.sent = self.suite(&parcel).number_hit();
-            let outcome = self.send(body).await?;
+            let number = self.suite(&parcel).number_hit();
+            let outcome = self.send(body).await;
             let host_was_up = self.note(&outcome);
             if let Some(refusal) = Refusal::of(&outcome) {
-                return self.refuse(parcel, outcome, refusal).await;
+                return self.refuse(parcel, outcome, refusal);
             }
-            // The breaker deals with an unreachable host, so such an attempt does not count against the event.
+            // While the breaker is open, an attempt that reaches no server does not count against the event.
             if !host_was_up && matches!(&outcome, Outcome::Retry { cause, .. } if cause.is_unreachable()) {
                 parcel.attempts -= 1;
             }
             match self.next(&parcel, &outcome) {
                 Next::Delivered => {
-                    self.suite(&parcel).succeed(parcel.sent);
-                    self.context.tally.counts().hits += 1;
+                    self.suite(&parcel).succeed(number);
+                    self.context.host.known.tally.counts().hits += 1;
                     parcel.advance();
                 }
-                step => return self.take_step(parcel, outcome, step).await,
+                step => return self.take_step(parcel, outcome, step),
             }
         }
-        self.settle(parcel, Fate::Delivered).await
+        self.settle(parcel, Fate::Delivered)
     }
 
-    /// Sends one hit. If the run stops meanwhile, releases the claims behind it at once, then waits for the reply.
-    async fn send(&mut self, body: Bytes) -> Result<Outcome, RecorderGone> {
+    /// Sends one hit. If the run stops meanwhile, releases the other claims first, then waits for the reply.
+    async fn send(&mut self, body: Bytes) -> Outcome {
         let sending = self.connection.send(body);
         tokio::pin!(sending);
         tokio::select! {
             biased;
-            outcome = &mut sending => return Ok(outcome),
+            outcome = &mut sending => return outcome,
             () = self.context.stopped() => {}
         }
-        let claimed = self.claims.take_back().await?;
+        let claimed = self.claims.take_back(None);
         claimed.into_iter().rev().for_each(|parcel| self.queue.push_front(parcel));
-        Ok(sending.await)
+        sending.await
     }
 
-    /// Records an outcome in the breaker and the host. Returns whether the breaker was closed before.
+    /// Records an outcome, and a pause that the host asks for. Returns whether the breaker was closed before.
     fn note(&mut self, outcome: &Outcome) -> bool {
         let now = Instant::now();
         let breaker = &self.context.host.host.breaker;
@@ -328,14 +282,19 @@ impl Lane {
         was_up
     }
 
-    /// Keeps the pace between the hits of one event. Returns false if the run or the suite was stopped meanwhile.
+    /// Waits until the pace allows the next hit of an event. Returns false if the run or the suite stopped meanwhile.
     async fn may_go_on(&self, parcel: &Parcel) -> bool {
-        let now = Instant::now();
-        let wait = self.context.host.reserve(parcel, now);
-        if !wait.is_zero() {
-            self.rest(now + wait).await;
+        let may = || !self.is_stopped() && !self.suite(parcel).is_over();
+        while may() {
+            match self.context.host.reserve(parcel) {
+                Ok(turn) => {
+                    self.rest(turn).await;
+                    return may();
+                }
+                Err(due) => self.rest(due).await,
+            }
         }
-        !self.is_stopped() && !self.suite(parcel).is_over()
+        false
     }
 
     fn next(&self, parcel: &Parcel, outcome: &Outcome) -> Next {
@@ -343,140 +302,121 @@ impl Lane {
         let situation = Situation {
             attempts: parcel.attempts,
             bare_failures: parcel.bare_failures,
-            suite_succeeded: suite.has_succeeded(),
             policy: suite.suite.on_ambiguous,
             jitter: fastrand::f64(),
         };
         next(outcome, &situation, &self.context.limits)
     }
 
-    async fn take_step(
-        &mut self,
-        mut parcel: Parcel,
-        outcome: Outcome,
-        step: Next,
-    ) -> Result<(), RecorderGone> {
+    fn take_step(&mut self, mut parcel: Parcel, outcome: Outcome, step: Next) {
         let rsid = self.suite(&parcel).rsid();
         tracing::debug!(seq = parcel.event.sequence.0, %rsid, ?outcome, ?step, "attempt failed");
         match step {
             Next::Delivered => {}
-            Next::Bury(reason) => return self.settle(parcel, Fate::Dead(reason)).await,
-            Next::Hold(doubt) => return self.settle(parcel, Fate::Held(doubt)).await,
+            Next::Bury(reason) => {
+                self.end_attempt(&mut parcel, outcome.doubt());
+                return self.settle(parcel, Fate::Dead(reason));
+            }
+            Next::Hold(doubt) => return self.settle(parcel, Fate::Held(doubt)),
             Next::Again(wait) => {
-                self.end_attempt(&mut parcel, outcome.doubt()).await?;
-                return self.again(parcel, Instant::now() + wait).await;
+                self.end_attempt(&mut parcel, outcome.doubt());
+                return self.again(parcel, Instant::now() + wait);
             }
             Next::LeavePending => {
                 self.context.host.leave_behind(&parcel, &outcome);
-                self.end_attempt(&mut parcel, outcome.doubt()).await?;
+                self.end_attempt(&mut parcel, outcome.doubt());
             }
             Next::StopSuite(fault) => {
                 self.suite(&parcel).ward(|ward| ward.stop(fault));
-                self.end_attempt(&mut parcel, outcome.doubt()).await?;
+                self.end_attempt(&mut parcel, outcome.doubt());
             }
         }
-        self.end_visitor(parcel).await
+        self.end_visitor(parcel)
     }
 
     /// Releases the claim of an attempt, or records a doubt if Adobe may have counted the event or some of its hits.
-    async fn end_attempt(&mut self, parcel: &mut Parcel, doubt: Option<&Doubt>) -> Result<(), RecorderGone> {
+    fn end_attempt(&self, parcel: &mut Parcel, doubt: Option<&Doubt>) {
         let Some(doubt) = doubt.cloned().or_else(|| parcel.some_counted()) else {
-            return self.release(parcel).await;
+            return self.release(parcel);
         };
         parcel.is_doubted = true;
-        // If the policy of the suite is to hold, the event was settled as held elsewhere. Here it stays pending.
-        self.record_doubt(parcel, doubt, OnAmbiguous::Retry).await
+        // `Retry` leaves the event pending. An event that its policy holds never gets here: `take_step` settles it.
+        self.record_doubt(parcel, doubt, OnAmbiguous::Retry);
     }
 
     /// Sets the event aside for its backoff, and behind it the claimed events of the same visitor.
-    async fn again(&mut self, mut parcel: Parcel, due: Instant) -> Result<(), RecorderGone> {
+    fn again(&mut self, mut parcel: Parcel, due: Instant) {
         self.suite(&parcel).end_try(std::mem::take(&mut parcel.is_candidate));
-        let claimed = self.claims.take_back_of(parcel.visitor).await?;
+        let mut claimed = self.claims.take_back(Some(parcel.visitor));
+        claimed.iter_mut().chain([&mut parcel]).for_each(|parcel| self.unload(parcel));
         self.aside.back_off(parcel, claimed, due);
-        Ok(())
     }
 
-    /// Records the final state of an event. The events that waited behind it are sent next, in their order.
-    async fn settle(&mut self, parcel: Parcel, fate: Fate) -> Result<(), RecorderGone> {
+    /// Records the final state of an event. The events that waited behind it become the first in the queue.
+    fn settle(&mut self, parcel: Parcel, fate: Fate) {
         let suite = self.suite(&parcel);
-        self.context.tally.settle(suite.rsid(), parcel.event.sequence, &fate);
+        self.context.host.known.tally.settle(suite.rsid(), parcel.event.sequence, &fate);
         suite.settle(&parcel);
         let (event, form, at) = (parcel.event, parcel.form, self.context.clock.now());
         match fate {
             Fate::Delivered => {
-                self.record(Change::Delivered(Delivered { event, visitor: parcel.visitor, at })).await?;
+                self.record(Change::Delivered(Delivered { event, visitor: parcel.visitor, at }));
             }
-            Fate::Dead(reason) => {
-                if let Some(doubt) = parcel.some_counted() {
-                    self.record_doubt(&parcel, doubt, OnAmbiguous::Retry).await?;
-                }
-                self.record(Change::Dead { event, form, reason, at }).await?;
-            }
-            Fate::Held(doubt) => self.record_doubt(&parcel, doubt, OnAmbiguous::Hold).await?,
+            Fate::Dead(reason) => self.record(Change::Dead { event, form, reason, at }),
+            Fate::Held(doubt) => self.record_doubt(&parcel, doubt, OnAmbiguous::Hold),
         }
+        self.context.host.bindings.end(parcel.visitor, self.number, parcel.waiting);
         let waited = self.aside.release(parcel.visitor);
         self.requeue(waited.into_iter());
-        Ok(())
     }
 
-    async fn record_doubt(
-        &self,
-        parcel: &Parcel,
-        doubt: Doubt,
-        policy: OnAmbiguous,
-    ) -> Result<(), RecorderGone> {
+    fn record_doubt(&self, parcel: &Parcel, doubt: Doubt, policy: OnAmbiguous) {
         let at = self.context.clock.now();
-        self.record(Change::Doubt { event: parcel.event, form: parcel.form, doubt, policy, at }).await
+        self.record(Change::Doubt { event: parcel.event, form: parcel.form, doubt, policy, at });
     }
 
-    async fn release(&self, parcel: &Parcel) -> Result<(), RecorderGone> {
-        self.record(Change::Release { sequence: parcel.event.sequence }).await
+    fn release(&self, parcel: &Parcel) {
+        self.record(Change::Release { sequence: parcel.event.sequence });
     }
 
-    async fn record(&self, change: Change) -> Result<(), RecorderGone> {
-        self.context.recorder.record(change).await
+    fn record(&self, change: Change) {
+        self.context.recorder.record(change);
     }
 
-    /// Leaves an event pending, and with it all later events of its visitor in this run.
-    async fn end_visitor(&mut self, parcel: Parcel) -> Result<(), RecorderGone> {
+    /// Leaves an event and all later events of its visitor pending in this run.
+    fn end_visitor(&mut self, parcel: Parcel) {
         let visitor = parcel.visitor;
         self.ended.insert(visitor);
         self.leave(&parcel);
         self.aside.release(visitor).iter().for_each(|parcel| self.leave(parcel));
-        let claimed = self.claims.take_back_of(visitor).await?;
+        let claimed = self.claims.take_back(Some(visitor));
         claimed.iter().for_each(|parcel| self.leave(parcel));
-        Ok(())
     }
 
     /// Counts an event that this run leaves pending.
     fn leave(&self, parcel: &Parcel) {
         let suite = self.suite(parcel);
-        self.context.tally.leave(suite.rsid(), parcel.is_doubted, !suite.is_paused());
+        self.context.host.known.tally.leave(suite.rsid(), parcel.is_doubted, !suite.is(Phase::Paused));
         suite.settle(parcel);
+        self.context.host.bindings.set_aside(self.number, parcel.waiting);
     }
 
-    /// Releases the claims before a pause. Their events become the first in the queue.
-    async fn give_back(&mut self) -> Result<(), RecorderGone> {
-        let claimed = self.claims.take_back().await?;
-        claimed.into_iter().rev().for_each(|parcel| self.put_back(parcel));
-        Ok(())
-    }
-
-    fn put_back(&mut self, parcel: Parcel) {
-        if let Some(parcel) = self.aside.take_back(parcel) {
-            self.queue.push_front(parcel);
+    /// Counts the hits of an event no longer as waiting in this lane (see `bindings`), because it is set aside.
+    fn unload(&self, parcel: &mut Parcel) {
+        if parcel.waiting > 0 {
+            parcel.leave_block();
+            self.context.host.bindings.set_aside(self.number, std::mem::take(&mut parcel.waiting));
         }
     }
 
-    async fn leave_everything(mut self) -> Result<(), RecorderGone> {
-        self.give_back().await?;
-        self.take_back(true).await?;
+    fn leave_everything(mut self) {
+        self.give_back();
+        self.take_back(true);
         self.inbound.close();
         while let Ok(batch) = self.inbound.try_recv() {
             self.queue.extend(batch);
         }
         let is_event = |parcel: &&Parcel| parcel.scout.is_none();
         self.queue.iter().chain(self.aside.parcels()).filter(is_event).for_each(|parcel| self.leave(parcel));
-        Ok(())
     }
 }

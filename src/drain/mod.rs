@@ -1,15 +1,18 @@
 //! A drain passes over the buffer once, sends pending events in the order of each visitor, and records outcomes.
 //!
 //! - In: a buffer, a collection, options, a stop. Out: a [`RunSummary`].
-//! - Guarantees: a visitor's hits are in chronological order, however many lanes there are; an attempt is on disk
-//!   before its first byte; an event that may have been counted is repeated in exactly the form of its first attempt,
-//!   or held; only a reply about an event makes it dead; a host that is down delays no other; the run always ends.
+//! - Guarantees: a visitor's hits are in chronological order, however many lanes there are; an attempt is
+//!   recorded on disk before it is made; an event that may have been counted is repeated in exactly the form
+//!   of its first attempt, or held; only a reply about an event makes it dead; a host that is down delays no
+//!   other host; the run always ends.
 //! - Does not know: SQL, sockets, schedules, texts for people.
-//! - Rules: section 6 of the design. `retry.rs` decides on events, `verdict.rs` on suites, `lanes.rs` sends.
+//! - Rules: `docs/guarantees.md`. `retry.rs` decides on events, `verdict.rs` on suites, `lanes.rs` sends.
 
 mod aside;
+mod bindings;
 mod feed;
 mod host;
+mod lane_threads;
 mod lanes;
 mod parcel;
 mod recorder;
@@ -42,34 +45,44 @@ use crate::buffer::{
 use crate::clock::Clock;
 use crate::collection::{Collection, CollectionError, Host};
 use crate::delivery::Trouble;
-use crate::suite::CollectionUrl;
-use feed::Scope;
-use host::{HostRun, Known};
+use crate::suite::{CollectionUrl, Rsid};
+use host::HostRun;
+use lane_threads::LaneThreads;
 use lanes::{Lane, LaneContext};
 use parcel::Parcel;
 use recorder::RecorderGone;
-use summary::{Counts, LINES_MAX, Tally};
-use ward::Ward;
+use summary::{Counts, Known, LINES_MAX};
+use ward::{Phase, Ward};
 
+/// How many threads the lanes of a run share. The feed and the buffer have threads of their own.
+const LANE_THREADS: usize = 2;
 /// How often a drain checks whether suites were paused, so a pause (the kill switch) takes effect within this time.
 const PAUSE_POLL: Duration = Duration::from_secs(1);
-/// How many batches may wait for a lane: enough that no lane idles, few enough to bound the memory.
-const BATCHES_AHEAD: usize = 2;
 
 /// The options of a drain.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct DrainOptions {
     pub lanes: usize,
     pub retry: RetryLimits,
     /// How long a stop waits for requests in flight.
     pub stop_grace: Duration,
-    /// The most events to send; `None` means all.
+    /// The most events to send, without those that are refused; `None` means all.
     pub limit: Option<u64>,
     /// The longest time a drain may take; `None` means no limit.
     pub deadline: Option<Duration>,
     /// Whether a buffer restored from a backup may send events again that were delivered after the backup.
     pub after_restore: AfterRestore,
+    /// Who sends the events of some suites otherwise than by the lanes.
+    pub beside: Option<Arc<dyn Beside>>,
     pub clock: Clock,
+}
+
+/// Sends live events of some suites in the run of a drain, beside its lanes.
+pub trait Beside: Send + Sync {
+    fn takes(&self, rsid: &Rsid) -> bool;
+    /// Starts to send, within the stop and the limit of the run. What is dropped is cut off.
+    fn send(self: Arc<Self>, start: &RunStart, allowance: Arc<AtomicU64>, stop: &Stop) -> JoinSet<()>;
+    fn add_to(&self, summary: &mut RunSummary);
 }
 
 /// Why a drain could not be done.
@@ -84,10 +97,10 @@ pub enum DrainError {
     Thread(#[source] std::io::Error),
 }
 
-/// The lock that a drain holds, so that no other process sends these events meanwhile.
+/// The lock that a drain holds, so that no other process sends the same events meanwhile.
 #[derive(Debug, Clone, Copy)]
 pub enum Locked<'a> {
-    /// Live events, after the events of the inbox were moved into the buffer.
+    /// For live events.
     Live(&'a DrainLock),
     Backfill(&'a BackfillLock, &'a JobRecord),
 }
@@ -100,7 +113,7 @@ impl Locked<'_> {
         }
     }
 
-    /// What sends the events that this run leaves pending.
+    /// Says when the events that this run leaves pending are sent.
     fn then(self) -> String {
         match self {
             Locked::Live(_) => "the events that wait go with the next run".to_owned(),
@@ -120,7 +133,7 @@ impl Locked<'_> {
     }
 }
 
-/// Sends the pending events.
+/// Sends the pending events of the lock's job, and records the run.
 pub async fn drain(
     buffer: &Arc<Buffer>,
     out: &Collection,
@@ -130,11 +143,12 @@ pub async fn drain(
 ) -> Result<RunSummary, DrainError> {
     let started_at = options.clock.now();
     let (job, after_restore) = (lock.job(), options.after_restore);
-    let routes = blocking(buffer, move |buffer| {
+    let mut routes = blocking(buffer, move |buffer| {
         buffer.accept_restored(after_restore)?;
         buffer.routes()
     })
     .await?;
+    routes.retain(|route| !options.beside.iter().any(|beside| beside.takes(&route.suite.form.rsid)));
     let ways = ways(out, routes)?;
     let (start, earlier, place) = blocking(buffer, move |buffer| {
         let start = buffer.begin_run(job)?;
@@ -145,30 +159,35 @@ pub async fn drain(
     let mut ground =
         Ground { lock: lock.watch(), place, blocked: tell_blocked(buffer, job, &[]).await?, met: 0 };
     tracing::info!(run_id = start.run.0, recovered = start.recovered, held = start.held, "drain begins");
-    let tally = Arc::<Tally>::default();
     let known = Arc::new(Known {
         lanes: options.lanes,
+        allowance: Arc::new(AtomicU64::new(options.limit.unwrap_or(u64::MAX).min(u64::MAX / 2))),
         started_at,
+        cover: start.cover,
+        stop: stop.clone(),
         earlier,
         then: lock.then(),
-        tally: tally.clone(),
+        tally: Arc::default(),
     });
     let hosts = ways.into_iter().map(|(host, routes)| Arc::new(HostRun::new(host, routes, known.clone())));
-    let pass = Pass { buffer, hosts: hosts.collect(), job, start, options, stop, tally };
+    let pass = Pass { buffer, hosts: hosts.collect(), job, start, options, stop, known };
     let damage = pass.send_all(ground.clone()).await?;
-    let (run, recorded) = (pass.start.run, pass.tally.counts().clone());
+    let (run, mut recorded) = (pass.start.run, pass.known.tally.counts().clone());
     let (status, cut_off) =
         blocking(buffer, move |buffer| Ok::<_, BufferError>((buffer.status()?, buffer.claims_left(run)?)))
             .await?;
-    recorded.tell_rest();
     let stopped = pass.stop_reason(&recorded);
     let times = (started_at, options.clock.now());
     let troubles = pass.troubles();
     // A trouble that stopped a host or suite is already logged as an error.
-    for trouble in troubles.iter().filter(|trouble| !trouble.stopped).take(LINES_MAX as usize) {
-        tracing::warn!("trouble in this run: {trouble}");
+    for trouble in troubles.iter().filter(|trouble| !trouble.stopped) {
+        if recorded.has_line("troubles of this run", true) {
+            tracing::warn!("trouble in this run: {trouble}");
+        }
     }
-    let summary = RunSummary::new(&pass.start, times, recorded, &status, cut_off, stopped, troubles);
+    recorded.tell_rest();
+    let mut summary = RunSummary::new(&pass.start, times, recorded, &status, cut_off, stopped, troubles);
+    options.beside.iter().for_each(|beside| beside.add_to(&mut summary));
     let to_record = summary.clone();
     blocking(buffer, move |buffer| buffer.finish_run(run, &to_record)).await?;
     tracing::info!(
@@ -187,7 +206,7 @@ pub async fn drain(
     damage.map_or(Ok(summary), |error| Err(error.into()))
 }
 
-/// Logs once in a run which suites lose their hits, even if a person overruled this. Skips the suites in `told`.
+/// Returns the suites whose hits are lost, also those that a person overruled. Logs those not in `told`.
 pub async fn tell_blocked(
     buffer: &Arc<Buffer>,
     job: JobKey,
@@ -218,14 +237,14 @@ pub async fn tell_blocked(
     Ok(blocked)
 }
 
-/// What must stay true during a drain: it holds the lock, and the buffer was not replaced.
+/// What a drain checks all the time: that it still holds the lock, and that the buffer was not replaced.
 #[derive(Debug, Clone)]
 struct Ground {
     lock: LockWatch,
     place: Watch,
-    /// The blocked suites that are already logged.
+    /// The blocked suites at the last check. They are already logged.
     blocked: Vec<BlockedSuite>,
-    /// How many troubles were met so far. New ones are recorded during the run, so that `status` can show them.
+    /// How many troubles the run has recorded so far, so that `status` can show them.
     met: usize,
 }
 
@@ -256,41 +275,42 @@ struct Pass<'a> {
     start: RunStart,
     options: &'a DrainOptions,
     stop: Stop,
-    tally: Arc<Tally>,
+    known: Arc<Known>,
 }
 
 impl Pass<'_> {
-    /// Starts lanes and feeds and waits for them. A feed that cannot read the buffer ends the sending to its host.
-    /// Its error is returned at the end, so that the run is still recorded and reported.
+    /// Starts lanes and feeds and waits for them. If a feed cannot read the buffer, the sending to its host
+    /// ends. The feed's error is returned at the end, so that the run is still recorded and reported.
     async fn send_all(&self, ground: Ground) -> Result<Option<BufferError>, DrainError> {
         let lanes_in_all = self.options.lanes * self.hosts.len();
-        let (recorder, recording) = recorder::recorder(self.buffer.clone(), self.start.run, lanes_in_all);
+        let (recorder, recording) = recorder::recorder(self.buffer.clone(), self.start.run);
         let recording = tokio::spawn(recording);
         let deadline = tokio::spawn(keep_deadline(self.options.deadline, self.stop.clone()));
-        let allowance = Arc::new(AtomicU64::new(self.options.limit.unwrap_or(u64::MAX)));
+        let threads = LaneThreads::start(LANE_THREADS.min(lanes_in_all)).map_err(DrainError::Thread)?;
         let (mut lanes, mut feeds) = (JoinSet::new(), Vec::new());
         for host in &self.hosts {
             let start_lane = |number| {
-                let (sender, inbound) = mpsc::channel(BATCHES_AHEAD);
+                let (sender, inbound) = mpsc::unbounded_channel();
                 let context = LaneContext {
                     host: host.clone(),
                     recorder: recorder.clone(),
                     limits: self.options.retry.clone(),
-                    stop: self.stop.clone(),
-                    tally: self.tally.clone(),
                     clock: self.options.clock.clone(),
                 };
-                lanes.spawn(Lane::new(number, context, inbound).run());
+                lanes.spawn_on(Lane::new(number, context, inbound).run(), threads.of_lane(number));
                 sender
             };
             let inbounds: Vec<_> = (0..host.known.lanes).map(start_lane).collect();
-            feeds.push(self.start_feed(host, allowance.clone(), inbounds)?);
+            feeds.push(self.start_feed(host, inbounds)?);
         }
         drop(recorder);
+        if let Some(beside) = self.options.beside.clone() {
+            let sending = beside.send(&self.start, self.known.allowance.clone(), &self.stop);
+            lanes.spawn(async { sending.join_all().await.into_iter().try_for_each(Ok) });
+        }
         let finished = self.finish(&mut lanes, ground).await;
         for host in &self.hosts {
             host.tell_stopped(true);
-            host.suites.iter().for_each(|suite| suite.tell_trials());
             host.host.breaker.tell_rest();
         }
         let recorded = recording.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
@@ -308,20 +328,17 @@ impl Pass<'_> {
     fn start_feed(
         &self,
         host: &Arc<HostRun>,
-        allowance: Arc<AtomicU64>,
-        lanes: Vec<mpsc::Sender<Vec<Parcel>>>,
+        lanes: Vec<mpsc::UnboundedSender<Vec<Parcel>>>,
     ) -> Result<JoinHandle<Result<(), BufferError>>, DrainError> {
-        let (cover, stop, tally) = (self.start.cover, self.stop.clone(), self.tally.clone());
-        let scope = Scope { cover, allowance, stop, tally };
         let (backlog, host, runtime) = (self.buffer.backlog(self.job)?, host.clone(), Handle::current());
         std::thread::Builder::new()
             .name("feed".to_owned())
-            .spawn(move || feed::feed(backlog, &host, &scope, &lanes, &runtime))
+            .spawn(move || feed::feed(backlog, &host, &lanes, &runtime))
             .map_err(DrainError::Thread)
     }
 
-    /// Waits for the lanes: after a stop only for the grace period, and only until the lock or the buffer is lost. An
-    /// attempt that is cut off keeps its claim, so its event is in doubt.
+    /// Waits for the lanes. A stop limits the wait to the grace period; a lost lock or buffer ends the wait.
+    /// An attempt that is cut off keeps its claim, so its event is in doubt.
     async fn finish(
         &self,
         lanes: &mut JoinSet<Result<(), RecorderGone>>,
@@ -344,7 +361,7 @@ impl Pass<'_> {
                 () = &mut grace_is_over, if !lanes.is_empty() => {
                     tracing::warn!(lanes = lanes.len(), "requests still in flight after the grace period: their events are in doubt");
                     lanes.shutdown().await;
-                    self.tally.counts().left = true;
+                    self.known.tally.counts().left = true;
                     return Ok(());
                 }
                 lost = &mut lost => {
@@ -355,7 +372,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Stops sending to suites that are no longer active. Returns only if the lock or the buffer is lost.
+    /// Every second, stops sending to suites without a route and records new troubles. Returns only after an error.
     async fn watch(&self, mut ground: Ground) -> BufferError {
         loop {
             sleep(PAUSE_POLL).await;
@@ -387,7 +404,7 @@ impl Pass<'_> {
         for suite in self.hosts.iter().flat_map(|host| &host.suites) {
             let route = routes.iter().find(|route| route.suite.form.rsid == *suite.rsid());
             let maps = |route: &Route| suite.requestors.iter().all(|own| route.requestors.contains(own));
-            if !route.is_some_and(maps) && !suite.is_paused() {
+            if !route.is_some_and(maps) && !suite.is(Phase::Paused) {
                 suite.ward(Ward::pause);
                 ground.blocked = tell_blocked(self.buffer, self.job, &ground.blocked).await?;
             }
@@ -395,7 +412,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Why the run ended early, if it did. Of several reasons the most important one.
+    /// Why the run ended early: the most important of the reasons. `None` if there is none.
     fn stop_reason(&self, counts: &Counts) -> Option<StopReason> {
         let limit = counts.is_limited.then_some(StopReason::Limit);
         let of_hosts = self.hosts.iter().flat_map(|host| host.stop_reasons());
@@ -410,7 +427,7 @@ async fn keep_deadline(deadline: Option<Duration>, stop: Stop) {
     }
 }
 
-/// Runs a buffer call on a thread of its own, so that a second signal works while another process holds the database.
+/// Runs a buffer call on its own thread: signals must be handled while another process holds the database.
 async fn blocking<T: Send + 'static>(
     buffer: &Arc<Buffer>,
     verb: impl FnOnce(&Buffer) -> T + Send + 'static,

@@ -1,20 +1,21 @@
 //! An event with its hits, on its way through a lane.
 
-use bytes::Bytes;
+use std::collections::{HashSet, VecDeque};
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::Instant;
 
 use crate::buffer::{EventRef, FormKey, PendingEvent};
-use crate::delivery::{DeadReason, Doubt};
+use crate::delivery::{DeadReason, Doubt, Sequence};
+use crate::event::Instant as EventTime;
 use crate::hit::VisitorKey;
 use crate::suite::HitForm;
 use crate::{encode, mapping};
 
-/// The initial size of the text of a hit in bytes, enough for most hits. The text grows if it is longer.
-const BODY_BYTES: usize = 2_048;
-
 /// An event with its hits.
 pub(super) struct Parcel {
     pub(super) event: EventRef,
-    /// The place of its suite among the suites of the host.
+    /// The index of its suite among the suites of the host.
     pub(super) suite: usize,
     /// The form of its hits: the suite's form, or the form of earlier attempts of unknown outcome.
     pub(super) form: FormKey,
@@ -25,14 +26,16 @@ pub(super) struct Parcel {
     pub(super) attempts: u32,
     /// FAILUREs without a reason in this run.
     pub(super) bare_failures: u32,
-    /// The number of its latest hit among the hits of its suite in this run.
-    pub(super) sent: u64,
-    /// Whether its next hit has reserved its turn and waited for it.
-    pub(super) is_paid: bool,
+    /// When its next hit may be sent by the paces of host and suite; `None` if the hit has reserved no turn.
+    pub(super) turn: Option<Instant>,
     pub(super) was_refused: bool,
-    /// Whether it is sent to decide the trial of its suite (see `ward`).
+    /// Whether a hit of the suite succeeded that was sent after a reply had refused this event.
+    pub(super) is_at_fault: bool,
+    /// Whether the event is sent to decide the trial of its suite (see `ward`).
     pub(super) is_candidate: bool,
-    /// The number of the trial for which it was dealt ahead of its turn, if it was.
+    /// Its hits that wait in its lane: all of them at first, none once it was set aside.
+    pub(super) waiting: usize,
+    /// The number of the trial for which the feed has sent this scout (see `ward`); `None` if it is no scout.
     pub(super) scout: Option<u64>,
 }
 
@@ -40,30 +43,37 @@ pub(super) struct Parcel {
 pub(super) enum Work {
     /// Send these documents in their order; those before `next` have succeeded.
     Send {
-        hits: Vec<Bytes>,
+        first: Bytes,
+        others: Vec<Bytes>,
         next: usize,
     },
     Bury(DeadReason),
 }
 
 impl Parcel {
-    /// Maps and encodes an event, in the form of its suite unless earlier attempts had another.
-    pub(super) fn new(suite: usize, suite_form: (&HitForm, FormKey), pending: PendingEvent) -> Parcel {
+    /// Maps and encodes an event, with its hits in `block`. An event that may have been counted keeps the form of its
+    /// earlier attempts.
+    pub(super) fn new(
+        suite: usize,
+        suite_form: (&HitForm, FormKey),
+        pending: &PendingEvent,
+        block: &mut BytesMut,
+    ) -> Parcel {
         let (form, form_key) = match &pending.doubted {
             Some(doubted) => (&*doubted.form, doubted.form_key),
             None => suite_form,
         };
-        let (work, visitor) = match mapping::map(&pending.event, pending.id, form) {
+        let (work, visitor, waiting) = match mapping::map(&pending.event, pending.id, form) {
             Ok(mapped) => {
-                let hits = mapped.hits.iter().map(|hit| {
-                    let mut body = Vec::with_capacity(BODY_BYTES);
-                    encode::dia(hit, &mut body);
-                    Bytes::from(body)
+                let mut hits = mapped.hits.iter().map(|hit| {
+                    encode::dia(hit, block);
+                    block.split().freeze()
                 });
-                (Work::Send { hits: hits.collect(), next: 0 }, mapped.visitor)
+                let (first, others) = (hits.next().unwrap_or_default(), hits.collect());
+                (Work::Send { first, others, next: 0 }, mapped.visitor, mapped.hits.len())
             }
-            // Nothing of it is sent, so it has no order to keep.
-            Err(reason) => (Work::Bury(reason), VisitorKey(0)),
+            // No hit of this event is sent, so its order among the events of its visitor does not matter.
+            Err(reason) => (Work::Bury(reason), VisitorKey(0), 1),
         };
         Parcel {
             event: pending.reference,
@@ -74,18 +84,32 @@ impl Parcel {
             is_doubted: pending.doubted.is_some(),
             attempts: 0,
             bare_failures: 0,
-            sent: 0,
-            is_paid: false,
+            turn: None,
             was_refused: false,
+            is_at_fault: false,
             is_candidate: false,
+            waiting,
             scout: None,
         }
     }
 
+    /// Its place in the order of sending among the events of its visitor.
+    pub(super) fn order(&self) -> (EventTime, Sequence) {
+        (self.event.occurred_at, self.event.sequence)
+    }
+
     pub(super) fn body(&self) -> Option<Bytes> {
         match &self.work {
-            Work::Send { hits, next } => hits.get(*next).cloned(),
+            Work::Send { first, next: 0, .. } => Some(first.clone()),
+            Work::Send { others, next, .. } => others.get(*next - 1).cloned(),
             Work::Bury(_) => None,
+        }
+    }
+
+    /// Copies its hits out of their block, for an event that waits long: so it does not keep the whole block in memory.
+    pub(super) fn leave_block(&mut self) {
+        if let Work::Send { first, others, .. } = &mut self.work {
+            others.iter_mut().chain([first]).for_each(|hit| *hit = Bytes::copy_from_slice(hit));
         }
     }
 
@@ -95,13 +119,27 @@ impl Parcel {
         }
     }
 
-    /// The doubt about an event if some of its hits succeeded. All its hits are sent again, in the same form.
+    /// The doubt about an event if some of its hits succeeded. A later run repeats all its hits, in the same form.
     pub(super) fn some_counted(&self) -> Option<Doubt> {
         match &self.work {
-            Work::Send { hits, next: counted @ 1.. } => {
-                Some(Doubt::SomeCounted { counted: *counted, of: hits.len() })
+            Work::Send { others, next: counted @ 1.., .. } => {
+                Some(Doubt::SomeCounted { counted: *counted, of: 1 + others.len() })
             }
             Work::Send { .. } | Work::Bury(_) => None,
         }
     }
+}
+
+/// Puts events at the front of a lane's queue, together with the queue's events of the same visitors, in the order of
+/// sending. An event that comes back from a claim may be earlier than one that comes back from the `ward`.
+pub(super) fn put_first(queue: &mut VecDeque<Parcel>, mut first: Vec<Parcel>) {
+    if first.is_empty() {
+        return;
+    }
+    let visitors: HashSet<VisitorKey> = first.iter().map(|parcel| parcel.visitor).collect();
+    let is_theirs = |parcel: &Parcel| visitors.contains(&parcel.visitor) && parcel.scout.is_none();
+    let (theirs, others): (Vec<_>, Vec<_>) = std::mem::take(queue).into_iter().partition(is_theirs);
+    first.extend(theirs);
+    first.sort_by_key(Parcel::order);
+    queue.extend(first.into_iter().chain(others));
 }

@@ -1,107 +1,115 @@
 //! Group commit: claims and outcomes of all lanes share durable transactions.
 //!
-//! A lane never waits for an outcome to be recorded, only for its next claim. While one transaction is written, the
-//! changes of the lanes gather for the next, so the price of a commit is shared by as many lanes as are busy. With
-//! slow replies changes gather for [`LINGER`]; a lane without claims ends this at once.
+//! A lane never waits for an outcome to be recorded, only for its next claim. While one transaction is
+//! written, the changes of all lanes gather for the next one, so they share its commit. Before each
+//! transaction, changes gather for up to `LINGER`. A lane that will soon need a claim ends this pause at once.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
 use crate::buffer::{Buffer, BufferError, Change, RunId};
 
-/// How long changes may gather while no lane waits. An outcome is durable this long and one commit after its reply.
+/// How long changes gather while no lane is short of claims. An outcome is durable within this time and one commit.
 const LINGER: Duration = Duration::from_millis(5);
-/// The most changes in one transaction. Some are claims, so fewer than the 1,000 outcomes that may be late.
-const CHANGES_MAX: usize = 1_000;
 
-struct Entry {
-    change: Change,
-    granted: Option<oneshot::Sender<()>>,
+/// The changes that gather for the next transaction, and its number. No more than the claims of all lanes and their
+/// outcomes, because a lane needs a durable claim for each attempt.
+#[derive(Default)]
+struct Gathering {
+    changes: Vec<Change>,
+    number: u64,
+    /// Whether a lane will soon need a claim of it.
+    is_urgent: bool,
 }
 
-/// A lane's end of the recorder.
+/// Takes the changes of the lanes.
 #[derive(Clone)]
 pub(super) struct Recorder {
-    entries: mpsc::Sender<Entry>,
+    gathering: Arc<Mutex<Gathering>>,
+    begun: Arc<Notify>,
     hurry: Arc<Notify>,
+    /// How many transactions are on the disk.
+    durable: watch::Receiver<u64>,
 }
 
-/// A claim on its way to the disk.
-pub(super) struct ClaimTicket {
-    granted: oneshot::Receiver<()>,
-    hurry: Arc<Notify>,
-}
+/// The number of the transaction that makes a claim durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ClaimTicket(u64);
 
 /// The recorder has failed. The drain reports the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RecorderGone;
 
 impl Recorder {
-    /// Records an outcome; returns before it is durable. `lanes` bounds how many changes wait.
-    pub(super) async fn record(&self, change: Change) -> Result<(), RecorderGone> {
-        self.entries.send(Entry { change, granted: None }).await.map_err(|_| RecorderGone)
-    }
-
-    pub(super) async fn claim(&self, change: Change) -> Result<ClaimTicket, RecorderGone> {
-        let (sender, granted) = oneshot::channel();
-        self.entries.send(Entry { change, granted: Some(sender) }).await.map_err(|_| RecorderGone)?;
-        Ok(ClaimTicket { granted, hurry: self.hurry.clone() })
-    }
-}
-
-impl ClaimTicket {
-    pub(super) async fn granted(mut self) -> Result<(), RecorderGone> {
-        match self.granted.try_recv() {
-            Ok(()) => Ok(()),
-            Err(oneshot::error::TryRecvError::Closed) => Err(RecorderGone),
-            Err(oneshot::error::TryRecvError::Empty) => {
-                self.hurry.notify_one();
-                self.granted.await.map_err(|_| RecorderGone)
-            }
+    /// Records a change with the next transaction. If the recorder has failed, the lane's next claim tells it.
+    pub(super) fn record(&self, change: Change) -> ClaimTicket {
+        let mut gathering = self.gathering();
+        gathering.changes.push(change);
+        if gathering.changes.len() == 1 {
+            self.begun.notify_one();
         }
+        ClaimTicket(gathering.number)
+    }
+
+    /// Whether a claim is durable. If not, its transaction begins as soon as it can.
+    pub(super) fn is_granted(&self, ticket: ClaimTicket) -> bool {
+        if *self.durable.borrow() > ticket.0 {
+            return true;
+        }
+        let mut gathering = self.gathering();
+        if gathering.number == ticket.0 && !std::mem::replace(&mut gathering.is_urgent, true) {
+            self.hurry.notify_one();
+        }
+        false
+    }
+
+    pub(super) async fn granted(&mut self, ticket: ClaimTicket) -> Result<(), RecorderGone> {
+        if !self.is_granted(ticket) {
+            self.durable.wait_for(|durable| *durable > ticket.0).await.map_err(|_| RecorderGone)?;
+        }
+        Ok(())
+    }
+
+    fn gathering(&self) -> MutexGuard<'_, Gathering> {
+        self.gathering.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Makes the recorder of a run: the lanes' end, and the task that ends when every lane has dropped its own.
+/// Makes the recorder of a run: a handle for the lanes to clone, and a task that ends with the last clone.
 pub(super) fn recorder(
     buffer: Arc<Buffer>,
     run: RunId,
-    lanes: usize,
 ) -> (Recorder, impl Future<Output = Result<(), BufferError>>) {
-    // A lane has at most two claims and two outcomes under way. With room for twice as many no lane waits here.
-    let (entries, waiting) = mpsc::channel(lanes * 8 + 64);
-    let hurry = Arc::new(Notify::new());
-    (Recorder { entries, hurry: hurry.clone() }, write(buffer, run, waiting, hurry))
-}
-
-async fn write(
-    buffer: Arc<Buffer>,
-    run: RunId,
-    mut waiting: mpsc::Receiver<Entry>,
-    hurry: Arc<Notify>,
-) -> Result<(), BufferError> {
-    let mut entries = Vec::with_capacity(CHANGES_MAX);
-    while waiting.recv_many(&mut entries, CHANGES_MAX).await > 0 {
-        if entries.len() < CHANGES_MAX {
+    let (written, durable) = watch::channel(0);
+    let (begun, hurry) = <(Arc<Notify>, Arc<Notify>)>::default();
+    let recorder = Recorder { gathering: Arc::default(), begun, hurry, durable };
+    let Recorder { gathering, begun, hurry, .. } = recorder.clone();
+    (recorder, async move {
+        let mut goes_on = true;
+        while goes_on {
+            goes_on = tokio::select! {
+                () = begun.notified() => true,
+                () = written.closed() => false,
+            };
             tokio::select! {
                 () = hurry.notified() => {}
+                () = written.closed() => {}
                 () = sleep(LINGER) => {}
             }
+            let Gathering { changes, number, .. } = take(&gathering);
+            buffer.record(run, changes).await?;
+            written.send_replace(number + 1);
         }
-        while entries.len() < CHANGES_MAX {
-            let Ok(entry) = waiting.try_recv() else { break };
-            entries.push(entry);
-        }
-        let (changes, granted): (Vec<Change>, Vec<_>) =
-            entries.drain(..).map(|entry| (entry.change, entry.granted)).unzip();
-        buffer.record(run, changes).await?;
-        for sender in granted.into_iter().flatten() {
-            // A lane that stopped waiting releases its claim by itself.
-            sender.send(()).unwrap_or(());
-        }
-    }
-    Ok(())
+        Ok(())
+    })
+}
+
+/// Takes what has gathered. From now on, changes gather for the next transaction.
+fn take(gathering: &Mutex<Gathering>) -> Gathering {
+    let mut gathering = gathering.lock().unwrap_or_else(PoisonError::into_inner);
+    let next = Gathering { number: gathering.number + 1, ..Gathering::default() };
+    std::mem::replace(&mut gathering, next)
 }

@@ -6,7 +6,7 @@ use crate::delivery::{DeadReason, Doubt, Outcome, SuiteFault};
 use crate::suite::OnAmbiguous;
 use crate::web::doubled;
 
-/// An event that gets FAILURE without a reason so many times in a run is dead.
+/// An event that gets FAILURE without a reason this many times in a run is dead.
 const BARE_FAILURES_MAX: u32 = 3;
 
 /// The configured limits of retries.
@@ -14,7 +14,7 @@ const BARE_FAILURES_MAX: u32 = 3;
 pub struct RetryLimits {
     /// Attempts per event in one run.
     pub max_attempts: u32,
-    /// The first wait. Each further wait is twice as long.
+    /// The limit of the first wait, doubled for each further wait. The wait is random, from 0 to its limit.
     pub backoff_base: Duration,
     /// The longest wait, even if `Retry-After` asks for more.
     pub backoff_max: Duration,
@@ -27,15 +27,13 @@ pub(super) struct Situation {
     pub attempts: u32,
     /// FAILUREs without a reason in this run, including this one.
     pub bare_failures: u32,
-    /// Whether another hit of its suite succeeded in this run.
-    pub suite_succeeded: bool,
     /// The policy of the suite for events in doubt.
     pub policy: OnAmbiguous,
     /// A random number from 0 to 1.
     pub jitter: f64,
 }
 
-/// What becomes of the event.
+/// What becomes of the event. Of a refused event: once it is decided that the event is at fault.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Next {
     Delivered,
@@ -56,11 +54,15 @@ pub(super) fn next(outcome: &Outcome, now: &Situation, limits: &RetryLimits) -> 
         Outcome::BareFailure if now.bare_failures >= BARE_FAILURES_MAX => {
             Next::Bury(DeadReason::GeneralFailure)
         }
-        Outcome::Refused { status } if now.suite_succeeded => Next::Bury(DeadReason::Refused(*status)),
-        // A repeat would get the same answer, which without a success says nothing about the event.
-        Outcome::Refused { .. } => Next::LeavePending,
+        Outcome::Refused { status } => Next::Bury(DeadReason::Refused(*status)),
         Outcome::SuiteFault(fault) => Next::StopSuite(fault.clone()),
         Outcome::Ambiguous(doubt) if now.policy == OnAmbiguous::Hold => Next::Hold(doubt.clone()),
+        // One success condemns the other refusals at once. Such a reply may be a passing fault, so it is repeated first.
+        Outcome::Ambiguous(Doubt::Status(status) | Doubt::Unreadable(status))
+            if now.attempts >= limits.max_attempts && outcome.trouble().is_none() =>
+        {
+            Next::Bury(DeadReason::Refused(*status))
+        }
         Outcome::Retry { retry_after, .. } => again(*retry_after, now, limits),
         Outcome::BareFailure | Outcome::Ambiguous(_) => again(None, now, limits),
     }
@@ -71,7 +73,7 @@ fn again(retry_after: Option<Duration>, now: &Situation, limits: &RetryLimits) -
         return Next::LeavePending;
     }
     let asked = retry_after.unwrap_or(Duration::ZERO).min(limits.backoff_max);
-    // Full jitter: events that failed together do not come back together.
+    // The wait is random (full jitter), so that events that failed together do not come back together.
     let longest = doubled(limits.backoff_base, now.attempts.saturating_sub(1), limits.backoff_max);
     Next::Again(longest.mul_f64(now.jitter).max(asked))
 }
@@ -88,13 +90,7 @@ mod tests {
     };
 
     fn situation() -> Situation {
-        Situation {
-            attempts: 1,
-            bare_failures: 1,
-            suite_succeeded: false,
-            policy: OnAmbiguous::Retry,
-            jitter: 1.0,
-        }
+        Situation { attempts: 1, bare_failures: 1, policy: OnAmbiguous::Retry, jitter: 1.0 }
     }
 
     fn busy(retry_after: Option<u64>) -> Outcome {
@@ -130,17 +126,15 @@ mod tests {
 
     #[test]
     fn only_a_reply_about_the_event_buries_it() {
-        let among_good_ones = Situation { suite_succeeded: true, ..situation() };
         let third_time = Situation { bare_failures: 3, ..situation() };
         let syntax = DeadReason::Adobe("Syntax Error".to_owned());
         for (outcome, now, reason) in [
             (Outcome::Rejected(syntax.clone()), situation(), syntax),
-            (Outcome::Refused { status: 403 }, among_good_ones, DeadReason::Refused(403)),
+            (Outcome::Refused { status: 403 }, situation(), DeadReason::Refused(403)),
             (Outcome::BareFailure, third_time, DeadReason::GeneralFailure),
         ] {
             assert_eq!(next(&outcome, &now, &LIMITS), Next::Bury(reason));
         }
-        assert_eq!(next(&Outcome::Refused { status: 403 }, &situation(), &LIMITS), Next::LeavePending);
         assert!(matches!(next(&Outcome::BareFailure, &situation(), &LIMITS), Next::Again(_)));
     }
 

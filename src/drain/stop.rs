@@ -1,4 +1,4 @@
-//! The signal from outside that a drain shall end.
+//! The request to end a drain.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ words! {
         Signal = "signal",
         Deadline = "deadline",
         Limit = "limit",
-        /// A collection host did not answer for too long.
+        /// A collection host did not answer for too long, or refused every event of every suite.
         Host = "host",
-        /// A suite's settings are wrong at its collection host.
+        /// A suite was stopped: its settings are wrong at its collection host, or the host refuses all its events.
         Suite = "suite",
-        /// A backfill ends a leg early: a live drain began, its hours are over, or a person paused it.
+        /// A backfill interrupts its sending: a live drain began, its hours are over, or a person paused it.
         GiveWay = "give_way",
     }
 }
@@ -34,7 +34,7 @@ impl Default for Stop {
 }
 
 impl Stop {
-    /// Asks for the stop. The first reason is kept.
+    /// Requests the stop. Only the first request counts.
     pub fn request(&self, reason: StopReason) {
         self.sender.send_if_modified(|current| {
             let is_first = current.is_none();

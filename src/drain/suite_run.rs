@@ -1,19 +1,22 @@
 //! A report suite in a run: whether its events are sent, and the events that wait until its trial ends.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::parcel::Parcel;
-use super::summary::LINES_MAX;
+use super::summary::{Known, TRIALS};
 use super::ward::{Phase, Ward};
 use crate::buffer::{Flow, FormKey, RequestorKey, Route};
-use crate::collection::Limiter;
+use crate::collection::{Host, Limiter};
 use crate::delivery::{SuiteFault, Trouble, TroubleKind};
-use crate::hit::VisitorKey;
-use crate::suite::{ReportSuite, Rsid};
+use crate::suite::{OnAmbiguous, ReportSuite, Rsid};
+
+/// How many events for each lane may be under way if the suite or its host has a pace: enough that no lane idles, few
+/// enough to leave the lanes to the other suites.
+const PACED_A_LANE: usize = 16;
 
 /// A report suite in a run, shared by the lanes and the feed of its host.
 pub(super) struct SuiteRun {
@@ -21,40 +24,46 @@ pub(super) struct SuiteRun {
     pub(super) form: FormKey,
     pub(super) requestors: Vec<RequestorKey>,
     pub(super) limiter: Limiter,
-    /// A copy of the ward's phase, to read it without the lock: for nearly all events it is `Flows`.
+    /// A copy of the ward's phase, which can be read without the lock. For nearly all events it is `Flows`.
     phase: AtomicU8,
-    /// Events that were dealt to lanes and are not settled.
+    /// Events that the feed gave to lanes, without those that are settled or left pending.
     outstanding: AtomicUsize,
-    /// How many hits were sent: the number of the latest hit.
+    /// The feed gives the lanes no more events while this many are under way.
+    under_way_max: usize,
+    /// How many hits were sent, which is also the number of the latest hit.
     sent: AtomicU64,
     /// The highest number of a hit that succeeded.
     succeeded: AtomicU64,
     ward: Mutex<Ward>,
-    /// Whether it is logged why the suite was stopped.
-    is_told: AtomicBool,
-    trials: AtomicU64,
-    /// Changes whenever lanes or feed have to look at the ward again.
+    known: Arc<Known>,
+    /// Changes whenever the lanes or the feed have to look at the ward again.
     changes: Arc<watch::Sender<u64>>,
 }
 
 impl SuiteRun {
-    /// `earlier` holds the troubles that earlier runs recorded.
     pub(super) fn new(
         route: Route,
-        lanes: usize,
+        host: &Host,
+        known: Arc<Known>,
         changes: Arc<watch::Sender<u64>>,
-        earlier: &[Trouble],
     ) -> SuiteRun {
+        let lanes = known.lanes;
         let is_refused = |trouble: &&Trouble| {
             trouble.kind == TroubleKind::Refused
                 && trouble.host == route.suite.collection_url
                 && trouble.rsid.as_ref().is_none_or(|rsid| *rsid == route.suite.form.rsid)
         };
-        let before = earlier.iter().find(is_refused);
-        let before = before.map_or((0, false), |trouble| (trouble.attempts, trouble.stopped));
-        let ward = Ward::new(lanes, before);
+        let before = known.earlier.iter().find(is_refused);
+        let in_a_row = before.filter(|trouble| !trouble.has_succeeded_since);
+        let in_a_row = in_a_row.map_or((0, false), |trouble| (trouble.attempts, trouble.stopped));
+        let mut ward = Ward::new(lanes, in_a_row);
+        ward.refused_before = before.iter().flat_map(|trouble| &trouble.refused).copied().collect();
+        ward.has_succeeded_since = before.is_some_and(|trouble| trouble.has_succeeded_since);
+        let limiter = Limiter::new(route.suite.hits_per_second, Instant::now());
+        let is_paced = limiter.has_rate() || host.limiter.has_rate();
         SuiteRun {
-            limiter: Limiter::new(route.suite.hits_per_second, Instant::now()),
+            limiter,
+            under_way_max: if is_paced { PACED_A_LANE * lanes } else { usize::MAX },
             suite: route.suite,
             form: route.form,
             requestors: route.requestors,
@@ -63,8 +72,7 @@ impl SuiteRun {
             sent: AtomicU64::new(0),
             succeeded: AtomicU64::new(0),
             ward: Mutex::new(ward),
-            is_told: AtomicBool::new(false),
-            trials: AtomicU64::new(0),
+            known,
             changes,
         }
     }
@@ -73,7 +81,7 @@ impl SuiteRun {
         &self.suite.form.rsid
     }
 
-    /// Reads or changes the ward under its lock, publishes its phase, and wakes lanes and feed if it has news.
+    /// Reads or changes the ward under its lock. Publishes and logs its phase. Wakes lanes and feed.
     pub(super) fn ward<T>(&self, change: impl FnOnce(&mut Ward) -> T) -> T {
         let mut ward = self.ward.lock().unwrap_or_else(PoisonError::into_inner);
         ward.outstanding = self.outstanding.load(Ordering::Relaxed);
@@ -94,31 +102,26 @@ impl SuiteRun {
     fn log(&self, phase: Phase) {
         let rsid = self.rsid();
         match phase {
-            Phase::OnTrial if self.trials.fetch_add(1, Ordering::Relaxed) < LINES_MAX => {
-                tracing::info!(%rsid, "the latest events were all refused: trying other visitors before the rest goes on");
+            Phase::OnTrial if self.known.tally.counts().has_line(TRIALS, true) => {
+                tracing::info!(%rsid, "the latest events were all refused: events of other visitors are tried before the rest is sent");
             }
-            Phase::Paused => {
+            Phase::Paused
+                if self.known.tally.counts().has_line("report suites were paused or changed", true) =>
+            {
                 tracing::warn!(%rsid, "report suite paused or changed during the run; its events wait");
             }
-            // Its host logs why it was stopped, because the host may be at fault.
-            Phase::OnTrial | Phase::Stopped | Phase::Watched | Phase::Flows => {}
-        }
-    }
-
-    /// Logs at the end of the run how many trials had no line of their own.
-    pub(super) fn tell_trials(&self) {
-        if let Some(trials @ 1..) = self.trials.load(Ordering::Relaxed).checked_sub(LINES_MAX) {
-            tracing::info!(rsid = %self.rsid(), trials, "other visitors were tried more often, not told one by one");
+            // The host logs why the suite was stopped, because the host may be at fault.
+            Phase::OnTrial | Phase::Paused | Phase::Stopped | Phase::Watched | Phase::Flows => {}
         }
     }
 
     /// Why the suite was stopped; only the first call returns the reason.
     pub(super) fn fault_to_tell(&self) -> Option<SuiteFault> {
         let fault = if self.is(Phase::Stopped) { self.ward(|ward| ward.fault.clone()) } else { None };
-        fault.filter(|_| !self.is_told.swap(true, Ordering::Relaxed))
+        fault.filter(|_| !self.ward(|ward| std::mem::replace(&mut ward.is_told, true)))
     }
 
-    fn is(&self, phase: Phase) -> bool {
+    pub(super) fn is(&self, phase: Phase) -> bool {
         self.phase.load(Ordering::Relaxed) == phase as u8
     }
 
@@ -126,41 +129,41 @@ impl SuiteRun {
         self.is(Phase::Flows) || self.is(Phase::Watched)
     }
 
-    pub(super) fn is_on_trial(&self) -> bool {
-        self.is(Phase::OnTrial)
-    }
-
     /// Whether the run sends no more events of the suite.
     pub(super) fn is_over(&self) -> bool {
         self.is(Phase::Stopped) || self.is(Phase::Paused)
     }
 
-    pub(super) fn is_paused(&self) -> bool {
-        self.is(Phase::Paused)
-    }
-
-    /// Whether this event may be sent now: the suite flows, or the event is a candidate or was sent before.
+    /// Whether this event may be sent now. During a trial, it must be a candidate or have been sent before.
     pub(super) fn lets_go(&self, parcel: &Parcel) -> bool {
-        self.flows() || (self.is_on_trial() && (parcel.is_candidate || parcel.attempts > 0))
+        self.flows() || (self.is(Phase::OnTrial) && (parcel.is_candidate || parcel.attempts > 0))
     }
 
-    /// Whether the visitor's events must wait for the decision on a refused event.
-    pub(super) fn blocks(&self, visitor: VisitorKey) -> bool {
-        !self.is(Phase::Flows) && self.ward(|ward| ward.blocks(visitor))
+    /// Whether an event of this lane must wait for earlier ones of its visitor that the ward keeps.
+    pub(super) fn blocks(&self, lane: usize, parcel: &Parcel) -> bool {
+        let is_behind = |ward: &mut Ward| ward.blocks(parcel.visitor) || ward.holds_earlier(lane, parcel);
+        !self.is(Phase::Flows) && self.ward(is_behind)
     }
 
-    /// What the feed does with the events of the suite.
+    /// Whether a lane may claim an event of the suite behind another claim. If not, the lane claims it only when it is
+    /// next: under a pace it could wait long, and under `hold` each claim that a crash leaves holds an event.
+    pub(super) fn claims_ahead(&self) -> bool {
+        self.under_way_max == usize::MAX && self.suite.on_ambiguous == OnAmbiguous::Retry
+    }
+
+    /// Whether the feed reads more events of the suite now, later or never.
     pub(super) fn flow(&self) -> Flow {
         if self.is_over() {
             return Flow::Ends;
         }
-        let flows = self.flows() || self.ward(|ward| ward.is_feeding);
+        let flows = if self.flows() { !self.is_full() } else { self.ward(|ward| ward.is_feeding) };
         if flows { Flow::Flows } else { Flow::Waits }
     }
 
-    /// Whether the run sends no more events of the suite because of the suite's fault.
-    pub(super) fn is_stopped(&self) -> bool {
-        self.is(Phase::Stopped)
+    /// Whether enough events are under way for the pace of the suite or its host, so that the feed must wait.
+    pub(super) fn is_full(&self) -> bool {
+        let max = self.under_way_max;
+        self.outstanding.load(Ordering::Relaxed) >= max && self.ward(|ward| ward.under_way()) >= max
     }
 
     /// Returns the number of the next hit of the suite.
@@ -168,7 +171,6 @@ impl SuiteRun {
         self.sent.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Records that the hit with this number succeeded.
     pub(super) fn succeed(&self, sent: u64) {
         self.succeeded.fetch_max(sent, Ordering::Relaxed);
         if !self.is(Phase::Flows) {
@@ -189,24 +191,14 @@ impl SuiteRun {
         self.end_try(parcel.is_candidate);
     }
 
-    /// Records that an event is settled or waits for another attempt. If it was a candidate, it is no longer one.
+    /// Records that an event is settled, left pending or set aside, and is no candidate any more.
     pub(super) fn end_try(&self, was_candidate: bool) {
         if was_candidate || !self.is(Phase::Flows) {
             self.ward(|ward| ward.end_try(was_candidate));
         }
     }
 
-    /// Whether a scout may be sent; `is_known` is true if its lane has earlier events of its visitor. A scout that
-    /// may not be sent is dealt again when its turn comes.
-    pub(super) fn admits_scout(&self, parcel: &mut Parcel, is_known: bool) -> bool {
-        let goes = self.ward(|ward| ward.admit_scout(parcel, is_known));
-        if !goes {
-            self.settle(parcel);
-        }
-        goes
-    }
-
-    /// Whether every event that was tried so far is refused; `None` if no event was tried.
+    /// Whether the suite was stopped because it refuses all events; `None` if that is not known yet.
     pub(super) fn refuses_all(&self) -> Option<bool> {
         let is_idle = self.outstanding.load(Ordering::Relaxed) == 0;
         self.ward(|ward| match &ward.fault {

@@ -1,11 +1,12 @@
-//! What a drain did, in the numbers that `drain --json` prints.
+//! What a drain did: the numbers that `drain --json` prints, and how many lines it logs of each trouble.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-use super::StopReason;
+use super::{Stop, StopReason};
 use crate::buffer::{RunId, RunStart, Status};
 use crate::delivery::{DeadReason, Doubt, Sequence, Trouble};
 use crate::event::Instant;
@@ -13,8 +14,10 @@ use crate::suite::Rsid;
 
 /// How many lines a run logs for one kind of trouble with events: enough to see a pattern, few enough to read.
 pub(super) const LINES_MAX: u64 = 20;
+/// The kind of line that tells of a trial of a suite (see `ward`).
+pub(super) const TRIALS: &str = "searches for other visitors";
 
-/// The summary of a drain. `read` to `in_doubt` count events of the run, `pending` and `parked` those in the buffer.
+/// The summary of a drain. `pending` and `parked` count events of the buffer, the other numbers are those of the run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RunSummary {
     pub run_id: RunId,
@@ -39,15 +42,14 @@ pub struct RunSummary {
     pub parked: u64,
     /// Why the run ended early; `None` if it reached the end of the backlog.
     pub stopped: Option<StopReason>,
-    /// Whether events were left that could have been sent: their attempts were used up, or the run ended early.
+    /// Whether the run left events pending that could have been sent.
     pub left: bool,
-    /// The troubles with hosts and suites.
     pub troubles: Vec<Trouble>,
     pub suites: BTreeMap<Rsid, SuiteSummary>,
 }
 
 impl RunSummary {
-    /// Adds up a run. `cut_off` are attempts that a stop left without an outcome.
+    /// Adds up the numbers of a run. `cut_off` counts the attempts that a stop left without an outcome.
     pub(super) fn new(
         start: &RunStart,
         (started_at, finished_at): (Instant, Instant),
@@ -87,6 +89,24 @@ pub struct SuiteSummary {
     pub dead: u64,
     /// Events that may have been counted, and are not repeated.
     pub held: u64,
+    /// Files that Adobe took; 0 if the events went as single hits.
+    pub files: u64,
+}
+
+/// What the hosts of a run know about the run.
+pub(super) struct Known {
+    pub(super) lanes: usize,
+    /// How many more events the run may take, over all hosts. A refused event does not count.
+    pub(super) allowance: Arc<AtomicU64>,
+    pub(super) started_at: Instant,
+    /// The last event that the run covers.
+    pub(super) cover: Sequence,
+    pub(super) stop: Stop,
+    /// The troubles that the previous run recorded.
+    pub(super) earlier: Vec<Trouble>,
+    /// Says when the events that the run leaves pending are sent.
+    pub(super) then: String,
+    pub(super) tally: Arc<Tally>,
 }
 
 /// What the lanes of a run have counted so far.
@@ -95,7 +115,6 @@ pub(super) struct Tally {
     counts: Mutex<Counts>,
 }
 
-/// The counts behind a [`Tally`].
 #[derive(Debug, Clone, Default)]
 pub(super) struct Counts {
     pub(super) read: u64,
@@ -104,14 +123,13 @@ pub(super) struct Counts {
     pub(super) retries: u64,
     /// Whether events were left pending that could have been sent.
     pub(super) left: bool,
-    /// Whether the run reached its limit of events and left more.
+    /// Whether the run reached its limit of events, and more events are pending.
     pub(super) is_limited: bool,
-    dead: u64,
-    held: u64,
-    refused: u64,
-    /// The suites with pending events that could have been sent.
+    /// For each kind of line: how many lines were logged, and how many were only counted.
+    lines: BTreeMap<&'static str, (u64, u64)>,
+    /// The suites with events that were left pending and could have been sent.
     leaving: BTreeSet<Rsid>,
-    /// The suites whose first refused event is logged.
+    /// The suites of which an event was refused.
     refusing: BTreeSet<Rsid>,
     pub(super) suites: BTreeMap<Rsid, SuiteSummary>,
 }
@@ -126,7 +144,7 @@ pub(super) enum Fate {
 }
 
 impl Tally {
-    /// The counts. All lanes run on one thread, so none ever waits for this lock.
+    /// The counts, under their lock. No task holds the lock across an `.await`.
     pub(super) fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -138,30 +156,29 @@ impl Tally {
         if !counts.suites.contains_key(rsid) {
             counts.suites.insert(rsid.clone(), SuiteSummary::default());
         }
-        let Counts { suites, dead, held, .. } = &mut *counts;
-        let suite = suites.get_mut(rsid).expect("it was inserted above where it was absent");
+        let suite = counts.suites.get_mut(rsid).expect("it was inserted above where it was absent");
         match fate {
             Fate::Delivered => suite.delivered += 1,
             Fate::Dead(reason) => {
-                (suite.dead, *dead) = (suite.dead + 1, *dead + 1);
-                if *dead <= LINES_MAX {
+                suite.dead += 1;
+                if counts.has_line("events are dead", true) {
                     tracing::warn!(seq = sequence.0, %rsid, %reason, "event is dead");
                 }
             }
             Fate::Held(doubt) => {
-                (suite.held, *held) = (suite.held + 1, *held + 1);
-                if *held <= LINES_MAX {
+                suite.held += 1;
+                if counts.has_line("events are held", true) {
                     tracing::warn!(seq = sequence.0, %rsid, %doubt, "event is held");
                 }
             }
         }
     }
 
-    /// Counts a refused event. Logs the first one of a suite at once, because its final state is known only later.
+    /// Counts a refused event. Logs the first of a suite now, although its final state is known only later.
     pub(super) fn refuse(&self, rsid: &Rsid, sequence: Sequence, cause: &str) {
         let mut counts = self.counts();
-        counts.refused += 1;
-        if counts.refusing.len() < LINES_MAX as usize && counts.refusing.insert(rsid.clone()) {
+        let is_first = counts.refusing.insert(rsid.clone());
+        if counts.has_line("events are refused", is_first) {
             tracing::warn!(seq = sequence.0, %rsid, cause, "event is refused; others will show whether it or its suite is at fault");
         }
     }
@@ -179,6 +196,14 @@ impl Tally {
 }
 
 impl Counts {
+    /// Whether the run logs one more line of this kind. If it does not, the line is counted for `tell_rest`.
+    pub(super) fn has_line(&mut self, what: &'static str, is_wanted: bool) -> bool {
+        let (logged, counted) = self.lines.entry(what).or_default();
+        let has_line = is_wanted && *logged < LINES_MAX;
+        *(if has_line { logged } else { counted }) += 1;
+        has_line
+    }
+
     /// Whether any events of these suites wait, how many are dead and how many are held.
     pub(super) fn fates<'a>(&self, suites: impl Iterator<Item = &'a Rsid>) -> (bool, u64, u64) {
         suites.fold((false, 0, 0), |(waits, dead, held), rsid| {
@@ -187,15 +212,12 @@ impl Counts {
         })
     }
 
-    /// Logs at the end how many events had no line of their own.
+    /// Logs at the end how many lines were only counted.
     pub(super) fn tell_rest(&self) {
-        for (events, told, what) in [
-            (self.dead, LINES_MAX, "dead"),
-            (self.held, LINES_MAX, "held"),
-            (self.refused, self.refusing.len() as u64, "refused"),
-        ] {
-            if let Some(events @ 1..) = events.checked_sub(told) {
-                tracing::warn!(events, "more events are {what}, not told one by one");
+        for (what, (_, count)) in self.lines.iter().filter(|(_, (_, counted))| *counted > 0) {
+            match *what {
+                TRIALS => tracing::info!(count, "more {what}; they are not logged one by one"),
+                _ => tracing::warn!(count, "more {what}; they are not logged one by one"),
             }
         }
     }

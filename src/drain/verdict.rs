@@ -1,35 +1,34 @@
-//! Decides whether events or their suite are at fault for refusals. Each suite of a run has one such state machine,
-//! which does no input or output, so that tables of tests can cover its rules.
+//! Decides whether events or their suite are at fault for refusals. Each suite of a run has such a state
+//! machine, which does no input or output, so that tables of tests can cover its rules.
 //!
 //! ```text
-//!           REFUSALS_IN_A_ROW without a later success         nobody is left to try
+//!           REFUSALS_IN_A_ROW without a later success         no event is left to try
 //!   flows -------------------------------------> on trial -------------------------> stopped: the suite's fault
 //!     ^                                             |
-//!     +---------- a success: the refusals were the events' own ----------------------+
+//!     +-- a later success: the events are at fault -+
 //! ```
 //!
-//! A success is later than a refusal if its hit was sent after the refusal had come back. The numbers of hits tell.
+//! A success is later than a refusal if its hit was sent after the refusal had come back. Hits are numbered
+//! in the order of sending, and these numbers are compared.
 
 use crate::delivery::{Outcome, SuiteFault};
 
-/// So many events refused in a row, without a success of their suite in between, put the suite on trial.
+/// A trial of the suite begins when this many events were refused in a row without a later success.
 const REFUSALS_IN_A_ROW: u32 = 3;
-/// Each trial that a suite wins doubles `REFUSALS_IN_A_ROW` up to this limit, so that many bad events cost few
-/// trials.
+/// Each trial that a suite wins doubles the number of refusals that begin the next one, up to this limit, so that
+/// many bad events cost few trials. The number stays the same if the refused hits may have been counted.
 const REFUSALS_IN_A_ROW_MAX: u32 = 48;
-/// If a suite delivered in this run, its last so many events may all be bad. More are the suite's fault.
-const LAST_BAD_MAX: u32 = 10;
-/// How many other visitors (without a refused event) the first trial tries, and one search of the backlog deals.
+/// The limit of other visitors (without a refused event) in the first trial, and of scouts (see `ward`) at a time.
 pub(super) const OTHERS_MAX: u32 = 50;
-/// Each trial that a suite wins doubles `OTHERS_MAX` up to this limit. A suite that accepts one event in fifty
-/// loses one trial in three with 50 visitors, but only one in three thousand with 400.
+/// A trial that a suite wins doubles the number of other visitors for the next one, up to this limit. A suite that
+/// accepts one event in fifty loses one trial in three with 50 visitors, but only one in three thousand with 400.
 const OTHERS_AFTER_SUCCESS_MAX: u32 = 400;
-/// The limit of other visitors if a refused hit may have been counted: every try may count one hit too many.
+/// The most other visitors if the refused hits may have been counted: every try may count one hit too many.
 const OTHERS_DOUBTED_MAX: u32 = 10;
-/// How many followers (later events of refused visitors) a trial tries after `OTHERS_MAX` other visitors: the first
-/// events of all visitors may be bad.
+/// How many followers (later events of refused visitors) a trial tries: the first events of all visitors may be bad.
 const FOLLOWERS_MAX: u32 = 50;
-/// How many followers a trial tries with fewer other visitors: good events must not wait for ever behind bad ones.
+/// If a trial has tried fewer than `OTHERS_MAX` other visitors and its suite was stopped before, it tries twice as many
+/// followers as were refused then, up to this limit: good events must not wait for ever behind bad ones.
 const FOLLOWERS_OF_FEW_MAX: u32 = 600;
 
 /// A complete reply that is no success and may be about the event or its suite.
@@ -66,24 +65,17 @@ pub(super) enum Candidate {
 }
 
 /// A suite's standing in a run.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Verdict {
-    /// How many events in a row were refused when the previous run ended.
+    /// How many refusals in a row the previous run ended with, at most two. A success resets the number.
     before: u32,
-    /// Events refused in this run, without a later success.
-    row: Vec<InRow>,
+    /// For each refusal in this run without a later success: how many hits had been sent when it came back.
+    row: Vec<u64>,
     in_a_row_max: u32,
+    /// The limit of followers if a trial has tried fewer than `OTHERS_MAX` other visitors.
+    followers_of_few_max: u32,
     latest: Option<Refusal>,
     trial: Option<Tried>,
-}
-
-/// An event that was refused.
-#[derive(Debug)]
-struct InRow {
-    /// The number of its hit.
-    sent: u64,
-    /// How many hits had been sent when the refusal came back.
-    known_at: u64,
 }
 
 #[derive(Debug, Default)]
@@ -95,14 +87,20 @@ struct Tried {
 }
 
 impl Verdict {
-    /// A suite that the previous run stopped is on trial from the start. That run ended with `before` refusals.
+    /// The previous run ended with `before` refusals in a row. If it stopped the suite, a trial has begun.
     pub(super) fn new(before: u64, was_stopped: bool) -> Verdict {
-        let before = u32::try_from(before).unwrap_or(u32::MAX).min(REFUSALS_IN_A_ROW - 1);
-        let trial = was_stopped.then(Tried::default);
-        Verdict { before, row: Vec::new(), in_a_row_max: REFUSALS_IN_A_ROW, latest: None, trial }
+        let before = u32::try_from(before).unwrap_or(u32::MAX);
+        let twice = if was_stopped { before.saturating_mul(2) } else { 0 };
+        Verdict {
+            before: before.min(REFUSALS_IN_A_ROW - 1),
+            in_a_row_max: REFUSALS_IN_A_ROW,
+            followers_of_few_max: twice.clamp(FOLLOWERS_MAX, FOLLOWERS_OF_FEW_MAX),
+            trial: was_stopped.then(Tried::default),
+            ..Verdict::default()
+        }
     }
 
-    /// Whether every refusal was followed by a later success.
+    /// Whether a later success followed every refusal in this run.
     pub(super) fn is_clear(&self) -> bool {
         self.latest.is_none()
     }
@@ -111,44 +109,25 @@ impl Verdict {
         self.trial.is_some()
     }
 
-    /// Whether the hit of the latest refusal may have been counted.
-    fn is_doubtful(&self) -> bool {
-        self.latest.as_ref().is_some_and(|refusal| refusal.is_doubtful)
-    }
-
     /// How many events were refused in a row, including those of the previous run.
     pub(super) fn in_a_row(&self) -> u32 {
         self.before + u32::try_from(self.row.len()).unwrap_or(u32::MAX - REFUSALS_IN_A_ROW)
     }
 
-    /// Whether the suite is at fault, once no event is left to try. `delivers`: it delivered in this run.
-    pub(super) fn is_guilty(&self, delivers: bool) -> bool {
-        let events_max = if delivers && !self.is_doubtful() { LAST_BAD_MAX } else { REFUSALS_IN_A_ROW - 1 };
-        self.in_a_row() > events_max
+    /// Whether the suite is at fault, once no event is left to try.
+    pub(super) fn is_guilty(&self) -> bool {
+        self.in_a_row() >= REFUSALS_IN_A_ROW
     }
 
-    /// Whether the trial has sent a candidate.
-    pub(super) fn has_asked(&self) -> bool {
-        self.trial.as_ref().is_some_and(|tried| tried.others + tried.followers > 0)
-    }
-
-    /// Records that this hit succeeded. Refusals that came back before it was sent were the events' own fault.
+    /// Records that hit number `sent` succeeded. Refusals that came back before it was sent were the events' own
+    /// fault, and a trial that began before it was sent is won.
     pub(super) fn succeed(&mut self, sent: u64) {
-        let is_sure = !self.is_doubtful();
+        let is_sure = self.latest.as_ref().is_none_or(|refusal| !refusal.is_doubtful);
         if self.trial.take_if(|tried| tried.since < sent).is_some() && is_sure {
             self.in_a_row_max = (self.in_a_row_max * 2).min(REFUSALS_IN_A_ROW_MAX);
         }
         self.before = 0;
-        self.strike(|refused| refused.known_at < sent);
-    }
-
-    /// Removes refusals of hits sent before a hit that succeeded: a weaker proof, for when no event is left to try.
-    pub(super) fn pardon(&mut self, succeeded: u64) {
-        self.strike(|refused| refused.sent < succeeded);
-    }
-
-    fn strike(&mut self, is_own: impl Fn(&InRow) -> bool) {
-        self.row.retain(|refused| !is_own(refused));
+        self.row.retain(|known_at| *known_at >= sent);
         if self.row.is_empty() {
             self.latest = None;
         }
@@ -158,10 +137,10 @@ impl Verdict {
         self.trial = None;
     }
 
-    /// Records the first refusal of an event in this run: of the hit with the number `sent`, after `known_at` hits
+    /// Records that an event was refused for the first time in this run. When the refusal came back, `known_at` hits
     /// had been sent. Returns true if this begins a trial.
-    pub(super) fn refuse(&mut self, refusal: Refusal, sent: u64, known_at: u64) -> bool {
-        self.row.push(InRow { sent, known_at });
+    pub(super) fn refuse(&mut self, refusal: Refusal, known_at: u64) -> bool {
+        self.row.push(known_at);
         self.latest = Some(refusal);
         let begins = self.trial.is_none() && self.in_a_row() >= self.in_a_row_max;
         if begins {
@@ -173,14 +152,14 @@ impl Verdict {
     /// How many candidates of a kind the trial may still try.
     pub(super) fn room(&self, candidate: Candidate) -> u32 {
         let Some(tried) = &self.trial else { return 0 };
-        // Before the first refusal it is unknown whether a try leaves a doubt, so the lower limit holds.
+        // Before the first refusal nobody knows whether refused hits may be counted, so the lower limit holds.
         let is_doubtful = self.latest.as_ref().is_none_or(|refusal| refusal.is_doubtful);
         let won = self.in_a_row_max / REFUSALS_IN_A_ROW;
         let others_max =
             if is_doubtful { OTHERS_DOUBTED_MAX } else { (OTHERS_MAX * won).min(OTHERS_AFTER_SUCCESS_MAX) };
         let followers_max = match tried.others < OTHERS_MAX {
             _ if is_doubtful => 0,
-            true => FOLLOWERS_OF_FEW_MAX,
+            true => self.followers_of_few_max,
             false => FOLLOWERS_MAX,
         };
         match candidate {
@@ -193,15 +172,13 @@ impl Verdict {
     pub(super) fn admit(&mut self, candidate: Candidate) -> bool {
         let has_room = self.room(candidate) > 0;
         if let Some(tried) = self.trial.as_mut().filter(|_| has_room) {
-            match candidate {
-                Candidate::Other => tried.others += 1,
-                Candidate::Follower => tried.followers += 1,
-            }
+            tried.others += u32::from(candidate == Candidate::Other);
+            tried.followers += u32::from(candidate == Candidate::Follower);
         }
         has_room
     }
 
-    /// The suite's fault if no candidate is left; `None` if a later success followed every refusal.
+    /// The suite's fault if no event is left to try; `None` if a later success followed every refusal.
     pub(super) fn fault(&self) -> Option<SuiteFault> {
         let refusal = self.latest.as_ref()?;
         Some(SuiteFault::RefusesAll { cause: refusal.cause.clone(), events: self.in_a_row() - self.before })
@@ -220,7 +197,7 @@ mod tests {
     fn refused(times: u32, is_doubtful: bool) -> Verdict {
         let mut verdict = Verdict::new(0, false);
         (1..=u64::from(times)).for_each(|hit| {
-            verdict.refuse(refusal(is_doubtful), hit, hit);
+            verdict.refuse(refusal(is_doubtful), hit);
         });
         verdict
     }
@@ -231,23 +208,28 @@ mod tests {
         assert!(refused(3, false).is_on_trial());
         let mut verdict = refused(2, false);
         verdict.succeed(3);
-        verdict.refuse(refusal(false), 4, 4);
+        verdict.refuse(refusal(false), 4);
         assert_eq!((verdict.is_on_trial(), verdict.in_a_row()), (false, 1));
     }
 
     #[test]
     fn only_a_hit_that_was_sent_after_a_refusal_had_come_back_proves_that_it_was_the_events_own() {
         let mut verdict = refused(2, false);
-        // Sent as the fourth hit, and refused when nine had been sent: hits 5 to 9 were under way.
-        verdict.refuse(refusal(false), 4, 9);
+        // This refusal came back when nine hits had been sent, some of which were still under way.
+        verdict.refuse(refusal(false), 9);
         for (succeeded, in_a_row) in [(1, 3), (9, 1), (10, 0)] {
             verdict.succeed(succeeded);
             assert_eq!((verdict.in_a_row(), verdict.is_on_trial()), (in_a_row, in_a_row > 0), "{succeeded}");
         }
-        let mut verdict = refused(1, false);
-        verdict.refuse(refusal(false), 4, 9);
-        verdict.pardon(5);
-        assert!(verdict.is_clear(), "nobody is left to ask, and the fifth hit succeeded");
+    }
+
+    #[test]
+    fn where_nobody_is_left_to_ask_three_in_a_row_are_the_suites_fault_whatever_was_under_way() {
+        for (refusals, is_guilty) in [(2, false), (3, true)] {
+            let mut verdict = refused(refusals, false);
+            verdict.succeed(1);
+            assert_eq!(verdict.is_guilty(), is_guilty, "{refusals}");
+        }
     }
 
     #[test]
@@ -257,7 +239,7 @@ mod tests {
             assert_eq!(verdict.fault(), None, "nobody was refused in this run");
             (0..refusals).for_each(|_| {
                 assert!(!verdict.is_on_trial());
-                verdict.refuse(refusal(false), 1, 1);
+                verdict.refuse(refusal(false), 1);
             });
             assert!(verdict.is_on_trial(), "{before} {was_stopped}");
         }
@@ -273,7 +255,15 @@ mod tests {
             assert_eq!(admitted(&mut verdict, Candidate::Follower), followers);
             assert!(matches!(verdict.fault(), Some(SuiteFault::RefusesAll { events: 3, .. })));
         }
-        assert_eq!(refused(3, false).room(Candidate::Follower), FOLLOWERS_OF_FEW_MAX);
+        for (before, was_stopped, room) in
+            [(900, false, 50), (9, true, 50), (90, true, 180), (900, true, 600)]
+        {
+            let mut verdict = Verdict::new(before, was_stopped);
+            let begun =
+                (0..3).map(|hit| verdict.refuse(refusal(false), hit)).filter(|begins| *begins).count();
+            assert_eq!(begun, usize::from(!was_stopped), "{before}");
+            assert_eq!(verdict.room(Candidate::Follower), room, "{before}");
+        }
         assert_eq!(refused(2, false).room(Candidate::Other), 0, "there is no trial");
     }
 
@@ -282,7 +272,7 @@ mod tests {
         for (is_doubtful, rooms) in [(false, [50, 100, 200, 400, 400]), (true, [10; 5])] {
             let mut verdict = Verdict::new(0, false);
             for room in rooms {
-                while !verdict.refuse(refusal(is_doubtful), 1, 1) {}
+                while !verdict.refuse(refusal(is_doubtful), 1) {}
                 assert_eq!(verdict.room(Candidate::Other), room);
                 verdict.succeed(2);
             }
@@ -294,7 +284,7 @@ mod tests {
         for (is_doubtful, rows) in [(false, [3, 6, 12, 24, 48, 48]), (true, [3; 6])] {
             let mut verdict = Verdict::new(0, false);
             for row in rows {
-                let begins = (1..).find(|_| verdict.refuse(refusal(is_doubtful), 1, 1));
+                let begins = (1..).find(|_| verdict.refuse(refusal(is_doubtful), 1));
                 assert_eq!(begins, Some(row));
                 verdict.succeed(2);
                 assert!(!verdict.is_on_trial() && verdict.is_clear());

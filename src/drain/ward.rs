@@ -1,10 +1,13 @@
-//! The refused events of a suite until it is decided whether the events or the suite are at fault, and the choice of
-//! the events that a trial of the suite sends next. This module neither waits nor sends.
+//! Keeps the refused events of a suite until it is decided whether the events or the suite are at fault, and chooses
+//! the events that a trial of the suite sends next (its candidates). This module neither waits nor sends.
 //!
-//! A refused event stays undecided until either a hit that was sent after the refusal came back succeeds (then the
-//! event was at fault), or no event is left to try (then the suite is at fault). An earlier hit that succeeds proves
-//! nothing, because the suite may have begun to refuse later. During a trial the events of the suite wait here, and
-//! each is sent only as a candidate of the trial.
+//! A refused event is decided in one of two ways. A hit that was sent after the refusal came back succeeds: then the
+//! event is at fault. Or no other event can be tried: then the suite is at fault if enough events were refused in a
+//! row. Otherwise nobody knows, and the event waits for the next run. The success of an earlier hit proves nothing,
+//! because the suite may have begun to refuse later.
+//!
+//! Two kinds of events wait here: later events of a visitor whose refused event is undecided and, during a
+//! trial, events that were never sent. These wait until they become candidates or the trial is over.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -13,22 +16,23 @@ use super::verdict::{Candidate, Refusal, Verdict};
 use crate::delivery::{Outcome, Sequence, SuiteFault};
 use crate::hit::VisitorKey;
 
-/// How many events of a suite may wait here during a trial, over all lanes: about 10 MiB of hits.
+/// How many events of a suite may wait here, over all lanes: about 10 MiB of hits.
 const WAITING_MAX: usize = 4_096;
 
 /// Whether the events of a suite are sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(u8)]
 pub(super) enum Phase {
-    /// Events are sent, but no hit has succeeded yet or a refusal is undecided.
+    /// Events are sent, but the conditions of `Flows` are not yet met.
+    #[default]
     Watched,
-    /// Events are sent, a hit has succeeded, and no refused event is left to settle.
+    /// Events are sent, a hit has succeeded, every refusal has a later success, and no event is kept here.
     Flows,
-    /// Only candidates are sent.
+    /// Only candidates of the trial are sent, and events that were sent before and are due for another attempt.
     OnTrial,
     /// The run sends no more events of the suite because of its fault.
     Stopped,
-    /// The run sends no more events, because the suite was paused or removed. Its events are parked.
+    /// The run sends no more events of the suite, because it was paused, blocked, removed, or lost a requestor.
     Paused,
 }
 
@@ -38,40 +42,46 @@ impl Phase {
     }
 }
 
-/// What lanes and feed share about a suite.
+/// What the lanes and the feed share about a suite.
+#[derive(Default)]
 pub(super) struct Ward {
     pub(super) phase: Phase,
     verdict: Verdict,
-    /// Why the suite was stopped.
+    /// Why the suite was stopped, and whether that is logged.
     pub(super) fault: Option<SuiteFault>,
+    pub(super) is_told: bool,
     refused: Vec<Refused>,
-    /// Waiting events by lane, each lane's in their order.
+    /// Events that the previous run refused and left, and whether the suite has succeeded between that run and this one.
+    pub(super) refused_before: HashSet<Sequence>,
+    pub(super) has_succeeded_since: bool,
+    /// The waiting events of each lane, in their order.
     waiting: Vec<VecDeque<Parcel>>,
     /// Candidates without a reply yet.
     in_trial: usize,
-    /// The number of the trial. Its scouts, which are events that the feed deals ahead of their turn, carry it.
+    /// The number of the trial, which its scouts carry. A scout is an event that the feed gives to its lane before
+    /// the event's turn, so that the trial can try another visitor.
     trial: u64,
     is_scouting: bool,
-    /// Whether a scout of the last search was sent: if so, another search may find more.
+    /// Whether a scout of the last search became a candidate. If so, another search may find more visitors.
     finds_others: bool,
-    /// Scouts on their way to their lanes.
+    /// Scouts of this trial that are on their way to their lanes.
     scouts: u32,
-    /// Events that were sent as scouts: the feed skips them.
+    /// Scouts that became candidates. The feed skips these events when their turn comes.
     ahead: HashSet<Sequence>,
-    /// Whether the feed shall deal more events for the trial.
+    /// Whether the feed shall give the lanes more events for the trial.
     pub(super) is_feeding: bool,
     is_fed_out: bool,
     /// How many hits of the suite were sent so far.
     pub(super) sent: u64,
     /// The highest number of a hit that succeeded.
     pub(super) succeeded: u64,
-    /// Events that were dealt to lanes and are not settled.
+    /// Events that the feed gave to lanes, without those that are settled or left pending.
     pub(super) outstanding: usize,
-    /// Whether lanes and feed must be woken.
+    /// Whether the lanes and the feed must be woken.
     pub(super) has_news: bool,
 }
 
-/// An event that was refused. Its lane settles it once it is decided who is at fault.
+/// A refused event. Once it is decided who is at fault, its lane takes the next step with it.
 pub(super) struct Refused {
     pub(super) lane: usize,
     pub(super) parcel: Parcel,
@@ -80,44 +90,25 @@ pub(super) struct Refused {
     pub(super) is_blocking: bool,
     /// How many hits of the suite had been sent when the refusal came back.
     pub(super) known_at: u64,
-    /// Whose fault the refusal was, once decided. If the run ends before, the next run tries the event.
-    pub(super) whose: Option<Whose>,
-}
-
-/// Whose fault a refusal was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Whose {
-    Events,
-    /// Too few events were refused to blame the suite, and no other event was left to try.
-    Unknown,
+    /// Whether the event is at fault, or nobody can tell because no other event can be tried.
+    pub(super) is_decided: bool,
 }
 
 impl Ward {
-    /// A suite that the previous run stopped is on trial from the start. That run ended with `refused_before`
-    /// refusals.
+    /// When the previous run ended, `refused_before` events had been refused in a row. If that run stopped the suite,
+    /// the suite is on trial from the start.
     pub(super) fn new(lanes: usize, (refused_before, was_stopped): (u64, bool)) -> Ward {
         Ward {
             phase: if was_stopped { Phase::OnTrial } else { Phase::Watched },
             verdict: Verdict::new(refused_before, was_stopped),
-            fault: None,
-            refused: Vec::new(),
             waiting: (0..lanes).map(|_| VecDeque::new()).collect(),
-            in_trial: 0,
-            trial: 0,
             is_scouting: was_stopped,
-            finds_others: false,
-            scouts: 0,
-            ahead: HashSet::new(),
-            is_feeding: false,
-            is_fed_out: false,
-            sent: 0,
-            succeeded: 0,
-            outstanding: 0,
-            has_news: false,
+            ..Ward::default()
         }
     }
 
-    /// The suite's fault, how many events it refused, and whether the suite is stopped.
+    /// The suite's fault, how many events met this fault, and whether the suite is stopped; `None` without a
+    /// fault. If a single reply stated the fault, 1 event met it. Otherwise, the events refused in a row did.
     pub(super) fn trouble(&self) -> Option<(SuiteFault, u64, bool)> {
         let events = if self.verdict.is_clear() { 1 } else { u64::from(self.verdict.in_a_row()) };
         let fault = self.fault.clone().or_else(|| self.verdict.fault())?;
@@ -132,17 +123,16 @@ impl Ward {
         self.has_news = true;
     }
 
-    /// Ends sending to the suite in this run because it was paused or removed meanwhile.
+    /// Ends sending to the suite in this run: it was paused, blocked or removed, or lost a requestor.
     pub(super) fn pause(&mut self) {
         (self.phase, self.has_news) = (Phase::Paused, true);
     }
 
-    /// Records that this hit succeeded. Events whose refusal came back before it was sent are at fault themselves.
+    /// Records that hit `sent` succeeded. Events whose refusal came back before it was sent are at fault.
     pub(super) fn succeed(&mut self, sent: u64) {
         self.verdict.succeed(sent);
         for refused in self.refused.iter_mut().filter(|refused| refused.known_at < sent) {
-            refused.whose.get_or_insert(Whose::Events);
-            self.has_news = true;
+            (refused.is_decided, refused.parcel.is_at_fault, self.has_news) = (true, true, true);
         }
         if self.phase == Phase::OnTrial && !self.verdict.is_on_trial() {
             self.end_trial();
@@ -157,26 +147,32 @@ impl Ward {
         (self.trial, self.has_news) = (self.trial + 1, true);
     }
 
-    /// Stops watching once a hit has succeeded and every refused event is back with its lane.
+    /// Changes the phase from `Watched` to `Flows` once its conditions are true.
     fn flow_freely(&mut self) {
         if self.phase == Phase::Watched
             && self.refused.is_empty()
             && self.verdict.is_clear()
             && self.succeeded > 0
+            && self.waiting() == 0
         {
             self.phase = Phase::Flows;
         }
     }
 
-    /// Keeps a refused event until it is decided who is at fault.
+    /// Keeps a refused event until it is decided who is at fault. Begins a trial if enough were refused in a row.
     pub(super) fn refuse(&mut self, mut refused: Refused, refusal: Refusal) {
         self.in_trial -= usize::from(std::mem::take(&mut refused.parcel.is_candidate));
         let is_first = !std::mem::replace(&mut refused.parcel.was_refused, true);
         if self.phase == Phase::Flows {
             self.phase = Phase::Watched;
         }
-        refused.known_at = self.sent;
-        if is_first && self.verdict.refuse(refusal, refused.parcel.sent, self.sent) {
+        let is_known = self.refused_before.contains(&refused.parcel.event.sequence);
+        refused.known_at = if is_known { 0 } else { self.sent };
+        refused.parcel.is_at_fault |= is_known && (self.succeeded > 0 || self.has_succeeded_since);
+        // During a trial, also a second refusal of an event may be the suite's.
+        refused.is_decided = refused.parcel.is_at_fault && self.phase != Phase::OnTrial;
+        self.has_news |= refused.is_decided;
+        if is_first && !refused.is_decided && self.verdict.refuse(refusal, refused.known_at) {
             self.trial += 1;
             self.is_scouting = !self.is_fed_out;
             if self.phase == Phase::Watched {
@@ -187,33 +183,35 @@ impl Ward {
         self.consider();
     }
 
-    /// Decides when no event is left to try. If the trial sent no candidate, a weaker proof counts: an event is at
-    /// fault if it was sent before a hit that succeeded. The remaining refusals may be the suite's fault.
+    /// Decides who is at fault when no other event can be tried: the suite if enough events were refused in a row.
+    /// If they were fewer, nobody knows, and a trial ends without a verdict.
     fn conclude(&mut self) {
-        let succeeded = self.succeeded;
-        if !self.verdict.has_asked() {
-            self.verdict.pardon(succeeded);
-            for refused in self.refused.iter_mut().filter(|refused| refused.parcel.sent < succeeded) {
-                refused.whose.get_or_insert(Whose::Events);
-            }
-        }
-        if let Some(fault) = self.verdict.fault().filter(|_| self.verdict.is_guilty(succeeded > 0)) {
+        if let Some(fault) = self.verdict.fault().filter(|_| self.verdict.is_guilty()) {
             self.stop(fault);
             return;
         }
-        for refused in &mut self.refused {
-            refused.whose.get_or_insert(Whose::Unknown);
-        }
+        self.refused.iter_mut().for_each(|refused| refused.is_decided = true);
         self.end_trial();
     }
 
-    /// Keeps an event whose suite is on trial, or of whose visitor an earlier event is undecided.
-    pub(super) fn wait(&mut self, lane: usize, parcel: Parcel) {
-        self.waiting[lane].push_back(parcel);
+    /// Keeps an event because its suite is on trial, or because an earlier event of its visitor is undecided.
+    pub(super) fn wait(&mut self, lane: usize, mut parcel: Parcel) {
+        // A lane gives a candidate back if the candidate's visitor was blocked meanwhile. The event then
+        // waits like any other, so that the trial does not expect a reply to it.
+        self.in_trial -= usize::from(std::mem::take(&mut parcel.is_candidate));
+        if self.phase == Phase::Flows {
+            // The trial ended after the lane had looked. Until the lane takes the event back, its later ones wait too.
+            self.phase = Phase::Watched;
+        }
+        // Usually the last place. But a lane may give back a claimed event after a later one of its visitor came here.
+        let waiting = &mut self.waiting[lane];
+        let is_later = |other: &Parcel| other.visitor == parcel.visitor && other.order() > parcel.order();
+        let place = waiting.iter().position(is_later).unwrap_or(waiting.len());
+        waiting.insert(place, parcel);
         self.consider();
     }
 
-    /// Records that an event was settled or waits for another attempt. Then it is no candidate any more.
+    /// Records that an event was settled, left pending or set aside, and is no candidate any more.
     pub(super) fn end_try(&mut self, was_candidate: bool) {
         self.in_trial -= usize::from(was_candidate);
         self.consider();
@@ -231,14 +229,15 @@ impl Ward {
         Some(parcel)
     }
 
-    /// Makes a scout a candidate, unless its trial is over or a lane or the ward has earlier events of its visitor.
+    /// Makes a scout a candidate. Returns false if the trial is over or may try no more visitors, or if an
+    /// earlier event of the same visitor is in the scout's lane (`is_known`) or in the ward.
     pub(super) fn admit_scout(&mut self, parcel: &mut Parcel, is_known: bool) -> bool {
         if parcel.scout != Some(self.trial) || self.phase != Phase::OnTrial {
             return false;
         }
         self.scouts -= 1;
         let is_known = is_known
-            // It was sent for an earlier trial, and the feed has not reached it yet.
+            // An earlier trial already sent this scout's event, and the feed has not reached the event yet.
             || self.ahead.contains(&parcel.event.sequence)
             || self.undecided().any(|refused| refused.parcel.visitor == parcel.visitor)
             || self.waiting.iter().flatten().any(|waiting| waiting.visitor == parcel.visitor);
@@ -251,18 +250,26 @@ impl Ward {
         true
     }
 
-    /// Gives a lane its decided events, and those that wait unless the suite is on trial; at the end all its events.
+    /// Returns to a lane its decided refused events and, unless the suite is on trial, its waiting events.
+    /// Returns all its events if the lane ends (`is_last`) or if the run sends no more events of the suite.
     pub(super) fn take_back(&mut self, lane: usize, is_last: bool) -> (Vec<Refused>, VecDeque<Parcel>) {
         let takes_all = is_last || self.phase.is_over();
-        let is_due = |refused: &mut Refused| refused.lane == lane && (takes_all || refused.whose.is_some());
+        let is_due = |refused: &mut Refused| refused.lane == lane && (takes_all || refused.is_decided);
         let refused = self.refused.extract_if(.., is_due).collect();
-        self.flow_freely();
         let takes_waiting = is_last || self.phase != Phase::OnTrial;
-        (refused, if takes_waiting { std::mem::take(&mut self.waiting[lane]) } else { VecDeque::new() })
+        let waiting = if takes_waiting { std::mem::take(&mut self.waiting[lane]) } else { VecDeque::new() };
+        self.flow_freely();
+        (refused, waiting)
     }
 
     pub(super) fn blocks(&self, visitor: VisitorKey) -> bool {
         self.refused.iter().any(|refused| refused.is_blocking && refused.parcel.visitor == visitor)
+    }
+
+    /// Whether an earlier event of its visitor waits here, which its lane has to take back first.
+    pub(super) fn holds_earlier(&self, lane: usize, parcel: &Parcel) -> bool {
+        let is_earlier = |other: &Parcel| other.visitor == parcel.visitor && other.order() < parcel.order();
+        self.waiting[lane].iter().any(is_earlier)
     }
 
     pub(super) fn has_some_of(&self, lane: usize) -> bool {
@@ -274,7 +281,7 @@ impl Ward {
         (self.phase == Phase::OnTrial && self.is_scouting).then_some(self.trial)
     }
 
-    /// The feed has looked, and deals so many.
+    /// Records that the feed has searched for scouts of this trial and gives `scouts` of them to the lanes.
     pub(super) fn scouted(&mut self, trial: u64, scouts: usize) {
         if self.trial == trial {
             (self.is_scouting, self.finds_others) = (false, false);
@@ -284,32 +291,35 @@ impl Ward {
         self.consider();
     }
 
-    /// The events that were sent as scouts and that the feed has not reached yet.
+    /// The events that became candidates as scouts and that the feed has not reached yet.
     pub(super) fn gone_ahead(&self) -> HashSet<Sequence> {
         self.ahead.clone()
     }
 
-    /// Whether this event was sent as a scout. Forgets it, because the feed reaches an event once.
+    /// Whether this event became a candidate as a scout. Forgets the event, because the feed reaches it only once.
     pub(super) fn went_ahead(&mut self, sequence: Sequence) -> bool {
         self.ahead.remove(&sequence)
     }
 
     /// Records that the feed has no more events of the suite.
     pub(super) fn fed_out(&mut self) {
-        (self.is_fed_out, self.is_scouting, self.has_news) = (true, false, true);
-        self.consider();
+        if !std::mem::replace(&mut self.is_fed_out, true) {
+            (self.is_scouting, self.has_news) = (false, true);
+            self.consider();
+        }
     }
 
-    /// Concludes if no candidate or other event on its way can still decide.
+    /// Takes the next step of a trial, unless a reply that is still to come may decide it: asks the feed for
+    /// scouts, wakes the lane that has a candidate, asks the feed for more events, or decides who is at
+    /// fault. Without a trial, decides who is at fault once no further event can show it.
     fn consider(&mut self) {
-        let (undecided, waiting) = (self.undecided().count(), self.waiting());
-        let is_under_way = self.outstanding > undecided + waiting
-            || self.in_trial > 0
-            || self.scouts > 0
-            || self.is_scouting;
+        let is_under_way = self.under_way() > 0 || self.in_trial > 0 || self.scouts > 0 || self.is_scouting;
         if self.phase == Phase::Watched {
-            // There are too few refusals for a trial, and no other event is left or no room for waiting events.
-            if undecided > 0 && (self.is_full_of_blocked() || (self.is_fed_out && !is_under_way)) {
+            if self.undecided().next().is_some()
+                && (self.is_full_of_blocked() || (self.is_fed_out && !is_under_way))
+            {
+                // Too few events were refused for a trial, and no other event can be tried: there is none, or
+                // blocked events leave no room for it here.
                 self.conclude();
             }
             return;
@@ -324,22 +334,29 @@ impl Ward {
         } else if self.candidate(None).is_some() {
             // This wakes the lane that has the candidate.
             self.has_news = true;
-        } else if has_room && !self.is_fed_out && waiting < WAITING_MAX {
+        } else if has_room && !self.is_fed_out && self.waiting() < WAITING_MAX {
             (self.is_feeding, self.has_news) = (true, true);
-        } else if let Some(fault) = self.verdict.fault() {
-            if self.is_fed_out && waiting == 0 { self.conclude() } else { self.stop(fault) }
-        } else if waiting > 0 {
-            // The candidates failed for another reason than a refusal, which does not stop the suite.
-            self.end_trial();
+        } else {
+            self.conclude();
         }
     }
 
-    /// Whether the room is full of events that wait behind refused events of their visitors. Other waiting events do
-    /// not count: after a trial their lanes take them back.
+    /// Whether `WAITING_MAX` events wait behind refused events of their visitors. Other waiting events do not
+    /// count, because their lanes take them back after a trial.
     fn is_full_of_blocked(&self) -> bool {
         let is_blocked = |parcel: &&Parcel| self.blocks(parcel.visitor);
         self.waiting() >= WAITING_MAX
             && self.waiting.iter().flatten().filter(is_blocked).count() >= WAITING_MAX
+    }
+
+    /// How many events the lanes have, without those that are undecided or wait here.
+    pub(super) fn under_way(&self) -> usize {
+        self.outstanding.saturating_sub(self.undecided().count() + self.waiting())
+    }
+
+    /// Whether replies are still to come without more events from the feed, so that events may be refused.
+    pub(super) fn may_refuse(&self) -> bool {
+        self.under_way() > 0 || (self.phase == Phase::OnTrial && !self.is_feeding)
     }
 
     fn waiting(&self) -> usize {
@@ -347,11 +364,12 @@ impl Ward {
     }
 
     fn undecided(&self) -> impl Iterator<Item = &Refused> {
-        self.refused.iter().filter(|refused| refused.whose.is_none())
+        self.refused.iter().filter(|refused| !refused.is_decided)
     }
 
-    /// The next event to try, as its lane, its place there and its kind. Prefers an event of another visitor in this
-    /// lane, chosen at random, because the first ones of the lane may all be bad. Followers are tried one at a time,
+    /// The next event to try: its lane, its index among the waiting events there, and its kind. Events of
+    /// other visitors come first; if `lane` is given, only those of that lane. One of them is chosen at
+    /// random, because the first events of a lane may all be refused. Then come followers, one at a time:
     /// first those of the visitor that was refused most often.
     fn candidate(&self, lane: Option<usize>) -> Option<(usize, usize, Candidate)> {
         let takes_others = !self.is_scouting && self.verdict.room(Candidate::Other) > self.scouts;
@@ -361,13 +379,15 @@ impl Ward {
             return None;
         }
         let mut refused: HashMap<VisitorKey, (u32, bool)> = HashMap::new();
-        for Refused { parcel, is_blocking, whose, .. } in &self.refused {
+        for Refused { parcel, is_blocking, is_decided, .. } in &self.refused {
             let (times, is_blocked) = refused.entry(parcel.visitor).or_default();
-            (*times, *is_blocked) = (*times + u32::from(whose.is_none()), *is_blocked || *is_blocking);
+            (*times, *is_blocked) = (*times + u32::from(!is_decided), *is_blocked || *is_blocking);
         }
         let open = refused.values().filter(|(_, is_blocked)| !is_blocked);
         let most = open.map(|(times, _)| *times).max().unwrap_or(0);
-        // Later events of one visitor lead past its bad ones. The second events of all may be as bad as the first.
+        // While more events can come, the only followers to try are those of the visitor that was refused
+        // most often: after some bad events, this visitor may have a good one. To try one follower of every
+        // visitor would prove less, because the second event of each visitor may be as bad as the first.
         let least = if self.is_fed_out || self.waiting() >= WAITING_MAX { 0 } else { most };
         let mut best: Option<(u32, usize, usize)> = None;
         for (number, parcels) in self.waiting.iter().enumerate() {
@@ -393,5 +413,134 @@ impl Ward {
             }
         }
         best.map(|(_, lane, place)| (lane, place, Candidate::Follower))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::{Bytes, BytesMut};
+
+    use super::*;
+    use crate::buffer::{EventRef, FormKey, JobKey, RequestorKey};
+    use crate::delivery::Doubt;
+    use crate::drain::parcel::{Work, put_first};
+    use crate::event::{EventKind, Instant};
+
+    /// An event whose time is its number.
+    fn parcel(number: i64, visitor: u64) -> Parcel {
+        Parcel {
+            event: EventRef {
+                sequence: Sequence(number),
+                job: JobKey::LIVE,
+                requestor: RequestorKey::default(),
+                kind: EventKind::AuthzOk,
+                occurred_at: Instant::from_nanos(number),
+                count: 1,
+            },
+            suite: 0,
+            form: FormKey::default(),
+            visitor: VisitorKey(visitor),
+            work: Work::Send { first: Bytes::new(), others: Vec::new(), next: 0 },
+            is_doubted: false,
+            attempts: 0,
+            bare_failures: 0,
+            turn: None,
+            was_refused: false,
+            is_at_fault: false,
+            is_candidate: false,
+            waiting: 0,
+            scout: None,
+        }
+    }
+
+    fn refuse(ward: &mut Ward, parcel: Parcel) {
+        ward.sent += 1;
+        let outcome = Outcome::Ambiguous(Doubt::Unreadable(200));
+        let refusal = Refusal { cause: "200".to_owned(), is_doubtful: true };
+        let refused = Refused { lane: 0, parcel, outcome, is_blocking: true, known_at: 0, is_decided: false };
+        ward.refuse(refused, refusal);
+    }
+
+    #[test]
+    fn an_event_that_is_set_aside_keeps_no_block_of_other_hits_in_memory() {
+        let mut block = BytesMut::from("one hit, another hit, hits of others");
+        let [first, another] = [7, 13].map(|bytes| block.split_to(bytes).freeze());
+        let mut waiting = parcel(1, 1);
+        waiting.work = Work::Send { first, others: vec![another], next: 0 };
+        waiting.leave_block();
+        for hit in ["one hit", ", another hit"] {
+            let own = waiting.body().expect("a hit");
+            waiting.advance();
+            assert_eq!(own, hit);
+        }
+        let Work::Send { first, others, .. } = waiting.work else { panic!("it has hits") };
+        assert!(first.is_unique() && others[0].is_unique());
+    }
+
+    #[test]
+    fn a_candidate_that_has_to_wait_ends_no_trial_in_a_deadlock() {
+        let mut ward = Ward::new(1, (0, false));
+        ward.outstanding = 5;
+        (1..=3).for_each(|number| refuse(&mut ward, parcel(number, number.unsigned_abs())));
+        assert_eq!(ward.phase, Phase::OnTrial);
+        // No other event comes. Of another visitor's two events, one becomes the candidate, and the other is refused.
+        ward.scouted(ward.trial, 0);
+        ward.fed_out();
+        ward.wait(0, parcel(4, 9));
+        let candidate = ward.take_candidate(0).expect("a candidate");
+        refuse(&mut ward, parcel(5, 9));
+        assert_eq!(ward.phase, Phase::OnTrial, "the candidate may still decide");
+        // Before the candidate goes, its lane finds that it has to wait for the refused event, and gives it back.
+        ward.wait(0, candidate);
+        assert_eq!(ward.phase, Phase::Stopped, "nobody is left to ask");
+    }
+
+    #[test]
+    fn a_trial_that_is_lost_stops_no_suite_whose_hit_in_flight_leaves_fewer_than_three_in_the_row() {
+        for (succeeds, phase) in [(false, Phase::Stopped), (true, Phase::Watched)] {
+            let mut ward = Ward::new(1, (0, false));
+            ward.outstanding = 4;
+            (1..=2).for_each(|number| refuse(&mut ward, parcel(number, number.unsigned_abs())));
+            // The third hit goes out after two refusals, and its reply comes after the refusal of the fourth.
+            ward.sent += 1;
+            refuse(&mut ward, parcel(4, 4));
+            ward.scouted(ward.trial, 0);
+            assert_eq!(ward.phase, Phase::OnTrial);
+            if succeeds {
+                ward.succeeded = 3;
+                ward.succeed(3);
+            }
+            let dead = ward.take_back(0, false).0;
+            assert_eq!(dead.len(), if succeeds { 2 } else { 0 });
+            ward.outstanding -= 1 + dead.len();
+            ward.fed_out();
+            assert_eq!(ward.phase, phase);
+        }
+    }
+
+    #[test]
+    fn events_of_a_visitor_wait_in_their_order_and_none_overtakes_them() {
+        let mut ward = Ward::new(1, (0, true));
+        ward.outstanding = 9;
+        // The lane gives back a claimed event after a later one of its visitor came here.
+        [6, 5, 7].into_iter().for_each(|number| ward.wait(0, parcel(number, 9)));
+        assert!(ward.holds_earlier(0, &parcel(8, 9)));
+        assert!(!ward.holds_earlier(0, &parcel(4, 9)) && !ward.holds_earlier(0, &parcel(8, 1)));
+        (ward.sent, ward.succeeded) = (1, 1);
+        ward.succeed(1);
+        assert_eq!(ward.phase, Phase::Watched, "events wait here");
+        let numbers: Vec<i64> = ward.take_back(0, false).1.iter().map(|one| one.event.sequence.0).collect();
+        assert_eq!((numbers, ward.phase), (vec![5, 6, 7], Phase::Flows));
+        // The lane had looked before the suite flowed again, so its event comes late.
+        ward.wait(0, parcel(8, 9));
+        assert_eq!(ward.phase, Phase::Watched);
+    }
+
+    #[test]
+    fn events_that_come_back_stand_before_the_others_and_in_the_order_of_their_visitor() {
+        let mut queue = VecDeque::from([parcel(3, 1), parcel(1, 9), parcel(4, 9), parcel(5, 2)]);
+        put_first(&mut queue, vec![parcel(6, 9), parcel(2, 9)]);
+        let numbers: Vec<i64> = queue.iter().map(|parcel| parcel.event.sequence.0).collect();
+        assert_eq!(numbers, [1, 2, 4, 6, 3, 5]);
     }
 }

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use super::csv::{cell, csv_row};
-use super::dia::{CUSTOM_LINK, EVARS, PAGE_PREFIX};
+use super::dia::{CUSTOM_LINK, EVARS};
 use crate::event::Property;
 use crate::hit::{Hit, VisitorIdentity};
 
@@ -26,7 +26,7 @@ pub fn bulk_header(file: &mut Vec<u8>) {
     csv_row(COLUMNS.iter().chain(&EVARS), file);
 }
 
-/// Appends the hit as a row. `user_agent` is used if the viewer's is unknown, because Adobe drops a row without one.
+/// Appends the hit as a row. `user_agent` replaces an unknown agent: Adobe drops a row without an agent.
 pub fn bulk_row(hit: &Hit<'_>, user_agent: &str, file: &mut Vec<u8>) {
     cell(hit.rsid.as_str(), file);
     write!(file, ",{},", hit.timestamp).expect("memory takes every write");
@@ -35,10 +35,8 @@ pub fn bulk_row(hit: &Hit<'_>, user_agent: &str, file: &mut Vec<u8>) {
         VisitorIdentity::Ecid { id, .. } => ("", *id),
     };
     let agent = hit.user_agent.as_deref().unwrap_or(user_agent);
-    let link = hit.link_name();
-    let page = [PAGE_PREFIX, link].concat();
     let address = hit.ip_address.as_deref().unwrap_or("");
-    for text in [visitor, ecid, address, agent, &page, CUSTOM_LINK, link] {
+    for text in [visitor, ecid, address, agent, &hit.page_name(), CUSTOM_LINK, hit.link_name()] {
         cell(text, file);
         file.push(b',');
     }

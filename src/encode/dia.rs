@@ -1,12 +1,13 @@
 //! One hit as one XML document of the Data Insertion API.
 
+use bytes::BufMut;
 use memchr::memchr3_iter;
 
 use crate::event::Property;
 use crate::hit::{Hit, VisitorIdentity};
 
-/// Every tag that a hit can have beside `eVar1` to `eVar34`, in the order they are written. Adobe silently ignores
-/// unknown tags, so each of these must be in Adobe's variable reference.
+/// Every tag that a hit can have besides `eVar1` to `eVar34`, in the order of the document. Adobe silently
+/// ignores unknown tags, so each of these must be in Adobe's variable reference.
 pub const TAGS: [&str; 12] = [
     "scXmlVer",
     "reportSuiteID",
@@ -22,12 +23,8 @@ pub const TAGS: [&str; 12] = [
     "events",
 ];
 
-/// The beginning of `pageName`, before the label of the event.
-pub(super) const PAGE_PREFIX: &str = "Adobe Pass: ";
 /// The `linkType` of a custom link. A hit that is a link adds no page view ("Page views", Components Guide).
 pub(super) const CUSTOM_LINK: &str = "o";
-/// The bytes of an ordinary document, which are reserved at once.
-const DOCUMENT_BYTES: usize = 2_048;
 const START: &str = r#"<?xml version="1.0" encoding="UTF-8"?><request>"#;
 const END: &str = "</request>";
 
@@ -40,22 +37,21 @@ pub(super) const EVARS: [&str; Property::EVARS] = [
 ];
 
 /// Appends the hit to `body`, as one XML document.
-pub fn dia(hit: &Hit<'_>, body: &mut Vec<u8>) {
-    body.reserve(DOCUMENT_BYTES);
-    body.extend_from_slice(START.as_bytes());
+pub fn dia(hit: &Hit<'_>, body: &mut impl BufMut) {
+    body.put_slice(START.as_bytes());
     each_tag(hit, |tag, value| {
-        body.push(b'<');
-        body.extend_from_slice(tag.as_bytes());
-        body.push(b'>');
+        body.put_u8(b'<');
+        body.put_slice(tag.as_bytes());
+        body.put_u8(b'>');
         escape(value, body);
-        body.extend_from_slice(b"</");
-        body.extend_from_slice(tag.as_bytes());
-        body.push(b'>');
+        body.put_slice(b"</");
+        body.put_slice(tag.as_bytes());
+        body.put_u8(b'>');
     });
-    body.extend_from_slice(END.as_bytes());
+    body.put_slice(END.as_bytes());
 }
 
-/// Shows each tag of the hit and its value, not escaped, in the order of the document.
+/// Calls `show` with each tag of the hit and its value, not escaped, in the order of the document.
 pub(crate) fn each_tag(hit: &Hit<'_>, mut show: impl FnMut(&'static str, &str)) {
     show("scXmlVer", "1.0");
     show("reportSuiteID", hit.rsid.as_str());
@@ -71,7 +67,7 @@ pub(crate) fn each_tag(hit: &Hit<'_>, mut show: impl FnMut(&'static str, &str)) 
     if let Some(agent) = &hit.user_agent {
         show("userAgent", agent);
     }
-    show("pageName", &[PAGE_PREFIX, hit.link_name()].concat());
+    show("pageName", &hit.page_name());
     show("linkType", CUSTOM_LINK);
     show("linkName", hit.link_name());
     show("events", &hit.events);
@@ -82,22 +78,22 @@ pub(crate) fn each_tag(hit: &Hit<'_>, mut show: impl FnMut(&'static str, &str)) 
 }
 
 /// Escapes a text. Quotes need an entity only in attributes, and the document has none.
-fn escape(value: &str, body: &mut Vec<u8>) {
+fn escape(value: &str, body: &mut impl BufMut) {
     let bytes = value.as_bytes();
     // Nearly every value is short and needs no escape. Then checking all bytes costs less than preparing a search.
     if !bytes.iter().fold(false, |found, byte| found | matches!(byte, b'&' | b'<' | b'>')) {
-        body.extend_from_slice(bytes);
+        body.put_slice(bytes);
         return;
     }
     let mut written = 0;
     for at in memchr3_iter(b'&', b'<', b'>', bytes) {
-        body.extend_from_slice(&bytes[written..at]);
-        body.extend_from_slice(match bytes[at] {
+        body.put_slice(&bytes[written..at]);
+        body.put_slice(match bytes[at] {
             b'&' => b"&amp;",
             b'<' => b"&lt;",
             _ => b"&gt;",
         });
         written = at + 1;
     }
-    body.extend_from_slice(&bytes[written..]);
+    body.put_slice(&bytes[written..]);
 }

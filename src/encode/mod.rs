@@ -5,8 +5,7 @@
 //!   tag, only XML's own entities, only tags of Adobe's variable reference ([`TAGS`]). A row has as many cells as its
 //!   header, whose names are from Adobe's column reference; any reader of RFC 4180 gets the values back.
 //! - Does not know: events, where a value came from, HTTP, files.
-//! - Rules: DIA-05 to DIA-20, BDIA-02 to BDIA-14; "Data Insertion API" and "Bulk Data Insertion API" in the Analytics
-//!   collection guide.
+//! - Rules: "Data Insertion API" and "Bulk Data Insertion API" in the Analytics collection guide.
 
 mod bulk;
 mod csv;

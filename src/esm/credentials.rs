@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::web::{ApiError, Cause, Endpoint, read_secret_text};
 use crate::whole_file::{self, Readers, WholeFile};
 
-/// What a registration gives, for messages.
+/// The name, for messages, of the credentials that a registration returns.
 pub const REGISTRATION: &str = "client credentials";
 
-/// The ID and the secret of a registered client. Has no `Debug`, so that no log shows them.
+/// The ID and the secret of a registered client. The type has no `Debug`, so that no log shows them.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Credentials {
     pub(super) client_id: String,
@@ -19,14 +19,14 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    /// The credentials that were kept; `None` if none were.
+    /// The credentials that an earlier registration kept; `None` if there are none.
     pub(super) fn read(path: &Path) -> Result<Option<Credentials>, ApiError> {
         let text = match read_secret_text(path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(refuse("esm.credentials_file", path, &error)),
         };
-        // serde's own text is left out, because it may quote a value.
+        // The message leaves out serde's own text, because it may quote a value.
         let credentials = serde_json::from_str(&text).map_err(|_| {
             let why = "it is no JSON object with client_id and client_secret; remove it to register anew";
             refuse("esm.credentials_file", path, &io::Error::new(ErrorKind::InvalidData, why))
@@ -35,8 +35,8 @@ impl Credentials {
     }
 }
 
-/// The new file in which credentials will be kept. It exists before Adobe gives them, and only its owner can read it.
-/// If the registration fails, the file is removed.
+/// The new file in which credentials will be kept. It exists before Adobe returns them, and only its owner
+/// can read it. If the registration fails, the file is removed.
 pub(super) struct Place {
     path: PathBuf,
     file: WholeFile,
@@ -53,7 +53,7 @@ impl Place {
         Ok(Place { path: path.to_owned(), file })
     }
 
-    /// Writes the credentials whole or not at all, also if the program is killed meanwhile.
+    /// Writes the credentials whole or not at all, even if the program is killed meanwhile.
     pub(super) fn keep(self, credentials: &Credentials) -> Result<(), ApiError> {
         let Place { path, mut file } = self;
         let text = serde_json::to_vec(credentials).expect("texts always serialise");
@@ -62,7 +62,7 @@ impl Place {
     }
 }
 
-/// The software statement, as the TVE Dashboard gives it.
+/// Reads the software statement, in the form in which the TVE Dashboard gives it.
 pub(super) fn software_statement(path: &Path) -> Result<String, ApiError> {
     let refuse = |error: io::Error| refuse("esm.software_statement_file", path, &error);
     let unfit = |why: &str| refuse(io::Error::new(ErrorKind::InvalidData, why));

@@ -1,4 +1,4 @@
-//! Fetches a span of hours in whole reports. A full report is fetched again in parts, because rows may be missing.
+//! Fetches a span of hours in whole reports. A report that is too long, or where rows may be missing, is split.
 
 use chrono::{NaiveDateTime, TimeDelta};
 
@@ -10,20 +10,20 @@ use crate::web::{ApiError, Cause, Endpoint};
 const HOURS_AT_ONCE: i64 = 24;
 
 impl EsmClient {
-    /// Gives each whole report of the hours from `from` to before `to` to `take`, in order. Ends at the first error.
+    /// Gives `take` each whole report of the hours from `from` to before `to`, in order. Ends at the first error.
     pub async fn each_report<E: From<ApiError>>(
         &mut self,
         from: NaiveDateTime,
         to: NaiveDateTime,
         mut take: impl FnMut(NaiveDateTime, NaiveDateTime, Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
-        // A report cannot be split within this time: each half would show a part of a count as all of it.
-        let grain = if self.options.group_by.starts_with("minute/") {
+        // The shortest span of a report. A shorter span would show a part of a count as the whole count.
+        let grain = if self.config.group_by.starts_with("minute/") {
             TimeDelta::minutes(1)
         } else {
             TimeDelta::hours(1)
         };
-        let rows = u64::from(self.options.rows);
+        let rows = u64::from(self.config.rows);
         let mut parts = Vec::new();
         let mut start = from;
         while start < to {

@@ -6,7 +6,7 @@ use super::error::{EventError, clip};
 use super::viewer::{IDENTIFIERS_OF_VIEWER, is_spoilt_text};
 use super::{EventKind, Instant, PassEvent, Properties, Property, RequestorId};
 
-/// The largest count of one event. A source may add up an hour or a minute; a larger number is of a wrong column.
+/// The largest count of one event. A source may sum up an hour; a larger number is from a wrong column.
 pub const COUNT_MAX: u32 = 1_000_000;
 /// The longest `event_id`, in characters.
 pub const EVENT_ID_CHARS_MAX: usize = 128;
@@ -16,9 +16,9 @@ pub const EARLIEST_UNIX_SECONDS: i64 = 946_684_800;
 /// The latest `occurred_at` that is accepted.
 #[derive(Debug, Clone, Copy)]
 pub struct TimeBounds {
-    /// The latest accepted instant: now plus the allowed skew.
+    /// `now` plus the allowed skew.
     pub latest: Instant,
-    /// The current time, from which `latest` was made. Messages show it.
+    /// The current time, which messages show.
     pub now: Instant,
 }
 
@@ -33,6 +33,8 @@ pub enum RawValue<'a> {
     Flag(bool),
     /// An object or a list. No property takes these.
     Nested,
+    /// A text with half a surrogate pair. Several texts of a source may be read as this text.
+    Half,
 }
 
 /// An event while it is read: `set` takes its keys in any order, then [`Draft::finish`] makes the event.
@@ -44,7 +46,7 @@ pub struct Draft {
     event_id: Option<Box<str>>,
     count: Option<u32>,
     properties: Properties,
-    /// A bit for each key that was set: the properties by their number, then the four keys below.
+    /// A bit for each key that was set: a property's number, or one of the four bits below.
     seen: u64,
 }
 
@@ -58,17 +60,21 @@ const KEY_BYTES_MAX: usize = 33;
 
 /// The key of an event with this name, in upper or lower case: data warehouses export names in capitals.
 pub fn key_named(name: &str) -> Option<&'static str> {
-    let bit = bit_of(name).or_else(|| in_lower_case(name, bit_of))?;
-    Some(match bit {
+    Some(match bit_of(name)? {
         SEEN_OCCURRED_AT => "occurred_at",
         SEEN_EVENT => "event",
         SEEN_EVENT_ID => "event_id",
         SEEN_COUNT => "count",
-        _ => Property::ALL[bit as usize].name(),
+        property => Property::ALL[property as usize].name(),
     })
 }
 
 fn bit_of(key: &str) -> Option<u32> {
+    let has_capitals = || key.len() <= KEY_BYTES_MAX && key.bytes().any(|it| it.is_ascii_uppercase());
+    bit_of_lower(key).or_else(|| bit_of_lower(&has_capitals().then(|| key.to_ascii_lowercase())?))
+}
+
+fn bit_of_lower(key: &str) -> Option<u32> {
     Some(match key {
         "occurred_at" => SEEN_OCCURRED_AT,
         "event" => SEEN_EVENT,
@@ -78,20 +84,8 @@ fn bit_of(key: &str) -> Option<u32> {
     })
 }
 
-/// Looks up a key that contains capitals, without an allocation.
-fn in_lower_case<T>(key: &str, look_up: impl Fn(&str) -> Option<T>) -> Option<T> {
-    if key.len() > KEY_BYTES_MAX || !key.bytes().any(|letter| letter.is_ascii_uppercase()) {
-        return None;
-    }
-    let mut lower = [0; KEY_BYTES_MAX];
-    let lower = &mut lower[..key.len()];
-    lower.copy_from_slice(key.as_bytes());
-    lower.make_ascii_lowercase();
-    look_up(std::str::from_utf8(lower).ok()?)
-}
-
 impl Draft {
-    /// A draft of an event that follows from other data, such as an exchange or a report.
+    /// A draft of an event that is derived from other data, such as an exchange or a report.
     pub fn derived(
         kind: EventKind,
         occurred_at: Instant,
@@ -119,7 +113,7 @@ impl Draft {
 
     /// Takes one key and its value. Returns false for an unknown key, because sources may get new fields.
     pub fn set(&mut self, key: &str, value: RawValue<'_>) -> Result<bool, EventError> {
-        let Some(bit) = bit_of(key).or_else(|| in_lower_case(key, bit_of)) else { return Ok(false) };
+        let Some(bit) = bit_of(key) else { return Ok(false) };
         if self.seen & (1 << bit) != 0 {
             return Err(EventError::Twice(key.to_owned()));
         }
@@ -128,6 +122,7 @@ impl Draft {
             RawValue::Absent => return Ok(true),
             RawValue::Text(text) if text.is_empty() => return Ok(true),
             RawValue::Nested => return Err(EventError::Nested(key.to_owned())),
+            RawValue::Half => return Err(EventError::Half(key.to_owned())),
             value => value,
         };
         match bit {
@@ -142,24 +137,18 @@ impl Draft {
 
     fn set_property(&mut self, property: Property, value: &RawValue<'_>) -> Result<(), EventError> {
         let text = plain_text(value);
-        // An identifier that a spreadsheet spoilt is not refused: it later counts as unknown, with a warning.
-        let is_of_viewer = IDENTIFIERS_OF_VIEWER.contains(&property);
-        if property == Property::RequestorId || is_of_viewer && !is_spoilt_text(text) {
+        // A viewer's identifier that a spreadsheet spoilt is a text. It later counts as unknown, with a warning.
+        if property == Property::RequestorId || IDENTIFIERS_OF_VIEWER.contains(&property) {
             refuse_exponent(property.name(), value)?;
         }
         if property == Property::RequestorId {
-            // A text may be a word for "unknown"; a number or a flag is always taken as an ID.
-            self.requestor_id = Some(match value {
-                RawValue::Text(text) => RequestorId::of_source(text)?,
-                _ => RequestorId::new(text)?,
-            });
+            self.requestor_id = Some(RequestorId::of_source(text)?);
         } else {
             self.properties.set(property, text);
         }
         Ok(())
     }
 
-    /// Makes the event, after all keys were set.
     pub fn finish(self, bounds: TimeBounds) -> Result<PassEvent, EventError> {
         let occurred_at = self.occurred_at.ok_or(EventError::Missing("occurred_at"))?;
         let kind = self.kind.ok_or(EventError::Missing("event"))?;
@@ -181,14 +170,14 @@ impl Draft {
     }
 }
 
-/// A value as text, in the way of JSON.
+/// A value as text, as JSON would write it.
 fn plain_text<'a>(value: &'a RawValue<'_>) -> &'a str {
     match value {
         RawValue::Text(text) => text,
         RawValue::Number(number) => number,
         RawValue::Flag(true) => "true",
         RawValue::Flag(false) => "false",
-        RawValue::Absent | RawValue::Nested => "",
+        RawValue::Absent | RawValue::Nested | RawValue::Half => "",
     }
 }
 
@@ -219,8 +208,7 @@ fn read_kind(value: &RawValue<'_>) -> Result<EventKind, EventError> {
     })
 }
 
-/// Refuses an identifier that was written as a number with an exponent: very many IDs could have become the same
-/// `1e22`.
+/// Refuses a number with an exponent as an identifier: very many IDs may have become the same `1e22`.
 fn refuse_exponent(key: &'static str, value: &RawValue<'_>) -> Result<(), EventError> {
     let is_marked = matches!(value, RawValue::Number(number) if number.contains(['e', 'E']));
     if is_marked { Err(EventError::Exponent(key, clip(plain_text(value)))) } else { Ok(()) }
@@ -228,24 +216,20 @@ fn refuse_exponent(key: &'static str, value: &RawValue<'_>) -> Result<(), EventE
 
 fn read_event_id(value: &RawValue<'_>) -> Result<Box<str>, EventError> {
     refuse_exponent("event_id", value)?;
+    let text = plain_text(value);
     match value {
-        RawValue::Text(text) if is_spoilt_text(text) => Err(EventError::SpoiltEventId(clip(text))),
-        RawValue::Text(_) | RawValue::Number(_)
-            if plain_text(value).chars().count() <= EVENT_ID_CHARS_MAX =>
-        {
-            Ok(plain_text(value).into())
+        RawValue::Text(_) if is_spoilt_text(text) => Err(EventError::SpoiltEventId(clip(text))),
+        RawValue::Text(_) | RawValue::Number(_) if text.chars().count() <= EVENT_ID_CHARS_MAX => {
+            Ok(text.into())
         }
         _ => Err(EventError::BadEventId),
     }
 }
 
 fn read_count(value: &RawValue<'_>) -> Result<u32, EventError> {
-    let refuse = || EventError::BadCount(clip(plain_text(value)));
-    let count = match value {
-        RawValue::Number(_) | RawValue::Text(_) => whole_number(plain_text(value)).ok_or_else(refuse)?,
-        RawValue::Absent | RawValue::Flag(_) | RawValue::Nested => return Err(refuse()),
-    };
-    u32::try_from(count).ok().filter(|count| (1..=COUNT_MAX).contains(count)).ok_or_else(refuse)
+    let text = plain_text(value);
+    let count = whole_number(text).and_then(|count| u32::try_from(count).ok());
+    count.filter(|count| (1..=COUNT_MAX).contains(count)).ok_or_else(|| EventError::BadCount(clip(text)))
 }
 
 /// A whole number, perhaps with a fraction of zeros. `5.000` is refused: in many countries it means five thousand.

@@ -1,5 +1,3 @@
-//! Why a line is no event.
-
 use super::Instant;
 
 /// Why a line is no event. The texts are lower-case fragments that name the key.
@@ -11,6 +9,8 @@ pub enum EventError {
     Twice(String),
     #[error("{0} must be text, a number or a boolean, not an object or a list")]
     Nested(String),
+    #[error("{0} has half a character (a lone \\ud800 to \\udfff); have its source write the whole text")]
+    Half(String),
     #[error("event {0:?} is unknown; the nearest is {1:?}")]
     UnknownKind(String, &'static str),
     #[error("event {0:?} is Analytics' number of an event: write {1:?}")]

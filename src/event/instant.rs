@@ -5,18 +5,17 @@ use std::fmt;
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
-/// A number from here on is Unix milliseconds, else Unix seconds (10^11 s is the year 5138; 10^11 ms is 1973).
+/// From here on, a number is Unix milliseconds, else Unix seconds. 10^11 ms is in 1973, 10^11 s in 5138.
 const MILLISECONDS_FROM: i128 = 100_000_000_000;
-/// A number from here on is neither: our milliseconds end in the year 2262.
+/// From here on, a number is neither. Even the milliseconds of 2262, the last year stored, are smaller.
 const MICROSECONDS_FROM: i128 = 100_000_000_000_000;
-/// The largest exponent of an instant: milliseconds with one digit before the point have 12.
+/// The largest exponent of a Unix time in scientific notation: that of milliseconds, as in 1.79516E+12.
 const MILLISECONDS_EXPONENT: usize = 12;
-/// The most digits of Unix seconds.
 const SECONDS_DIGITS_MAX: usize = 11;
 const NANOS: i128 = 1_000_000_000;
 const QUARTER_SECONDS: i64 = 900;
 const QUARTER: TimeDelta = TimeDelta::seconds(QUARTER_SECONDS);
-/// The longest gap of a clock in quarter hours, and a few more: at the date line a whole day was skipped.
+/// How many quarter hours after midnight a day may begin. A clock that skips a whole day skips 96.
 const QUARTERS_SKIPPED_MAX: i32 = 100;
 
 /// An instant in UTC, in whole nanoseconds since the Unix epoch.
@@ -24,7 +23,6 @@ const QUARTERS_SKIPPED_MAX: i32 = 100;
 pub struct Instant(i64);
 
 impl Instant {
-    /// The instant this many nanoseconds after the Unix epoch.
     pub fn from_nanos(nanos: i64) -> Instant {
         Instant(nanos)
     }
@@ -33,7 +31,6 @@ impl Instant {
         self.0
     }
 
-    /// Whether it is more than `age` before `now`.
     pub fn is_older(self, now: Instant, age: std::time::Duration) -> bool {
         i128::from(now.0) - i128::from(self.0) > age.as_nanos() as i128
     }
@@ -48,17 +45,16 @@ impl Instant {
         self.unix_seconds().div_euclid(3600)
     }
 
-    /// The number of the quarter hour since the Unix epoch. The offset of every zone is some whole quarter hours.
+    /// The number of the quarter hour since the Unix epoch. Every zone's offset is a whole number of quarter hours.
     pub fn unix_quarter(self) -> i64 {
         self.unix_seconds().div_euclid(QUARTER_SECONDS)
     }
 
-    /// The begin of this quarter hour since the Unix epoch.
     pub fn of_quarter(quarter: i64) -> Instant {
         Instant(quarter.saturating_mul(QUARTER_SECONDS * 1_000_000_000))
     }
 
-    /// The begin of a day in a zone: midnight or, if the clock skips midnight, the first quarter hour that exists.
+    /// The start of a day in a zone: midnight or, if the clock skips midnight, the first quarter hour that exists.
     pub fn of_day(day: NaiveDate, zone: Tz) -> Instant {
         let mut steps = (0..QUARTERS_SKIPPED_MAX).map(|step| day.and_time(NaiveTime::MIN) + QUARTER * step);
         let begin = steps.find_map(|local| zone.from_local_datetime(&local).earliest());
@@ -83,7 +79,8 @@ impl Instant {
             .ok_or_else(|| format!("{text:?} is beyond the years 1677 to 2262"))
     }
 
-    /// Reads the instant of a source, in every format: a number as text, RFC 3339, or an unambiguous variant of it.
+    /// Reads an instant as a source wrote it: Unix seconds or milliseconds, RFC 3339, or an unambiguous variant of
+    /// RFC 3339. Used for events and exchanges in every file format.
     pub fn of_source(text: &str) -> Result<Instant, String> {
         if is_number(text) {
             return Instant::parse_number(text);
@@ -137,8 +134,8 @@ fn is_number(text: &str) -> bool {
         && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
-/// Writes out a number that has an exponent; `None` if it has none. Refuses a number whose digits do not reach the
-/// second: in 1.79516E+12, as spreadsheets show it, the time within the day is lost.
+/// Writes out a number with an exponent; `None` if the number has no exponent. Refuses a number whose digits
+/// do not reach the second: in 1.79516E+12, as spreadsheets show it, the time within the day is lost.
 fn without_exponent(number: &str) -> Result<Option<String>, String> {
     let Some((digits, exponent)) = number.split_once(['e', 'E']) else { return Ok(None) };
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));

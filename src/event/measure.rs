@@ -18,7 +18,7 @@ pub struct Measure {
     user: Option<MeasuredUser>,
 }
 
-/// A user, as far as the event shows it without the secret of a buffer.
+/// The user of an event, before the buffer makes a keyed digest with its secret.
 #[derive(Debug, Clone, Copy)]
 pub struct MeasuredUser {
     pub digest: PlainDigest,
@@ -43,7 +43,6 @@ impl Measure {
         &self.group
     }
 
-    /// MVPD, proxy, SDK type, device type, reason; empty texts for absent values.
     pub fn values(&self) -> [&str; 5] {
         let mut values = self.group.split(SEPARATOR);
         std::array::from_fn(|_| values.next().unwrap_or_default())

@@ -1,11 +1,10 @@
 //! The canonical Pass event: one thing that Adobe Pass Authentication did for a viewer. It is valid by construction.
 //!
-//! - In: the keys and values of one source line, as a [`Draft`]. Out: a [`PassEvent`], or the reason why the line is
-//!   none.
-//! - Guarantees: a `PassEvent` has a kind, a requestor, an instant between the year 2000 and the clock plus a skew, and a
+//! - In: the keys and values of a source line, as a [`Draft`]. Out: a [`PassEvent`], or an [`EventError`].
+//! - Guarantees: a `PassEvent` has a kind, a requestor, an instant from the year 2000 to the clock plus a skew, and a
 //!   count of 1 to 1,000,000; its [`EventId`] never changes between releases.
 //! - Does not know: formats, files, report suites, what Adobe does with an event.
-//! - Rules: sections 3 and 4 of the design; `schemas/pass-event.schema.json` publishes them.
+//! - Rules: `schemas/pass-event.schema.json`. `table` names Adobe's page about the events and eVars.
 
 mod draft;
 mod error;
@@ -30,4 +29,6 @@ pub use pass_event::{PassEvent, REQUESTOR_ID_BYTES_MAX, RequestorId};
 pub use properties::Properties;
 pub use stored::StoredColumns;
 pub use table::{DefaultValue, EventKind, Property};
-pub use viewer::{IDENTIFIERS, VisitorRules, identifier, is_lost_address, is_spoilt};
+pub use viewer::{
+    DEGRADED_USER_PREFIX, IDENTIFIERS, VisitorRules, identifier, is_lost_address, is_spoilt, is_synthetic,
+};

@@ -1,15 +1,17 @@
 //! The event, and the requestor whose entitlement it is about.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use super::error::{EventError, clip};
 use super::viewer::{is_invisible, is_spoilt_text};
 use super::{EventKind, Instant, Properties, Property, VisitorRules};
+use crate::word::serde_as_text;
 
 /// The longest `requestor_id`, in bytes: an eVar cuts a longer value.
 pub const REQUESTOR_ID_BYTES_MAX: usize = 255;
-/// The requestor that an event is about. Not empty, no control characters, no white space at its ends.
+/// The requestor that an event is about. It is not empty, and has no control characters or white space at its ends.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestorId(Arc<str>);
 
@@ -25,7 +27,7 @@ impl RequestorId {
         Ok(RequestorId(text.into()))
     }
 
-    /// The requestor in a source's text. A word for "unknown" is refused: it would be a requestor that no suite has.
+    /// The requestor in a source's text. Refuses a text that can name no requestor, such as a word for "unknown".
     pub fn of_source(text: &str) -> Result<RequestorId, EventError> {
         let why = if is_spoilt_text(text) {
             "a spreadsheet spoilt it; export that column as text"
@@ -56,11 +58,15 @@ impl fmt::Debug for RequestorId {
     }
 }
 
-impl serde::Serialize for RequestorId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+impl FromStr for RequestorId {
+    type Err = EventError;
+
+    fn from_str(text: &str) -> Result<RequestorId, EventError> {
+        RequestorId::new(text)
     }
 }
+
+serde_as_text!(RequestorId);
 
 /// One canonical event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +93,6 @@ impl PassEvent {
         &self.requestor_id
     }
 
-    /// The identifier that the source gave, if any.
     pub fn event_id(&self) -> Option<&str> {
         self.event_id.as_deref()
     }
@@ -97,7 +102,7 @@ impl PassEvent {
         self.count
     }
 
-    /// The value of a property, never empty. It also knows `requestor_id`.
+    /// The value of a property, never empty. Also gives the `requestor_id`.
     pub fn property(&self, property: Property) -> Option<&str> {
         if property == Property::RequestorId {
             Some(self.requestor_id.as_str())

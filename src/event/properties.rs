@@ -5,35 +5,41 @@ use std::fmt;
 use super::Property;
 
 /// The properties of one event. A present value is never empty.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Properties {
-    /// All values, one after the other. One allocation instead of thirty matters for millions of events.
+    /// All values, perhaps with other text between them. One allocation instead of thirty matters for millions of events.
     text: String,
     /// The start and the end of each value. They are equal if the value is absent.
-    spans: Spans,
+    spans: [(u32, u32); Property::COUNT],
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Spans([(u32, u32); Property::COUNT]);
-
-impl Default for Spans {
-    fn default() -> Spans {
-        Spans([(0, 0); Property::COUNT])
+impl Default for Properties {
+    fn default() -> Properties {
+        // Enough for most events, so that the text does not grow in small steps.
+        Properties::within(String::with_capacity(1_024))
     }
 }
 
 impl Properties {
-    /// The value of a property, never empty.
+    /// No properties yet; [`Properties::place`] says which parts of this text are values.
+    pub(super) fn within(text: String) -> Properties {
+        Properties { text, spans: [(0, 0); Property::COUNT] }
+    }
+
+    pub(super) fn place(&mut self, property: Property, start: usize, end: usize) {
+        self.spans[property as usize] = (start as u32, end as u32);
+    }
+
     pub fn get(&self, property: Property) -> Option<&str> {
-        let (start, end) = self.spans.0[property as usize];
+        let (start, end) = self.spans[property as usize];
         (start < end).then(|| &self.text[start as usize..end as usize])
     }
 
     /// Sets a property; an empty value makes it absent.
     pub fn set(&mut self, property: Property, value: &str) {
-        let start = self.text.len() as u32;
+        let start = self.text.len();
         self.text.push_str(value);
-        self.spans.0[property as usize] = (start, self.text.len() as u32);
+        self.place(property, start, self.text.len());
     }
 
     /// The present properties, in the order of the table.

@@ -1,8 +1,9 @@
 //! The fixed table of the integration: which event has which event slot, which property has which eVar.
 //!
-//! The table stands only here, as data. The mapping, the test of the JSON Schema, `explain` and the suite's
-//! configuration sheet read it. It cannot be configured: "the mapping of events and eVars is not configurable" (Adobe
-//! Pass Authentication, "Integrating Adobe Pass Authentication server side data into Adobe Analytics").
+//! The table is only here, as data. The mapping, the test of the JSON Schema, `explain` and the suite's
+//! configuration sheet read it. It cannot be configured: "the mapping of events and eVars is not
+//! configurable" (Adobe Pass Authentication, "Integrating Adobe Pass Authentication server side data into
+//! Adobe Analytics").
 
 use std::fmt;
 
@@ -16,7 +17,6 @@ macro_rules! named {
         }
 
         impl $Type {
-            /// The number of variants.
             pub const COUNT: usize = $count;
             /// All variants, by their number.
             pub const ALL: [$Type; $count] = [$($Type::$variant,)*];
@@ -31,7 +31,6 @@ macro_rules! named {
                 match self { $($Type::$variant => $label,)* }
             }
 
-            /// The variant with this name.
             pub fn from_name(name: &str) -> Option<$Type> {
                 match name { $($name => Some($Type::$variant),)* _ => None }
             }
@@ -68,13 +67,13 @@ impl EventKind {
         self as u8
     }
 
-    /// The kind in this event slot, if 1 to 18.
+    /// The kind in this event slot; `None` unless the slot is 1 to 18.
     pub fn from_slot(slot: u8) -> Option<EventKind> {
         EventKind::ALL.get(usize::from(slot.wrapping_sub(1))).copied()
     }
 }
 
-/// The value of an absent property, by the documentation of the integration.
+/// The value that a hit has for an absent property, as the integration's documentation says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DefaultValue {
     Absent,
@@ -146,7 +145,7 @@ impl Property {
     /// How many properties are reported as eVars.
     pub const EVARS: usize = 34;
 
-    /// The number of the eVar: 10 is `eVar10`. `None` if the property is used for identity only.
+    /// The number of the eVar: 10 is `eVar10`. `None` if the property is not reported as an eVar.
     pub fn evar(self) -> Option<u8> {
         let index = self as u8;
         (usize::from(index) < Property::EVARS).then_some(index + 1)

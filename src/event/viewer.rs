@@ -1,55 +1,45 @@
 //! Values of a viewer that sources spell in different ways: identifiers, words for "unknown", and addresses.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::LazyLock;
 
 use super::Property;
 
-/// Words that mean "no viewer", in upper or lower case. The mapping, the report, the sandbox and the readers all use
-/// this list, for every identifier. If such a word were sent as an ID, Adobe would count all these viewers as one
-/// giant visitor. Version 1 of the visitor rules has the first three words, version 2 the first fifteen.
-const NOBODY: [&str; 26] = [
-    "0",
-    "null",
-    "unknown",
-    "undefined",
-    "none",
-    "nil",
-    // Databases export an absent value in these ways.
-    "\\n",
-    "(null)",
-    "(none)",
-    "<null>",
-    "nan",
-    "n/a",
-    "-",
-    // JavaScript writes this for an object in the place of a text.
-    "[object object]",
-    // Devices send this if their owner limits tracking.
-    "00000000-0000-0000-0000-000000000000",
-    // Go, R and Analytics write these for an absent value.
-    "<nil>",
-    "<none>",
-    "na",
-    "(not set)",
-    "(unknown)",
-    // The number zero or the boolean false, written as text.
-    "0.0",
-    "-0",
-    "-0.0",
-    "false",
-    // An empty text that was quoted twice.
-    "\"\"",
-    "''",
+/// Words that mean "no viewer", in upper or lower case, with bars between them. All rooms use this list, for every
+/// identifier. If such a word were sent as an ID, Adobe would count all these viewers as one giant visitor. Version 1
+/// of the visitor rules has the first row, version 2 the first two; version 3 knows each word in brackets or quotes too.
+static NOBODY: LazyLock<[Vec<&str>; 3]> = LazyLock::new(|| WORDS.map(|row| row.split('|').collect()));
+const WORDS: [&str; 3] = [
+    "0|null|unknown",
+    // Databases, JavaScript, and devices whose owner limits tracking write these.
+    "undefined|none|nil|\\n|(null)|(none)|<null>|nan|n/a|-|[object object]|00000000-0000-0000-0000-000000000000",
+    // So do Go, R, pandas, Julia, pivot tables and Analytics; numbers and flags became texts; and what was masked.
+    "%!s(<nil>)|%!v(<nil>)|%!d(<nil>)|%!s(missing)|na|n.a.|nat|not set|not available|no value|unset|(blank)|(empty)|(missing)|--|0.0|-0|-0.0|false|\
+     redacted|masked|[filtered]|[hidden]|[removed]|[secret]|[sensitive]",
 ];
-/// The fewest digits of an identifier made only of zeros: a UUID has 32, an Experience Cloud ID 38.
+/// What encloses a word: brackets and quotes.
+const BRACKETS: [(char, char); 6] =
+    [('(', ')'), ('<', '>'), ('[', ']'), ('{', '}'), ('"', '"'), ('\'', '\'')];
+/// "Not available" in the languages of Excel, and what it shows while it waits, with bars between them.
+const NOT_AVAILABLE: &str =
+    "#n/a|#nv|#n/d|#n/b|#i/t|#yok|#н/д|#δ/υ|#hiányzik|#není_k_dispozici|#getting_data";
+/// An identifier of zeros only means "no viewer" if it has at least this many digits: a UUID has 32, an Experience
+/// Cloud ID 38.
 const ZEROS_MIN: usize = 32;
-/// A spreadsheet shows at least this many `#` instead of a number if the column is too narrow.
-const NARROW_MIN: usize = 2;
+/// A mask has at least this many letters, and so has what a spreadsheet shows for a number in a narrow column.
+const MASK_MIN: usize = 2;
+/// How the user ID of a degraded authentication begins. That ID belongs to nobody (Pass REST API V2, samples of
+/// profiles of type `degraded`).
+pub const DEGRADED_USER_PREFIX: &str = "95cf93bcd183214a";
+/// How the user ID of a temporary pass begins (the same samples, of type `temporary`).
+const TEMPORARY_PREFIX: &str = "temppass_";
+/// The token type of an authentication that degradation granted.
+const DEGRADED_TOKEN: &str = "authnall";
 
-/// The identifiers of a viewer, to which the rules below apply.
+/// The identifiers of a viewer, to which [`VisitorRules`] apply.
 pub(super) const IDENTIFIERS_OF_VIEWER: [Property; 4] =
     [Property::MvpdUserId, Property::VisitorId, Property::DeviceId, Property::SessionId];
-/// All identifiers that spreadsheets may spoil. The rules below read the first four; the others are sent as they are.
+/// All identifiers that spreadsheets may spoil. [`VisitorRules`] apply to the first four only.
 pub const IDENTIFIERS: [Property; 7] = {
     let [user, visitor, device, session] = IDENTIFIERS_OF_VIEWER;
     [user, visitor, device, session, Property::Mvpd, Property::Proxy, Property::ResourceId]
@@ -63,8 +53,7 @@ pub enum VisitorRules {
     V1,
     /// Fifteen words for "no viewer"; also an address with a port, in brackets, with a zone, or first in a list.
     V2,
-    /// All words for "no viewer"; every spelling of an address; identifiers without what a spreadsheet puts around
-    /// them.
+    /// All words for "no viewer"; every spelling of an address; identifiers without signs of a spreadsheet.
     #[default]
     V3,
 }
@@ -77,7 +66,6 @@ impl VisitorRules {
         self as i64 + 1
     }
 
-    /// The version that the buffer stores under this number.
     pub fn of_number(number: i64) -> Option<VisitorRules> {
         VisitorRules::ALL.into_iter().find(|rules| rules.number() == number)
     }
@@ -89,74 +77,72 @@ impl VisitorRules {
             return (!self.is_word_for_nobody(bare)).then_some(text);
         }
         let value = written(text).filter(|value| !self.is_word_for_nobody(value))?;
-        // White space inside an ID is kept: two IDs that differ in it are two visitors.
+        // White space around an ID is kept: IDs that differ only in white space are different visitors.
         Some(if value == bare(text) { text } else { value })
     }
 
-    /// The text that the eVar of a property shows: the original, without what a spreadsheet put around an identifier.
+    /// The text that the eVar of a property shows. From version 3 on, an MVPD User ID or a visitor ID is shown
+    /// without what a spreadsheet put around it.
     pub fn shown(self, property: Property, text: &str) -> &str {
-        let is_of_viewer = matches!(property, Property::MvpdUserId | Property::VisitorId);
-        let written =
-            written(text).filter(|value| is_of_viewer && self >= VisitorRules::V3 && *value != bare(text));
-        written.unwrap_or(text)
+        if !matches!(property, Property::MvpdUserId | Property::VisitorId) || self < VisitorRules::V3 {
+            return text;
+        }
+        written(text).filter(|value| *value != bare(text)).unwrap_or(text)
     }
 
     fn is_word_for_nobody(self, bare: &str) -> bool {
-        let words = match self {
-            VisitorRules::V1 => &NOBODY[..3],
-            VisitorRules::V2 => &NOBODY[..15],
-            VisitorRules::V3 => &NOBODY[..],
+        let is_word = |text: &str| {
+            let mut words = NOBODY[..=self as usize].iter().flatten();
+            text.is_empty() || words.any(|word| text.eq_ignore_ascii_case(word))
         };
-        bare.is_empty()
-            || words.iter().any(|word| bare.eq_ignore_ascii_case(word))
-            || self >= VisitorRules::V3 && is_all_zeros(bare)
+        let of_pair = |(open, close): (char, char)| bare.strip_prefix(open)?.strip_suffix(close);
+        let inside = || BRACKETS.into_iter().find_map(of_pair);
+        is_word(bare) || self >= VisitorRules::V3 && (inside().is_some_and(is_word) || is_one_letter(bare))
     }
 
-    /// The address in a text.
     pub fn address(self, text: &str) -> Option<IpAddr> {
         match self {
             VisitorRules::V1 => text.trim().parse().ok(),
             VisitorRules::V2 => address(text.split(',').next()?),
-            VisitorRules::V3 => address_in_list(text),
+            VisitorRules::V3 => address_in_list(text).map(|found| found.to_canonical()),
         }
     }
 }
 
-/// Whether an address is lost: the text is no address, and it does not say that the address is unknown either.
+/// Whether an address is lost: the text is neither an address nor a word for "unknown".
 pub fn is_lost_address(text: &str) -> bool {
     let mut items = text.split(',').map(node);
     VisitorRules::V3.address(text).is_none() && items.any(|item| !is_hidden(item))
 }
 
-/// An identifier without quotes and spaces around it, for comparisons. A spoilt identifier keeps its text.
+/// An identifier for comparison, without white space and what a spreadsheet puts around it. A spoilt identifier is
+/// only trimmed.
 pub fn identifier(text: &str) -> &str {
     written(text).unwrap_or_else(|| bare(text))
 }
 
-/// Whether a spreadsheet changed one of the [`IDENTIFIERS`], so that the text is not sent as the source wrote it.
+/// Whether a spreadsheet spoilt one of the [`IDENTIFIERS`]: an identifier of a viewer if its original text is lost,
+/// any other one if it was changed at all.
 pub fn is_spoilt(property: Property, text: &str) -> bool {
     if IDENTIFIERS_OF_VIEWER.contains(&property) { written(text).is_none() } else { is_spoilt_text(text) }
 }
 
-/// The same as `is_spoilt`, for an identifier that is not of a viewer.
+/// Whether a spreadsheet changed an identifier at all, even if the original can be read from the text.
 pub(super) fn is_spoilt_text(text: &str) -> bool {
     written(text) != Some(bare(text))
 }
 
-/// An identifier as its source wrote it, without what a spreadsheet adds to keep a text that looks like a number:
-/// `="0012345"`, or an apostrophe in front. `None` if the spreadsheet made it a number and kept only the first digits
-/// (`1.23457E+11`, also with a decimal comma), showed `######` in a narrow column, or made it a formula (`#N/A`).
+/// An identifier as its source wrote it. A spreadsheet keeps a text that looks like a number as `="0012345"`
+/// or after an apostrophe; both are removed. `None` if the spreadsheet kept only a number's first digits
+/// (`1.23457E+11` or `1,23457E+11`), showed `######` in a narrow column, or made the text a formula (`#N/A`).
 fn written(text: &str) -> Option<&str> {
     let text = bare(text);
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if let Some(inside) = text.strip_prefix("=\"").and_then(|rest| rest.strip_suffix('"')) {
-        return Some(bare(inside));
-    }
     // An apostrophe that begins a name (`'t Gooi`) is part of the text.
-    if let Some(behind) = text.strip_prefix('\'')
-        && (is_number(behind) || behind.starts_with(['=', '+', '-', '@']))
-    {
-        return Some(behind);
+    let is_marked = |behind: &&str| is_number(behind) || behind.starts_with(['=', '+', '-', '@']);
+    let quoted = text.strip_prefix("=\"").and_then(|rest| rest.strip_suffix('"')).map(bare);
+    if let Some(inside) = quoted.or_else(|| text.strip_prefix('\'').filter(is_marked)) {
+        return Some(inside).filter(|inside| !is_error(inside));
     }
     let is_short = text.split_once(['e', 'E']).is_some_and(|(digits, exponent)| {
         let (whole, fraction) = digits.split_once(['.', ',']).unwrap_or((digits, "0"));
@@ -165,10 +151,19 @@ fn written(text: &str) -> Option<&str> {
         let power = exponent.strip_prefix('+').unwrap_or(exponent);
         is_marked && whole.len() == 1 && [whole, fraction, power].into_iter().all(is_number)
     });
-    let is_error = text.starts_with('#') && text.ends_with(['!', '?'])
-        || text.len() >= NARROW_MIN && text.bytes().all(|letter| letter == b'#')
-        || ["#n/a", "#nv"].iter().any(|error| text.eq_ignore_ascii_case(error));
-    (!is_short && !is_error).then_some(text)
+    (!is_short && !is_error(text)).then_some(text)
+}
+
+/// Whether a spreadsheet shows this text in the place of a value that it cannot find, compute or show.
+fn is_error(text: &str) -> bool {
+    let is_number = |code: &str| code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit());
+    text.starts_with('#')
+        && (text.ends_with(['!', '?'])
+            || text.len() >= MASK_MIN && text.bytes().all(|letter| letter == b'#')
+            || NOT_AVAILABLE.split('|').any(|error| text.to_lowercase() == error))
+        || text
+            .strip_prefix("Err")
+            .is_some_and(|rest| rest.trim_start().strip_prefix(':').is_some_and(is_number))
 }
 
 /// The text without white space, control characters and zero-width characters at its ends.
@@ -181,12 +176,16 @@ pub(super) fn is_invisible(letter: char) -> bool {
     matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
 }
 
-fn is_all_zeros(text: &str) -> bool {
-    let digits = text.bytes().filter(|byte| *byte != b'-');
-    digits.clone().count() >= ZEROS_MIN && digits.into_iter().all(|digit| digit == b'0')
+/// Whether a text is one letter again and again: an empty number, or what a mask left (`***`, `xxxx-xxxx`).
+fn is_one_letter(text: &str) -> bool {
+    let letters = || text.chars().filter(|letter| *letter != '-');
+    let is_all = |(letter, min): (char, usize)| {
+        letters().all(|it| it.to_ascii_lowercase() == letter) && letters().count() >= min
+    };
+    [('0', ZEROS_MIN), ('x', MASK_MIN), ('*', MASK_MIN), ('•', MASK_MIN)].into_iter().any(is_all)
 }
 
-/// The first address in a list that proxies wrote. Hidden nodes are skipped: a proxy may hide the node before it.
+/// The first address in a list that proxies wrote. Hidden nodes are skipped, as a proxy may hide its client.
 fn address_in_list(text: &str) -> Option<IpAddr> {
     let node = text.split(',').map(node).find(|node| !is_hidden(node))?;
     match node.split_once('/') {
@@ -212,12 +211,12 @@ fn is_hidden(node: &str) -> bool {
     VisitorRules::V3.is_word_for_nobody(bare(node)) || node.starts_with('_')
 }
 
-/// An address alone, with a port, in brackets, or with a zone. IPv4 inside IPv6 becomes IPv4.
+/// Reads an address, which may have a port, brackets or a zone. IPv4 inside IPv6 becomes IPv4.
 fn address(node: &str) -> Option<IpAddr> {
     let node = node.trim().trim_matches('"');
     let bare = match node.strip_prefix('[') {
         Some(inside) => inside.split_once(']')?.0,
-        // One colon stands before a port; an IPv6 address has more than one.
+        // One colon comes before a port; an IPv6 address has more than one.
         None => match node.split_once(':') {
             Some((host, port)) if !port.contains(':') => host,
             _ => node,
@@ -228,6 +227,14 @@ fn address(node: &str) -> Option<IpAddr> {
     }
     let (address, _zone) = bare.split_once('%')?;
     address.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
+}
+
+/// Whether a user ID stands for degraded access, which many viewers share, or for temporary access, which is always
+/// new. `token_type` is that of the event.
+pub fn is_synthetic(id: &str, token_type: Option<&str>) -> bool {
+    id.starts_with(DEGRADED_USER_PREFIX)
+        || id.starts_with(TEMPORARY_PREFIX)
+        || token_type.is_some_and(|token| token.trim().eq_ignore_ascii_case(DEGRADED_TOKEN))
 }
 
 #[cfg(test)]
@@ -283,6 +290,8 @@ mod tests {
             assert_eq!(is_lost_address(text), expected.is_none(), "{text}");
             assert_eq!(VisitorRules::V2.address(text), None, "{text}");
         }
+        let zoned = VisitorRules::V3.address("[::ffff:203.0.113.9%12]:443");
+        assert_eq!(zoned, "203.0.113.9".parse().ok());
         for text in ["", "unknown", "-", "for=unknown", "for=_hidden", "null, unknown"] {
             assert!(!is_lost_address(text), "{text}: nobody knows it, so none is lost");
         }
@@ -313,13 +322,36 @@ mod tests {
             assert_eq!(is_nobody(VisitorRules::V3), v2, "{value}");
         }
         let zeros = "0".repeat(38);
-        for value in
-            ["<nil>", "0.0", "-0", "False", "(not set)", "\"\"", "NA", "\u{feff}null\u{200b}", &zeros]
-        {
+        for value in [
+            "<nil>",
+            "0.0",
+            "-0",
+            "False",
+            "(not set)",
+            "\"\"",
+            "NA",
+            "\u{feff}null\u{200b}",
+            &zeros,
+            "<NA>",
+            "[null]",
+            "NaT",
+            "%!s(<nil>)",
+            "%!s(MISSING)",
+            "\"undefined\"",
+            "(blank)",
+            "[REDACTED]",
+            "<redacted>",
+            "[Filtered]",
+            "***",
+            "xxxx-XXXX",
+            "•••",
+        ] {
             assert_eq!(VisitorRules::V3.known(value), None, "{value}");
             assert_eq!(VisitorRules::V2.known(value), Some(value));
         }
-        assert_eq!(VisitorRules::V3.known(&zeros[..31]), Some(&zeros[..31]));
+        for value in [&zeros[..31], "x", "*", "xyx", "blank", "[bob]", "%!bob", "***1"] {
+            assert_eq!(VisitorRules::V3.known(value), Some(value));
+        }
     }
 
     #[test]
@@ -348,6 +380,13 @@ mod tests {
             ("#VALUE!", None),
             ("#NAME?", None),
             ("#NAME", Some("#NAME")),
+            ("#N/D", None),
+            ("#Н/Д", None),
+            ("#i/t", None),
+            ("=\"#N/A\"", None),
+            ("Err:502", None),
+            ("Err :502", None),
+            ("Err:5021", Some("Err:5021")),
             ("3e4567", Some("3e4567")),
             ("12.3e+4", Some("12.3e+4")),
             ("12345678901234567890", Some("12345678901234567890")),

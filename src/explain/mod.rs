@@ -1,8 +1,8 @@
-//! Shows the hit that one event becomes, tag by tag, or how many hits the backlog becomes. Sends nothing.
+//! Shows the hits that one event becomes (the first tag by tag), or counts the hits of the backlog. Sends nothing.
 //!
-//! - In: an event, its identity and hit form; or the buffer. Out: an [`Explanation`] or a [`Preview`].
-//! - Guarantees: what it shows is made by the same functions as real hits.
-//! - Does not know: whether the event was sent, and other conditions of a drain.
+//! - In: an event, its identity and the hit form of its suite, or the buffer. Out: [`Explanation`] or [`Preview`].
+//! - Guarantees: what it shows is made by the functions that make real hits.
+//! - Does not know: whether the event was sent, or whether a drain would send it now.
 
 mod preview;
 
@@ -25,9 +25,9 @@ pub struct Explanation {
     pub event_id: EventId,
     /// The event, as one line of NDJSON would carry it.
     pub event: PassEvent,
-    /// The report suite; `None` if the requestor has none yet.
+    /// `None` if the requestor has no report suite yet.
     pub rsid: Option<String>,
-    /// Why nothing is sent; `None` if the event is sent.
+    /// Why the event can never be sent; `None` if it can.
     pub dead: Option<DeadReason>,
     pub identity: Option<Identity>,
     /// The tags of the first hit, in their order.
@@ -51,7 +51,7 @@ pub struct Identity {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TagLine {
     pub tag: &'static str,
-    /// Adobe's label, for an eVar.
+    /// Adobe's label of an eVar; `None` for other tags.
     pub label: Option<&'static str>,
     pub value: String,
     pub from: String,
@@ -97,7 +97,7 @@ impl Explanation {
         }
     }
 
-    /// Removes the report suite, because the requestor has none and `form` was only a placeholder.
+    /// Removes the report suite of an explanation whose `form` was a placeholder: the requestor has no suite.
     pub fn without_suite(mut self) -> Explanation {
         self.rsid = None;
         for line in self.tags.iter_mut().filter(|line| line.tag == "reportSuiteID") {

@@ -8,17 +8,17 @@ use crate::buffer::{Buffer, BufferError, Flow, JobKey, Merge};
 use crate::delivery::Sequence;
 use crate::mapping;
 
-/// The pending events that could be sent.
+/// What would become of the pending events of live traffic whose suites are active and not blocked.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Preview {
     pub events: u64,
-    /// The requests for these events. Adobe bills each as a server call.
+    /// The hits of these events. Adobe bills each hit as a server call.
     pub hits: u64,
     pub dead: u64,
     pub suites: BTreeMap<String, SuitePreview>,
 }
 
-/// The part of one suite.
+/// The same counts, for one suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct SuitePreview {
     pub events: u64,
@@ -26,7 +26,7 @@ pub struct SuitePreview {
     pub dead: u64,
 }
 
-/// Maps the pending events, at most `limit`, and sends nothing.
+/// Maps the pending events of live traffic, at most `limit` of them, and sends nothing.
 pub fn preview(buffer: &Buffer, limit: Option<u64>) -> Result<Preview, BufferError> {
     let mut backlog = buffer.backlog(JobKey::LIVE)?;
     let mut preview = Preview::default();

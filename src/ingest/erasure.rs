@@ -9,9 +9,9 @@ use crate::buffer::Forget;
 use crate::readers::RejectedLine;
 use crate::whole_file::{self, Readers, WholeFile};
 
-/// Removes every rejected line about the person from the NDJSON files of the folder, and returns their number. A line
-/// that cannot be parsed is removed if it contains all values. Waits while an ingest writes to such a file. Deletes a
-/// file if no line is left in it.
+/// Removes every rejected line about the person from the NDJSON files of the folder, and returns the number
+/// of lines. A line that cannot be parsed is removed if it contains all values that identify the person.
+/// Waits while an ingest writes to such a file. Deletes a file if no line is left in it.
 pub fn forget_rejects(rejects_dir: &Path, forget: &Forget) -> Result<u64, IngestError> {
     let refuse = |source| IngestError::Rejects { path: rejects_dir.to_owned(), source };
     if !rejects_dir.try_exists().map_err(refuse)? {
@@ -41,7 +41,7 @@ pub fn forget_rejects(rejects_dir: &Path, forget: &Forget) -> Result<u64, Ingest
 
 fn forget_in(path: &Path, forget: &Forget) -> io::Result<u64> {
     let source = File::open(path)?;
-    // An ingest holds this lock while it writes. Without the lock its next lines would go to the deleted file.
+    // An ingest holds this lock while it writes. Without the lock, it would write into the deleted file.
     source.lock()?;
     let kept = WholeFile::create(path, Readers::Owner)?;
     whole_file::share_owner(kept.file(), path)?;

@@ -6,24 +6,26 @@ use std::path::PathBuf;
 use crate::buffer::BufferError;
 use crate::readers::{Guess, ReadError};
 
-/// The reason why one input could not be read to its end. The text continues a sentence that begins with its name.
+/// Why an input could not be read to its end. The text continues a sentence that begins with its path.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
     #[error("cannot be opened")]
     Open(#[source] io::Error),
     #[error("is a directory; name the files in it")]
     Directory,
+    #[error("holds only zero bytes, as a power loss leaves them: get it again from its source")]
+    OnlyZeros,
     #[error("has no byte, so it is no whole {0} file")]
     NoFrame(&'static str),
-    /// The input is compressed in an unsupported way.
     #[error("is compressed as {0}; only gzip and Zstandard are unpacked here")]
     Compression(&'static str),
     #[error(
         "is packed twice: what is inside is {0} again; unpack it once, as gzip -dc FILE | passbridge ingest - does"
     )]
     PackedTwice(&'static str),
-    #[error("is UTF-16; save it as UTF-8")]
-    Utf16,
+    /// The input has two or four bytes a letter.
+    #[error("is {0}; save it as UTF-8")]
+    Encoding(&'static str),
     #[error("is one JSON list; passbridge reads one object per line, as jq -c '.[]' writes them")]
     JsonList,
     #[error("is named as {named}, but {}: say --format {}", guess.because, guess.format.as_str())]
@@ -45,11 +47,10 @@ pub enum IngestError {
     DiskFloor { free_bytes: u64, min_free_bytes: u64, stored: u64 },
     #[error(transparent)]
     Buffer(#[from] BufferError),
-    /// The disk of the rejects is too full to keep more.
     #[error(
-        "the disk of {path:?} has {free_bytes} bytes free, and ingest.min_free_bytes keeps {min_free_bytes}; no more rejected lines can be kept"
+        "the disk of {path:?} has {free_bytes} bytes free; ingest.min_free_bytes keeps {min_free_bytes}, and {needed_bytes} more are needed for rejected lines, which cannot be kept"
     )]
-    RejectsDiskFloor { path: PathBuf, free_bytes: u64, min_free_bytes: u64 },
+    RejectsDiskFloor { path: PathBuf, free_bytes: u64, min_free_bytes: u64, needed_bytes: u64 },
     #[error("cannot keep rejected lines in {path:?}")]
     Rejects {
         /// The file or its folder.

@@ -14,10 +14,10 @@ use crate::readers::ndjson::LineParser;
 /// The most rows moved in one transaction. Other programs choose the size of a row, so this also limits memory.
 const ROWS_MAX: usize = 1_000;
 
-/// Moves the rows that were in the inbox at the start: events into the buffer, all other rows into the rejects with
-/// their `rowid` as line number. A row is deleted in the transaction that stores its event, or after its reject is on
-/// disk. If the disk is too full or rejects cannot be kept, the rest of the rows stay and the summary says why; this
-/// is no error, because the drain can still send the events in the buffer.
+/// Moves the rows of the inbox: events into the buffer, all other rows into the rejects with their `rowid` as
+/// line number. A row is deleted only when its event is stored or its reject is on disk. If the disk is too
+/// full or rejects cannot be kept, the other rows stay and the summary says why. This is no error, because
+/// the drain can still send the events in the buffer.
 pub fn take_inbox(
     buffer: &Buffer,
     options: &IngestOptions,
@@ -27,12 +27,12 @@ pub fn take_inbox(
         buffer,
         options,
         summary: IngestSummary::of([INBOX.to_owned()].into_iter()),
-        rejects: Rejects::without_limit(options),
+        rejects: Rejects::new(options),
         parser: LineParser::default(),
         input: None,
     };
-    // A page with fewer rows than the limit is the last one. Rows that arrive later wait for the next drain;
-    // otherwise a busy program could keep this loop running.
+    // A page with fewer rows than the limit is the last one. Rows that arrive later wait for the next drain, so that
+    // a program that adds rows all the time does not keep this loop running.
     let left = loop {
         match take.page(observer) {
             Ok(ROWS_MAX) => {}
@@ -45,8 +45,12 @@ pub fn take_inbox(
             ) => break Some(error),
         }
     };
+    if let Err(error) = buffer.note_inbox_left(left.is_some()) {
+        tracing::error!(%error, "it cannot be recorded since when rows stay in the inbox");
+    }
     let Take { mut summary, rejects, parser, .. } = take;
-    summary.ended(0, InputEnd::Read { result: Ok(()), guess: None, summary: Box::new(parser.summary()) });
+    let of_rows = Box::new(parser.summary());
+    summary.ended(0, InputEnd::Read { result: Ok(()), guess: None, zeros_at_end: 0, summary: of_rows });
     summary.finish(rejects.path());
     summary.left = left;
     Ok(summary)
@@ -78,17 +82,20 @@ impl Take<'_> {
             None => *self.input.insert(self.buffer.open_input(INBOX)?),
         };
         let rowids: Vec<i64> = rows.iter().map(|row| row.rowid).collect();
-        let report = self.buffer.store_inbox(&rowids, portion.batch(input, JobKey::LIVE))?;
-        // The row is deleted, so the reject keeps the whole body.
+        let (report, left) = self.buffer.store_inbox(&rowids, portion.batch(input, JobKey::LIVE))?;
+        // The row is deleted afterwards, so the reject keeps the whole body.
         let body = |event: &NewEvent| {
             let row = rows.iter().find(|row| row.rowid.cast_unsigned() == event.line);
             row.map(|row| row.body.clone()).unwrap_or_default()
         };
         let left_out = portion.left_out(&report, &body);
+        self.summary.stored(0, &portion, &report, &left_out);
         for rejects in &left_out {
             self.rejects.keep(&mut kept, rejects, self.buffer)?;
         }
-        self.summary.stored(0, &portion, &report, &left_out);
+        if !left.is_empty() {
+            self.buffer.delete_from_inbox(left)?;
+        }
         self.summary.kept(0, kept);
         let (input, total) = (&self.summary.inputs[0].counts, &self.summary.total);
         observer.progress(&Progress { path: INBOX, input_bytes_read: 0, input_bytes: None, input, total });

@@ -4,21 +4,30 @@ use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::error::InputError;
 use super::misplaced::first_letter;
 use super::options::FormatChoice;
+use super::summary::{InputEnd, zeros_note};
 use super::unpack::{Packing, Unpacked, skip_zeros};
-use crate::readers::{Format, Guess, ReadError, Reader, ReaderOptions, guess, is_utf16};
+use crate::readers::{Format, Guess, ReadError, Reader, ReaderOptions, guess, wide_encoding};
 
 /// The size of the buffers for reading and for unpacking, in bytes.
 const CHUNK_BYTES: usize = 256 << 10;
-/// The most bytes of an input that are examined to guess its format. This is longer than the lines of other programs
-/// at the start of a log, and than the links of a report.
+/// The most bytes of an input that are examined to guess its format. The lines of other programs at the start
+/// of a log, or the links at the start of a report, are usually shorter.
 const PEEK_BYTES_MAX: usize = 64 << 10;
+
+/// How long a read waits for an idle pipe before it checks again whether it must stop.
+const LOOK_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+/// The kind of error that `Stoppable` returns after a stop. The system returns it for no file and no pipe.
+const STOPPED: ErrorKind = ErrorKind::ConnectionAborted;
 
 /// A file or standard input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,8 +58,19 @@ pub(super) struct OpenInput {
     pub(super) guess: Option<Guess>,
     /// The bytes read so far, counted before unpacking.
     pub(super) position: Arc<AtomicU64>,
+    /// The zero bytes after the last byte that is not zero.
+    zeros_at_end: Arc<AtomicU64>,
     /// The size on disk in bytes, if it is known.
     pub(super) bytes: Option<u64>,
+}
+
+impl OpenInput {
+    /// How the input ended, with the remarks of its reader.
+    pub(super) fn end(&self, result: Result<(), InputError>) -> InputEnd {
+        let zeros_at_end = self.zeros_at_end.load(Ordering::Relaxed);
+        let summary = Box::new(self.reader.summary());
+        InputEnd::Read { result, guess: self.guess.clone(), zeros_at_end, summary }
+    }
 }
 
 /// Opens an input; returns `None` if it is empty.
@@ -58,36 +78,42 @@ pub(super) fn open(
     path: &InputPath,
     format: FormatChoice,
     options: &ReaderOptions,
+    stop: &Arc<AtomicBool>,
 ) -> Result<Option<OpenInput>, InputError> {
-    let Source { content, is_empty, position, bytes } = source(path)?;
+    let Source { content, is_empty, position, zeros_at_end, bytes } = source(path, stop)?;
     if is_empty {
         return extensions(path).1.map_or(Ok(None), |packing| Err(InputError::NoFrame(packing)));
     }
     let mut source = content;
     // A log that was truncated while its writer had it open starts with zero bytes.
-    skip_zeros(&mut source).map_err(broken)?;
+    let has_zeros = skip_zeros(&mut source).map_err(broken)? > 0;
     let start = peek(&mut source, PEEK_BYTES_MAX, is_telling).map_err(broken)?;
     if let Some(inner) = Packing::of(&start) {
         return Err(InputError::PackedTwice(inner.name()));
     }
-    let Some((format, guess)) = format_of(path, format, &start)? else { return Ok(None) };
+    let Some((format, guess)) = format_of(path, format, &start)? else {
+        return if has_zeros || start.contains(&0) { Err(InputError::OnlyZeros) } else { Ok(None) };
+    };
     let opened = format.open(Cursor::new(start).chain(source), options);
     let reader = match (opened, &guess) {
         (Ok(reader), _) => reader,
         (Err(error), Some(guess)) => return Err(InputError::Guessed { guess: guess.clone(), source: error }),
         (Err(error), None) => return Err(error.into()),
     };
-    Ok(Some(OpenInput { reader, guess, position, bytes }))
+    Ok(Some(OpenInput { reader, guess, position, zeros_at_end, bytes }))
 }
 
-/// Reads a whole input and unpacks it, in any format. The document is compared, not stored.
+/// Reads a whole input of any format and unpacks it, for a document that is compared, not stored.
 pub fn read_whole(path: &InputPath, bytes_max: u64) -> Result<Vec<u8>, InputError> {
     let mut document = Vec::new();
-    source(path)?.content.take(bytes_max + 1).read_to_end(&mut document).map_err(broken)?;
+    let Source { content, zeros_at_end, .. } = source(path, &Arc::default())?;
+    content.take(bytes_max + 1).read_to_end(&mut document).map_err(broken)?;
+    if let Some(note) = zeros_note(zeros_at_end.load(Ordering::Relaxed)) {
+        return Err(broken(io::Error::other(note)));
+    }
     if document.len() as u64 > bytes_max {
-        return Err(broken(io::Error::other(format!(
-            "it is longer than {bytes_max} bytes: fetch it in parts"
-        ))));
+        let why = format!("it is longer than {bytes_max} bytes: fetch it in parts");
+        return Err(broken(io::Error::other(why)));
     }
     Ok(document)
 }
@@ -97,24 +123,24 @@ struct Source {
     content: Box<dyn BufRead + Send>,
     is_empty: bool,
     position: Arc<AtomicU64>,
+    zeros_at_end: Arc<AtomicU64>,
     bytes: Option<u64>,
 }
 
-fn source(path: &InputPath) -> Result<Source, InputError> {
-    let (source, bytes): (Box<dyn Read + Send>, Option<u64>) = match path {
-        InputPath::StandardInput => (Box::new(io::stdin()), None),
-        InputPath::File(path) => {
-            let file = File::open(path).map_err(InputError::Open)?;
-            let metadata = file.metadata().map_err(InputError::Open)?;
-            if metadata.is_dir() {
-                return Err(InputError::Directory);
-            }
-            let bytes = metadata.is_file().then_some(metadata.len());
-            (Box::new(file), bytes)
-        }
+fn source(path: &InputPath, stop: &Arc<AtomicBool>) -> Result<Source, InputError> {
+    let file = match path {
+        InputPath::StandardInput => io::stdin().as_fd().try_clone_to_owned().map(File::from),
+        InputPath::File(path) => File::open(path),
     };
-    let position = Arc::new(AtomicU64::new(0));
-    let counted = Counted { source, position: Arc::clone(&position) };
+    let file = file.map_err(InputError::Open)?;
+    let metadata = file.metadata().map_err(InputError::Open)?;
+    if metadata.is_dir() {
+        return Err(InputError::Directory);
+    }
+    let bytes = metadata.is_file().then_some(metadata.len());
+    let source = Stoppable { file, stop: Arc::clone(stop), is_over: false };
+    let [position, mut zeros_at_end] = <[Arc<AtomicU64>; 2]>::default();
+    let counted = Counted { source, position: position.clone(), zeros_at_end: zeros_at_end.clone() };
     let mut source = BufReader::with_capacity(CHUNK_BYTES, counted);
     let magic = peek(&mut source, Packing::MAGIC_BYTES, |_| false).map_err(broken)?;
     let (is_empty, packing) = (magic.is_empty(), Packing::of(&magic));
@@ -123,10 +149,15 @@ fn source(path: &InputPath) -> Result<Source, InputError> {
         None => Box::new(source),
         Some(Packing::Other(name)) => return Err(InputError::Compression(name)),
         Some(Packing::Gzip | Packing::Zstandard) => {
-            Box::new(BufReader::with_capacity(CHUNK_BYTES, Unpacked::Between(source)))
+            // A gzip file ends with the size of its content, so its last bytes may be zero. Only zero bytes
+            // of the content, and after the last member, count.
+            zeros_at_end = Arc::default();
+            let source = Unpacked::new(source, &zeros_at_end);
+            let counted = Counted { source, position: Arc::default(), zeros_at_end: zeros_at_end.clone() };
+            Box::new(BufReader::with_capacity(CHUNK_BYTES, counted))
         }
     };
-    Ok(Source { content, is_empty, position, bytes })
+    Ok(Source { content, is_empty, position, zeros_at_end, bytes })
 }
 
 /// The format of an input with this start, and the guess if the format was guessed; `None` if the input is empty. The
@@ -136,8 +167,8 @@ fn format_of(
     choice: FormatChoice,
     start: &[u8],
 ) -> Result<Option<(Format, Option<Guess>)>, InputError> {
-    if is_utf16(start) {
-        return Err(InputError::Utf16);
+    if let Some(name) = wide_encoding(start) {
+        return Err(InputError::Encoding(name));
     }
     let letter = first_letter(start);
     if letter.is_none() && start.len() < PEEK_BYTES_MAX {
@@ -151,11 +182,20 @@ fn format_of(
         if guess.is_none() && letter == Some(b'[') {
             return Err(InputError::JsonList);
         }
-        let guess = guess.unwrap_or_else(|| first_guess(letter));
+        // If the content shows no format either, the first line decides.
+        let first_line = start.trim_ascii_start().split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let (format, because) = match letter {
+            Some(b'{') | None => (Format::Ndjson, "it begins as JSON does"),
+            Some(_) if memchr::memmem::find(first_line, b"{\"").is_some() => {
+                (Format::Ndjson, "its first line has a JSON object")
+            }
+            Some(_) => (Format::Csv, "it does not begin as JSON does"),
+        };
+        let guess = guess.unwrap_or_else(|| Guess { format, because: because.to_owned() });
         return Ok(Some((guess.format, Some(guess))));
     };
     Ok(Some(match guess {
-        // The formats of each pair look alike, lines of JSON or rows under a header, so the content decides.
+        // Both formats are lines of JSON, or both are rows under a header, so the content decides.
         Some(guess) if named == Format::Ndjson && guess.format == Format::RestV2 => {
             (guess.format, Some(guess))
         }
@@ -172,15 +212,6 @@ fn format_of(
 
 fn has_log(start: &[u8]) -> bool {
     memchr::memmem::find(start, b"\"log\"").is_some()
-}
-
-/// The format to assume for an input in no known format.
-fn first_guess(letter: Option<u8>) -> Guess {
-    let (format, because) = match letter {
-        Some(b'{') | None => (Format::Ndjson, "it begins as JSON does"),
-        Some(_) => (Format::Csv, "it does not begin as JSON does"),
-    };
-    Guess { format, because: because.to_owned() }
 }
 
 /// The format and the compression according to the extensions of the file name.
@@ -217,6 +248,7 @@ fn peek(
             Ok([]) => break,
             Ok(chunk) => &chunk[..chunk.len().min(bytes_max - start.len())],
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == STOPPED => break,
             Err(error) => return Err(error),
         };
         start.extend_from_slice(chunk);
@@ -230,16 +262,42 @@ fn broken(source: io::Error) -> InputError {
     InputError::Read(ReadError::Broken { line: 1, source })
 }
 
-/// Counts the bytes read, to show progress.
+/// A file or a pipe. After a stop, one more read returns what is ready, and the next read fails: it does not report the
+/// end of the input, because the data may stop within a line.
+struct Stoppable {
+    file: File,
+    stop: Arc<AtomicBool>,
+    is_over: bool,
+}
+
+impl Read for Stoppable {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while !self.is_over {
+            self.is_over = self.stop.load(Ordering::SeqCst);
+            let wait = if self.is_over { Timespec { tv_sec: 0, tv_nsec: 0 } } else { LOOK_EVERY };
+            if poll(&mut [PollFd::new(&self.file, PollFlags::IN)], Some(&wait))? > 0 {
+                let bytes = self.file.read(buffer)?;
+                return if bytes == 0 && self.is_over { Err(STOPPED.into()) } else { Ok(bytes) };
+            }
+        }
+        Err(STOPPED.into())
+    }
+}
+
+/// Counts the bytes read, to show progress, and the zero bytes at their end, which a power loss leaves.
 struct Counted<R> {
     source: R,
     position: Arc<AtomicU64>,
+    zeros_at_end: Arc<AtomicU64>,
 }
 
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read(buffer)?;
         self.position.fetch_add(read as u64, Ordering::Relaxed);
+        let zeros = buffer[..read].iter().rev().take_while(|byte| **byte == 0).count();
+        let before = if zeros < read { 0 } else { self.zeros_at_end.load(Ordering::Relaxed) };
+        self.zeros_at_end.store(before + zeros as u64, Ordering::Relaxed);
         Ok(read)
     }
 }
@@ -261,6 +319,7 @@ mod tests {
             ("a.json", Auto, "\u{feff} \r\n{", Some(Format::Ndjson)),
             ("-", Auto, "{", Some(Format::Ndjson)),
             ("-", Auto, "occurred_at", Some(Format::Csv)),
+            ("a.log", Auto, "Nov 10 08:00:00 gw app: {\"occurred_at\":1}", Some(Format::Ndjson)),
             ("csv", Auto, "{", Some(Format::Ndjson)),
             ("a.csv", Auto, "\u{feff}", None),
             ("a.csv", Auto, " \n", None),
@@ -286,7 +345,7 @@ mod tests {
         let list = format_of(&InputPath::new("a.json"), Auto, b"[");
         assert!(matches!(list, Err(InputError::JsonList)));
         let wide = format_of(&InputPath::new("a.ndjson"), Auto, b"\xFF\xFE{\0");
-        assert!(matches!(wide, Err(InputError::Utf16)));
+        assert!(matches!(wide, Err(InputError::Encoding("UTF-16"))));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant as Timer};
 
 use serde::Serialize;
@@ -13,10 +14,10 @@ use super::memory;
 use super::misplaced;
 use super::options::IngestOptions;
 use super::portion::{Portion, Reject, canonical_text};
-use super::rejects::{Again, Kept, Rejects};
-use super::summary::{Counts, is_zero, unused};
+use super::rejects::{Kept, Rejects};
+use super::summary::{Counts, is_zero, unused, zeros_note};
 use super::unpack::{Packing, Unpacked};
-use crate::buffer::{Buffer, InputId, JobKey, StoreReport};
+use crate::buffer::{Buffer, InputId, JobKey, StoreReport, Watch};
 use crate::readers::esm::EsmSummary;
 use crate::readers::memory::Recollection;
 use crate::readers::ndjson::LineParser;
@@ -26,20 +27,25 @@ use crate::readers::{Format, ReadError, ReaderOptions, SourceSummary};
 /// The longest submission after unpacking, in bytes: about 60,000 events. All of it is in memory.
 pub const UNPACKED_BYTES_MAX: u64 = 32 << 20;
 /// The most lines of a submission. An event has at least 65 bytes, so a submission that has only events stays below
-/// this limit. A small packed body of short lines would make all other senders wait for minutes.
+/// this limit. Without a limit, a small packed body of short lines would make all other senders wait for minutes.
 const LINES_MAX: usize = 520_000;
 /// If no line of a submission can be read, this many of its first bytes are examined to find out what the body is.
 const LOOKED_AT_BYTES: usize = 64 << 10;
-/// The most rejected lines that a receipt names. The receipt counts all; the file of rejects has the rest.
+/// The most rejected lines that a receipt names. The receipt counts all of them.
 const ERRORS_NAMED_MAX: usize = 100;
-/// The most rejected lines of a submission that are held in memory and can be kept; further ones are only counted. A
-/// line takes about 400 bytes, and 32 KB of gzip can hold eleven million lines that are no event.
-const REJECTS_HELD_MAX: usize = 10_000;
+/// The most rejected lines of a submission that memory holds, about 400 bytes each. Others are only counted.
+const REJECTS_HELD_MAX: u32 = 10_000;
 /// The time after which an open file of rejects is closed. `forget` waits until it is closed.
 const REJECTS_OPEN: Duration = Duration::from_secs(5);
 
 /// The shortest time between two log lines about a full disk, because senders retry again and again.
 const TELL_FULL_EVERY: Duration = Duration::from_secs(60);
+
+/// The limit on the kept rejects, for those who could raise it. Of what is posted or pulled, the lower limit counts.
+pub fn rejects_limit(rejects_max: u32) -> String {
+    let posted = format!("ingest.rejects_max for a file, {REJECTS_HELD_MAX} for a request or an ESM report");
+    if rejects_max < REJECTS_HELD_MAX { "ingest.rejects_max".to_owned() } else { posted }
+}
 
 /// The body of one request, and its format.
 #[derive(Debug)]
@@ -72,18 +78,18 @@ impl PlainSubmission {
 pub struct Receipt {
     #[serde(flatten)]
     pub counts: Counts,
-    /// The first lines that were rejected, or whose `event_id` the buffer already has with other content.
+    /// The first lines that were rejected, and events whose `event_id` the buffer already has with other content.
     pub errors: Vec<LineError>,
-    /// Rejected lines above `ingest.rejects_max` or above the limit in memory: they are only counted.
+    /// Rejected lines above `ingest.rejects_max` or above the limit in memory. They are only counted.
     #[serde(skip_serializing_if = "is_zero")]
     pub rejects_not_kept: u64,
-    /// The result for each exchange; `None` if the submission is not of exchanges.
+    /// What happened to the exchanges, as counts; `None` for other formats.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchanges: Option<ExchangeSummary>,
     /// The reason why nothing of the submission was used; `None` if something was used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unused: Option<String>,
-    /// The content of an ESM report that is not events; `None` for other formats.
+    /// What an ESM report contains besides events; `None` for other formats.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub esm: Option<EsmSummary>,
     /// The file with its rejected lines, if there is one. The sender cannot see it.
@@ -108,7 +114,7 @@ pub struct LineError {
 /// The reason why nothing of a submission was stored.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SubmissionError {
-    /// It cannot be read. The text may quote a name that stands in it.
+    /// The submission cannot be read. The text may quote a name from it.
     #[error("{0}")]
     Unreadable(String),
     #[error("is longer than {UNPACKED_BYTES_MAX} bytes once unpacked; send it in parts")]
@@ -116,9 +122,12 @@ pub enum SubmissionError {
     /// Free disk space is below `ingest.min_free_bytes`, or the database had no space to write.
     #[error("the disk of the buffer is full")]
     DiskFull,
-    /// The buffer failed, or rejects cannot be kept. The log has the cause, which a sender should not learn.
+    /// The buffer could not be read. The log has the cause, which a sender should not learn.
     #[error("the buffer failed; it may work again later")]
     Failed,
+    /// The events or the rejects could not be stored. A sender should not learn this cause either.
+    #[error(transparent)]
+    Ingest(Arc<IngestError>),
 }
 
 /// Stores submissions, one group after the other.
@@ -127,6 +136,7 @@ pub struct Intake {
     options: IngestOptions,
     readers: ReaderOptions,
     memory: Recollection,
+    place: Watch,
     inputs: Vec<(String, InputId)>,
     rejects: Option<(Rejects, Timer)>,
     told_full_at: Option<Timer>,
@@ -136,17 +146,19 @@ struct Sorted {
     portion: Portion,
     of_source: SourceSummary,
     kept: Kept,
+    zeros_at_end: u64,
 }
 
 impl Intake {
-    /// An intake for this buffer. Use it on one thread only: the memory of its readers is not shared.
+    /// An intake for this buffer. Make only one: an intake does not see what another has not stored yet.
     pub fn new(buffer: Arc<Buffer>, options: IngestOptions) -> Result<Intake, IngestError> {
         let (readers, memory) = memory::stored(&buffer, &options)?;
-        Ok(Intake { buffer, options, readers, memory, inputs: Vec::new(), rejects: None, told_full_at: None })
+        let (place, inputs) = (buffer.watch()?, Vec::new());
+        Ok(Intake { buffer, options, readers, memory, place, inputs, rejects: None, told_full_at: None })
     }
 
-    /// Stores the events of a group in one transaction and returns a receipt for each submission, in the same order.
-    /// Events that a receipt counts as stored are durable. For an error, nothing of that submission was stored.
+    /// Stores the events of a group in one transaction and returns a receipt for each submission, in the same
+    /// order. Events that a receipt counts as stored are durable. An error means that nothing is stored.
     pub fn take(&mut self, group: Vec<PlainSubmission>) -> Vec<Result<Receipt, SubmissionError>> {
         let count = group.len();
         match self.buffer.free_bytes() {
@@ -155,13 +167,15 @@ impl Intake {
                 self.tell_full(free_bytes);
                 return vec![Err(SubmissionError::DiskFull); count];
             }
-            Err(error) => return vec![Err(refusal_of(&error.into())); count],
+            Err(error) => return vec![Err(refusal_of(error.into())); count],
         }
         let sorted: Vec<_> = group.into_iter().map(|submission| self.read(submission)).collect();
         let taken = if sorted.iter().any(|sorted| matches!(sorted, Err(SubmissionError::Failed))) {
             Err(SubmissionError::Failed)
         } else {
-            self.store(sorted).map_err(|error| refusal_of(&error))
+            // What was stored in a file that somebody overwrote meanwhile may be lost, so nobody gets a receipt.
+            let stored = self.store(sorted);
+            stored.and_then(|all| Ok(self.buffer.look(&mut self.place).map(|()| all)?)).map_err(refusal_of)
         };
         taken.unwrap_or_else(|refusal| {
             // Nothing was stored, so the readers must forget these submissions.
@@ -170,8 +184,8 @@ impl Intake {
         })
     }
 
-    /// Reads a submission as [`take`](Intake::take) does, and stores nothing. The receipt counts as stored also the
-    /// events that the buffer already has.
+    /// Reads a submission as [`take`](Intake::take) does, and stores nothing. The receipt counts an event as stored
+    /// even if the buffer already has it.
     pub fn preview(&mut self, submission: Submission) -> Result<Receipt, SubmissionError> {
         let sorted = submission.unpack().and_then(|submission| self.read(submission));
         self.forget_changes();
@@ -199,12 +213,9 @@ impl Intake {
         tracing::warn!(%path, free_bytes, min_free_bytes, "what is posted is refused: the disk of the buffer has less free than ingest.min_free_bytes keeps for the drain; make room on it, or lower that key");
     }
 
+    /// Makes the readers forget what was not stored: a new `Recollection` has read no row of the buffer yet.
     fn forget_changes(&mut self) {
-        match memory::stored(&self.buffer, &self.options) {
-            Ok((readers, memory)) => (self.readers, self.memory) = (readers, memory),
-            // Only logged: the secret is known already, so only the buffer can fail, and the next group reports that.
-            Err(error) => tracing::error!(%error, "what sources remember cannot be read again"),
-        }
+        self.memory = memory::recollection(&self.buffer);
     }
 
     fn read(&mut self, PlainSubmission(submission): PlainSubmission) -> Result<Sorted, SubmissionError> {
@@ -214,7 +225,8 @@ impl Intake {
         if let Some(why) = misplaced::why_no_text(&body).filter(|_| is_lines) {
             return Err(SubmissionError::Unreadable(why));
         }
-        let mut portion = Portion { rejects_max: Some(REJECTS_HELD_MAX), ..Portion::new(&path) };
+        let zeros_at_end = body.iter().rev().take_while(|byte| **byte == 0).count() as u64;
+        let mut portion = Portion { rejects_max: Some(REJECTS_HELD_MAX as usize), ..Portion::new(&path) };
         let of_source = match (format, misplaced::first_letter(&body)) {
             (Format::Ndjson, Some(b'[')) => self.read_array(&mut portion, misplaced::without_mark(&body))?,
             _ => {
@@ -231,16 +243,14 @@ impl Intake {
                 reader.summary()
             }
         };
-        Ok(Sorted { portion, of_source, kept: Kept::of(Again::Sent) })
+        Ok(Sorted { portion, of_source, kept: Kept::of_sender(&path), zeros_at_end })
     }
 
     /// Reads the elements of a JSON array. Each element is handled as a line of NDJSON.
     fn read_array(&self, portion: &mut Portion, body: &[u8]) -> Result<SourceSummary, SubmissionError> {
         let elements: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            SubmissionError::Unreadable(format!(
-                "is no JSON array: it breaks at line {line}, column {column}"
-            ))
+            let place = format!("line {}, column {}", error.line(), error.column());
+            SubmissionError::Unreadable(format!("is no JSON array: it breaks at {place}"))
         })?;
         check_lines(elements.len())?;
         let (mut parser, bounds) = (LineParser::default(), self.options.bounds());
@@ -311,22 +321,25 @@ impl Intake {
 
 impl Sorted {
     fn receipt(self, report: &StoreReport, [mixed, lost]: [Vec<Reject>; 2]) -> Receipt {
-        let Sorted { portion, of_source, kept } = self;
+        let Sorted { portion, of_source, kept, zeros_at_end } = self;
         let rejected = (portion.rejects.len() + mixed.len()) as u64 + portion.rejects_not_held;
         let counts = Counts::of(report, rejected);
         let lines = portion.rejects.into_iter().chain(mixed).chain(lost);
         let errors = lines.map(|Reject { line, reason, .. }| LineError { line, reason });
+        let unused = unused(&counts, &of_source);
         let SourceSummary { remarks, exchanges, esm } = of_source;
         let unknown = &remarks.unknown;
         let of_lines = remarks.notes().into_iter().map(|(line, what)| (Some(line), what));
         let of_exchanges = exchanges.iter().flat_map(ExchangeSummary::notes);
+        let unit = if esm.is_some() { "record" } else { "line" };
         let in_words = |(line, what): (Option<u64>, String)| match line {
-            Some(line) => format!("line {line}: {what}"),
+            Some(line) => format!("{unit} {line}: {what}"),
             None => what,
         };
-        let notes = of_lines.chain(of_exchanges).map(in_words).collect();
+        let of_end = zeros_note(zeros_at_end).map(|note| (None, note));
+        let notes = of_lines.chain(of_exchanges).chain(of_end).map(in_words).collect();
         Receipt {
-            unused: unused(&counts, exchanges.as_ref()),
+            unused,
             counts,
             errors: errors.take(ERRORS_NAMED_MAX).collect(),
             rejects_not_kept: kept.left_out + portion.rejects_not_held,
@@ -339,13 +352,14 @@ impl Sorted {
     }
 }
 
-/// Unpacks a body that starts with the magic number of gzip.
+/// Unpacks a body that starts with the magic number of gzip. Returns any other body as it is.
 fn unpacked(body: Vec<u8>) -> Result<Vec<u8>, SubmissionError> {
     if Packing::of(&body) != Some(Packing::Gzip) {
         return if body.len() as u64 > UNPACKED_BYTES_MAX { Err(SubmissionError::TooLong) } else { Ok(body) };
     }
     let mut plain = Vec::new();
-    let mut decoder = Unpacked::Between(body.as_slice()).take(UNPACKED_BYTES_MAX + 1);
+    let zeros = Arc::new(AtomicU64::new(0));
+    let mut decoder = Unpacked::new(body.as_slice(), &zeros).take(UNPACKED_BYTES_MAX + 1);
     decoder.read_to_end(&mut plain).map_err(|error: io::Error| {
         SubmissionError::Unreadable(format!("breaks off as gzip after {} bytes: {error}", plain.len()))
     })?;
@@ -353,6 +367,8 @@ fn unpacked(body: Vec<u8>) -> Result<Vec<u8>, SubmissionError> {
         let name = inner.name();
         return Err(SubmissionError::Unreadable(format!("is packed twice: what is inside is {name} again")));
     }
+    // Zero bytes after the packed data are appended: a remark names them like zero bytes inside the data.
+    plain.resize(plain.len() + zeros.load(Ordering::Relaxed) as usize, 0);
     if plain.len() as u64 > UNPACKED_BYTES_MAX { Err(SubmissionError::TooLong) } else { Ok(plain) }
 }
 
@@ -362,7 +378,7 @@ fn refusal(error: ReadError) -> SubmissionError {
             tracing::error!(error = &error as &dyn std::error::Error, "a submission cannot be taken");
             SubmissionError::Failed
         }
-        // Its own text says only in which line.
+        // The error's own text names only the line; `source` says what is wrong there.
         ReadError::Broken { ref source, .. } => SubmissionError::Unreadable(format!("{error}: {source}")),
         ReadError::Header(_) | ReadError::OtherHeader { .. } | ReadError::NewestFirst(_) => {
             SubmissionError::Unreadable(error.to_string())
@@ -370,15 +386,15 @@ fn refusal(error: ReadError) -> SubmissionError {
     }
 }
 
-/// Logs an error in full and returns the error for the sender, which has no details.
-fn refusal_of(error: &IngestError) -> SubmissionError {
-    tracing::error!(error = error as &dyn std::error::Error, "submissions are refused");
-    let is_full = match error {
+/// Logs an error in full and returns it as the reason why submissions are refused.
+fn refusal_of(error: IngestError) -> SubmissionError {
+    tracing::error!(error = &error as &dyn std::error::Error, "submissions are refused");
+    let is_full = match &error {
         IngestError::DiskFloor { .. } | IngestError::RejectsDiskFloor { .. } => true,
         IngestError::Buffer(error) => error.is_disk_full(),
         IngestError::Rejects { source, .. } => source.kind() == io::ErrorKind::StorageFull,
     };
-    if is_full { SubmissionError::DiskFull } else { SubmissionError::Failed }
+    if is_full { SubmissionError::DiskFull } else { SubmissionError::Ingest(Arc::new(error)) }
 }
 
 fn check_lines(lines: usize) -> Result<(), SubmissionError> {

@@ -1,6 +1,8 @@
 //! Stores the events of files and of standard input, portion by portion; a preview only reads them.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use super::memory;
 use super::options::IngestOptions;
 use super::portion::{Reject, canonical_text};
 use super::reading::{self, Read};
-use super::rejects::{Again, Kept, Rejects};
+use super::rejects::{Kept, Rejects};
 use super::summary::{Counts, IngestSummary, InputEnd};
 use crate::buffer::{Buffer, InputId, StoreReport};
 use crate::event::PassEvent;
@@ -18,7 +20,7 @@ use crate::readers::ReaderOptions;
 use crate::readers::memory::Recollection;
 use crate::readers::rest_v2::Rule;
 
-/// The interval of checks for a stop while an input gives no lines. A person who stops the program waits no longer.
+/// How often to check for a stop while an input gives no lines, so that a stop takes effect soon.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The progress of an ingest.
@@ -49,7 +51,7 @@ impl Observer for () {
 }
 
 /// Stores the events of the inputs. If an input fails, the error is in `failures` and the next inputs are read. Ends
-/// early if the observer says so; all portions before are stored.
+/// early if the observer says so; all portions before are stored, and the whole lines that a pipe gave.
 pub fn load(
     buffer: &Buffer,
     inputs: &[InputPath],
@@ -62,13 +64,15 @@ pub fn load(
         options,
         summary: summary_of(inputs),
         rejects: Rejects::new(options),
-        kept: inputs.iter().map(|input| Kept::of(again(input))).collect(),
+        kept: inputs.iter().map(kept_of).collect(),
         open: None,
     };
     let (readers, memory) = memory::stored(buffer, options)?;
-    let (portions, reading) = reading::start(inputs, options, readers, memory);
-    // The first input that is not read to its end.
-    let mut open = 0;
+    let mut place = buffer.watch()?;
+    let stop = Arc::<AtomicBool>::default();
+    let (portions, reading) = reading::start(inputs, options, readers, memory, Arc::clone(&stop));
+    // The first input that is not read to its end, and how often nothing came from it after a stop.
+    let (mut open, mut looks) = (0, 0);
     let taken = loop {
         let read = match portions.recv_timeout(LOOK_EVERY) {
             Ok(read) => Some(read),
@@ -78,8 +82,12 @@ pub fn load(
                 break Ok(());
             }
         };
-        // The reader may block on its source, so a stop does not wait for the reader.
-        if !observer.goes_on() {
+        let is_stopped = !observer.goes_on();
+        stop.store(is_stopped, Ordering::SeqCst);
+        looks += u32::from(is_stopped && read.is_none());
+        // A stop waits, at most 5 s, for what a pipe gave. A file, whose size is known, can be ingested again.
+        let is_of_file = read.as_ref().is_some_and(|read| read.input_bytes.is_some());
+        if is_stopped && (is_of_file || looks > 50) {
             (open..inputs.len()).for_each(|input| load.summary.failed(input, InputError::Stopped));
             break Ok(());
         }
@@ -91,6 +99,7 @@ pub fn load(
     };
     load.rejects.sync()?;
     taken?;
+    buffer.look(&mut place)?;
     load.summary.finish(load.rejects.path());
     Ok(load.summary)
 }
@@ -133,48 +142,42 @@ fn preview_input(
     summary: &mut IngestSummary,
     on_event: &mut dyn FnMut(&PassEvent, Origin) -> ControlFlow<()>,
 ) -> (InputEnd, ControlFlow<()>) {
-    let mut open = match input::open(path, options.format, readers) {
+    let mut open = match input::open(path, options.format, readers, &Arc::default()) {
         Ok(Some(open)) => open,
         Ok(None) => return (InputEnd::Empty, ControlFlow::Continue(())),
         Err(error) => return (InputEnd::Unopened(error), ControlFlow::Continue(())),
     };
-    let mut flow = ControlFlow::Continue(());
-    let mut result = Ok(());
-    while flow.is_continue() {
+    let (result, flow) = loop {
         let line = match open.reader.next_line(options.bounds(), memory) {
             Ok(Some(line)) => line,
-            Ok(None) => break,
-            Err(error) => {
-                result = Err(error.into());
-                break;
-            }
+            Ok(None) => break (Ok(()), ControlFlow::Continue(())),
+            Err(error) => break (Err(error.into()), ControlFlow::Continue(())),
         };
         match line.result {
             Ok(event) => {
                 summary.seen(number);
-                flow = on_event(
-                    &event,
-                    Origin { line: line.number, rule: line.rule.as_ref().map(|applied| applied.rule) },
-                );
+                let rule = line.rule.as_ref().map(|applied| applied.rule);
+                if on_event(&event, Origin { line: line.number, rule }).is_break() {
+                    break (Ok(()), ControlFlow::Break(()));
+                }
             }
             Err(reason) => {
                 let reject = Reject::new(&path.name(), line.number, &line.excerpt, reason.to_string());
                 summary.rejected(number, &reject);
             }
         }
-    }
-    let summary = Box::new(open.reader.summary());
-    (InputEnd::Read { result, guess: open.guess, summary }, flow)
+    };
+    (open.end(result), flow)
 }
 
 fn summary_of(inputs: &[InputPath]) -> IngestSummary {
     IngestSummary::of(inputs.iter().map(|input| input.name().into_owned()))
 }
 
-fn again(input: &InputPath) -> Again {
+fn kept_of(input: &InputPath) -> Kept {
     match input {
-        InputPath::StandardInput => Again::Sent,
-        InputPath::File(_) => Again::Read,
+        InputPath::StandardInput => Kept::of_sender(&input.name()),
+        InputPath::File(path) => Kept::of_file(path),
     }
 }
 
@@ -185,7 +188,7 @@ struct Load<'a> {
     summary: IngestSummary,
     rejects: Rejects,
     kept: Vec<Kept>,
-    /// The current input and its ID in the buffer; set at its first event.
+    /// The current input and its ID in the buffer; set before the first rows of the input are stored.
     open: Option<(usize, InputId)>,
 }
 

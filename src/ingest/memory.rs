@@ -6,7 +6,7 @@ use crate::buffer::Buffer;
 use crate::readers::ReaderOptions;
 use crate::readers::memory::{Keyring, Recollection};
 
-/// The secret of a preview without a buffer. The digests are only for display, and an ingest makes other ones.
+/// The secret of a preview without a buffer. The digests are only for display: an ingest makes other digests.
 const SECRET_OF_PREVIEWS: &[u8] = b"preview";
 
 /// Options of readers whose events are stored, and the state from earlier runs.
@@ -19,7 +19,12 @@ pub(super) fn stored(
         None => reader_options(options, &buffer.source_secret()?),
     };
     let knows_former = buffer.knows_former_exchanges()?;
-    Ok((ReaderOptions { knows_former, ..readers }, Recollection::new(Some(Box::new(buffer.memory())))))
+    Ok((ReaderOptions { knows_former, ..readers }, recollection(buffer)))
+}
+
+/// The readers' memory of earlier runs, as the buffer stores it.
+pub(super) fn recollection(buffer: &Buffer) -> Recollection {
+    Recollection::new(Some(Box::new(buffer.memory())))
 }
 
 /// Options of readers for a preview, which stores no state.

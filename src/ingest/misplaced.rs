@@ -3,34 +3,37 @@
 
 use super::error::InputError;
 use super::unpack::Packing;
-use crate::readers::{BYTE_ORDER_MARK, Format, guess, is_utf16};
+use crate::readers::{BYTE_ORDER_MARK, Format, guess, wide_encoding};
 
 /// The bytes after a byte order mark, if there is one.
 pub(super) fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
 }
 
-/// The first byte that is not white space, a byte order mark or a record separator.
+/// The first byte that is not white space, a byte order mark, a zero byte or a record separator.
 pub(super) fn first_letter(start: &[u8]) -> Option<u8> {
     // An incomplete byte order mark is no letter.
     if BYTE_ORDER_MARK.starts_with(start) {
         return None;
     }
-    without_mark(start).iter().copied().find(|byte| !byte.is_ascii_whitespace() && *byte != 0x1E)
+    without_mark(start).iter().copied().find(|byte| !byte.is_ascii_whitespace() && !matches!(byte, 0 | 0x1E))
 }
 
-/// Says why these bytes are no text: they are packed, or have another encoding.
+/// Says why these bytes are no text: they are packed, have another encoding, or are zeros.
 pub(super) fn why_no_text(start: &[u8]) -> Option<String> {
+    if first_letter(start).is_none() && start.contains(&0) {
+        return Some(InputError::OnlyZeros.to_string());
+    }
     if let Some(packing) = Packing::of(start) {
         let name = packing.name();
         return Some(format!(
             "is packed as {name}: send it plain; by HTTP gzip is taken too, and by files Zstandard"
         ));
     }
-    is_utf16(start).then(|| InputError::Utf16.to_string())
+    wide_encoding(start).map(|name| InputError::Encoding(name).to_string())
 }
 
-/// Says what the input is if no line could be read. `is_all`: `start` is the whole input.
+/// Says what the input is if no line could be read. `is_all` means that `start` is the whole input.
 pub(super) fn why_no_lines(start: &[u8], is_all: bool) -> Option<String> {
     if first_letter(start) == Some(b'[') {
         return Some(InputError::JsonList.to_string());

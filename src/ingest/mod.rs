@@ -3,11 +3,12 @@
 //! - In: inputs, plain or compressed, in any format of [`readers`](crate::readers); or the rows that other programs
 //!   put into the inbox. Out: an [`IngestSummary`], and a file with the lines that are no event or whose `event_id`
 //!   is already stored with other content.
-//! - Guarantees: events that a summary counts as stored are durable. After a bad line the rest of its input is still
-//!   stored, and after a broken input the next inputs are. Of an input that ends within a line, all whole lines are
-//!   stored; the incomplete line is neither stored nor rejected. Memory is limited to three portions of about 8 MiB.
+//! - Guarantees: events that a summary counts as stored are durable. After a bad line, the rest of its input
+//!   is still stored; after a broken input, the next inputs are read. Of an input that ends within a line,
+//!   all whole lines are stored; the incomplete line is neither stored nor rejected. This holds for a pipe
+//!   that a stop cuts off, too. At most about 24 MiB of lines are in memory.
 //! - Does not know: report suites, hits, when a drain runs.
-//! - Rules: sections 3 and 7 of the design; sections 3 and 6 of its measures (two threads, size of a batch).
+//! - Rules: `docs/sources.md`, `docs/guarantees.md`.
 
 mod erasure;
 mod error;
@@ -30,9 +31,10 @@ pub use inbox::take_inbox;
 pub use input::{InputPath, read_whole};
 pub use intake::{
     Intake, LineError, PlainSubmission, Receipt, Submission, SubmissionError, UNPACKED_BYTES_MAX,
+    rejects_limit,
 };
 pub use load::{Observer, Origin, Progress, load, preview};
 pub use options::{FormatChoice, IngestOptions};
-pub use rejects::retain_rejects;
+pub use rejects::{files_of_rejects, retain_rejects};
 pub(crate) use summary::is_zero;
 pub use summary::{Counts, IngestSummary, InputFailure, InputSummary, Warning};

@@ -1,5 +1,3 @@
-//! The options of an ingest: settings that files, the inbox and HTTP share.
-
 use crate::buffer::JobKey;
 use crate::clock::Clock;
 use crate::config::{EsmConfig, IngestConfig, RestV2Config};
@@ -16,7 +14,7 @@ pub enum FormatChoice {
     Is(Format),
 }
 
-/// The options of an ingest.
+/// The options of an ingest, which files, the inbox and HTTP share.
 #[derive(Debug, Clone)]
 pub struct IngestOptions {
     /// The format of the files. The inbox is always NDJSON.
@@ -25,7 +23,7 @@ pub struct IngestOptions {
     pub config: IngestConfig,
     pub rest_v2: RestV2Config,
     pub esm: EsmConfig,
-    /// The secret for digests of codes and devices; `None`: the buffer has its own secret.
+    /// The secret for digests of codes and devices; `None` means the buffer's own secret.
     pub secret: Option<Vec<u8>>,
     /// The keys that verify service tokens.
     pub service_keys: ServiceKeys,

@@ -3,6 +3,8 @@
 //! Files, the inbox and HTTP all use the functions of this file: they make portions of lines, keep the rejects, pass
 //! the events to the buffer, and keep the events that the buffer refuses.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 
 use crate::buffer::{Batch, Conflict, Feed, InputId, JobKey, NewEvent, StoreReport};
@@ -13,7 +15,7 @@ use crate::readers::memory::{MemoryRow, Recollection};
 use crate::readers::rest_v2::is_like_exchange;
 use crate::readers::{Excerpt, Line, ReadError, Reader, RejectReason, RejectedLine};
 
-/// The most lines of a portion. One transaction of 10,000 events costs half of ten of 1,000; larger gains nothing.
+/// The most lines of a portion. Storing 10,000 events at once costs half as much as in ten parts.
 const PORTION_LINES_MAX: usize = 10_000;
 /// The largest portion, in bytes of event bodies and rejected lines. It limits memory if events are large.
 const PORTION_BYTES_MAX: usize = 8 << 20;
@@ -21,11 +23,10 @@ const PORTION_BYTES_MAX: usize = 8 << 20;
 const EXCHANGE_AMONG_OTHERS: &str = "looks like an exchange with the Pass REST API V2, or a part of one, so nothing of it is kept: \
      ingest exchanges with --format rest-v2 (or har), out of a log driver's wrapper first, such as with jq -r .log";
 
-/// Some lines of one input.
 #[derive(Default)]
 pub(super) struct Portion {
     pub(super) path: String,
-    pub(super) events: Vec<NewEvent>,
+    pub(super) events: Arc<Vec<NewEvent>>,
     pub(super) rejects: Vec<Reject>,
     /// The kind of feed: single events, or sums from ESM.
     pub(super) feed: Feed,
@@ -33,9 +34,9 @@ pub(super) struct Portion {
     pub(super) changes: Vec<MemoryRow>,
     /// Numbers of accounts that ESM reported for these events.
     pub(super) stated: Vec<StatedAccounts>,
-    /// The most rejected lines to hold; `None`: no limit.
+    /// The most rejected lines to hold; `None` means no limit.
     pub(super) rejects_max: Option<usize>,
-    /// Rejected lines above `rejects_max`: they are only counted.
+    /// Rejected lines above `rejects_max`. They are only counted.
     pub(super) rejects_not_held: u64,
 }
 
@@ -48,8 +49,7 @@ impl Portion {
         !self.events.is_empty() || !self.changes.is_empty() || !self.stated.is_empty()
     }
 
-    /// Reads lines until the portion is full, the reader needs its changes to be stored, or the input ends. Returns
-    /// true if there may be more to read.
+    /// Reads lines until the portion or the memory is full, or the input ends. Returns true if there may be more.
     pub(super) fn fill(
         &mut self,
         reader: &mut dyn Reader,
@@ -89,7 +89,7 @@ impl Portion {
                     line.rule.as_ref().map_or_else(Vec::new, |applied| applied.former_ids.clone());
                 let event = NewEvent { former_ids, ..NewEvent::new(line.number, event, measure(event)) };
                 let bytes = event.body.len();
-                self.events.push(event);
+                Arc::make_mut(&mut self.events).push(event);
                 bytes
             }
             Err(_) if self.rejects_max.is_some_and(|max| self.rejects.len() >= max) => {
@@ -117,8 +117,8 @@ impl Portion {
         }
     }
 
-    /// The events that the buffer refused, as rejects: first those of a requestor whose feed is of the other kind,
-    /// then those whose `event_id` another event has. `text` gives the text to keep of an event.
+    /// The events that the buffer refused, as rejects: first those whose requestor already has the other kind
+    /// of feed, then those whose `event_id` another event has. `text` returns the text of an event to keep.
     pub(super) fn left_out(
         &self,
         report: &StoreReport,
@@ -142,13 +142,13 @@ pub(super) struct Reject {
     pub(super) line: u64,
     pub(super) reason: String,
     pub(super) kept: String,
-    /// Identifies this rejected line by path, line number and text.
+    /// Identifies this rejected line in its input, by line number and text.
     pub(super) digest: [u8; 32],
 }
 
 impl Reject {
-    /// The only constructor, so that no secret is kept or shown: a line that looks like an exchange, in any format,
-    /// is neither kept nor quoted, because any byte of it may be a secret.
+    /// This is the only constructor, so that no secret is kept or shown. A line that looks like an exchange, in any
+    /// format, is neither kept nor quoted, because any byte of it may be a secret.
     pub(super) fn new(path: &str, line: u64, excerpt: &Excerpt<'_>, reason: String) -> Reject {
         let nothing = Excerpt { line_bytes: excerpt.line_bytes, ..Excerpt::of(b"") };
         let (excerpt, reason) = match is_like_exchange(&excerpt.bytes) {
@@ -158,8 +158,7 @@ impl Reject {
         let kept = RejectedLine::new(path, line, &reason, excerpt);
         let kept = serde_json::to_string(&kept).expect("text and numbers always serialise");
         let mut digest = Sha256::new();
-        for part in [path.as_bytes(), &line.to_be_bytes(), &excerpt.line_bytes.to_be_bytes(), &excerpt.bytes]
-        {
+        for part in [&line.to_be_bytes()[..], &excerpt.line_bytes.to_be_bytes(), &excerpt.bytes] {
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);
         }
@@ -179,7 +178,6 @@ pub(super) fn canonical_text(event: &NewEvent) -> Vec<u8> {
     serde_json::to_vec(&event).expect("text and numbers always serialise")
 }
 
-/// Describes a conflict for people.
 fn conflict_reason(conflict: &Conflict) -> String {
     let first = match conflict.first_path.as_str() {
         "" => "an event that has expired from the buffer".to_owned(),

@@ -1,6 +1,7 @@
 //! Reads inputs on a separate thread and sends their lines in portions, while the previous portion is stored.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
@@ -14,10 +15,11 @@ use crate::readers::memory::Recollection;
 
 /// Portions that wait between the two threads. In addition, one portion is being read and one is being stored.
 const PORTIONS_WAITING_MAX: usize = 1;
-/// A portion is surely stored after this many later ones: one is being stored, one waits, one was just sent.
+/// A portion is surely stored once this many later portions exist: one in storage, one waiting, one sent.
 const STORED_AFTER: u32 = 3;
 
 /// A portion of one of several inputs.
+#[derive(Default)]
 pub(super) struct Read {
     /// The index of the input, in the order of the arguments.
     pub(super) input: usize,
@@ -29,20 +31,20 @@ pub(super) struct Read {
     pub(super) end: Option<InputEnd>,
 }
 
-/// Starts the reading thread. The thread ends after the last input, or when the receiver is gone. A thread that is
-/// blocked on standard input ends only with the program.
+/// Starts the reading thread. It ends after the last input, or when the receiver is gone. A stop ends each input.
 pub(super) fn start(
     inputs: &[InputPath],
     options: &IngestOptions,
     readers: ReaderOptions,
     mut memory: Recollection,
+    stop: Arc<AtomicBool>,
 ) -> (Receiver<Read>, JoinHandle<()>) {
     let (sender, receiver) = sync_channel(PORTIONS_WAITING_MAX);
     let inputs = inputs.to_vec();
     let options = options.clone();
     let reading = thread::spawn(move || {
         for (number, input) in inputs.iter().enumerate() {
-            if read_input(number, input, &options, &readers, &mut memory, &sender).is_none() {
+            if read_input(number, input, &options, (&readers, &stop), &mut memory, &sender).is_none() {
                 return;
             }
         }
@@ -55,22 +57,16 @@ fn read_input(
     input: usize,
     path: &InputPath,
     options: &IngestOptions,
-    readers: &ReaderOptions,
+    (readers, stop): (&ReaderOptions, &Arc<AtomicBool>),
     memory: &mut Recollection,
     sender: &SyncSender<Read>,
 ) -> Option<()> {
     let send = |read| sender.send(read).ok();
-    let unread = |end| {
-        send(Read {
-            input,
-            portion: Portion::default(),
-            input_bytes_read: 0,
-            input_bytes: None,
-            end: Some(end),
-        })
-    };
-    let mut open = match input::open(path, options.format, readers) {
+    let unread = |end| send(Read { input, end: Some(end), ..Read::default() });
+    let is_stopped = || stop.load(Ordering::SeqCst);
+    let mut open = match input::open(path, options.format, readers, stop) {
         Ok(Some(open)) => open,
+        Ok(None) | Err(_) if is_stopped() => return unread(InputEnd::Unopened(InputError::Stopped)),
         Ok(None) => return unread(InputEnd::Empty),
         Err(error) => return unread(InputEnd::Unopened(error)),
     };
@@ -79,14 +75,10 @@ fn read_input(
         let filled = portion.fill(&mut *open.reader, memory, &|| options.bounds());
         let end = match filled {
             Ok(true) => None,
-            Ok(false) => Some(Ok(())),
-            Err(error) => Some(Err(InputError::from(error))),
+            Ok(false) => Some(open.end(Ok(()))),
+            Err(_) if is_stopped() => Some(open.end(Err(InputError::Stopped))),
+            Err(error) => Some(open.end(Err(error.into()))),
         };
-        let end = end.map(|result| InputEnd::Read {
-            result,
-            guess: open.guess.clone(),
-            summary: Box::new(open.reader.summary()),
-        });
         let is_end = end.is_some();
         let (input_bytes_read, input_bytes) = (open.position.load(Ordering::Relaxed), open.bytes);
         send(Read { input, portion, input_bytes_read, input_bytes, end })?;

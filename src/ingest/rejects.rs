@@ -4,18 +4,18 @@
 //! <rejects_dir>/rejected-20261120T083000Z-1.ndjson      the second (UTC) in which the run began, and a unique number
 //! ```
 //!
-//! At most `ingest.rejects_max` lines of an input are kept. A line is not kept again while the file of an earlier run
-//! that has this line exists. So a file that is read daily, or a sender that repeats, cannot fill the disk. Files are
-//! deleted after `ingest.rejects_days`. For the inbox there is no limit: every rejected row is kept.
+//! At most `ingest.rejects_max` lines of an input are kept. A line is not kept again while a file of an
+//! earlier run has it. So a file that is read daily, or a sender that repeats, cannot fill the disk. Files
+//! are deleted after `ingest.rejects_days`. For the inbox there is no limit: every rejected row is kept.
 //!
 //! The first reject creates the file. Only its owner can read it (mode 0600), because lines name viewers.
 //! [`RejectedLine`](crate::readers::RejectedLine) describes the format of a line.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -28,7 +28,7 @@ use crate::event::Instant;
 use crate::readers::memory::Keyring;
 use crate::whole_file::{self, Readers};
 
-/// The most runs that can begin in one second and have a file of rejects each.
+/// How many runs that begin in the same second can each have a file of rejects.
 const FILES_PER_SECOND_MAX: u32 = 10_000;
 /// The start and the end of the names of these files.
 const FILE_NAME: (&str, &str) = ("rejected-", ".ndjson");
@@ -61,23 +61,34 @@ pub(super) enum Again {
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     again: Again,
+    /// Names of the input. A line is known if an earlier run kept it from an input with one of these names.
+    sources: Vec<String>,
     /// Lines that are in a file of rejects, of this run or an earlier one.
     kept: u64,
-    /// The number of lines that an earlier run kept, and the file that has the last of these lines.
+    /// The number of lines that were kept before, and the file that has the last of these lines.
     pub(super) before: u64,
     pub(super) before_in: PathBuf,
-    /// Lines above the limit of an input: they are only counted.
+    /// Lines above the limit of an input. They are only counted.
     pub(super) left_out: u64,
     /// Digests of lines that this run kept and that are not yet recorded in the buffer.
     unknown: Vec<RejectDigest>,
 }
 
 impl Kept {
-    pub(super) fn of(again: Again) -> Kept {
-        Kept { again, ..Kept::default() }
+    /// For an input that a sender may send again under this name.
+    pub(super) fn of_sender(name: &str) -> Kept {
+        Kept { again: Again::Sent, sources: vec![name.to_owned()], ..Kept::default() }
     }
 
-    /// The file that has lines of this input. `own` is the file to which this run writes.
+    /// For a file, whose lines are known by its full path and by its inode: by the path also in a new file of
+    /// that name, by the inode also after a change of the name.
+    pub(super) fn of_file(path: &Path) -> Kept {
+        let full = path.canonicalize().map(|full| full.to_string_lossy().into_owned());
+        let inode = fs::metadata(path).map(|file| format!("{}:{}", file.dev(), file.ino()));
+        Kept { again: Again::Read, sources: full.into_iter().chain(inode).collect(), ..Kept::default() }
+    }
+
+    /// The file with lines of this input: `own` if this run wrote some, else the file of an earlier run.
     pub(super) fn path(&self, own: Option<&Path>) -> Option<PathBuf> {
         let is_own = self.kept > self.before;
         let path = if is_own { own } else { Some(self.before_in.as_path()).filter(|_| self.before > 0) };
@@ -88,13 +99,6 @@ impl Kept {
 impl Rejects {
     pub(super) fn new(options: &IngestOptions) -> Rejects {
         Rejects { config: options.config.clone(), began_at: options.clock.now(), file: None }
-    }
-
-    /// Keeps every line, without a limit, because the rows of the inbox are deleted and no other copy exists.
-    pub(super) fn without_limit(options: &IngestOptions) -> Rejects {
-        let mut rejects = Rejects::new(options);
-        rejects.config.rejects_max = u32::MAX;
-        rejects
     }
 
     /// Adds rejected lines up to the limit of one input, without lines that an earlier run kept. For `Again::Read`
@@ -113,19 +117,23 @@ impl Rejects {
             return self.sync();
         }
         let keyring = Keyring::new(&buffer.source_secret()?);
-        let digests = rejects.iter().map(|reject| keyring.derived("reject", &[&reject.digest]).0);
-        let digests: Vec<RejectDigest> = digests.collect();
-        let mut known = buffer.kept_rejects(digests.clone())?;
+        let digests_of = |reject: &Reject| -> Vec<RejectDigest> {
+            let of = |source: &String| keyring.digest("reject", &[source.as_bytes(), &reject.digest]).0;
+            of_input.sources.iter().map(of).collect()
+        };
+        let digests: Vec<Vec<RejectDigest>> = rejects.iter().map(digests_of).collect();
+        let mut known = buffer.kept_rejects(digests.concat())?;
         known.retain(|_, file| self.config.rejects_dir.join(file).is_file());
+        let file_of = |digests: &[RejectDigest]| digests.iter().find_map(|digest| known.get(digest));
         let (before, new): (Vec<_>, Vec<_>) =
-            rejects.iter().zip(digests).partition(|(_, digest)| known.contains_key(digest));
-        if let Some(file) = before.last().and_then(|(_, digest)| known.get(digest)) {
+            rejects.iter().zip(digests).partition(|(_, digests)| file_of(digests).is_some());
+        if let Some(file) = before.last().and_then(|(_, digests)| file_of(digests)) {
             of_input.before_in = self.config.rejects_dir.join(file);
         }
         of_input.before += before.len() as u64;
         of_input.kept += before.len() as u64;
         let written = self.write(of_input, new.iter().map(|(reject, _)| *reject), buffer)?;
-        of_input.unknown.extend(new.into_iter().take(written).map(|(_, digest)| digest));
+        of_input.unknown.extend(new.into_iter().take(written).flat_map(|(_, digests)| digests));
         if of_input.again == Again::Read { Ok(()) } else { self.end_input(of_input, buffer) }
     }
 
@@ -136,7 +144,10 @@ impl Rejects {
         rejects: impl ExactSizeIterator<Item = &'a Reject> + Clone,
         buffer: &Buffer,
     ) -> Result<usize, IngestError> {
-        let room = u64::from(self.config.rejects_max).saturating_sub(of_input.kept) as usize;
+        // The rows of the inbox are deleted, so no other copy exists.
+        let is_only_copy = of_input.again == Again::Never;
+        let max = if is_only_copy { u64::MAX } else { u64::from(self.config.rejects_max) };
+        let room = max.saturating_sub(of_input.kept) as usize;
         let (count, dir) = (rejects.len().min(room), &self.config.rejects_dir);
         let left_out = (rejects.len() - count) as u64;
         if left_out > 0 {
@@ -185,19 +196,15 @@ impl Rejects {
     }
 }
 
-/// Deletes the files of rejects whose last write is older than `ingest.rejects_days`, and returns their number. The
-/// caller must hold the drain lock and must have checked the clock.
+/// Deletes the files of rejects whose last write is older than `ingest.rejects_days`, and returns their number. Makes
+/// the buffer forget all missing files. The caller must hold the drain lock and must have checked the clock.
 pub fn retain_rejects(buffer: &Buffer, config: &IngestConfig, now: Instant) -> Result<u64, IngestError> {
     let dir = &config.rejects_dir;
     let age = Duration::from_secs(u64::from(config.rejects_days) * 86_400);
-    let oldest = SystemTime::from(DateTime::<Utc>::from(now)).checked_sub(age);
     let failed = |source| refuse(dir, source);
     let mut expired = 0;
-    for file in whole_file::entries(dir).map_err(failed)? {
-        let metadata = fs::symlink_metadata(&file).map_err(failed)?;
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        let is_ours = name.starts_with(FILE_NAME.0) && name.ends_with(FILE_NAME.1) && metadata.is_file();
-        if is_ours && Some(metadata.modified().map_err(failed)?) < oldest {
+    for (file, written_at) in files_of_rejects(dir).map_err(failed)? {
+        if written_at.is_older(now, age) {
             fs::remove_file(&file).map_err(failed)?;
             expired += 1;
         }
@@ -210,13 +217,30 @@ pub fn retain_rejects(buffer: &Buffer, config: &IngestConfig, now: Instant) -> R
     Ok(expired)
 }
 
-/// Refuses to write so many bytes if too little space stays free. The buffer may be on another disk.
-fn check_free_disk(dir: &Path, min_free_bytes: u64, bytes: u64) -> Result<(), IngestError> {
+/// The files of rejects in a folder, and when each was last written. Files with other names are left out.
+pub fn files_of_rejects(dir: &Path) -> io::Result<Vec<(PathBuf, Instant)>> {
+    let mut found = Vec::new();
+    for file in whole_file::entries(dir)? {
+        let metadata = fs::symlink_metadata(&file)?;
+        if metadata.is_file() && is_own_name(&file.file_name().unwrap_or_default().to_string_lossy()) {
+            found.push((file, metadata.modified()?.into()));
+        }
+    }
+    Ok(found)
+}
+
+fn is_own_name(name: &str) -> bool {
+    let inner = name.strip_prefix(FILE_NAME.0).and_then(|rest| rest.strip_suffix(FILE_NAME.1));
+    inner.is_some_and(|inner| inner.bytes().all(|byte| byte.is_ascii_digit() || b"TZ-".contains(&byte)))
+}
+
+/// Refuses to write this many bytes if too little space stays free. The buffer may be on another disk.
+fn check_free_disk(dir: &Path, min_free_bytes: u64, needed_bytes: u64) -> Result<(), IngestError> {
     let found = rustix::fs::statvfs(dir).map_err(|errno| refuse(dir, errno.into()))?;
     let free_bytes = found.f_bavail * found.f_frsize;
-    if free_bytes < min_free_bytes.saturating_add(bytes) {
+    if free_bytes < min_free_bytes.saturating_add(needed_bytes) {
         let path = dir.to_owned();
-        return Err(IngestError::RejectsDiskFloor { path, free_bytes, min_free_bytes });
+        return Err(IngestError::RejectsDiskFloor { path, free_bytes, min_free_bytes, needed_bytes });
     }
     Ok(())
 }
@@ -266,5 +290,7 @@ mod tests {
             matches!(refused, Err(IngestError::RejectsDiskFloor { min_free_bytes: 7, .. })),
             "{refused:?}"
         );
+        let told = refused.expect_err("no disk has so much").to_string();
+        assert!(told.contains("keeps 7, and 18446744073709551615 more are needed"), "{told}");
     }
 }

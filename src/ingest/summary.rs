@@ -16,10 +16,11 @@ use crate::readers::{Guess, SourceSummary, UnknownKeys};
 
 /// The name of the inbox in places where a file has its path.
 pub(super) const INBOX: &str = "inbox";
-/// The most rejected lines, and the most conflicts, that warnings name. The file of rejects has all of them.
+/// The most rejected lines, and the most conflicts, that warnings name. The file of rejects has more of them.
 const NAMED_MAX: u64 = 20;
 
-/// Counts of the lines of one or more inputs. `read` is the sum of the other fields.
+/// Counts of the lines of one or more inputs. `read` is the sum of the other fields. In a preview, `read`
+/// also counts the events, although they are not stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Lines that were not blank.
@@ -27,9 +28,9 @@ pub struct Counts {
     pub stored: u64,
     /// Events that were already stored.
     pub duplicates: u64,
-    /// Events whose identity was already stored with other content; the first one stays.
+    /// Events whose identity was already stored with other content. The first event stays.
     pub conflicts: u64,
-    /// Lines that are no event.
+    /// Lines that are no event, and events from the wrong kind of feed.
     pub rejected: u64,
 }
 
@@ -53,7 +54,7 @@ impl Counts {
 /// The counts of one input.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct InputSummary {
-    /// The path as the caller gave it; `inbox` for the table.
+    /// The path as the caller gave it; `inbox` if the events came from the table `inbox` of the buffer.
     pub path: String,
     #[serde(flatten)]
     pub counts: Counts,
@@ -62,9 +63,13 @@ pub struct InputSummary {
     pub unused: Option<String>,
 }
 
-/// Says why nothing of an input was used; `None` if anything was used or stored before, or each line has its reason.
-pub(super) fn unused(counts: &Counts, exchanges: Option<&ExchangeSummary>) -> Option<String> {
-    let exchanges = exchanges?;
+/// Says why no exchange or record of an input was used. `None` if the input has none, if this run or an earlier
+/// run used one, or if every line was rejected for a reason of its own.
+pub(super) fn unused(counts: &Counts, summary: &SourceSummary) -> Option<String> {
+    if let Some(esm) = summary.esm.as_ref().filter(|_| counts.read == 0) {
+        return esm.unused();
+    }
+    let exchanges = summary.exchanges.as_ref()?;
     let ExchangeSummary { again, others, prefixed, .. } = exchanges;
     let Counts { read, conflicts, rejected, .. } = *counts;
     let unprocessed = exchanges.unprocessed();
@@ -88,14 +93,13 @@ pub(super) fn unused(counts: &Counts, exchanges: Option<&ExchangeSummary>) -> Op
     ))
 }
 
-/// A remark for the caller about work that is done. The texts name the input and the line.
+/// A remark for the caller. It does not mean that the ingest failed. If the remark is about a line, the text
+/// names the input and the line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
+    /// A line that is no event, or an event that the buffer refused.
     #[error("{path}:{line}: {reason}")]
     Rejected { path: String, line: u64, reason: String },
-    /// An event was not stored, because another event has its `event_id` and other content.
-    #[error("{path}:{line}: {reason}")]
-    Conflict { path: String, line: u64, reason: String },
     #[error("{0}")]
     Noted(String),
 }
@@ -128,23 +132,21 @@ pub struct IngestSummary {
     /// Rejected lines and conflicts that were not kept again, because an earlier run kept them.
     #[serde(skip_serializing_if = "is_zero")]
     pub rejects_kept_before: u64,
-    /// Rejected lines and conflicts above `ingest.rejects_max`: they are only counted.
+    /// Rejected lines and conflicts above `ingest.rejects_max`. They are only counted.
     #[serde(skip_serializing_if = "is_zero")]
     pub rejects_not_kept: u64,
-    /// The result for exchanges; `None` if no input has exchanges.
+    /// What happened to the exchanges, as counts; `None` if no input has exchanges.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchanges: Option<ExchangeSummary>,
-    /// The content of ESM reports that is not events; `None` if no input is an ESM report.
+    /// What ESM reports contain besides events; `None` if no input is an ESM report.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub esm: Option<EsmSummary>,
-    /// The inputs that could not be read to their end.
     #[serde(skip)]
     pub failures: Vec<InputFailure>,
     /// Other remarks for the caller; their number is limited.
     #[serde(skip)]
     pub warnings: Vec<Warning>,
-    /// The file with the rejected lines and the conflicts; it is durable. If only an earlier run kept such lines,
-    /// this is the file of that run.
+    /// The durable file with the rejected lines and conflicts: of this run, or of the earlier run that kept them.
     #[serde(skip)]
     pub rejects_path: Option<PathBuf>,
     /// The reason why rows stay in the inbox, if some do; always `None` for files.
@@ -165,10 +167,17 @@ pub(super) enum InputEnd {
     /// The input was read to its end, or to the place where reading failed.
     Read {
         result: Result<(), InputError>,
-        /// The guessed format and the reason for the guess; `None` if the caller or the file name gave the format.
         guess: Option<Guess>,
+        zeros_at_end: u64,
         summary: Box<SourceSummary>,
     },
+}
+
+/// What to say of the zero bytes at the end of an input, if there are any.
+pub(super) fn zeros_note(zeros: u64) -> Option<String> {
+    let note =
+        "zero bytes, as a power loss leaves them: lines may be missing there; compare it with its source";
+    (zeros > 0).then(|| format!("ends with {zeros} {note}"))
 }
 
 impl IngestSummary {
@@ -192,21 +201,22 @@ impl IngestSummary {
         [mixed, lost]: &[Vec<Reject>; 2],
     ) {
         mixed.iter().for_each(|reject| self.rejected(input, reject));
-        let path = &self.inputs[input].path;
         let unnamed = NAMED_MAX.saturating_sub(self.total.conflicts) as usize;
-        self.warnings.extend(lost.iter().take(unnamed).map(|Reject { line, reason, .. }| {
-            Warning::Conflict { path: path.clone(), line: *line, reason: reason.clone() }
-        }));
+        lost.iter().take(unnamed).for_each(|conflict| self.name(input, conflict));
         self.add(input, &Counts::of(report, 0));
         portion.rejects.iter().for_each(|reject| self.rejected(input, reject));
     }
 
-    pub(super) fn rejected(&mut self, input: usize, Reject { line, reason, .. }: &Reject) {
+    pub(super) fn rejected(&mut self, input: usize, reject: &Reject) {
         if self.total.rejected < NAMED_MAX {
-            let path = self.inputs[input].path.clone();
-            self.warnings.push(Warning::Rejected { path, line: *line, reason: reason.clone() });
+            self.name(input, reject);
         }
         self.add(input, &Counts { read: 1, rejected: 1, ..Counts::default() });
+    }
+
+    fn name(&mut self, input: usize, Reject { line, reason, .. }: &Reject) {
+        let path = self.inputs[input].path.clone();
+        self.warnings.push(Warning::Rejected { path, line: *line, reason: reason.clone() });
     }
 
     /// Adds a note about the rejects of an input that are not in the file of this run.
@@ -219,9 +229,8 @@ impl IngestSummary {
             self.rejects_path = Some(before_in);
         }
         if left_out > 0 {
-            self.note(format!(
-                "{path}: {left_out} more rejected lines are counted and not kept; ingest.rejects_max limits them"
-            ));
+            let what = "more rejected lines are counted and not kept; ingest.rejects_max limits them";
+            self.note(format!("{path}: {left_out} {what}"));
         }
         self.rejects_kept_before += before;
         self.rejects_not_kept += left_out;
@@ -234,74 +243,68 @@ impl IngestSummary {
     /// Records the end of an input, and adds the remarks of its reader.
     pub(super) fn ended(&mut self, input: usize, end: InputEnd) {
         let path = self.inputs[input].path.clone();
-        let (result, guess, summary) = match end {
+        let (result, guess, zeros_at_end, summary) = match end {
             InputEnd::Empty => return self.note(format!("{path}: is empty")),
+            InputEnd::Unopened(why @ InputError::OnlyZeros) => return self.unused(input, why.to_string()),
             InputEnd::Unopened(error) => return self.failed(input, error),
-            InputEnd::Read { result, guess, summary } => (result, guess, summary),
+            InputEnd::Read { result, guess, zeros_at_end, summary } => (result, guess, zeros_at_end, summary),
         };
         self.unknown.absorb(&summary.remarks.unknown);
         for (line, what) in summary.remarks.notes() {
             self.note(format!("{path}:{line}: {what}"));
         }
+        if let Some(note) = zeros_note(zeros_at_end).filter(|_| result.is_ok()) {
+            self.note(format!("{path}: {note}"));
+        }
         let Counts { read, rejected, .. } = self.inputs[input].counts;
         if read == 0 && result.is_ok() && summary.is_empty() && path != INBOX {
-            self.note(format!(
-                "{path}: is empty but for its header or frame: nothing in it could be an event"
-            ));
+            let what = "is empty but for its header or frame: nothing in it could be an event";
+            self.note(format!("{path}: {what}"));
         }
         if let Some(Guess { format, because }) = guess.filter(|_| rejected > 0) {
-            let format = format.as_str();
-            self.note(format!(
-                "{path}: was taken for {format}, because {because}; if it is none, say --format"
-            ));
+            let taken = format!("{path}: was taken for {}, because {because}", format.as_str());
+            self.note(format!("{taken}; if it is none, say --format"));
         }
         if let Some(exchanges) = &summary.exchanges {
             self.add_exchanges(&path, exchanges);
         }
         if let Some(esm) = &summary.esm {
-            self.add_esm(&path, esm);
+            self.note_all(&path, esm.notes());
+            if let Some(limit) = esm.truncated_at {
+                let what = "rows that it may have, so others are missing; fetch it in shorter parts";
+                self.note(format!("{path}: has all {limit} {what}"));
+            }
+            self.esm.get_or_insert_default().add(esm);
         }
-        if let Some(why) = unused(&self.inputs[input].counts, summary.exchanges.as_ref()) {
-            self.note(format!("{path}: {why}"));
-            self.inputs[input].unused = Some(why);
+        if let Some(why) = unused(&self.inputs[input].counts, &summary) {
+            self.unused(input, why);
         }
         result.unwrap_or_else(|error| self.failed(input, error));
     }
 
+    fn unused(&mut self, input: usize, why: String) {
+        self.note(format!("{}: {why}", self.inputs[input].path));
+        self.inputs[input].unused = Some(why);
+    }
+
     fn add_exchanges(&mut self, path: &str, exchanges: &ExchangeSummary) {
         let mut told = exchanges.clone();
-        // Only the first of several inputs gets this note.
+        // Only the first of several inputs gets the note about device information that is broken.
         if self.exchanges.as_ref().is_some_and(|all| all.first_broken_device_info.is_some()) {
             told.first_broken_device_info = None;
         }
-        for (line, what) in told.notes() {
-            let line = line.map_or(String::new(), |line| format!(":{line}"));
-            self.note(format!("{path}{line}: {what}"));
-        }
+        self.note_all(path, told.notes());
         self.exchanges.get_or_insert_default().add(exchanges);
     }
 
-    fn add_esm(&mut self, path: &str, esm: &EsmSummary) {
-        if !esm.skipped_metrics.is_empty() {
-            let metrics: Vec<_> = esm.skipped_metrics.keys().map(String::as_str).collect();
-            let metrics = metrics.join(", ");
-            self.note(format!("{path}: no event stands for {metrics}; these were passed over"));
+    fn note_all(&mut self, path: &str, notes: Vec<(Option<u64>, String)>) {
+        for (line, what) in notes {
+            let line = line.map_or(String::new(), |line| format!(":{line}"));
+            self.note(format!("{path}{line}: {what}"));
         }
-        if let Some(record) = esm.first_decrease {
-            let EsmSummary { decreases, decreased_units, .. } = esm;
-            self.note(format!(
-                "{path}:{record}: {decreases} counts are lower than when they were read before, by {decreased_units} units together; what was counted stays"
-            ));
-        }
-        if let Some(limit) = esm.truncated_at {
-            self.note(format!(
-                "{path}: has all {limit} rows that it may have, so others are missing; fetch it in shorter parts"
-            ));
-        }
-        self.esm.get_or_insert_default().add(esm);
     }
 
-    /// Ends the summary: adds the number of lines that were not named, and the path of the rejects.
+    /// Ends the summary: adds how many lines were not named, the unknown keys, and the path of the rejects.
     pub(super) fn finish(&mut self, rejects_path: Option<&Path>) {
         let Counts { rejected, conflicts, .. } = self.total;
         for (count, what) in [(rejected, "rejected lines"), (conflicts, "conflicts")] {
@@ -312,9 +315,7 @@ impl IngestSummary {
         if !self.unknown.is_empty() {
             self.note(format!("keys that no event has were kept out: {}", self.unknown));
         }
-        if let Some(path) = rejects_path {
-            self.rejects_path = Some(path.to_owned());
-        }
+        self.rejects_path = rejects_path.map(Path::to_owned).or(self.rejects_path.take());
     }
 
     fn note(&mut self, text: String) {

@@ -1,6 +1,8 @@
-//! Unpacks gzip and Zstandard: several members or frames, and zero bytes after each (tapes and block devices pad).
+//! Unpacks gzip and Zstandard, also several members or frames. Skips and counts the zero bytes after each.
 
 use std::io::{self, BufRead, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::GzDecoder;
 use zstd::stream::read::Decoder as ZstdDecoder;
@@ -16,7 +18,7 @@ pub(super) enum Packing {
 impl Packing {
     pub(super) const MAGIC_BYTES: usize = 6;
 
-    /// The packing of bytes that start so; `None`: they are not packed.
+    /// The packing of bytes that start like this; `None` if they are not packed.
     pub(super) fn of(magic: &[u8]) -> Option<Packing> {
         Some(match magic {
             [0x1F, 0x8B, ..] => Packing::Gzip,
@@ -39,7 +41,13 @@ impl Packing {
 }
 
 /// Reads the content of packed bytes, one member after the other.
-pub(super) enum Unpacked<R: BufRead> {
+pub(super) struct Unpacked<R: BufRead> {
+    member: Member<R>,
+    /// Grows by the zero bytes behind each member.
+    zeros: Arc<AtomicU64>,
+}
+
+enum Member<R: BufRead> {
     Gzip(Box<GzDecoder<R>>),
     Zstandard(Box<ZstdDecoder<'static, R>>),
     /// Between two members, or after the last.
@@ -47,42 +55,51 @@ pub(super) enum Unpacked<R: BufRead> {
     Ended,
 }
 
+impl<R: BufRead> Unpacked<R> {
+    pub(super) fn new(source: R, zeros: &Arc<AtomicU64>) -> Unpacked<R> {
+        Unpacked { member: Member::Between(source), zeros: Arc::clone(zeros) }
+    }
+}
+
 impl<R: BufRead> Read for Unpacked<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            let read = match self {
-                Unpacked::Gzip(decoder) => decoder.read(buffer)?,
-                Unpacked::Zstandard(decoder) => decoder.read(buffer)?,
-                Unpacked::Between(_) => 0,
-                Unpacked::Ended => return Ok(0),
+            let read = match &mut self.member {
+                Member::Gzip(decoder) => decoder.read(buffer)?,
+                Member::Zstandard(decoder) => decoder.read(buffer)?,
+                Member::Between(_) => 0,
+                Member::Ended => return Ok(0),
             };
             if read > 0 || buffer.is_empty() {
                 return Ok(read);
             }
-            *self = match std::mem::replace(self, Unpacked::Ended) {
-                Unpacked::Gzip(decoder) => Unpacked::Between(decoder.into_inner()),
-                Unpacked::Zstandard(decoder) => Unpacked::Between(decoder.finish()),
-                Unpacked::Between(source) => next_member(source)?,
-                Unpacked::Ended => Unpacked::Ended,
+            self.member = match std::mem::replace(&mut self.member, Member::Ended) {
+                Member::Gzip(decoder) => Member::Between(decoder.into_inner()),
+                Member::Zstandard(decoder) => Member::Between(decoder.finish()),
+                Member::Between(mut source) => {
+                    self.zeros.fetch_add(skip_zeros(&mut source)?, Ordering::Relaxed);
+                    next_member(source)?
+                }
+                Member::Ended => Member::Ended,
             };
         }
     }
 }
 
-fn next_member<R: BufRead>(mut source: R) -> io::Result<Unpacked<R>> {
-    skip_zeros(&mut source)?;
+fn next_member<R: BufRead>(mut source: R) -> io::Result<Member<R>> {
     Ok(match source.fill_buf()?.first() {
-        None => Unpacked::Ended,
+        None => Member::Ended,
         Some(0x28 | 0x50..=0x5F) => {
-            Unpacked::Zstandard(Box::new(ZstdDecoder::with_buffer(source)?.single_frame()))
+            Member::Zstandard(Box::new(ZstdDecoder::with_buffer(source)?.single_frame()))
         }
         // If the bytes are not gzip, the decoder fails with a message.
-        Some(_) => Unpacked::Gzip(Box::new(GzDecoder::new(source))),
+        Some(_) => Member::Gzip(Box::new(GzDecoder::new(source))),
     })
 }
 
-/// Skips zero bytes.
-pub(super) fn skip_zeros(source: &mut impl BufRead) -> io::Result<()> {
+/// Skips the zero bytes at the start and returns their number.
+pub(super) fn skip_zeros(source: &mut impl BufRead) -> io::Result<u64> {
+    let mut skipped = 0;
     loop {
         let chunk = match source.fill_buf() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -90,8 +107,9 @@ pub(super) fn skip_zeros(source: &mut impl BufRead) -> io::Result<()> {
         };
         let zeros = chunk.iter().take_while(|byte| **byte == 0).count();
         if zeros == 0 {
-            return Ok(());
+            return Ok(skipped);
         }
+        skipped += zeros as u64;
         source.consume(zeros);
     }
 }
@@ -121,7 +139,8 @@ mod tests {
         ] {
             for capacity in [1, 7, 4096] {
                 let mut text = String::new();
-                let mut source = Unpacked::Between(BufReader::with_capacity(capacity, packed.as_slice()));
+                let packed = BufReader::with_capacity(capacity, packed.as_slice());
+                let mut source = Unpacked::new(packed, &Arc::default());
                 source.read_to_string(&mut text).expect("whole members");
                 assert_eq!(text, expected);
             }
@@ -129,7 +148,7 @@ mod tests {
         for broken in
             [[gzip(b"a"), b"junk".to_vec()].concat(), gzip(b"abc")[..12].to_vec(), zstd(b"abc")[..8].to_vec()]
         {
-            assert!(Unpacked::Between(broken.as_slice()).read_to_end(&mut Vec::new()).is_err());
+            assert!(Unpacked::new(broken.as_slice(), &Arc::default()).read_to_end(&mut Vec::new()).is_err());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The value of one eVar of a hit: that of its property, the title in an MRSS document, or the documented default.
+//! The value of one eVar of a hit: its property, the title in an MRSS document, or the documented default.
 
 use std::borrow::Cow;
 
@@ -7,18 +7,15 @@ use super::mrss::Resource;
 use super::{Note, mrss, sanitize};
 use crate::event::{DefaultValue, EventKind, PassEvent, Property, VisitorRules};
 
-/// The value of `sdk_type` for the Clientless API. Case does not count, as in Analytics (Implementation Guide,
-/// "eVar").
+/// The `sdk_type` of the Clientless API, in any case, as in Analytics (Implementation Guide, "eVar").
 const CLIENTLESS: &str = "Clientless";
 
-/// The value of an eVar, and its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Evar<'a> {
     pub(crate) value: Cow<'a, str>,
     pub(crate) source: Source,
 }
 
-/// The source of the value of an eVar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
     Event,

@@ -1,18 +1,20 @@
-//! Which visitor a hit counts for: the identity that the suite uses, or a surrogate as stable as the event allows.
+//! Decides which visitor a hit counts for: by the suite's kind of identity, else by the best possible surrogate.
 //!
 //! ```text
-//! MVPD User ID of 1 to 100 ASCII letters and digits    itself
-//! any other MVPD User ID                               pbu + digest(user id, MVPD User ID)
+//! ECID of 38 digits, if the suite uses ECIDs           itself
+//! MVPD User ID, if the suite uses these:
+//!   1 to 100 ASCII letters and digits                  itself, unless it begins with pbu or pbs
+//!   any other                                          pbu + digest(user id, MVPD User ID)
 //! none, but a device ID                                pbs + digest(device,  requestor, device id)
 //!       else a session ID                              pbs + digest(session, requestor, session id)
 //!       else an address and a user agent               pbs + digest(agent,   requestor, address in binary, user agent)
 //!       else                                           pbs + digest(event,   requestor, identity of the event)
 //! digest(fields)    40 hexadecimal digits: the first 20 bytes of sha256 over the fields, each after its length (8 bytes,
-//!                   big endian); the first field is "passbridge visitor 1 " and the word above
+//!                   big endian); the first field is "passbridge visitor 1 " and the word after "digest("
 //! ```
 //!
 //! All of this is frozen: if a release changed the ID of a visitor, Analytics would count two visitors
-//! (`fixtures/visitors.golden`). The [`VisitorRules`] say which values mean that there is none, what a spreadsheet
+//! (`fixtures/visitors.golden`). The [`VisitorRules`] say which values mean that there is no ID, what a spreadsheet
 //! adds around an ID, and how an address is read. They have versions, and a repeated attempt keeps its version.
 
 use std::borrow::Cow;
@@ -32,7 +34,6 @@ const SURROGATE_PREFIX: &str = "pbs";
 /// The bytes kept of a digest. Among a billion visitors, two get the same digest with a chance of 1 in 10^30.
 const DIGEST_BYTES: usize = 20;
 
-/// The visitor of an event's hits.
 pub(super) fn visitor<'a>(
     event: &'a PassEvent,
     id: EventId,
@@ -90,7 +91,7 @@ fn from_user_id<'a>(user_id: &'a str, notes: &mut Vec<Note>) -> Cow<'a, str> {
     Cow::Owned(digest(USER_PREFIX, &[b"passbridge visitor 1 user id", user_id.as_bytes()]))
 }
 
-/// Whether an ID begins like ours. Case does not count: it is not documented whether Adobe tells case apart.
+/// Whether an ID begins with one of our prefixes, in any case, because Adobe may ignore case.
 fn begins_like_ours(user_id: &str) -> bool {
     [USER_PREFIX, SURROGATE_PREFIX]
         .iter()

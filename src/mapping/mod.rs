@@ -1,11 +1,12 @@
-//! Turns one Pass event into the hits that Adobe receives, and says what it had to change on the way.
+//! Turns one Pass event into the hits that Adobe receives, and says which values it had to change.
 //!
-//! - In: a [`PassEvent`], its [`EventId`], the [`HitForm`] of its report suite. Out: one or more [`Hit`]s, the key of
-//!   the visitor they count for, and [`Note`]s; a [`DeadReason`] for an event that breaks a limit on its own.
-//! - Guarantees: equal inputs give equal hits, on every machine and in every later release; no text of an event can reach
-//!   a hit unsanitised; all hits of an event count for one visitor; an ordinary event makes no note.
+//! - In: a [`PassEvent`], its [`EventId`], the [`HitForm`] of its report suite. Out: one or more [`Hit`]s,
+//!   the key of the visitor they count for, and [`Note`]s; or a [`DeadReason`].
+//! - Guarantees: equal inputs give equal hits, on every machine and in every later release; no text of an
+//!   event can reach a hit unsanitised; all hits of an event count for one visitor; an event that needs no
+//!   change makes no note.
 //! - Does not know: XML, buffers, replies, the time of day.
-//! - Rules: sections 3 and 4 of the design. The fixed table and its defaults are [`crate::event`]'s.
+//! - Rules: the table of [`crate::event`], and the page of Adobe that it names.
 
 mod evar;
 mod identity;
@@ -31,14 +32,14 @@ use crate::hit::{Hit, VisitorKey};
 use crate::suite::{CountForm, EventIds, HitForm};
 use limits::USER_AGENT_BYTES_MAX;
 
-/// What an event becomes.
+/// The hits of an event, their visitor, and what was changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mapped<'a> {
     /// At least one hit; more only if a count is sent as single hits.
     pub hits: Vec<Hit<'a>>,
     /// The visitor that all these hits count for.
     pub visitor: VisitorKey,
-    /// What was changed on the way, in the order of the hit; empty for an ordinary event.
+    /// What was changed, in the order of the hit.
     pub notes: Vec<Note>,
 }
 
@@ -76,6 +77,11 @@ pub fn map<'a>(event: &'a PassEvent, id: EventId, form: &'a HitForm) -> Result<M
     Ok(Mapped { hits, visitor: key, notes })
 }
 
+/// The visitor that the hits of an event count for. It costs less than [`map`].
+pub fn visitor(event: &PassEvent, id: EventId, form: &HitForm) -> VisitorKey {
+    identity::key(&form.rsid, &identity::visitor(event, id, form, &mut Vec::new()))
+}
+
 /// A text as Analytics shows it in the eVar of a property; `None` if nothing of it is sent.
 pub fn shown(property: Property, text: &str) -> Option<Cow<'_, str>> {
     sanitize::clean(text, property, EVAR_BYTES_MAX, &mut Vec::new())
@@ -86,7 +92,8 @@ pub fn reported<'a>(event: &'a PassEvent, property: Property) -> Option<Cow<'a, 
     evar(event, property, VisitorRules::default(), &mut Vec::new()).map(|evar| evar.value)
 }
 
-/// The `events` variables of the hits of an event: one, or one with its own serial for each single hit of a count.
+/// The `events` variable of each hit of an event. A count that is sent as single hits has one hit for each
+/// unit, with a serial of its own. Every other event has one hit.
 fn events(event: &PassEvent, id: EventId, form: &HitForm) -> Result<Vec<String>, DeadReason> {
     let slot = event.kind().slot();
     let once = match (form.event_ids, event.count(), form.count_form) {
@@ -109,7 +116,7 @@ fn ip_address<'a>(event: &'a PassEvent, rules: VisitorRules, notes: &mut Vec<Not
         notes.push(Note::IpAddressLeftOut);
         return None;
     };
-    // An IPv4 address that parses unchanged is in its only spelling.
+    // Rust accepts only one spelling of an IPv4 address, so an address that it parses needs no change.
     if rules == VisitorRules::V1 || address.is_ipv4() && text.parse::<Ipv4Addr>().is_ok() {
         return Some(Cow::Borrowed(text));
     }

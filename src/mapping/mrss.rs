@@ -1,8 +1,8 @@
 //! Finds the item title in a resource ID that is an MRSS document.
 //!
-//! MVPDs that authorize single programmes take as the resource
-//! `<rss ..><channel><title>CHANNEL</title><item><title>PROGRAMME</title>..`. The documents come from the network:
-//! entities that they declare are never expanded, nothing recurses, and time and memory grow with the text alone.
+//! An MVPD that authorizes single programmes gets an MRSS document as its resource: an `<item>` in the
+//! `<channel>` of `<rss>` has the programme's `<title>`. The documents come from the network: entities that
+//! they declare are never expanded, nothing recurses, and the cost depends only on the document's length.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,6 @@ use quick_xml::Reader;
 use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 
-/// The kinds of resource IDs.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Resource {
     Plain,
@@ -19,7 +18,7 @@ pub(super) enum Resource {
         /// The title with its references resolved.
         title: String,
     },
-    /// It begins like an MRSS document, but is not well-formed or has no item title.
+    /// A text that begins like an MRSS document, but is not well-formed or has no item title.
     BrokenMrss,
 }
 
@@ -64,7 +63,7 @@ fn item_title(document: &str) -> Option<String> {
     }
 }
 
-/// One of the five entities that XML itself declares, or the character of a numeric reference.
+/// The text of a reference; `None` unless it is numeric or one of the five entities that XML itself declares.
 fn resolved<'a>(reference: &'a BytesRef<'_>) -> Option<Cow<'a, str>> {
     match reference.resolve_char_ref().ok()? {
         Some(character) => Some(Cow::Owned(character.to_string())),
@@ -75,9 +74,7 @@ fn resolved<'a>(reference: &'a BytesRef<'_>) -> Option<Cow<'a, str>> {
 /// The place of the reader in the document, and the title found so far.
 #[derive(Default)]
 struct Place {
-    /// How many elements are open.
     depth: usize,
-    /// Whether the root element was closed.
     is_past_root: bool,
     /// The depth inside the open item, if an item is open.
     item: Option<usize>,
@@ -87,7 +84,7 @@ struct Place {
 }
 
 impl Place {
-    /// `None` when the document is broken here.
+    /// `None` if the document is broken at this tag.
     fn enter(&mut self, tag: &BytesStart<'_>) -> Option<()> {
         if self.is_past_root || tag.attributes().with_checks(false).any(|attribute| attribute.is_err()) {
             return None;
@@ -114,7 +111,7 @@ impl Place {
         self.is_past_root = self.depth == 0;
     }
 
-    /// `None` when text stands outside the root element.
+    /// `None` if there is text outside the root element.
     fn read(&mut self, text: &str) -> Option<()> {
         if self.depth == 0 {
             return text.trim().is_empty().then_some(());

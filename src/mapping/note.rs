@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::limits::bytes_max;
 use crate::event::Property;
 
-/// One thing that is different in a hit, and why.
+/// One change that the mapping made in a hit, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, thiserror::Error)]
 #[serde(tag = "note", rename_all = "snake_case")]
 pub enum Note {

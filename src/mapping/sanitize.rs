@@ -43,7 +43,7 @@ pub(super) fn clean<'a>(
     Some(narrow(text, |text| text[..boundary_at_or_before(text, bytes_max)].trim_end()))
 }
 
-/// Whether a text can be sent as it is, as most can: short, printable ASCII, no space at its ends, no `D=`.
+/// Whether a text can be sent unchanged: short, printable ASCII, no space at its ends, no `D=`. Most can.
 fn is_plain(text: &[u8], bytes_max: usize) -> bool {
     let ([first, ..], [.., last]) = (text, text) else { return false };
     text.len() <= bytes_max

@@ -17,7 +17,7 @@ pub fn serial(id: EventId, index: u32) -> String {
     digest.update(index.to_be_bytes());
     let digest: [u8; 32] = digest.finalize().into();
     let mut serial = String::with_capacity(SERIAL_BYTES);
-    // Ten digits from each half: 36^10 values of 2^64 leave no bias that matters, and 64-bit division is cheap.
+    // Each half of 64 bits gives ten digits. 36^10 is so small beside 2^64 that the bias does not matter.
     for half in digest[..16].chunks_exact(8) {
         let mut rest = half.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
         for _ in 0..SERIAL_BYTES / 2 {

@@ -1,9 +1,9 @@
 //! Reads the texts that Adobe's pages, files and interfaces use for the same setting.
 //!
-//! The rows of the settings file are not published, and the interfaces use other words than the admin pages. So each
-//! setting is read by the words that its texts share. An unknown text is `None`, never a guess.
+//! The rows of the settings file are not published, and the interfaces use other words than the admin pages.
+//! So each setting is recognised by the words that its texts share. An unknown text is `None`, never a guess.
 
-/// A text in lower case, without the text in parentheses, with single blanks between its words.
+/// A text in lower case: only letters and digits, without text in brackets, with single blanks between words.
 pub(super) fn plain(text: &str) -> String {
     let mut depth = 0_u32;
     let mut out = String::with_capacity(text.len());
@@ -27,8 +27,7 @@ pub(super) fn same_name(one: &str, other: &str) -> bool {
     key(one) == key(other)
 }
 
-/// Whether a suite records hits with a timestamp: yes if timestamps are optional or required ("Timestamps optional",
-/// Admin guide).
+/// Whether a suite records hits with a timestamp ("Timestamps optional", Admin guide).
 pub(super) fn takes_timestamps(text: &str) -> Option<bool> {
     let text = plain(text);
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));

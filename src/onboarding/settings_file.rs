@@ -20,7 +20,7 @@ use crate::word::words;
 
 /// The largest file that is read, in bytes. Hundreds of suites with all their settings are far smaller.
 pub const BYTES_MAX: u64 = 64 << 20;
-/// More columns than any company has report suites. Cells beyond this number are not split from the last one.
+/// More columns than any company has report suites. Further cells of a row are not split.
 const COLUMNS_MAX: usize = 20_000;
 const COLUMNS_NAMED_MAX: usize = 8;
 
@@ -210,7 +210,7 @@ fn cells(line: &str) -> Vec<String> {
     line.splitn(COLUMNS_MAX, '\t').map(unquoted).collect()
 }
 
-/// The column of a suite: found by the ID in the heading or in the row of IDs, otherwise by the name.
+/// Finds the column of a suite by its ID, in the heading or in the row of IDs, or else by one of its names.
 fn find_column(header: &[String], rows: &[Vec<String>], rsid: &Rsid, names: &[&str]) -> Option<usize> {
     let is_rsid = |cell: &str| cell.trim().eq_ignore_ascii_case(rsid.as_str());
     let holds_rsid =
@@ -228,7 +228,7 @@ fn find_column(header: &[String], rows: &[Vec<String>], rsid: &Rsid, names: &[&s
 
 /// The setting that a label names, in the wordings of the admin pages.
 fn setting_of(label: &str) -> Option<(Subject, Field)> {
-    // "Custom Conversion 3 (eVar3): Name": the text in the parentheses says more than the text before them.
+    // "Custom Conversion 3 (eVar3): Name": the number may stand in parentheses, so the text in them is kept.
     let text = plain(&label.replace(['(', ')', '[', ']'], " "));
     if let Some(field) = field_of(&SUITE_LABELS, &text) {
         return Some((Subject::Suite, field));
@@ -245,7 +245,7 @@ fn field_of(labels: &[(Field, &str)], text: &str) -> Option<Field> {
     labels.iter().find(|(_, texts)| texts.split(", ").any(|one| one == text)).map(|(field, _)| *field)
 }
 
-/// The number after a word such as `evar`, and the rest of the label.
+/// The number after a word such as `evar`, and the rest of the label; `None` if the label is about something else.
 fn numbered(text: &str, word: &str, prefixes: &[&str]) -> Option<(u16, String)> {
     let words: Vec<&str> = text.split(' ').collect();
     let at = words.iter().position(|one| *one == word || digits_after(one, word).is_some())?;

@@ -19,7 +19,7 @@ pub(super) struct EvarSetting {
     /// Every wording of the expected value, as [`plain`] writes it.
     right: &'static [&'static str],
     pub(super) why: &'static str,
-    /// Whether an eVar is known only after a source has shown this setting.
+    /// Whether a source that does not show this setting does not show the eVar either.
     pub(super) is_needed: bool,
 }
 
@@ -54,7 +54,7 @@ pub(super) const EVAR_SETTINGS: [EvarSetting; 4] = [
         expected: "Hit",
         field: Field::Expiration,
         in_api: |facts| &facts.expiration,
-        // Interfaces have no word for hit: they say page view.
+        // Adobe's interfaces have no word for Hit. They say page view.
         right: &["hit", "page view", "pageview", "page", "hit level", "page view or hit"],
         why: "as it is, a value is credited with later events that have none of their own",
         is_needed: true,

@@ -7,11 +7,6 @@ use super::probe;
 use crate::buffer::{Buffer, BufferError, NewVerdict};
 use crate::suite::Rsid;
 
-/// What the sources have shown of a suite so far.
-pub fn seen(buffer: &Buffer, rsid: &Rsid) -> Result<Seen, BufferError> {
-    Ok(buffer.seen(rsid)?.unwrap_or_default())
-}
-
 /// Checks a suite against the things that the sources showed, and stores the verdict.
 pub fn judge(
     buffer: &Buffer,
@@ -42,7 +37,7 @@ pub fn judge(
     Ok(report)
 }
 
-/// Judges a checked suite again after a change that no source shows. A suite that was never checked stays so.
+/// Checks a suite again after a change that no source shows. Does nothing if the suite was never checked.
 pub fn renew(buffer: &Buffer, rsid: &Rsid, proof_age: Duration) -> Result<(), BufferError> {
     match buffer.seen(rsid)? {
         Some(seen) => judge(buffer, rsid, &seen, proof_age).map(drop),

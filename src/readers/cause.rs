@@ -5,10 +5,11 @@ use super::lines::BYTE_ORDER_MARK;
 /// Whether a line, or the start of a source, is of this kind.
 type Recogniser = fn(&[u8]) -> bool;
 
-/// Sources and lines that no reader can take. The texts continue a sentence that begins with the name of either.
-const CAUSES: [(Recogniser, &str); 9] = [
+/// Sources and lines that no reader can read. Each text continues a sentence that begins with their name.
+const CAUSES: [(Recogniser, &str); 10] = [
     (is_packed, "is compressed data among plain text; unpack it first, as gzip -dc or zstd -dc do"),
-    (is_utf16, "is UTF-16; save it as UTF-8"),
+    (|line| wide_encoding(line) == Some("UTF-32"), "is UTF-32; save it as UTF-8"),
+    (|line| wide_encoding(line) == Some("UTF-16"), "is UTF-16; save it as UTF-8"),
     (is_tar, "is a tar archive; unpack it first, as tar -xO does"),
     (
         is_part_of_list,
@@ -30,7 +31,7 @@ const CAUSES: [(Recogniser, &str); 9] = [
     (is_markup, "is XML or HTML"),
 ];
 
-/// The text for a source or a line with this start, if it is one of the kinds above.
+/// The text of the first cause that fits a source or a line with this start.
 pub(super) fn cause(start: &[u8]) -> Option<&'static str> {
     let start = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start);
     let line = start.trim_ascii_start().split(|byte| *byte == b'\n').next()?.trim_ascii_end();
@@ -41,12 +42,16 @@ fn is_packed(line: &[u8]) -> bool {
     [&[0x1F, 0x8B][..], &[0x28, 0xB5, 0x2F, 0xFD], b"PK\x03\x04"].iter().any(|magic| line.starts_with(magic))
 }
 
-/// A UTF-16 text has a byte order mark, or zero bytes beside its first letters.
-pub fn is_utf16(start: &[u8]) -> bool {
-    matches!(
-        start,
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [1..=255, 0, 1..=255, 0, ..] | [0, 1..=255, 0, 1..=255, ..]
-    )
+/// The encoding of a text with two or four bytes a letter. Such a text has a byte order mark, or zero bytes
+/// next to its first letters. The caller may have removed zero bytes at the start.
+pub fn wide_encoding(start: &[u8]) -> Option<&'static str> {
+    match start {
+        [0xFF, 0xFE, 0, 0, ..] | [0xFE, 0xFF, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => Some("UTF-32"),
+        [1..=255, 0, 0, 0, 1..=255, ..] | [0, 0, 0, 1..=255, 0, ..] => Some("UTF-32"),
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Some("UTF-16"),
+        [1..=255, 0, 1..=255, 0, ..] | [0, 1..=255, 0, 1..=255, ..] => Some("UTF-16"),
+        _ => None,
+    }
 }
 
 /// A tar archive has this word at a fixed place in the header of its first file.
@@ -61,10 +66,17 @@ fn is_part_of_list(line: &[u8]) -> bool {
     is_start || is_last || matches!(line, b"]" | b"],")
 }
 
-fn is_part_of_object(line: &[u8]) -> bool {
+pub(super) fn is_part_of_object(line: &[u8]) -> bool {
     let name_behind = line.strip_prefix(b"\"").and_then(|rest| rest.splitn(2, |byte| *byte == b'"').nth(1));
     let is_member = name_behind.is_some_and(|behind| behind.trim_ascii_start().starts_with(b":"));
     is_member || matches!(line, b"{" | b"}" | b"},")
+}
+
+/// Whether a rejected line is a part of a JSON object on several lines: a member, a bracket, or a text in a list.
+pub(super) fn is_in_parts(line: &[u8]) -> bool {
+    let line = line.trim_ascii();
+    let value = line.strip_suffix(b",").unwrap_or(line);
+    is_part_of_object(line) || serde_json::from_slice::<String>(value).is_ok() && !is_quoted_object(value)
 }
 
 fn has_comma_behind(line: &[u8]) -> bool {
@@ -95,12 +107,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn utf16_is_told_from_text_and_from_the_hole_of_a_log() {
+    fn wide_encodings_are_told_from_each_other_from_text_and_from_the_hole_of_a_log() {
         for start in [&b"\xFF\xFE{\0"[..], b"\xFE\xFF\0{", b"{\0\"\0e\0", b"\0{\0\"\0e"] {
-            assert!(is_utf16(start), "{start:?}");
+            assert_eq!(wide_encoding(start), Some("UTF-16"), "{start:?}");
+        }
+        for start in [
+            &b"\xFF\xFE\0\0{\0\0\0"[..],
+            b"\0\0\xFE\xFF\0\0\0{",
+            b"\xFE\xFF\0\0\0{",
+            b"{\0\0\0\"\0\0\0",
+            b"\0\0\0{\0\0\0\"",
+        ] {
+            assert_eq!(wide_encoding(start), Some("UTF-32"), "{start:?}");
         }
         for start in [&b""[..], b"{", b"{\"", b"\0\0\0\0{\"", b"\0{\"a\"", b"{\0\0\0", b"\xEF\xBB\xBF{"] {
-            assert!(!is_utf16(start), "{start:?}");
+            assert_eq!(wide_encoding(start), None, "{start:?}");
         }
     }
 

@@ -1,8 +1,8 @@
 //! CSV: a header row of property names in any order, then one event per row, as RFC 4180 and spreadsheets write it.
 //!
-//! Every cell is text; an empty cell is absent. Unknown columns are counted once per row, like unknown keys. Rows end
-//! in LF or CR LF, and quoted cells may contain either. A line `sep=,` and rows without a value, which spreadsheets
-//! write, are skipped. If a file was made of several, a later header applies to the rows behind it.
+//! Every cell is text; an empty cell is absent. Unknown columns count once per row, like unknown keys. Rows
+//! end in LF or CR LF, and quoted cells may contain line ends. A line `sep=,` and rows without a value, which
+//! spreadsheets write, are skipped. In several files joined to one, each header applies to the rows after it.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,6 +11,7 @@ use std::io::BufRead;
 use super::cause::cause;
 use super::line::{COLUMNS_MAX, Excerpt, HeaderError, Line, ReadError, Reader, RejectReason, SourceSummary};
 use super::memory::Recollection;
+use super::parts;
 use super::records::Records;
 use super::remarks::Remarks;
 use super::rest_v2::is_like_exchange;
@@ -20,7 +21,7 @@ use crate::event::{Draft, PassEvent, RawValue, TimeBounds, key_named};
 /// The columns that every header must have, because every event needs them.
 const REQUIRED: [&str; 3] = ["occurred_at", "event", "requestor_id"];
 
-/// Reads CSV.
+/// Reads events from CSV.
 pub struct CsvReader<R> {
     records: Records<R>,
     header: String,
@@ -58,15 +59,11 @@ impl<R: BufRead> Reader for CsvReader<R> {
                 break;
             }
         }
-        let line = self.records.start_line;
         let result = self.records.event(&self.columns, bounds, &mut self.remarks.unknown);
-        if let Ok(event) = &result {
-            self.remarks.look_at(line, event);
-        }
         let header = Some(Cow::Borrowed(&self.header[..]));
         let raw = &self.records.raw;
         let excerpt = Excerpt { header, ..Excerpt::part(&raw.bytes, raw.whole_bytes) };
-        Ok(Some(Line { number: line, excerpt, result, rule: None }))
+        Ok(Some(parts::line(&mut self.remarks, self.records.start_line, excerpt, result)))
     }
 
     fn summary(&self) -> SourceSummary {
@@ -75,7 +72,7 @@ impl<R: BufRead> Reader for CsvReader<R> {
 }
 
 impl<R: BufRead> CsvReader<R> {
-    /// Makes the current row the header of the rows behind it.
+    /// Makes the current row the header of the rows after it.
     fn take_header(&mut self) -> Result<(), ReadError> {
         let line = self.records.start_line;
         let columns = self.records.header().map_err(|header| ReadError::OtherHeader { line, header })?;
@@ -89,7 +86,7 @@ impl<R: BufRead> CsvReader<R> {
     }
 }
 
-/// Reads one row and its header, as a rejects file has them.
+/// Parses a row with its header, as a line of a rejects file has them.
 pub(super) fn parse_row(
     header: &str,
     row: &str,
@@ -117,14 +114,22 @@ pub(super) fn parse_row(
 
 impl<R: BufRead> Records<R> {
     /// Whether the current record is the `sep=` line of a spreadsheet.
-    fn is_separator_line(&self) -> bool {
+    pub(super) fn is_separator_line(&self) -> bool {
         let raw = self.raw.bytes.trim_ascii();
         raw.len() == "sep=,".len() && raw[..4].eq_ignore_ascii_case(b"sep=")
     }
 
-    /// Whether the current record is a header.
+    /// Whether the current record is a header, perhaps right behind a last cell: it has two or more of the required names.
     fn is_header_again(&self) -> bool {
-        let Ok(cells) = self.cells() else { return false };
+        let raw;
+        let cells = match self.cells() {
+            Ok(cells) => cells,
+            Err(RejectReason::BehindQuote(_)) => {
+                raw = String::from_utf8_lossy(&self.raw.bytes);
+                raw.split(',').map(|cell| cell.trim_matches('"')).collect()
+            }
+            Err(_) => return false,
+        };
         let has = |name: &str| cells.iter().any(|cell| cell.trim().eq_ignore_ascii_case(name));
         REQUIRED.into_iter().filter(|name| has(name)).count() > 1
     }
@@ -133,11 +138,7 @@ impl<R: BufRead> Records<R> {
         if let Some(cause) = cause(&self.raw.bytes) {
             return Err(HeaderError::Recognised(cause));
         }
-        let cells = self.cells().map_err(|reason| match reason {
-            RejectReason::TooLong(_) => HeaderError::TooLong,
-            RejectReason::OpenQuote => HeaderError::OpenQuote,
-            _ => HeaderError::NotUtf8,
-        })?;
+        let cells = self.cells().map_err(|reason| HeaderError::Row(Box::new(reason)))?;
         if self.found > COLUMNS_MAX {
             return Err(HeaderError::TooManyColumns);
         }
@@ -172,6 +173,8 @@ impl<R: BufRead> Records<R> {
         unknown: &mut UnknownKeys,
     ) -> Result<PassEvent, RejectReason> {
         let cells = self.cells()?;
+        let is_key = |column: &String| key_named(column) == Some(REQUIRED[0]);
+        self.refuse_rows_inside(columns.len(), columns.iter().position(is_key))?;
         if self.found != columns.len() {
             return Err(RejectReason::FieldCount { found: self.found, expected: columns.len() });
         }
@@ -206,8 +209,8 @@ mod tests {
         TimeBounds { latest: now, now }
     }
 
-    /// Reads a source in chunks of several sizes, with equal results: line numbers, each with its `mvpd` or the
-    /// reason of a reject.
+    /// Reads a source in chunks of several sizes and checks that the results are equal: for each line its number, and
+    /// its `mvpd` or the reason of the reject.
     fn read(source: &str) -> Vec<(u64, String)> {
         let mut last = None;
         for capacity in [1, 3, 4096] {
@@ -240,6 +243,30 @@ mod tests {
             (format!("{row},\"a\nb\"\n{row},\"c\"\"d\"\n"), vec![(2, "a\nb"), (4, "c\"d")]),
             (format!("{row},\n"), vec![(2, "-")]),
             ("REF30,authn_ok,1790000000.5,n".to_owned(), vec![(2, "n")]),
+            (
+                format!("{row},u\0\0"),
+                vec![(
+                    2,
+                    "ends with 2 zero bytes; take them off, and see that nothing is cut off before them",
+                )],
+            ),
+            (
+                format!("{row},u\0\n{row},\"v\"\0\n{row},\0w\n{row},x\n\0\0"),
+                vec![
+                    (2, "ends with 1 zero bytes; take them off, and see that nothing is cut off before them"),
+                    (3, "ends with 1 zero bytes; take them off, and see that nothing is cut off before them"),
+                    (4, "has a zero byte at byte 37; a part may be lost there"),
+                    (5, "x"),
+                ],
+            ),
+            (
+                format!("{row},u\x1a"),
+                vec![(2, "ends with DOS's mark of the end of a file (byte 0x1A); take it off")],
+            ),
+            (
+                format!("{row},u\r\n\x1a"),
+                vec![(2, "u"), (3, "ends with DOS's mark of the end of a file (byte 0x1A); take it off")],
+            ),
             (
                 format!("{row}\n{row},a,b\n{row},c"),
                 vec![(2, "has 3 fields; the header has 4"), (3, "has 5 fields; the header has 4"), (4, "c")],
@@ -302,10 +329,21 @@ mod tests {
                 "sep=;\noccurred_at;event\n",
                 "\"occurred_at;event\" is one column: the columns are separated by semicolons; commas are needed",
             ),
-            ("occurred_at,\"event\n", "opens a quote that is never closed"),
+            (
+                "occurred_at,\"event\n",
+                "opens a quote that is never closed; everything behind it is in this row",
+            ),
             (
                 "occurred_at|event|requestor_id\n",
                 "\"occurred_at|event|requestor_id\" is one column: the columns are separated by bars (|); commas are needed",
+            ),
+            (
+                "occurred_at,event,requestor_id\0\n",
+                "ends with 1 zero bytes; take them off, and see that nothing is cut off before them",
+            ),
+            (
+                "occurred_at,\"event\"x,requestor_id\n",
+                "has text behind the closing quote of field 2: a quote inside quotes is written twice, not once and not behind a backslash",
             ),
             ("o\0c\0c\0u\0r\0r\0e\0d\0_\0a\0t\0\n", "is UTF-16; save it as UTF-8"),
         ] {

@@ -11,13 +11,12 @@ use super::rest_v2::ExchangeReader;
 use crate::word::words;
 
 words! {
-    /// The source formats.
     pub enum Format {
-        /// One canonical event as a JSON object per line; also the rejects of an earlier run, mended.
+        /// One canonical event as a JSON object per line; also mended lines of a rejects file.
         Ndjson = "ndjson",
         /// A header row of property names, then one event per row.
         Csv = "csv",
-        /// One exchange with the Pass REST API V2 per line; events follow from them.
+        /// One exchange with the Pass REST API V2 per line. Events follow from the exchanges.
         RestV2 = "rest-v2",
         /// The same exchanges as an HTTP archive, HAR 1.2.
         Har = "har",
@@ -27,7 +26,7 @@ words! {
 }
 
 impl Format {
-    /// Opens the reader of this format. It reads the header if the format has one.
+    /// Opens the reader of this format. For CSV, this reads the header; for ESM, the whole report.
     pub fn open<R: BufRead + Send + 'static>(
         self,
         source: R,

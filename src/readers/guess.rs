@@ -1,5 +1,5 @@
-//! Guesses the format of a source from its start. A guess needs the whole form of a line or of a document. One key is
-//! not enough: an event may have unknown keys, and a log may begin with lines of another program.
+//! Guesses the format of a source from its start. A line or a document must have several keys of a format.
+//! One key is not enough: events may have unknown keys, and a log may begin with lines of another program.
 
 use std::collections::BTreeMap;
 
@@ -11,22 +11,23 @@ use super::members::{Members, unquoted};
 use super::rejected::RejectedLine;
 use super::rest_v2::is_same;
 use super::{esm, format::Format};
+use crate::event::EventKind;
 
 const EVENT: [&str; 3] = ["occurred_at", "event", "requestor_id"];
-/// Members of the `log` of an archive, before its entries (HAR 1.2).
+/// Members by which the `log` of an archive is recognised if the archive is cut (HAR 1.2).
 const ARCHIVE: [&[u8]; 2] = [b"\"entries\"", b"\"creator\""];
-/// Members of an ESM report in JSON.
+/// Members by which an ESM report in JSON is recognised if it is cut.
 const REPORT: [&[u8]; 2] = [b"\"report\"", b"\"year\""];
 
-/// A guess.
+/// A guess, and the reason for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guess {
     pub format: Format,
-    /// The reason, which stands in a sentence after "because".
+    /// The reason, as it follows "because" in a sentence.
     pub because: String,
 }
 
-/// The format of a source with this start, if a complete form shows it. `is_all`: the start is the whole source.
+/// The format of a source with this start, if the start shows it. `is_all`: the start is the whole source.
 pub fn guess(start: &[u8], is_all: bool) -> Option<Guess> {
     let whole = start;
     let start = bare(whole);
@@ -59,7 +60,7 @@ fn bare(start: &[u8]) -> &[u8] {
     &start[start.iter().take_while(|byte| is_filler(byte)).count()..]
 }
 
-/// A format in which the whole source is one document.
+/// Guesses a format in which the whole source is one document.
 fn document(start: &[u8]) -> Option<Guess> {
     let guess = |format, because: &str| Some(Guess { format, because: because.to_owned() });
     let mut values = serde_json::Deserializer::from_slice(start).into_iter::<Members<'_>>();
@@ -68,15 +69,12 @@ fn document(start: &[u8]) -> Option<Guess> {
         Ok(members) if members.is_archive() => guess(Format::Har, "its log has a list of entries"),
         Ok(members) if members.is_report() => guess(Format::Esm, "its report is a list of records"),
         Ok(_) => None,
-        // The document may be cut at the end of this start, or at a byte that its reader will report.
+        Err(_) if has(b"\"occurred_at\"") => None,
+        // The document may be cut at the end of this start, or have a wrong byte, which its reader will report.
         Err(_) if first_key(start) == Some(b"log") && ARCHIVE.iter().any(|name| has(name)) => {
             guess(Format::Har, "it begins with a log that has a creator or entries")
         }
-        Err(_)
-            if esm::starts_like_esm(start)
-                && REPORT.iter().all(|name| has(name))
-                && !has(b"\"occurred_at\"") =>
-        {
+        Err(_) if esm::starts_like_esm(start) && REPORT.iter().all(|name| has(name)) => {
             guess(Format::Esm, "it has a report of records by year")
         }
         Err(_) => None,
@@ -91,7 +89,7 @@ fn first_key(start: &[u8]) -> Option<&[u8]> {
     value.starts_with(b"{").then_some(key)
 }
 
-/// A format of lines: the first line that is an event or an exchange shows it.
+/// Guesses a format of lines. The first line that is an event, a reject or an exchange decides.
 fn line(start: &[u8], first_line: usize, is_all: bool) -> Option<Guess> {
     let mut lines = (first_line..).zip(start.split_inclusive(|byte| *byte == b'\n'));
     lines.find_map(|(number, line)| {
@@ -108,18 +106,19 @@ fn line(start: &[u8], first_line: usize, is_all: bool) -> Option<Guess> {
 fn form_of(line: &[u8]) -> Option<(Format, &'static str)> {
     let mut values = serde_json::Deserializer::from_slice(line).into_iter::<Members<'_>>();
     let members = values.next()?.ok()?;
+    // An event may have the exchange beside it of which it was made. A log of a gateway has no kind of event.
+    let kind = members.member::<String>("event").and_then(|kind| EventKind::from_name(&kind));
+    if EVENT.iter().all(|name| members.has(name)) && (kind.is_some() || !members.is_exchange()) {
+        return Some((Format::Ndjson, "occurred_at, event and requestor_id"));
+    }
     if members.is_exchange() {
         return Some((Format::RestV2, "started_at, and a request with method and url"));
     }
-    if EVENT.iter().all(|name| members.has(name)) {
-        return Some((Format::Ndjson, "occurred_at, event and requestor_id"));
-    }
-    let is_rejected = std::str::from_utf8(line)
-        .is_ok_and(|text| serde_json::from_str::<RejectedLine<'_>>(text.trim_end()).is_ok());
+    let is_rejected = serde_json::from_slice::<RejectedLine<'_>>(line).is_ok();
     is_rejected.then_some((Format::Ndjson, "what a line of a rejects file has"))
 }
 
-/// The form of a line that is longer than the start that is looked at.
+/// The format of a line of which only the start is known, and what shows the format.
 fn form_of_part(line: &[u8]) -> Option<(Format, &'static str)> {
     let small = line.to_ascii_lowercase();
     let has = |name: &str| memchr::memmem::find(&small, format!("\"{name}\"").as_bytes()).is_some();
@@ -133,6 +132,11 @@ fn form_of_part(line: &[u8]) -> Option<(Format, &'static str)> {
 impl Members<'_> {
     fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(key, _)| unquoted(key).is_ok_and(|key| key.eq_ignore_ascii_case(name)))
+    }
+
+    /// Whether these are members of an event, perhaps without one that every event needs.
+    pub(super) fn is_event(&self) -> bool {
+        EVENT.iter().filter(|name| self.has(name)).count() > 1
     }
 
     fn member<'a, T: Deserialize<'a>>(&'a self, name: &str) -> Option<T> {
@@ -155,12 +159,14 @@ impl Members<'_> {
 
     fn is_archive(&self) -> bool {
         let log: Option<Members<'_>> = self.member("log");
-        log.is_some_and(|log| log.member::<Vec<IgnoredAny>>("entries").is_some())
+        let has_entries = log.is_some_and(|log| log.member::<Vec<IgnoredAny>>("entries").is_some());
+        has_entries && !self.has("occurred_at") && !self.is_exchange()
     }
 
     fn is_report(&self) -> bool {
         let records: Option<Vec<BTreeMap<String, IgnoredAny>>> = self.member("report");
-        let is_dated = |record: &BTreeMap<String, IgnoredAny>| record.contains_key("year");
+        let is_year = |name: &String| name.eq_ignore_ascii_case("year");
+        let is_dated = |record: &BTreeMap<String, IgnoredAny>| record.keys().any(is_year);
         records.is_some_and(|records| records.iter().all(is_dated)) && !self.has("occurred_at")
     }
 }
@@ -186,6 +192,11 @@ mod tests {
             (AN_EVENT.replace('{', r#"{"log":"raw text","#), Some(Format::Ndjson)),
             (AN_EVENT.replace('{', r#"{"_links":{"self":{"href":"x"}},"#), Some(Format::Ndjson)),
             (AN_EVENT.replace('{', r#"{"log":{"version":"1","creator":"x"},"#), Some(Format::Ndjson)),
+            (AN_EVENT.replace('{', r#"{"log":{"entries":[]},"#), Some(Format::Ndjson)),
+            (
+                EXCHANGE.replace(r#"{"started_at""#, r#"{"log":{"entries":[]},"started_at""#),
+                Some(Format::RestV2),
+            ),
             (AN_EVENT.replace('{', r#"{"started_at":1,"request":"GET","#), Some(Format::Ndjson)),
             (AN_EVENT.replace(r#""x""#, r#"[{"a":1}]"#), Some(Format::Ndjson)),
             (EXCHANGE.to_owned(), Some(Format::RestV2)),
@@ -219,6 +230,9 @@ mod tests {
 
     #[test]
     fn a_line_that_is_cut_is_told_by_the_names_in_it() {
+        let long = AN_EVENT.replace('{', r#"{"log":{"creator":"x"},"#);
+        let found = guess(&long.as_bytes()[..long.len() - 1], false).map(|guess| guess.format);
+        assert_eq!(found, Some(Format::Ndjson), "{long}");
         let capitals = EXCHANGE.replace("started_at", "startedAt").replace("request", "Request");
         for (start, expected) in
             [(EXCHANGE, Format::RestV2), (&capitals, Format::RestV2), (AN_EVENT, Format::Ndjson)]

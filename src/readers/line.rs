@@ -9,31 +9,30 @@ use super::remarks::Remarks;
 use super::rest_v2::{ExchangeSummary, Rule};
 use crate::event::{EventError, EventId, PassEvent, TimeBounds};
 
-/// The longest line or CSV row, in bytes. An event with every property takes a few KiB, an MRSS resource some hundred
-/// KiB. Anything longer is no file of lines, and must not fill memory.
+/// The longest line or CSV row, in bytes. An event with every property takes a few KiB, an MRSS resource some
+/// hundred KiB. A longer line means that the file is not made of lines. It must not fill memory.
 pub const LINE_BYTES_MAX: usize = 4 << 20;
 /// If a line is longer, this many bytes of it are kept for the rejects: enough to recognise the line.
 pub const EXCERPT_BYTES_MAX: usize = 64 << 10;
 
-/// The most columns of a CSV header. A wide export has some hundred; more cells of a row are only counted.
+/// The most columns of a CSV header. A wide export has some hundred. Further cells of a row are only counted.
 pub(super) const COLUMNS_MAX: usize = 1024;
 
 /// A reader of one format. `ingest` works with this trait and knows no format.
 pub trait Reader {
-    /// The next line; `None` at the end, or if changes in `memory` must be stored first. After an error nothing can
-    /// be read.
+    /// The next line; `None` at the end of the source, or if `memory` is full: its changes must then be stored first.
+    /// After an error, nothing more can be read.
     fn next_line(
         &mut self,
         bounds: TimeBounds,
         memory: &mut Recollection,
     ) -> Result<Option<Line<'_>>, ReadError>;
 
-    /// Whether more events of the last line follow. If so, a batch to be stored must not end here.
+    /// Whether more events of the last line follow. If so, a batch of events to be stored must not end here.
     fn is_inside_line(&self) -> bool {
         false
     }
 
-    /// The feed that the events belong to.
     fn feed(&self) -> Feed {
         Feed::Events
     }
@@ -54,7 +53,7 @@ pub struct SourceSummary {
 }
 
 impl SourceSummary {
-    /// Whether it has no exchange and no record of a report.
+    /// Whether the source had no exchange and no record of a report.
     pub fn is_empty(&self) -> bool {
         let SourceSummary { remarks: _, exchanges, esm } = self;
         exchanges.as_ref().is_none_or(|exchanges| *exchanges == ExchangeSummary::default())
@@ -68,14 +67,14 @@ impl From<&Remarks> for SourceSummary {
     }
 }
 
-/// One line of a source. Blank lines are left out.
+/// An event or a reject. A line, an entry of an archive or a record of a report becomes one, several or none.
 #[derive(Debug)]
 pub struct Line<'a> {
-    /// The number of the line where it starts, from 1. In CSV the header and the lines inside quotes count too.
+    /// From 1: the number of the line where it starts; in CSV, the header and lines inside quotes count too. An entry
+    /// of an archive, or a record in JSON or XML, has its own number.
     pub number: u64,
-    /// The line itself, for the rejects.
+    /// The line itself, for the rejects. It is empty for exchanges, which may contain secrets, and for events of ESM.
     pub excerpt: Excerpt<'a>,
-    /// The event, or why the line has none.
     pub result: Result<PassEvent, RejectReason>,
     /// The rule that made the event, if the line is an exchange.
     pub rule: Option<AppliedRule>,
@@ -85,7 +84,7 @@ pub struct Line<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppliedRule {
     pub rule: Rule,
-    /// The identities of the event in earlier releases, if such a release may have stored it.
+    /// The identities of the event in earlier releases, which may have stored it.
     pub former_ids: Vec<EventId>,
 }
 
@@ -102,26 +101,11 @@ pub struct Excerpt<'a> {
     pub is_lossy: bool,
 }
 
-impl<'a> Excerpt<'a> {
-    /// The first bytes of a line that was kept whole.
-    pub(super) fn cut(self, end: usize) -> Excerpt<'a> {
-        let bytes = match self.bytes {
-            Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[..end]),
-            Cow::Owned(bytes) => Cow::Owned(bytes[..end].to_vec()),
-        };
-        Excerpt { bytes, line_bytes: end as u64, ..self }
-    }
-}
-
 impl Excerpt<'static> {
     /// The excerpt for a line of which only this text is known.
     pub(super) fn of_text(text: String) -> Excerpt<'static> {
-        Excerpt {
-            line_bytes: text.len() as u64,
-            bytes: text.into_bytes().into(),
-            header: None,
-            is_lossy: false,
-        }
+        let line_bytes = text.len() as u64;
+        Excerpt { bytes: text.into_bytes().into(), ..Excerpt::part(b"", line_bytes) }
     }
 }
 
@@ -150,6 +134,10 @@ pub enum RejectReason {
     TooLong(u64),
     #[error("is empty")]
     Empty,
+    #[error("ends with {0} zero bytes; take them off, and see that nothing is cut off before them")]
+    ZerosAtEnd(usize),
+    #[error("has a zero byte at byte {0}; a part may be lost there")]
+    ZeroByte(usize),
     #[error("is not JSON: {what} at column {column}")]
     NotJson {
         what: String,
@@ -170,11 +158,15 @@ pub enum RejectReason {
         "holds its event inside {0:?}, as a wrapper has it; take it out first, as jq -c '.{0}{1}' FILE | passbridge ingest - does"
     )]
     Inside(String, &'static str),
-    /// The number of the field.
+    /// The number of the CSV field with text after its closing quote.
     #[error(
         "has text behind the closing quote of field {0}: a quote inside quotes is written twice, not once and not behind a backslash"
     )]
     BehindQuote(usize),
+    #[error(
+        "has rows inside its quotes, lines {0} to {1}: a quote before them was opened by mistake; mend it there"
+    )]
+    RowsInside(u64, u64),
     /// The event has a key twice, perhaps in different cases.
     #[error("{key} is given twice, at columns {first} and {second}")]
     KeyTwice {
@@ -193,7 +185,6 @@ pub enum RejectReason {
     NoNumber { what: &'static str, column: usize },
     #[error("has {found} fields; the header has {expected}")]
     FieldCount { found: usize, expected: usize },
-    /// A CSV row opens a quote that the source never closes.
     #[error("opens a quote that is never closed; everything behind it is in this row")]
     OpenQuote,
     /// A line is no exchange. The reason quotes nothing of the line, which may contain secrets.
@@ -208,7 +199,6 @@ pub enum RejectReason {
     /// The line belongs to another format or command, which the text names.
     #[error("{0}")]
     Misplaced(String),
-    /// A line of a rejects file still has U+FFFD where its source was not UTF-8.
     #[error("still holds U+FFFD where its source was not UTF-8; put what belongs there")]
     NotMended,
     /// The header in a line of a rejects file cannot be used.
@@ -216,19 +206,31 @@ pub enum RejectReason {
     Header(HeaderError),
 }
 
-/// Why reading cannot go on. The texts continue a sentence that begins with the source's name.
+impl RejectReason {
+    /// Why a line is refused that has bytes of no text, as a power loss or DOS leaves them. They are part of no value.
+    pub(super) fn of_filler(line: &[u8]) -> Option<RejectReason> {
+        match line.iter().rev().take_while(|byte| **byte == 0).count() {
+            0 if line.last() == Some(&0x1A) => Some(RejectReason::Recognised(
+                "ends with DOS's mark of the end of a file (byte 0x1A); take it off",
+            )),
+            0 => memchr::memchr(0, line).map(|at| RejectReason::ZeroByte(at + 1)),
+            zeros => Some(RejectReason::ZerosAtEnd(zeros)),
+        }
+    }
+}
+
+/// Why reading must stop. The texts continue a sentence that begins with the source's name.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The source broke off; the lines before this one were complete.
+    /// The source broke off, or from this line on it is not of its format.
     #[error("breaks off in line {line}")]
     Broken {
-        /// The incomplete line, or the next one if the last line was complete.
+        /// If the source broke off: the incomplete line, or the next line if the last line was complete.
         line: u64,
         source: io::Error,
     },
     #[error("cannot be derived from line {line} on, because what is known of earlier runs cannot be read")]
     Memory { line: u64, source: MemoryError },
-    /// The header row of a CSV source cannot be used.
     #[error("cannot be read: its header {0}")]
     Header(HeaderError),
     #[error("cannot be read from line {line} on: the header there {header}")]
@@ -259,10 +261,7 @@ pub enum HeaderError {
     Recognised(&'static str),
     #[error("has more than {} columns", COLUMNS_MAX)]
     TooManyColumns,
-    #[error("is not UTF-8")]
-    NotUtf8,
-    #[error("is longer than {LINE_BYTES_MAX} bytes")]
-    TooLong,
-    #[error("opens a quote that is never closed")]
-    OpenQuote,
+    /// The header cannot be read, for the reason for which a row is rejected.
+    #[error("{0}")]
+    Row(Box<RejectReason>),
 }

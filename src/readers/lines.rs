@@ -6,14 +6,14 @@ use memchr::memchr;
 
 use super::line::{EXCERPT_BYTES_MAX, LINE_BYTES_MAX, ReadError};
 
-/// Some editors put this before the first line; parsers do not accept it.
+/// Some editors put these bytes before the first line. Parsers do not accept them.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// A line or a record: all of it or, if it is above the limit, its start.
+/// A line or a record. If it is above the limit, only its start is kept.
 #[derive(Default)]
 pub(super) struct Kept {
     pub(super) bytes: Vec<u8>,
-    /// The length of the whole line or record, also if only its start is kept.
+    /// The length of the whole line or record, even if only its start is kept.
     pub(super) whole_bytes: u64,
 }
 
@@ -37,7 +37,7 @@ impl Kept {
         }
     }
 
-    /// Removes the last byte; the line or record must be whole.
+    /// Removes the last byte. The line or record must be whole.
     pub(super) fn pop(&mut self) {
         self.bytes.pop();
         self.whole_bytes = self.bytes.len() as u64;
@@ -83,8 +83,7 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// The current line without its ending and byte order mark. In files that were put together, any line may have a
-    /// mark.
+    /// The current line without its ending and byte order mark. In a joined file, any line may have a mark.
     pub(super) fn bytes(&self) -> &[u8] {
         let line = &self.line.bytes;
         line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line)
@@ -100,15 +99,15 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
-/// The number of filler bytes at the start: zero bytes, which a log has if it was truncated while its writer went on,
-/// and the record separators of JSON text sequences (RFC 7464).
+/// The number of filler bytes at the start. Fillers are zero bytes, which a log has if it was truncated while its
+/// writer went on, and the record separators of JSON text sequences (RFC 7464).
 pub(super) fn fillers_at_start(chunk: &[u8]) -> usize {
     chunk.iter().take_while(|byte| matches!(**byte, 0 | 0x1E)).count()
 }
 
 /// The next bytes of the source; empty at its end. `line` is the line that an error names.
 pub(super) fn fill<R: BufRead>(source: &mut R, line: u64) -> Result<&[u8], ReadError> {
-    // The loop only waits. The borrow checker does not accept a loop that returns the borrowed bytes.
+    // The loop only waits for bytes. The borrow checker accepts no loop that also returns them.
     loop {
         match source.fill_buf() {
             Ok(_) => break,

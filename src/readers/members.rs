@@ -1,12 +1,10 @@
-//! Reads the members of a JSON object, in the order and the spelling of the source. A name may stand twice.
+//! Reads the members of a JSON object, in the order and the spelling of the source. A name may occur twice.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-
-use super::surrogates;
 
 /// The members of an object: the JSON text of each name and value.
 #[derive(Default)]
@@ -33,10 +31,11 @@ impl<'de: 'a, 'a> Visitor<'de> for Members<'a> {
     }
 }
 
-/// The text of a JSON string, without escapes. Half a surrogate pair becomes U+FFFD.
+/// The text of a JSON string, without escapes. It is an error if the string has half a surrogate pair (a lone
+/// `\ud800` to `\udfff`), which programs write if they cut a text in the middle of a pair.
 pub(super) fn unquoted(json: &str) -> Result<Cow<'_, str>, serde_json::Error> {
     if memchr::memchr(b'\\', json.as_bytes()).is_none() {
         return Ok(Cow::Borrowed(&json[1..json.len() - 1]));
     }
-    serde_json::from_str(&surrogates::mended(json)).map(Cow::Owned)
+    serde_json::from_str(json).map(Cow::Owned)
 }

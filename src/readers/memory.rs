@@ -13,14 +13,14 @@ use super::esm::StatedAccounts;
 use crate::event::Instant;
 use crate::word::words;
 
-/// If nothing is stored, rows whose time is over are looked for once memory has this many rows.
+/// Without a store, rows whose time is over are dropped when this many rows are in memory.
 const SWEEP_ROWS: usize = 100_000;
 
-/// After this many changes they must be stored, even without an event. This bounds memory for a log of polls.
+/// This many changes must be stored before reading goes on: a log of polls changes rows, but gives no event.
 const CHANGES_MAX: usize = 20_000;
 
-/// The most marks in each of the two sets; when the newer set is full, the older set is forgotten. A set of 2^20
-/// places can hold this many, so both sets take at most 20 MiB.
+/// The most marks in each of the two sets of `Recollection::marks`. When the newer set is full, the older set
+/// is forgotten. A set of 2^20 places can hold this many marks, so both sets take at most 20 MiB.
 const MARKS_MAX: usize = 900_000;
 
 /// The key of a row: a keyed digest of the thing that the row is about.
@@ -43,7 +43,7 @@ impl MemoryKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemoryRow {
     pub key: MemoryKey,
-    /// After this instant nobody asks for the row.
+    /// After this instant nobody needs the row.
     pub drops_at: Instant,
     pub body: Option<String>,
 }
@@ -51,7 +51,7 @@ pub struct MemoryRow {
 /// Why stored rows cannot be read.
 pub type MemoryError = Box<dyn Error + Send + Sync>;
 
-/// The rows that earlier runs stored. The buffer, on a floor above, implements it.
+/// The rows that earlier runs stored. The buffer implements this trait.
 pub trait Memory: Send {
     /// The body of a row.
     fn recall(&mut self, key: MemoryKey) -> Result<Option<String>, MemoryError>;
@@ -61,35 +61,33 @@ pub trait Memory: Send {
 }
 
 words! {
-    /// Whether a requestor's counts come from single events or from ESM. Both count the same things, so one is
-    /// enough.
+    /// Whether a requestor's counts come from single events or from ESM. Both count the same things, so a requestor
+    /// must have only one of them.
     #[derive(Default)]
     pub enum Feed {
         #[default]
         Events = "events",
-        /// Reports of ESM, with counts.
         Esm = "esm",
     }
 }
 
-/// Makes digests of values that must not be stored in clear. They are useless without the deployment's secret.
+/// Makes digests of values that must not be stored in clear. Without the secret, a digest tells nothing.
 #[derive(Clone)]
 pub struct Keyring(Hmac<Sha256>);
 
 impl Keyring {
-    /// A keyring with this secret.
     pub fn new(secret: &[u8]) -> Keyring {
         Keyring(Hmac::new_from_slice(secret).expect("HMAC takes keys of any length"))
     }
 
-    /// A digest without the secret, for parts that contain a keyed digest already. It takes a third of the time.
+    /// A digest without the secret, in a third of the time, for parts that are safe, such as keyed digests.
     pub fn derived(&self, name: &str, parts: &[&[u8]]) -> MemoryKey {
         let mut hash = Sha256::new();
         feed_parts(name, parts, |bytes| hash.update(bytes));
         MemoryKey::start_of(&hash.finalize())
     }
 
-    /// The keyed digest of a name and parts. Different lists of parts never give the same bytes.
+    /// The keyed digest of a name and parts. Each part follows its length, so no two lists share a digest.
     pub fn digest(&self, name: &str, parts: &[&[u8]]) -> MemoryKey {
         let mut mac = self.0.clone();
         feed_parts(name, parts, |bytes| mac.update(bytes));
@@ -116,13 +114,13 @@ pub struct Recollection {
     /// `None` if rows are never stored.
     stored: Option<Box<dyn Memory>>,
     rows: HashMap<MemoryKey, Row>,
-    /// Used if rows are never stored: the key starts of rows with an empty body, which are most rows. The newer set
-    /// is first.
+    /// Used if rows are never stored: the first 8 bytes of the keys of rows with an empty body, which are most rows.
+    /// The newer set comes first.
     marks: [HashSet<u64>; 2],
     /// The feeds of requestors that were looked up.
     feeds: HashMap<String, Feed>,
-    /// Used if rows are never stored: the totals of ESM by the start of their keys. A report has millions; unlike a
-    /// hash table, a tree never needs twice the memory while it grows.
+    /// Used if rows are never stored: the totals of ESM, by the first 8 bytes of their keys. A report has millions of
+    /// them. Unlike a hash table, a tree never needs twice the memory while it grows.
     totals: BTreeMap<u64, u64>,
     /// The keys that changed since the last `take_changes`, in the order of their first change.
     changed: Vec<MemoryKey>,
@@ -136,7 +134,7 @@ pub struct Recollection {
 struct Row {
     drops_at: Instant,
     body: Option<String>,
-    /// The generation in which the row was last taken to be stored; `None` if it still has to be taken.
+    /// The number of the call of `take_changes` that took the row last; `None` if the row has still to be taken.
     taken: Option<u32>,
 }
 
@@ -199,12 +197,12 @@ impl Recollection {
         }
     }
 
-    /// The total of the ESM count with this key, 0 if new; `None` if rows are stored and the total must be a row.
+    /// The total of the ESM count with this key, 0 if new; `None` if totals are stored as rows.
     pub(super) fn passing_total(&self, key: MemoryKey) -> Option<u64> {
         self.stored.is_none().then(|| self.totals.get(&start_of(key)).copied().unwrap_or(0))
     }
 
-    /// Sets this total. Returns false if rows are stored: then the total must be set as a row.
+    /// Sets the total of the ESM count with this key. Does nothing and returns false if totals are rows.
     pub(super) fn set_passing_total(&mut self, key: MemoryKey, total: u64) -> bool {
         if self.stored.is_none() {
             self.totals.insert(start_of(key), total);
@@ -220,17 +218,17 @@ impl Recollection {
         self.marks[0].insert(start_of(key));
     }
 
-    /// The latest instant that was passed.
+    /// The latest instant that reading has reached (see `pass`).
     pub fn latest(&self) -> Instant {
         self.latest
     }
 
-    /// Whether the changes must be taken before more lines are read.
+    /// Whether the changes and the unique accounts must be taken before more lines are read.
     pub fn is_full(&self) -> bool {
         self.changed.len().max(self.stated.len()) >= CHANGES_MAX
     }
 
-    /// Keeps the unique accounts of ESM, unless rows are never stored: then nobody would take them.
+    /// Keeps the unique accounts of ESM. If rows are never stored, nobody would take them, so they are dropped.
     pub fn state(&mut self, accounts: StatedAccounts) {
         if self.stored.is_some() {
             self.stated.push(accounts);
@@ -254,7 +252,7 @@ impl Recollection {
         changes
     }
 
-    /// Drops the rows that were taken this many calls ago or earlier: they are stored by now.
+    /// Drops the rows that were taken before the last `calls_ago` calls of `take_changes`: they are stored by now.
     pub fn let_go(&mut self, calls_ago: u32) {
         let newest = self.generation.saturating_sub(calls_ago);
         self.rows.retain(|_, row| row.taken.is_none_or(|taken| taken >= newest));
@@ -273,7 +271,7 @@ impl Recollection {
     }
 }
 
-/// The first half of a key is enough to distinguish a few million keys.
+/// The first half of a key, which is enough to distinguish a few million keys.
 fn start_of(key: MemoryKey) -> u64 {
     key.0[..8].iter().fold(0, |start, byte| start << 8 | u64::from(*byte))
 }

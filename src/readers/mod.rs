@@ -2,11 +2,11 @@
 //!
 //! - In: a [`BufRead`](std::io::BufRead), already decompressed, and the time bounds. Out: one [`Line`] after the
 //!   other, each an event or the reason why it has none.
-//! - Guarantees: a bad line costs only itself, and reading goes on behind it. Memory is bounded: no line above
-//!   [`LINE_BYTES_MAX`] is kept. A last line that is incomplete is neither an event nor a reject, but gives a
-//!   [`ReadError`].
+//! - Guarantees: a bad line is rejected alone, and reading continues after it. A source that breaks off
+//!   inside a line, or that is no document of its format, gives a [`ReadError`]. Memory is bounded: of a line
+//!   above [`LINE_BYTES_MAX`] only the start is kept.
 //! - Does not know: files, compression, the time of day, the buffer.
-//! - Rules: section 3 of the design; RFC 8259 and RFC 4180 for the two formats; `schemas/pass-event.schema.json` for a line.
+//! - Rules: RFC 8259 (JSON); RFC 4180 (CSV); `schemas/pass-event.schema.json` for events; `docs/sources.md`.
 
 mod cause;
 pub mod csv;
@@ -19,14 +19,14 @@ mod members;
 pub mod memory;
 pub mod ndjson;
 mod options;
+mod parts;
 mod records;
 mod rejected;
 mod remarks;
 pub mod rest_v2;
-mod surrogates;
 mod unknown;
 
-pub use cause::is_utf16;
+pub use cause::wide_encoding;
 pub use format::Format;
 pub use guess::{Guess, guess};
 pub use line::{

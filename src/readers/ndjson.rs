@@ -10,30 +10,32 @@ use serde::de::{MapAccess, Visitor};
 
 use super::cause::cause;
 use super::csv;
-use super::line::{Excerpt, LINE_BYTES_MAX, Line, ReadError, Reader, RejectReason, SourceSummary};
+use super::line::{
+    EXCERPT_BYTES_MAX, Excerpt, LINE_BYTES_MAX, Line, ReadError, Reader, RejectReason, SourceSummary,
+};
 use super::lines::{Lines, fillers_at_start};
 use super::members::{Members, unquoted};
 use super::memory::Recollection;
+use super::parts;
 use super::rejected::RejectedLine;
 use super::remarks::Remarks;
 use super::unknown::UnknownKeys;
 use crate::event::{Draft, EventError, PassEvent, RawValue, TimeBounds, key_named};
 
-/// Every line of a rejects file contains this, and few events do. Only lines that contain it are tried as rejects.
+/// Every line of a rejects file contains this text. Other lines are not tried as lines of such a file.
 const MARK_OF_REJECTS: &[u8] = b"\"reason\"";
-/// How much of a wrapper's key a message shows.
+/// How many characters of a wrapper's key a message shows.
 const KEY_CHARS_MAX: usize = 64;
 
 /// Reads NDJSON. Blank lines are skipped; a byte order mark and CR LF are accepted.
 pub struct NdjsonReader<R> {
     lines: Lines<R>,
-    /// Where the next object of the current line begins; 0 if there is none.
+    /// Where the object that was returned last begins in the current line, in bytes.
     next: usize,
     parser: LineParser,
 }
 
 impl<R: BufRead> NdjsonReader<R> {
-    /// A reader at the start of a source.
     pub fn new(source: R) -> NdjsonReader<R> {
         NdjsonReader { lines: Lines::new(source), next: 0, parser: LineParser::default() }
     }
@@ -57,8 +59,8 @@ impl<R: BufRead> Reader for NdjsonReader<R> {
             }
         }
         let line_bytes = self.lines.line_bytes() - self.next as u64;
-        let excerpt = Excerpt::part(&self.lines.bytes()[self.next..], line_bytes);
-        Ok(Some(self.parser.parse(self.lines.number(), excerpt, bounds)))
+        let bytes = &self.lines.bytes()[self.next..];
+        Ok(Some(self.parser.parse(self.lines.number(), bytes, line_bytes, bounds)))
     }
 
     fn summary(&self) -> SourceSummary {
@@ -66,7 +68,10 @@ impl<R: BufRead> Reader for NdjsonReader<R> {
     }
 }
 
-/// Parses single lines: the lines of a source, or the rows of the inbox.
+/// What a line said, and the event or the reason of its reject.
+type Parsed<'a> = (Excerpt<'a>, Result<PassEvent, RejectReason>);
+
+/// Parses single lines: lines of a source, rows of the inbox, or elements of a submission.
 #[derive(Default)]
 pub struct LineParser {
     remarks: Remarks,
@@ -76,60 +81,55 @@ pub struct LineParser {
 impl LineParser {
     /// Parses a line that was sent alone. An empty line is a reject.
     pub fn parse_alone<'a>(&mut self, number: u64, bytes: &'a [u8], bounds: TimeBounds) -> Line<'a> {
-        self.parse(number, Excerpt::of(bytes), bounds)
+        self.parse(number, bytes, bytes.len() as u64, bounds)
     }
 
-    /// Where the second object of the last parsed text begins, if it has one: two objects on a line are two events.
+    /// Where the second object begins in the text that was parsed last. Each object is an event.
     pub fn rest(&self) -> Option<usize> {
         self.rest
     }
 
-    /// What the lines so far contained in addition to their events.
     pub fn summary(&self) -> SourceSummary {
         (&self.remarks).into()
     }
 
-    fn parse<'a>(&mut self, number: u64, excerpt: Excerpt<'a>, bounds: TimeBounds) -> Line<'a> {
+    fn parse<'a>(&mut self, number: u64, bytes: &'a [u8], line_bytes: u64, bounds: TimeBounds) -> Line<'a> {
         self.rest = None;
-        let line = self.parse_line(number, excerpt, bounds);
-        if let Ok(event) = &line.result {
-            self.remarks.look_at(number, event);
-        }
-        line
+        let (excerpt, result) = self.parse_line(bytes, line_bytes, bounds);
+        parts::line(&mut self.remarks, number, excerpt, result)
     }
 
-    fn parse_line<'a>(&mut self, number: u64, mut excerpt: Excerpt<'a>, bounds: TimeBounds) -> Line<'a> {
-        if excerpt.line_bytes > LINE_BYTES_MAX as u64 {
-            let result = Err(RejectReason::TooLong(excerpt.line_bytes));
-            return Line { number, excerpt, result, rule: None };
+    fn parse_line<'a>(&mut self, bytes: &'a [u8], line_bytes: u64, bounds: TimeBounds) -> Parsed<'a> {
+        let excerpt = |kept: &'a [u8]| Excerpt::part(kept, line_bytes);
+        if line_bytes > LINE_BYTES_MAX as u64 {
+            let kept = &bytes[..bytes.len().min(EXCERPT_BYTES_MAX)];
+            return (excerpt(kept), Err(RejectReason::TooLong(line_bytes)));
         }
-        let text = match std::str::from_utf8(&excerpt.bytes) {
+        let text = match std::str::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {
                 let not_utf8 = RejectReason::NotUtf8(error.valid_up_to() + 1);
-                let result = Err(cause(&excerpt.bytes).map_or(not_utf8, RejectReason::Recognised));
-                return Line { number, excerpt, result, rule: None };
+                return (excerpt(bytes), Err(cause(bytes).map_or(not_utf8, RejectReason::Recognised)));
             }
         };
-        if memmem::find(text.as_bytes(), MARK_OF_REJECTS).is_some()
+        if memmem::find(bytes, MARK_OF_REJECTS).is_some()
             && let Ok(rejected) = serde_json::from_str::<RejectedLine<'_>>(text)
         {
-            return self.parse_mended(number, rejected, bounds);
+            return self.parse_mended(rejected, bounds);
         }
-        let mut result = parse_object(text, bounds, &mut self.remarks.unknown);
+        let result = parse_object(text, bounds, &mut self.remarks.unknown);
         if result.is_err()
             && let Some((end, next)) = end_of_first(text)
         {
-            excerpt = excerpt.cut(end);
             self.rest = Some(next);
-            let first = std::str::from_utf8(&excerpt.bytes).unwrap_or_default();
-            // The unknown keys of this object were counted before.
-            result = parse_object(first, bounds, &mut UnknownKeys::default());
+            // The first attempt has already counted the unknown keys of this object.
+            let result = parse_object(&text[..end], bounds, &mut UnknownKeys::default());
+            return (Excerpt::part(&bytes[..end], end as u64), result);
         }
-        Line { number, excerpt, result, rule: None }
+        (excerpt(bytes), result)
     }
 
-    fn parse_mended(&mut self, number: u64, rejected: RejectedLine<'_>, bounds: TimeBounds) -> Line<'static> {
+    fn parse_mended(&mut self, rejected: RejectedLine<'_>, bounds: TimeBounds) -> Parsed<'static> {
         let result = if rejected.is_lossy && rejected.text.contains(char::REPLACEMENT_CHARACTER) {
             Err(RejectReason::NotMended)
         } else if let Some(header) = &rejected.header {
@@ -137,12 +137,9 @@ impl LineParser {
         } else {
             parse_object(&rejected.text, bounds, &mut self.remarks.unknown)
         };
-        let excerpt = Excerpt {
-            header: rejected.header.map(|header| Cow::Owned(header.into_owned())),
-            is_lossy: rejected.is_lossy,
-            ..Excerpt::of_text(rejected.text.into_owned())
-        };
-        Line { number, excerpt, result, rule: None }
+        let header = rejected.header.map(|header| Cow::Owned(header.into_owned()));
+        let excerpt = Excerpt::of_text(rejected.text.into_owned());
+        (Excerpt { header, is_lossy: rejected.is_lossy, ..excerpt }, result)
     }
 }
 
@@ -164,7 +161,7 @@ fn parse_object(
     draft.finish(bounds).map_err(|why| refusal(text, why))
 }
 
-/// Where the first object ends and where a second one begins, if there is one.
+/// Where the first object ends and the second begins; `None` if a text has no second object.
 fn end_of_first(text: &str) -> Option<(usize, usize)> {
     let start = fillers_at_start(text.as_bytes());
     let mut values = serde_json::Deserializer::from_str(&text[start..]).into_iter::<Members<'_>>();
@@ -174,7 +171,7 @@ fn end_of_first(text: &str) -> Option<(usize, usize)> {
     next.starts_with('{').then_some((end, text.len() - next.len()))
 }
 
-/// Why an object is no event. A second look adds the place or the cause, if it finds it.
+/// Why an object is no event. Reads the object again to find the place or the cause.
 fn refusal(text: &str, why: EventError) -> RejectReason {
     let members = serde_json::from_str(text).unwrap_or_else(|_| Members::default());
     match &why {
@@ -211,7 +208,7 @@ fn refusal(text: &str, why: EventError) -> RejectReason {
     }
 }
 
-/// The text of a JSON string that was parsed before, so it is valid.
+/// The text of a JSON string that was parsed before; empty if it has half a character.
 fn plain(json: &str) -> Cow<'_, str> {
     unquoted(json).unwrap_or_default()
 }
@@ -219,6 +216,9 @@ fn plain(json: &str) -> Cow<'_, str> {
 fn syntax_reason(text: &str, error: &serde_json::Error) -> RejectReason {
     if let Some(cause) = cause(text.as_bytes()) {
         return RejectReason::Recognised(cause);
+    }
+    if let Some(filler) = RejectReason::of_filler(text.as_bytes()) {
+        return filler;
     }
     if !text.trim_start().starts_with(['{', '[', '"'])
         && let Some(object) = text.find("{\"")
@@ -228,7 +228,7 @@ fn syntax_reason(text: &str, error: &serde_json::Error) -> RejectReason {
     if error.is_data() {
         return RejectReason::NotObject;
     }
-    // The column is at the value, or behind a minus and the first wrong letter.
+    // The parser's column is at the value, or after a minus and the first wrong letter.
     for start in error.column().saturating_sub(2)..error.column() {
         let found = |name: &&str| text.get(start..).is_some_and(|rest| rest.starts_with(*name));
         if let Some(what) = ["NaN", "Infinity", "-Infinity"].into_iter().find(found) {
@@ -259,9 +259,9 @@ impl<'de> Visitor<'de> for Keys<'_> {
         // Keys and values are taken as written: a number keeps its digits, and a text without escapes is not copied.
         while let Some(key) = map.next_key::<&serde_json::value::RawValue>()? {
             let value = map.next_value::<&serde_json::value::RawValue>()?;
-            let key = unquoted(key.get()).map_err(serde::de::Error::custom)?;
-            let value = raw_value(value.get()).map_err(serde::de::Error::custom)?;
-            match self.draft.set(&key, value) {
+            // A name with half a character is the name of no key.
+            let key = unquoted(key.get()).unwrap_or(Cow::Borrowed(key.get()));
+            match self.draft.set(&key, raw_value(value.get())) {
                 Ok(true) => {}
                 Ok(false) => self.unknown.note(&key),
                 Err(error) => {
@@ -274,15 +274,15 @@ impl<'de> Visitor<'de> for Keys<'_> {
     }
 }
 
-fn raw_value(json: &str) -> Result<RawValue<'_>, serde_json::Error> {
-    Ok(match json.as_bytes().first() {
-        Some(b'"') => RawValue::Text(unquoted(json)?),
+fn raw_value(json: &str) -> RawValue<'_> {
+    match json.as_bytes().first() {
+        Some(b'"') => unquoted(json).map_or(RawValue::Half, RawValue::Text),
         Some(b'{' | b'[') => RawValue::Nested,
         Some(b't') => RawValue::Flag(true),
         Some(b'f') => RawValue::Flag(false),
         Some(b'n') | None => RawValue::Absent,
         Some(_) => RawValue::Number(json),
-    })
+    }
 }
 
 #[cfg(test)]
@@ -321,17 +321,28 @@ mod tests {
     }
 
     #[test]
-    fn half_a_surrogate_pair_becomes_one_replacement_character() {
-        for (json, expected) in [
-            (r"\ud83d", "\u{fffd}"),
-            (r"a\ude00b", "a\u{fffd}b"),
-            (r"\ud83d\ud83d\ude00", "\u{fffd}😀"),
-            (r"\ud83dx\u00ed\u0020", "\u{fffd}xí "),
-            (r"\ud7ff\ud800", "\u{d7ff}\u{fffd}"),
-        ] {
-            let event = with(&format!(r#","mvpd":"{json}","\udc00":1}}"#)).expect(json);
-            assert_eq!(event.property(Property::Mvpd), Some(expected), "{json}");
+    fn an_identifier_that_is_a_number_with_an_exponent_is_rejected_however_it_is_written() {
+        for key in ["event_id", "mvpd_user_id", "visitor_id", "device_id", "session_id"] {
+            for number in ["1e22", "1e+22", "1.5E22", "1.2345678901234568e+22"] {
+                let reason = with(&format!(r#","{key}":{number}}}"#)).expect_err(number).to_string();
+                assert!(reason.starts_with(&format!("{key} {number}")), "{reason}");
+            }
         }
+    }
+
+    #[test]
+    fn half_a_character_rejects_its_event_and_names_the_key() {
+        for key in ["event_id", "mvpd_user_id", "device_id", "mvpd", "resource_id"] {
+            for json in
+                [r"\ud83d", r"a\ude00b", r"\ud83d\ud83d\ude00", r"\uD83Dx\u00ed\u0020", r"\ud7ff\ud800"]
+            {
+                let reason = with(&format!(r#","{key}":"{json}"}}"#)).expect_err(json).to_string();
+                assert!(reason.starts_with(&format!("{key} has half a character")), "{key} {json}: {reason}");
+            }
+        }
+        let event = with(r#","event_id":"\ud83d\ude00 \\ud83d","region":"\ud83d","\udc00":1}"#)
+            .expect("no key of an event");
+        assert_eq!(event.event_id(), Some(r"😀 \ud83d"));
     }
 
     #[test]
@@ -348,6 +359,13 @@ mod tests {
             ),
             ("{\"mvpd\":01}", "is not JSON: invalid number at column 10"),
             ("{} {}", "is not JSON: trailing characters at column 4"),
+            ("{}\0\0", "ends with 2 zero bytes; take them off, and see that nothing is cut off before them"),
+            (
+                "{\"mvpd\":\"a\0",
+                "ends with 1 zero bytes; take them off, and see that nothing is cut off before them",
+            ),
+            ("{\"mvpd\":\"a\0\"}", "has a zero byte at byte 11; a part may be lost there"),
+            ("\u{1a}", "ends with DOS's mark of the end of a file (byte 0x1A); take it off"),
             ("{}", "occurred_at is missing"),
             ("{\"mvpd\":{\"a\":1}}", "mvpd must be text, a number or a boolean, not an object or a list"),
             ("{\"mvpd\":null,\"mvpd\":\"a\"}", "mvpd is given twice, at columns 2 and 14"),

@@ -1,5 +1,3 @@
-//! What readers need in addition to their source.
-
 use super::memory::Keyring;
 use super::rest_v2::ServiceKeys;
 use crate::config::{EsmConfig, RestV2Config};
@@ -9,18 +7,18 @@ use crate::config::{EsmConfig, RestV2Config};
 pub struct ReaderOptions {
     /// Section `[rest_v2]` of the configuration.
     pub rest_v2: RestV2Config,
-    /// Section `[esm]`.
+    /// Section `[esm]` of the configuration.
     pub esm: EsmConfig,
     /// Makes the digests of devices and codes.
     pub keyring: Keyring,
-    /// The keys for checks of service tokens; without keys nothing is checked.
+    /// The keys with which service tokens are checked. Without keys, nothing is checked.
     pub service_keys: ServiceKeys,
-    /// Whether a release before schema 6 of the buffer read exchanges, so that its fingerprints are looked up too.
+    /// Whether a release before schema 6 of the buffer read exchanges. Its fingerprints are then looked up too.
     pub knows_former: bool,
 }
 
 impl ReaderOptions {
-    /// Defaults without a secret, for formats that use neither.
+    /// Defaults and no secret, for formats that use no options.
     pub fn unused() -> ReaderOptions {
         ReaderOptions {
             rest_v2: RestV2Config::default(),

@@ -1,4 +1,4 @@
-//! Splits CSV into records. Memory is bounded: the part of a record above a limit is counted and dropped.
+//! Splits CSV into records. Memory is bounded: what a record has above a limit is only counted.
 
 use std::io::BufRead;
 
@@ -12,7 +12,7 @@ use super::lines::{BYTE_ORDER_MARK, Kept, fill};
 pub(super) struct Records<R> {
     source: R,
     machine: csv_core::Reader,
-    /// The cells of the current record behind each other, without their quotes.
+    /// The cells of the current record, one after the other, without their quotes.
     pub(super) cells: Vec<u8>,
     /// Where each cell ends in `cells`.
     ends: Vec<usize>,
@@ -57,8 +57,8 @@ impl<R: BufRead> Records<R> {
                 self.source.consume(passed);
                 continue;
             }
-            // At its end a source gets a last line feed, then empty input. A quote is open if only the latter ends
-            // the record.
+            // At the end of the source, the machine gets a last line feed, then empty input. If only the empty input
+            // ends the record, a quote is open.
             let at_end = chunk.is_empty();
             let input = if at_end { tail } else { chunk };
             let mut overflow = [0; 64];
@@ -106,13 +106,34 @@ impl<R: BufRead> Records<R> {
         is_whole && bytes <= self.found && self.cells[..bytes].trim_ascii().is_empty()
     }
 
-    /// The cells of the current record. If there are too many, these are fewer than `found`.
+    /// Refuses a record with a line in its quotes that looks like a row, which a stray quote swallowed: it has as many
+    /// commas as the header, and begins with a digit under the header's column `key`.
+    pub(super) fn refuse_rows_inside(&self, columns: usize, key: Option<usize>) -> Result<(), RejectReason> {
+        let is_row = |line: &[u8]| {
+            let cell = line.split(|byte| *byte == b',').nth(key.unwrap_or(0)).unwrap_or_default();
+            let begins = cell.iter().find(|byte| !matches!(byte, b' ' | b'"'));
+            memchr_iter(b',', line).count() + 1 == columns && begins.is_some_and(u8::is_ascii_digit)
+        };
+        let (mut number, mut rows) = (self.start_line, None);
+        for line in self.raw.bytes.split_inclusive(|byte| is_line_end(*byte)) {
+            if number > self.start_line && is_row(line) {
+                rows = Some((rows.map_or(number, |(first, _)| first), number));
+            }
+            number += line_feeds(line);
+        }
+        rows.map_or(Ok(()), |(first, last)| Err(RejectReason::RowsInside(first, last)))
+    }
+
+    /// The cells of the current record. If it has more than `COLUMNS_MAX`, only the first of them.
     pub(super) fn cells(&self) -> Result<Vec<&str>, RejectReason> {
         if !self.raw.is_whole() {
             return Err(RejectReason::TooLong(self.raw.whole_bytes));
         }
         if self.is_open {
             return Err(RejectReason::OpenQuote);
+        }
+        if let Some(filler) = RejectReason::of_filler(&self.raw.bytes) {
+            return Err(filler);
         }
         if let Some(field) = field_behind_quote(&self.raw.bytes) {
             return Err(RejectReason::BehindQuote(field));
@@ -132,8 +153,8 @@ impl<R: BufRead> Records<R> {
     }
 }
 
-/// The number of the first field, from 1, with text behind its closing quote. Its writer quotes in another way than
-/// RFC 4180, so the value would be wrong. Blanks behind the quote do no harm.
+/// The number of the first field, from 1, with text after its closing quote; blanks there do no harm. The
+/// writer of such a field quotes in another way than RFC 4180, so the value would be wrong.
 fn field_behind_quote(raw: &[u8]) -> Option<usize> {
     #[derive(Clone, Copy)]
     enum At {

@@ -1,4 +1,4 @@
-//! The form in which rejected lines are kept. People mend them, and then they are read again.
+//! The form in which rejected lines are kept, so that people can mend them and have them read again.
 //!
 //! ```text
 //! {"path":"a.ndjson","line":3,"reason":"occurred_at is missing","text":"{\"event\":\"authn_ok\"}"}
@@ -6,7 +6,7 @@
 //!     reason        why it was rejected, for people
 //!     text          the line itself, to be mended
 //!     header        the header row of its source if that was CSV: the names of the cells in text
-//!     is_lossy      true if the line was not UTF-8: text has U+FFFD for each bad part, to be replaced before it is read
+//!     is_lossy      true if the line was not UTF-8: text has U+FFFD for each bad part, which must be replaced
 //!     line_bytes    the length of the whole line, if text is only its start
 //! ```
 
@@ -28,19 +28,15 @@ pub struct RejectedLine<'a> {
     pub reason: Cow<'a, str>,
     #[serde(borrow)]
     pub text: Cow<'a, str>,
-    /// The header row of the source, if it was CSV.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub header: Option<Cow<'a, str>>,
-    /// Whether `text` has U+FFFD in the place of bytes that were not UTF-8. Default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_lossy: bool,
-    /// The length of the whole line in bytes, if `text` is only its start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line_bytes: Option<u64>,
 }
 
 impl<'a> RejectedLine<'a> {
-    /// The reject of a line.
     pub fn new(path: &'a str, line: u64, reason: &'a str, excerpt: &'a Excerpt<'_>) -> RejectedLine<'a> {
         let text = String::from_utf8_lossy(&excerpt.bytes);
         RejectedLine {

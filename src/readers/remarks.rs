@@ -1,4 +1,4 @@
-//! What a source contained that was skipped or may be a mistake. It is counted and reported once per source.
+//! What a source contained that was skipped or may be a mistake. Each kind is counted, and reported once per source.
 
 use super::unknown::UnknownKeys;
 use crate::event::{IDENTIFIERS, PassEvent, Property, is_lost_address, is_spoilt};
@@ -8,15 +8,15 @@ use crate::event::{IDENTIFIERS, PassEvent, Property, is_lost_address, is_spoilt}
 pub struct Remarks {
     /// Keys that belong to no property of an event.
     pub unknown: UnknownKeys,
-    /// Header rows that are equal to the header before them.
+    /// Header rows that repeat the header before them.
     pub(super) same_headers: Seen,
     /// Header rows with other columns, or with the same columns in another order.
     pub(super) other_headers: Seen,
-    /// Records of a report with an escape of half a surrogate pair.
-    pub(super) half_pairs: Seen,
     spoilt: Seen,
     first_spoilt: String,
     lost_addresses: Seen,
+    /// Whether a part of an exchange, or of an object on several lines, was found.
+    pub(super) is_in_parts: bool,
 }
 
 /// How often something was found, and the first line with it.
@@ -36,19 +36,23 @@ impl Seen {
 }
 
 impl Remarks {
-    /// Looks for identifiers and addresses in an event that are certainly wrong.
+    /// Notes identifiers of an event that a spreadsheet spoilt, and an IP address that cannot be read.
     pub(super) fn look_at(&mut self, line: u64, event: &PassEvent) {
         for property in IDENTIFIERS {
             if let Some(text) = event.property(property).filter(|text| is_spoilt(property, text)) {
-                if self.spoilt.count == 0 {
-                    self.first_spoilt = format!("{property} {text:?}");
-                }
-                self.spoilt.note(line);
+                self.note_spoilt(line, property.name(), text);
             }
         }
         if event.property(Property::IpAddress).is_some_and(is_lost_address) {
             self.lost_addresses.note(line);
         }
+    }
+
+    pub(super) fn note_spoilt(&mut self, line: u64, name: &str, text: &str) {
+        if self.spoilt.count == 0 {
+            self.first_spoilt = format!("{name} {text:?}");
+        }
+        self.spoilt.note(line);
     }
 
     /// The notes to report, each with the first line that it is about.
@@ -63,10 +67,6 @@ impl Remarks {
             (
                 &self.other_headers,
                 "header rows name other columns, or in another order, and hold from there on",
-            ),
-            (
-                &self.half_pairs,
-                "records have half a character (a lone \\ud800 to \\udfff): U+FFFD stands in its place",
             ),
             (&self.spoilt, &spoilt),
             (&self.lost_addresses, "values of ip_address are no address, and none is sent"),

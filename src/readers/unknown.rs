@@ -1,18 +1,17 @@
-//! Unknown keys. They are left out of events, counted, and named once per run, because sources get new fields.
+//! Counts unknown keys, because sources get new fields. Events leave the keys out, and a run names them once.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// How many different names are kept. If a source uses data as keys, such as identifiers, they must not fill memory.
+/// How many different names are kept. A source whose keys are data, such as identifiers, must not fill memory.
 const NAMES_MAX: usize = 32;
-/// How much of a name is kept, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
 /// How often each unknown key was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnknownKeys {
     names: BTreeMap<String, u64>,
-    /// How often keys beyond the first [`NAMES_MAX`] names were found.
+    /// How often keys were found whose names are beyond the first [`NAMES_MAX`].
     others: u64,
 }
 
@@ -22,7 +21,6 @@ impl UnknownKeys {
         self.add(&name[..whole.unwrap_or(0)], 1);
     }
 
-    /// Adds the counts of another source.
     pub fn absorb(&mut self, other: &UnknownKeys) {
         other.iter().for_each(|(name, count)| self.add(name, count));
         self.others += other.others;

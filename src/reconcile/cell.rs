@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::cause::Cause;
 use super::hint::Hint;
 use super::tolerance::Tolerance;
 use crate::event::EventKind;
@@ -11,24 +12,24 @@ use crate::event::EventKind;
 pub struct Stored {
     pub counted: u64,
     pub pending: u64,
-    /// The events wait because their requestor has no report suite, or because the suite is paused.
+    /// The events wait because their requestor has no report suite, or because the suite is paused or blocked.
     pub parked: u64,
-    /// A reply of Adobe rejected the events for good.
+    /// Adobe rejected the events for good, or they were never sent because their count breaks a limit.
     pub dead: u64,
-    /// Adobe may have counted the events, so they are not sent again.
+    /// Adobe may have counted the events, so they are not sent again unless a person decides it.
     pub held: u64,
     pub discarded: u64,
     pub withdrawn: u64,
     /// Part of the delivered units: delivered so recently that Analytics need not show them yet.
     pub too_fresh: u64,
-    /// Part of the delivered units: delivered within the last day, more than a day after the event. Analytics needs
-    /// up to a day for such hits.
+    /// Part of the delivered units: delivered within the last day, and more than a day after the event happened.
+    /// Analytics needs up to a day to show such hits.
     pub late: u64,
-    /// Part of the delivered units: a person said that they were delivered, no reply did.
+    /// Part of the delivered units: a person, not a reply of Adobe, said that they were delivered.
     pub vouched: u64,
-    /// The most units that Analytics may count beyond the delivered ones: attempts of unknown outcome.
+    /// The most units that Analytics may show in addition to `delivered`, from attempts of unknown outcome.
     pub ambiguous: u64,
-    /// Sent again under the same event ID. Analytics counts them once only if the event is set to "Use Event ID".
+    /// Units that were sent again under the same event ID. Analytics counts them once only with "Use Event ID".
     pub repeated: u64,
 }
 
@@ -47,46 +48,11 @@ pub struct Stated {
     pub rejected: u64,
 }
 
-/// Why two counts of a cell differ. The first ten causes are fields of [`Stored`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, thiserror::Error)]
-#[serde(rename_all = "snake_case")]
-pub enum Cause {
-    #[error("pending")]
-    Pending,
-    #[error("parked")]
-    Parked,
-    #[error("dead")]
-    Dead,
-    #[error("held")]
-    Held,
-    #[error("discarded")]
-    Discarded,
-    #[error("deleted undelivered")]
-    Withdrawn,
-    #[error("too fresh")]
-    TooFresh,
-    #[error("late")]
-    Late,
-    #[error("vouched for by hand")]
-    Vouched,
-    #[error("ambiguous")]
-    Ambiguous,
-    /// The day is not over, or ended so recently that ESM and the sources still add events to it.
-    #[error("day not over")]
-    OpenDay,
-    /// ESM counts the authorizations that Adobe rejected as an attack in a separate metric.
-    #[error("rejected apart")]
-    Rejected,
-    /// ESM counts only the failed logins of external systems.
-    #[error("external only in ESM")]
-    ExternalOnly,
-}
-
 /// A part of a difference, with its cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Part {
     pub cause: Cause,
-    /// The units that this cause adds to the difference; negative if it takes units away.
+    /// The units that this cause adds to the difference; negative if the cause takes units away.
     pub units: i64,
 }
 
@@ -98,7 +64,7 @@ pub enum Verdict {
     Agrees,
     /// The counts differ, and known causes explain why.
     Explained,
-    /// A count that the comparison needs is not known.
+    /// A count that is needed is not known, or nothing proves that Analytics will ever show recent units.
     Unknown,
     /// The counts differ, and no known cause explains the rest.
     Differs,
@@ -119,7 +85,8 @@ pub(super) struct Counts {
 pub(super) struct Account {
     pub(super) parts: Vec<Part>,
     pub(super) rest: i64,
-    /// The larger count. A tolerance in percent is a share of it.
+    /// The larger of the two counts, of which a tolerance in percent is taken. Against Analytics, the count of the
+    /// buffer is its delivered units.
     larger: u64,
 }
 
@@ -136,7 +103,7 @@ impl Account {
         if difference != 0 && !self.parts.is_empty() { Verdict::Explained } else { Verdict::Agrees }
     }
 
-    /// Explains at most `units` of the rest: a surplus by positive units, a deficit by negative units.
+    /// Explains at most `units` of the rest by `cause`: a surplus if positive, a deficit if negative.
     fn take(&mut self, cause: Cause, units: i64) {
         let part = if units > 0 { units.min(self.rest).max(0) } else { units.max(self.rest).min(0) };
         self.put(cause, part);
@@ -156,7 +123,7 @@ fn signed(units: u64) -> i64 {
 }
 
 impl Counts {
-    /// Whether every count is zero: a report may have rows of zeros.
+    /// Whether every count is zero. Reports may have rows of zeros.
     pub(super) fn is_empty(&self) -> bool {
         self.stored == Stored::default()
             && self.analytics.unwrap_or(0) == 0
@@ -208,7 +175,7 @@ pub struct Cell {
     /// The requestor, spelled as in the buffer, otherwise as in ESM or Analytics.
     pub requestor_id: String,
     pub mvpd: String,
-    /// One day, or several days that the clock of the suite cannot tell apart.
+    /// One day, or two days that share the hour which the suite's clock shows twice in autumn.
     pub day: String,
     pub event: &'static str,
     pub slot: u8,

@@ -1,4 +1,4 @@
-//! Compares the counts of ESM, the buffer and Analytics for each cell. Pure: counts in, verdicts out.
+//! Compares the counts of ESM, the buffer and Analytics for each cell. It calculates only; it reads nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,8 +21,8 @@ pub struct Day {
 #[derive(Debug, Clone, Default)]
 pub struct EsmSide {
     pub units: BTreeMap<CellKey, Stated>,
-    /// The days of each requestor that the reports cover. On such a day, a cell without a row counts as zero.
-    pub covered: BTreeSet<(Name, usize)>,
+    /// The days and events of each requestor that the reports cover. There, a cell without a row counts as zero.
+    pub covered: BTreeSet<(Name, usize, EventKind)>,
 }
 
 /// The counts of Analytics.
@@ -39,10 +39,11 @@ pub struct Sides {
     pub spellings: Spellings,
     pub esm: Option<EsmSide>,
     pub stored: BTreeMap<CellKey, Stored>,
-    /// Days on which the buffer lacks units of a requestor, because it deleted events before it kept metrics.
+    /// The days on which the buffer lacks units of a requestor, because it deleted events before it kept metrics.
     pub incomplete: BTreeSet<(Name, usize)>,
     pub analytics: Option<AnalyticsSide>,
-    /// Whether there is no proof that Analytics will ever show the units that are `too_fresh` or `late`.
+    /// Whether Analytics shows no delivered unit so far and no probe has proved that the suite records its
+    /// hits. Then the units that are `too_fresh` or `late` may never appear.
     pub is_unproven: bool,
 }
 
@@ -75,7 +76,7 @@ impl Sides {
     }
 
     fn counts(&self, key: &CellKey) -> Counts {
-        let place = (key.requestor.clone(), key.day);
+        let place = (key.requestor.clone(), key.day, key.kind);
         let esm = self.esm.as_ref().filter(|_| has_metric(key.kind));
         Counts {
             esm: esm.and_then(|esm| {
@@ -84,7 +85,7 @@ impl Sides {
             }),
             stored: self.stored.get(key).copied().unwrap_or_default(),
             analytics: self.analytics.as_ref().and_then(|analytics| {
-                let is_refused = analytics.refused.contains(&(place.0, key.day, key.kind));
+                let is_refused = analytics.refused.contains(&place);
                 (!is_refused).then(|| analytics.units.get(key).copied().unwrap_or(0))
             }),
         }
@@ -98,7 +99,10 @@ impl Sides {
         // Units that were never sent cannot be missing in Analytics.
         let is_missing = self.analytics.is_some() && analytics.is_none() && counts.stored.delivered() > 0;
         let is_doubted = self.is_unproven && counts.stored.too_fresh + counts.stored.late > 0;
-        let known = if is_missing || is_doubted || !is_whole { Verdict::Unknown } else { Verdict::Agrees };
+        // Without Analytics, an event that has a metric in ESM can be compared only with ESM.
+        let is_alone = self.analytics.is_none() && has_metric(key.kind) && counts.esm.is_none();
+        let is_unknown = is_missing || is_doubted || is_alone || !is_whole;
+        let known = if is_unknown { Verdict::Unknown } else { Verdict::Agrees };
         let judged = [&analytics, &esm].into_iter().flatten().map(|account| account.verdict(tolerance));
         let verdict = judged.fold(known, Verdict::max);
         let (analytics, esm) = (analytics.unwrap_or_default(), esm.unwrap_or_default());
@@ -146,7 +150,7 @@ impl Sides {
 mod tests {
     use fastrand::Rng;
 
-    use super::super::cell::Cause;
+    use super::super::cause::Cause;
     use super::*;
 
     const DAYS: usize = 6;
@@ -199,7 +203,8 @@ mod tests {
         (stored, [delivered - hidden, delivered + stored.ambiguous])
     }
 
-    /// Sides without an unexplained difference, the bounds of each cell, and the cells whose verdict is `Explained`.
+    /// Sides whose differences all have known causes, the bounds of each cell as `some` returns them, and the
+    /// cells whose verdict is `Explained`.
     fn peace(rng: &mut Rng) -> (Sides, BTreeMap<CellKey, [u64; 2]>, BTreeSet<CellKey>) {
         let mut sides = Sides { days: days(), ..Sides::default() };
         let (mut esm, mut analytics) = (EsmSide::default(), AnalyticsSide::default());
@@ -212,7 +217,7 @@ mod tests {
             }
             if has_metric(key.kind) {
                 esm.units.insert(key.clone(), Stated { units: stored.counted, rejected: 0 });
-                esm.covered.insert((key.requestor.clone(), key.day));
+                esm.covered.extend(EventKind::ALL.map(|kind| (key.requestor.clone(), key.day, kind)));
             }
             analytics.units.insert(key.clone(), shown);
             bounds.insert(key.clone(), [least, most]);
@@ -295,7 +300,7 @@ mod tests {
         }
     }
 
-    /// Play requests of one requestor and one MVPD: for each day the count of the buffer, then that of Analytics.
+    /// Play requests of one requestor and one MVPD. For each day: the count of the buffer, then that of Analytics.
     fn plays(numbers: &[(u64, u64)]) -> Sides {
         let mut sides = Sides { days: days(), analytics: Some(AnalyticsSide::default()), ..Sides::default() };
         for (day, (counted, shown)) in numbers.iter().enumerate() {
@@ -359,11 +364,11 @@ mod tests {
         let mut sides = Sides { days: days(), ..Sides::default() };
         let mut esm = EsmSide::default();
         let requestor = Name::of("ref0");
-        esm.covered.insert((requestor, 0));
+        esm.covered.extend(EventKind::ALL.map(|kind| (requestor.clone(), 0, kind)));
         for (day, kind, counted, stated) in [
             // ESM has no such metric.
             (0, EventKind::LogoutRequested, 5, None),
-            // No report covers this day.
+            // No report covers this day, and nobody asked Analytics.
             (1, EventKind::PlayRequested, 5, None),
             // A report covers the day, but has no row for the event.
             (0, EventKind::PlayRequested, 5, None),
@@ -391,7 +396,7 @@ mod tests {
         let (first, second) = ("2026-11-01".to_owned(), "2026-11-02".to_owned());
         let expected = BTreeMap::from([
             ((first.clone(), "logout_requested"), (Verdict::Agrees, 0, None)),
-            ((second, "play_requested"), (Verdict::Agrees, 0, None)),
+            ((second, "play_requested"), (Verdict::Unknown, 0, None)),
             ((first.clone(), "play_requested"), (Verdict::Differs, 5, None)),
             ((first.clone(), "authz_ok"), (Verdict::Agrees, 0, None)),
             ((first.clone(), "authz_failed"), (Verdict::Explained, 0, Some(Cause::Rejected))),

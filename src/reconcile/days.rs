@@ -1,4 +1,4 @@
-//! The days that are compared, as instants and as times on the clock of the suite.
+//! The days that are compared, as instants and as times in the time zone of the suite.
 
 use std::fmt;
 use std::ops::Range;
@@ -33,7 +33,7 @@ pub struct Calendar {
     pub remarks: Vec<String>,
 }
 
-/// Why a span of time belongs to no single day: it is outside all days, or reaches across two.
+/// Why a span of time belongs to no single day: it is outside all days, or it crosses the edge of a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Astray {
     Outside,
@@ -41,8 +41,8 @@ pub(super) enum Astray {
 }
 
 impl Calendar {
-    /// The days of `dates` in `zone`. In autumn the clock of the suite shows one hour twice, and cannot name an
-    /// instant in it. If a day begins in this hour, that day and the day before are compared as one.
+    /// The days of `dates` in `zone`. In autumn the clock of the suite shows one hour twice, so a time in it
+    /// names two instants. If a day begins in this hour, that day and the day before are compared as one.
     pub fn of(dates: Range<NaiveDate>, zone: Tz, suite_zone: Tz) -> Calendar {
         let begins = |date: &NaiveDate| DateTime::<Utc>::from(Instant::of_day(*date, zone));
         let is_clear = |date: &NaiveDate| {
@@ -105,10 +105,6 @@ impl Calendar {
         }
     }
 
-    pub(super) fn day_of_date(&self, date: NaiveDate) -> Option<usize> {
-        self.spans.iter().position(|span| span.dates.contains(&date))
-    }
-
     pub(super) fn days(&self, now: Instant) -> Vec<Day> {
         let day = |span: &Span| Day {
             label: span.to_string(),
@@ -116,6 +112,15 @@ impl Calendar {
         };
         self.spans.iter().map(day).collect()
     }
+}
+
+/// Lists days by their names. A run of neighbouring days is shown by its first and its last day.
+pub(super) fn shown(days: &[usize], name: impl Fn(usize) -> String) -> String {
+    let run = |run: &[usize]| match run {
+        [first, .., last] => format!("{} to {}", name(*first), name(*last)),
+        _ => run.iter().map(|day| name(*day)).collect(),
+    };
+    days.chunk_by(|day, next| day + 1 == *next).map(run).collect::<Vec<_>>().join(", ")
 }
 
 impl fmt::Display for Span {

@@ -1,5 +1,3 @@
-//! Why a comparison failed.
-
 use crate::buffer::BufferError;
 use crate::suite::Rsid;
 use crate::web::ApiError;

@@ -1,4 +1,4 @@
-//! Guesses the cause of an unexplained rest: often another cell has as many units too many as this cell lacks.
+//! Guesses the cause of an unexplained difference. Often one cell lacks units, and another has too many.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,12 +8,12 @@ use serde::Serialize;
 use super::key::{CellKey, Name};
 use crate::event::EventKind;
 
-/// A guess at the cause of a rest. It says where to look first; the verdict of the cell stays `Differs`.
+/// A guess at the cause of an unexplained rest. The verdict of the cell stays `Differs`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Hint {
     pub side: Side,
     pub looks_like: Likeness,
-    /// The day, MVPD or event of the cell that has the opposite rest; empty if there is none.
+    /// The day, MVPD or event of the cell that has the opposite rest; empty if the guess names no such cell.
     pub with: String,
 }
 
@@ -76,7 +76,7 @@ pub(super) struct Rest<'k> {
     pub(super) repeated: u64,
 }
 
-/// The guesses for each rest, in the order of `rests`. A counterpart is named only if no other cell fits.
+/// The guesses for each rest, in the order of `rests`. Names the cell with the opposite rest if it is alone.
 pub(super) fn guess<'k>(rests: &[Rest<'k>]) -> Vec<Vec<(Likeness, Option<&'k CellKey>)>> {
     let mut days: HashMap<(&Name, &Name, EventKind, i64), Vec<&'k CellKey>> = HashMap::new();
     let mut mvpds: HashMap<(&Name, usize, EventKind, i64), Vec<&'k CellKey>> = HashMap::new();

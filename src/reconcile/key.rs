@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::event::EventKind;
 
-/// A requestor or an MVPD, folded as Analytics folds values: lower case, no blanks at the ends. Empty: none.
+/// A requestor or an MVPD, folded as Analytics folds values: lower case, no blanks at the ends. Empty: no value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name(Arc<str>);
 
@@ -30,7 +30,7 @@ pub struct CellKey {
     pub kind: EventKind,
 }
 
-/// How names are shown: as the buffer spells them, otherwise as the first source that has them does.
+/// How names are shown: as the buffer spells them, otherwise in the first spelling that was read.
 #[derive(Debug, Clone, Default)]
 pub struct Spellings {
     requestors: HashMap<Name, String>,
@@ -38,12 +38,11 @@ pub struct Spellings {
 }
 
 impl Spellings {
-    /// Folds a requestor, and keeps its spelling if this is its first one.
+    /// Folds a requestor. Keeps this spelling if no spelling of the requestor is known.
     pub fn requestor(&mut self, text: &str) -> Name {
         fold(&mut self.requestors, text)
     }
 
-    /// Folds an MVPD, and keeps its spelling if this is its first one.
     pub fn mvpd(&mut self, text: &str) -> Name {
         fold(&mut self.mvpds, text)
     }

@@ -6,14 +6,14 @@
 //! Analytics: eVar1, then eVar2 > units  ──┘
 //! ```
 //!
-//! - In: a suite, its days, reports of ESM, a client of Analytics. Out: a [`Reconciliation`], which prints.
+//! - In: a suite, its days, reports of ESM, a client of Analytics. Out: a printable [`Reconciliation`].
 //! - Guarantees: every cell in which ESM, the buffer or Analytics has a count gets a verdict; each explained part of
 //!   a difference has a cause and a number, the rest stays unexplained; an unknown count is never taken for zero;
 //!   nothing is written.
 //! - Does not know: HTTP, SQL, the format of a report, how to mend a difference.
-//! - Rules: sections 3.4, 4.3, 5.1, 8.3, 8.4 and 9 of `reference/adobe-analytics.md`. Only event1 to event18 are
-//!   compared, because occurrences and instances count repeats again.
+//! - Rules: `docs/reconcile.md`. Only event1 to event18 are compared: occurrences and instances count repeats.
 
+mod cause;
 mod cell;
 mod compare;
 mod days;
@@ -40,7 +40,8 @@ use crate::esm::EsmClient;
 use crate::event::Instant;
 use crate::suite::{Readiness, Rsid};
 
-pub use cell::{Cause, Cell, Part, Stated, Stored, Verdict};
+pub use cause::Cause;
+pub use cell::{Cell, Part, Stated, Stored, Verdict};
 pub use compare::{AnalyticsSide, Day, EsmSide, Sides};
 pub use days::{Calendar, DAYS_MAX, Span};
 pub use error::ReconcileError;
@@ -75,8 +76,8 @@ pub enum EsmSource {
     Live(Box<EsmClient>),
 }
 
-/// Compares a suite; without `analytics`, only ESM with the buffer. Analytics is read before the buffer, so that
-/// units that are delivered in between count as too fresh, not as missing.
+/// Compares a suite; without `analytics`, compares only ESM with the buffer. Reads Analytics before the buffer: then
+/// units that are delivered between the two count as too fresh, not as missing.
 pub async fn reconcile(
     buffer: &Buffer,
     analytics: Option<&AnalyticsClient>,
@@ -116,7 +117,7 @@ pub async fn reconcile(
     let readiness = Readiness::of(known.verdict.as_ref(), now, options.proof_age);
     remarks.extend(remark::doubt(&known, readiness, seen.as_ref(), &mut sides));
     remark::tell(&mut remarks, &facts, seen.as_ref(), &sides);
-    remarks.extend(remark::of_users(buffer, &people, &calendar)?);
+    remarks.extend(remark::of_users(buffer, &people, &calendar, &known.suite.form)?);
     sides.analytics = seen.map(|seen| seen.side);
     let cells = sides.compare(options.tolerance);
     let days = sides.days.into_iter().map(|day| day.label);
@@ -182,7 +183,7 @@ async fn read_esm<'c>(
                     statements.take("live", &body, spellings)
                 })
                 .await?;
-            statements.cover_everything(people.names());
+            statements.cover_everything(&people.names());
         }
     }
     Ok(Some(statements))

@@ -30,7 +30,6 @@ pub struct Reconciliation {
     /// One line for each requestor of the suite, even without traffic, in the order of their names.
     pub requestors: Vec<Line>,
     pub days: Vec<Line>,
-    /// Requestors that Analytics has in the suite, but that are not mapped to the suite here.
     pub strangers: Vec<Stranger>,
     pub remarks: Vec<String>,
     /// Every cell in which ESM, the buffer or Analytics has a count, by requestor, day, MVPD and event.
@@ -60,7 +59,7 @@ pub struct Sums {
     pub differs: u64,
 }
 
-/// A requestor that Analytics has in the suite, but that is not mapped to the suite here.
+/// A requestor that Analytics has in the suite, but that the buffer does not map to the suite.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Stranger {
     /// The name of the requestor; empty for hits without a requestor.

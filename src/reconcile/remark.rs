@@ -6,16 +6,19 @@ use chrono::DateTime;
 
 use super::cell::Stored;
 use super::compare::Sides;
-use super::days::Calendar;
+use super::days::{Calendar, shown};
 use super::error::ReconcileError;
 use super::key::Name;
 use super::seen::{Refused, Seen};
 use super::standing::People;
 use crate::buffer::{Buffer, StandingFacts, SuiteListing, TRANSIENT_IDS, TransientIds};
-use crate::suite::{Readiness, Verdict};
+use crate::suite::{HitForm, IdentityKind, Readiness, Verdict};
 
-/// What the verdict on the suite means for the counts. If the suite loses its hits, they are lost, not too fresh. If
-/// no hit ever appeared, and nothing proves that hits will, nobody knows whether they are only too fresh.
+/// The most MVPDs that a remark names with their numbers.
+const NAMED_MAX: usize = 3;
+
+/// Says what the verdict on the suite means for the counts, and corrects `sides`. If the suite loses its hits, no
+/// unit is too fresh or late. If Analytics shows nothing and nothing proves that it will, recent units are in doubt.
 pub(super) fn doubt(
     known: &SuiteListing,
     readiness: Readiness,
@@ -54,19 +57,34 @@ pub(super) fn doubt(
     remarks
 }
 
-/// Remarks on users, who are not compared: transient IDs, and how many figures of accounts ESM stated.
+/// Remarks on users, who are not compared: transient IDs, IDs with blanks, and the unique accounts that ESM stated.
 pub(super) fn of_users(
     buffer: &Buffer,
     people: &People,
     calendar: &Calendar,
+    form: &HitForm,
 ) -> Result<Vec<String>, ReconcileError> {
     let (from, to) = calendar.bounds();
     let own: BTreeSet<String> = people.own.iter().map(|one| one.requestor_id.clone()).collect();
     let reader = buffer.metrics()?;
     let end_day = to.nanos().div_euclid(86_400_000_000_000) + 1;
     let mut remarks = Vec::new();
-    for TransientIds { mvpd, users, logins, .. } in reader.transient_ids(&own, end_day)? {
-        remarks.push(format!("{mvpd:?} had {users} users of {logins} logins in a month: {TRANSIENT_IDS}"));
+    let transient = reader.transient_ids(&own, end_day)?;
+    let tell =
+        |one: &TransientIds| format!("{:?} had {} users of {} logins", one.mvpd, one.users, one.logins);
+    let mut told: Vec<String> = transient.iter().take(NAMED_MAX).map(tell).collect();
+    if transient.len() > NAMED_MAX {
+        told.push(format!("and so had {} other MVPDs", transient.len() - NAMED_MAX));
+    }
+    if !told.is_empty() {
+        remarks.push(format!("{} in a month: {TRANSIENT_IDS}", told.join(", ")));
+    }
+    let (events, ids) = buffer.padded_ids(&form.rsid, from, to)?;
+    if events > 0 && form.identity == IdentityKind::MvpdUserId {
+        remarks.push(format!(
+            "{events} events of these days have an MVPD User ID with blanks at its ends ({ids} such IDs): Analytics counts a visitor \
+             for each spelling, eVar10 and `report` know them without the blanks. Let the source write them alike"
+        ));
     }
     let mut stated = 0_u64;
     reader.each_stated(from, to, |one| {
@@ -82,7 +100,7 @@ pub(super) fn of_users(
     Ok(remarks)
 }
 
-/// Adds what Analytics refused to report, and what the buffer does not know.
+/// Adds what Analytics refused to report, and what the buffer lacks, has not read yet, or may have counted too often.
 pub(super) fn tell(remarks: &mut Vec<String>, facts: &StandingFacts, seen: Option<&Seen>, sides: &Sides) {
     for (what, (why, day)) in seen.iter().flat_map(|seen| &seen.refused) {
         let (what, page) = match what {
@@ -95,15 +113,15 @@ pub(super) fn tell(remarks: &mut Vec<String>, facts: &StandingFacts, seen: Optio
             sides.days[*day].label
         ));
     }
-    let mut incomplete: BTreeMap<&Name, Vec<&str>> = BTreeMap::new();
+    let mut incomplete: BTreeMap<&Name, Vec<usize>> = BTreeMap::new();
     for (requestor, day) in &sides.incomplete {
-        incomplete.entry(requestor).or_default().push(&sides.days[*day].label);
+        incomplete.entry(requestor).or_default().push(*day);
     }
     for (requestor, days) in incomplete {
         remarks.push(format!(
             "of {} the buffer does not know all of {}: events were deleted there before it kept metrics",
             sides.spellings.of_requestor(requestor),
-            days.join(", ")
+            shown(&days, |day| sides.days[day].label.clone())
         ));
     }
     if facts.inbox > 0 {

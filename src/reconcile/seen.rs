@@ -6,7 +6,7 @@ use super::compare::AnalyticsSide;
 use super::days::{Calendar, Span};
 use super::error::ReconcileError;
 use super::key::{CellKey, Name, Spellings};
-use crate::analytics::{AnalyticsClient, Breakdown, Fractions, ReportAnswer, ReportRequest};
+use crate::analytics::{AnalyticsClient, Fractions, ReportAnswer, ReportRequest};
 use crate::event::EventKind;
 use crate::suite::Rsid;
 
@@ -15,7 +15,13 @@ const MVPD_EVAR: u16 = 2;
 /// The item ID of the row of hits without a value.
 const NO_VALUE: &str = "0";
 
-/// How far the reading of Analytics is.
+/// How long Analytics may need to show events that were delivered soon after they happened ("Latency":
+/// complete after two hours, and fifteen minutes more for hits with a timestamp).
+pub(super) const FRESH_NANOS: i64 = 3 * 3_600_000_000_000;
+/// How long Analytics may need to show a hit that was delivered at a greater age (same page: near 24 h).
+pub(super) const LATE_NANOS: i64 = 24 * 3_600_000_000_000;
+
+/// How many days of Analytics were read so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     pub days_read: usize,
@@ -47,7 +53,7 @@ pub(super) struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    /// Reads every day. Of requestors that are not compared, only the sums are kept.
+    /// Reads every day. For requestors that are not compared, keeps only the sums.
     pub(super) async fn read(&mut self, spellings: &mut Spellings) -> Result<Seen, ReconcileError> {
         let mut seen = Seen::default();
         let calendar = self.calendar;
@@ -105,7 +111,7 @@ impl Asking<'_> {
             from: span.on_suite.start,
             to: span.on_suite.end,
             metrics: EventKind::ALL.iter().map(|kind| u16::from(kind.slot())).collect(),
-            by: Breakdown::Evar(evar),
+            evar,
             within,
             search: None,
             fractions: Fractions::Refused,

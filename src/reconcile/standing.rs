@@ -8,7 +8,7 @@ use super::days::Calendar;
 use super::error::ReconcileError;
 use super::key::{CellKey, Name, Spellings};
 use super::outcome::Stranger;
-use super::seen::Seen;
+use super::seen::{FRESH_NANOS, LATE_NANOS, Seen};
 use crate::buffer::{
     Buffer, RequestorKey, RequestorStatus, Standing, StandingFacts, StandingQuestion, StandingUnits,
 };
@@ -17,11 +17,6 @@ use crate::mapping;
 use crate::suite::Rsid;
 
 const HOUR_NANOS: i64 = 3_600_000_000_000;
-/// For how long Analytics may fail to show events that were delivered soon after they happened ("Latency": complete
-/// after two hours, and fifteen minutes more for hits with a timestamp).
-const FRESH_NANOS: i64 = 3 * HOUR_NANOS;
-/// If a hit is older than this, Analytics needs longer, at most this time (the same page: capped near 24 hours).
-const LATE_NANOS: i64 = 24 * HOUR_NANOS;
 
 /// The requestors of the suite, and all other requestors of the buffer.
 pub(super) struct People {

@@ -1,15 +1,15 @@
 //! Sums the counts of ESM reports by cell.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::compare::EsmSide;
-use super::days::{Astray, Calendar};
+use super::days::{Astray, Calendar, shown};
 use super::error::ReconcileError;
 use super::key::{CellKey, Name, Spellings};
 use crate::config::EsmConfig;
 use crate::event::{EventKind, Property};
 use crate::mapping;
-use crate::readers::esm::{StatedCount, StatedReport, StatedTime};
+use crate::readers::esm::{StatedCount, StatedReport, StatedTime, has_metric};
 use crate::readers::memory::MemoryKey;
 
 /// Collects reports. A count that several reports have is counted once.
@@ -17,11 +17,10 @@ pub(super) struct Statements<'c> {
     calendar: &'c Calendar,
     config: &'c EsmConfig,
     totals: HashMap<MemoryKey, (CellKey, bool, u64)>,
-    /// For each day of a requestor: the grouping of the first report that has it, and the name of that report.
+    /// For each day of a requestor: the grouping and the name of the first report that has counts of that day.
     groupings: HashMap<(Name, usize), (String, String)>,
-    requestors: BTreeSet<Name>,
-    days: BTreeSet<usize>,
-    remarks: Vec<String>,
+    /// The days and events of each requestor for which a report was given. There, a cell without a row is zero.
+    covered: BTreeSet<(Name, usize, EventKind)>,
 }
 
 impl<'c> Statements<'c> {
@@ -31,9 +30,7 @@ impl<'c> Statements<'c> {
             config,
             totals: HashMap::new(),
             groupings: HashMap::new(),
-            requestors: BTreeSet::new(),
-            days: BTreeSet::new(),
-            remarks: Vec::new(),
+            covered: BTreeSet::new(),
         }
     }
 
@@ -52,6 +49,7 @@ impl<'c> Statements<'c> {
             return Err(refuse(what));
         }
         let mut unread: Option<(u64, String, u64)> = None;
+        let (mut requestors, mut days, mut kinds) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for count in report.counts() {
             let count = match count {
                 Ok(count) => count,
@@ -64,10 +62,16 @@ impl<'c> Statements<'c> {
                 return Err(refuse(format!("groups by {}, which tells no MVPDs apart", report.grouping())));
             }
             let Some(day) = self.day(&count).map_err(refuse)? else { continue };
-            self.count(path, report.grouping(), &count, day, spellings)?;
+            requestors.insert(self.count(path, report.grouping(), &count, day, spellings)?);
+            days.insert(day);
+            kinds.insert(count.kind);
         }
         if let Some((record, why, times)) = unread {
-            return Err(refuse(format!("record {record} {why} ({times} records in all)")));
+            return Err(refuse(format!("record (in CSV: line) {record} {why} ({times} records in all)")));
+        }
+        // A report says nothing about requestors and metrics that it does not have, whatever days it has.
+        for day in days {
+            self.cover(&requestors, day, kinds.iter().copied());
         }
         Ok(())
     }
@@ -80,7 +84,9 @@ impl<'c> Statements<'c> {
                 "is by day, on the clock of {zone}, which are not the days of {}",
                 self.calendar.zone
             )),
-            StatedTime::Day(date) => Ok(self.calendar.day_of_date(date)),
+            StatedTime::Day(date) => {
+                Ok(self.calendar.spans.iter().position(|span| span.dates.contains(&date)))
+            }
             StatedTime::Span(from, to) => match self.calendar.day_of(from, to) {
                 Ok(day) => Ok(Some(day)),
                 Err(Astray::Outside) => Ok(None),
@@ -98,7 +104,7 @@ impl<'c> Statements<'c> {
         count: &StatedCount,
         day: usize,
         spellings: &mut Spellings,
-    ) -> Result<(), ReconcileError> {
+    ) -> Result<Name, ReconcileError> {
         let requestor = spellings.requestor(count.requestor_id.as_str());
         let mvpd = mapping::shown(Property::Mvpd, &count.mvpd).unwrap_or_default();
         let key =
@@ -116,14 +122,12 @@ impl<'c> Statements<'c> {
                 ),
             });
         }
-        self.days.insert(day);
-        self.requestors.insert(requestor);
         if let Some(or_identity) = count.or_identity {
             let either = [count.identity, or_identity];
             let mut known = either.iter().filter_map(|identity| self.totals.get(identity)).peekable();
             if known.peek().is_some() {
                 return match known.any(|(_, _, total)| *total == count.total) {
-                    true => Ok(()),
+                    true => Ok(requestor),
                     false => Err(ReconcileError::Report {
                         path: path.to_owned(),
                         what: "has an hour that the clock shows twice, does not say which of the two it is, and counts it \
@@ -135,22 +139,24 @@ impl<'c> Statements<'c> {
         }
         // A later report corrects an earlier one.
         self.totals.insert(count.identity, (key, count.is_rejected, count.total));
-        Ok(())
+        Ok(requestor)
+    }
+
+    fn cover(&mut self, requestors: &BTreeSet<Name>, day: usize, kinds: impl Iterator<Item = EventKind>) {
+        for kind in kinds {
+            self.covered.extend(requestors.iter().map(|name| (name.clone(), day, kind)));
+        }
     }
 
     /// Notes that every day was asked for, so that a cell without a count is zero.
-    pub(super) fn cover_everything(&mut self, requestors: impl IntoIterator<Item = Name>) {
-        self.requestors.extend(requestors);
-        self.days.extend(0..self.calendar.spans.len());
+    pub(super) fn cover_everything(&mut self, requestors: &BTreeSet<Name>) {
+        (0..self.calendar.spans.len())
+            .for_each(|day| self.cover(requestors, day, EventKind::ALL.into_iter()));
     }
 
-    /// The sums, and sentences about the days and the `requestors` that no report has.
-    pub(super) fn finish(
-        mut self,
-        requestors: &BTreeSet<Name>,
-        spellings: &Spellings,
-    ) -> (EsmSide, Vec<String>) {
-        let mut side = EsmSide::default();
+    /// The sums, and sentences about what the reports lack: days of the `requestors`, and metrics.
+    pub(super) fn finish(self, requestors: &BTreeSet<Name>, spellings: &Spellings) -> (EsmSide, Vec<String>) {
+        let mut side = EsmSide { covered: self.covered, ..EsmSide::default() };
         for (key, is_rejected, total) in self.totals.into_values() {
             if !requestors.contains(&key.requestor) {
                 continue;
@@ -163,26 +169,32 @@ impl<'c> Statements<'c> {
                 units.units += total;
             }
         }
+        let mut lacking: BTreeMap<Vec<usize>, Vec<&str>> = BTreeMap::new();
         for requestor in requestors {
-            if self.requestors.contains(requestor) {
-                side.covered.extend(self.days.iter().map(|day| (requestor.clone(), *day)));
-            } else {
-                let requestor = spellings.of_requestor(requestor);
-                self.remarks.push(format!(
-                    "the ESM reports have nothing of {requestor}: it is compared without them"
-                ));
-            }
+            let has = |day: usize, kind| side.covered.contains(&(requestor.clone(), day, kind));
+            let is_missing = |day: &usize| !EventKind::ALL.into_iter().any(|kind| has(*day, kind));
+            let missing = (0..self.calendar.spans.len()).filter(is_missing).collect();
+            lacking.entry(missing).or_default().push(spellings.of_requestor(requestor));
         }
-        let missing: Vec<String> = (0..self.calendar.spans.len())
-            .filter(|day| !self.days.contains(day))
-            .map(|day| self.calendar.spans[day].to_string())
-            .collect();
-        if !missing.is_empty() {
-            self.remarks.push(format!(
-                "the ESM reports have nothing of {}: these days are compared without them",
-                missing.join(", ")
+        lacking.retain(|days, _| !days.is_empty());
+        let tell = |(days, of): (Vec<usize>, Vec<&str>)| {
+            let days = shown(&days, |day| self.calendar.spans[day].to_string());
+            let what =
+                if of.len() == requestors.len() { days } else { format!("{} on {days}", of.join(", ")) };
+            format!(
+                "the ESM reports have nothing of {what}: compared without them, because a missing report is no proof of zero"
+            )
+        };
+        let mut told: Vec<String> = lacking.into_iter().map(tell).collect();
+        let is_covered = |kind: &EventKind| side.covered.iter().any(|(.., covered)| covered == kind);
+        let without = EventKind::ALL.into_iter().filter(|kind| has_metric(*kind) && !is_covered(kind));
+        let without: Vec<&str> = without.map(EventKind::name).collect();
+        if !without.is_empty() {
+            let without = without.join(", ");
+            told.push(format!(
+                "the ESM reports have no metric of {without}: these are compared without them"
             ));
         }
-        (side, self.remarks)
+        (side, told)
     }
 }

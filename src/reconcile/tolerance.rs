@@ -1,5 +1,3 @@
-//! How much counts may differ.
-
 use std::fmt;
 use std::str::FromStr;
 
@@ -13,7 +11,7 @@ pub enum Tolerance {
 }
 
 impl Tolerance {
-    /// Whether the rest is small enough to ignore. `larger` is the larger of the two counts.
+    /// Whether the rest is small enough to ignore. A tolerance in percent is a share of `larger`, the larger count.
     pub(super) fn allows(self, rest: i64, larger: u64) -> bool {
         match self {
             Tolerance::Units(units) => rest.unsigned_abs() <= units,

@@ -1,20 +1,21 @@
-//! A cell of a table: the units of every event, and the users, each of whom counts once.
+//! A cell of a table: units by event, and users. A user counts once in a cell.
 
 use super::figures::Figures;
 use crate::event::EventKind;
+use crate::readers::esm::has_metric;
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cell {
     units: [u64; EventKind::COUNT],
     users: [u64; 2],
-    /// The user that was counted last, for subscribers and for synthetic IDs.
+    /// The number of the user counted last: of subscribers, then of synthetic IDs, as in `users`.
     last_seen: [u64; 2],
-    /// Whether some units come from ESM, which names no users.
-    has_sums: bool,
+    /// Whether events of the cell come one by one, and whether some come from ESM, which names no users.
+    is_fed_by: [bool; 2],
     pub(super) requestors: Requestors,
 }
 
-/// The requestors that have something in a cell.
+/// The requestors that have units or stated accounts in a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Requestors {
     #[default]
@@ -23,7 +24,6 @@ pub(super) enum Requestors {
     Several,
 }
 
-/// A requestor by its number, and whether its counts come from ESM.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Source {
     pub(super) requestor: u32,
@@ -38,9 +38,9 @@ impl Cell {
         self.note(source);
     }
 
-    /// Notes that a requestor has something in the cell.
+    /// Records that a requestor has units or stated accounts in the cell.
     pub(super) fn note(&mut self, source: Source) {
-        self.has_sums |= source.is_esm;
+        self.is_fed_by[usize::from(source.is_esm)] = true;
         self.requestors = match self.requestors {
             Requestors::Nobody => Requestors::One(source.requestor),
             Requestors::One(known) if known == source.requestor => Requestors::One(known),
@@ -51,11 +51,11 @@ impl Cell {
     /// Adds the units of another cell. Users cannot be added, because both cells may have the same users.
     pub(super) fn add_units(&mut self, other: &Cell) {
         self.units.iter_mut().zip(other.units).for_each(|(sum, units)| *sum += units);
-        self.has_sums |= other.has_sums;
+        self.is_fed_by.iter_mut().zip(other.is_fed_by).for_each(|(is_fed, too)| *is_fed |= too);
         self.requestors = Requestors::Several;
     }
 
-    /// Counts a user, unless it is the one counted last. Users are numbered from 1, and come one after the other.
+    /// Counts a user, unless it was counted last. Callers pass the users in ascending order, from 1.
     pub(super) fn see(&mut self, user: u64, is_synthetic: bool) {
         let side = usize::from(is_synthetic);
         self.users[side] += u64::from(self.last_seen[side] != user);
@@ -68,7 +68,9 @@ impl Cell {
 
     pub(super) fn figures(&self) -> Figures {
         let units = |kind: EventKind| self.units[usize::from(kind.slot() - 1)];
-        let [unique_users, synthetic_users] = self.users.map(|users| (!self.has_sums).then_some(users));
+        let [has_events, has_sums] = self.is_fed_by;
+        let [unique_users, synthetic_users] = self.users.map(|users| (!has_sums).then_some(users));
+        let is_known = |kind| has_events || !has_sums || has_metric(kind);
         let (authn_tried, authn_ok) = (units(EventKind::AuthnRequested), units(EventKind::AuthnOk));
         let (authz_tried, authz_ok) = (units(EventKind::AuthzRequested), units(EventKind::AuthzOk));
         Figures {
@@ -85,7 +87,7 @@ impl Cell {
             authorization_ratio: ratio(authz_tried, authz_ok),
             synthetic_users,
             stated_unique_accounts: None,
-            events: self.units,
+            events: EventKind::ALL.map(|kind| is_known(kind).then_some(units(kind))),
         }
     }
 }
@@ -115,7 +117,12 @@ mod tests {
         let nobody = Some(0);
         assert_eq!(
             cell.figures(),
-            Figures { unique_users: nobody, synthetic_users: nobody, ..Figures::default() }
+            Figures {
+                unique_users: nobody,
+                synthetic_users: nobody,
+                events: [nobody; EventKind::COUNT],
+                ..Figures::default()
+            }
         );
         let source = Source { requestor: 0, is_esm: false, is_stated_alone: false };
         cell.count(EventKind::AuthnRequested, 9, source);

@@ -1,17 +1,18 @@
-//! Counts a period from the metrics: the total, each MVPD, the trend, failures, and rows by what metrics keep.
+//! Counts a period from the metrics: the total, each MVPD, the trend, failures, and rows by properties that
+//! the metrics keep. Rows by other properties are counted from the events.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 
 use super::cell::{Cell, Source};
 use super::dimension::Dimension;
-use super::error::ReportError;
 use super::figures::{Column, Failure, Others, Report, Row, reason_meaning, shown_of};
-use super::period::{Period, QUARTERS_A_DAY};
+use super::period::{Period, QUARTERS_A_DAY, ReportError};
 use super::stated::{Sources, Statements};
 use super::table::Table;
 use crate::buffer::{CountedHour, MetricGroup, MetricsReader, SeenUser};
 use crate::event::{EventKind, Instant, Property};
+use crate::mapping;
 
 const QUARTERS_AN_HOUR: i64 = 4;
 
@@ -26,10 +27,10 @@ const FAILURES: [EventKind; 7] = [
     EventKind::PreflightDenied,
 ];
 
-/// A table, and for each group of the metrics its combination in the table.
+/// A table. Each group of the metrics counts in the rows of one combination of values.
 struct Grouped {
     table: Table,
-    /// By the number of the group; `None` if the group does not count in this table.
+    /// By group number: the number of the group's combination; `None` if the table leaves the group out.
     combinations: Vec<Option<u32>>,
 }
 
@@ -87,7 +88,7 @@ pub(super) struct Counting<'a> {
     login_days: HashMap<u32, BTreeSet<i64>>,
     total: Grouped,
     mvpds: Grouped,
-    /// The sum of the MVPDs that are too many to be shown.
+    /// The sum of the MVPDs that are not shown one by one.
     others: Grouped,
     trend: Grouped,
     failures: Grouped,
@@ -134,7 +135,7 @@ impl<'a> Counting<'a> {
         let (first, last) = (self.period.quarters().start, self.period.quarters().end - 1);
         let hours = [first, last].map(|quarter| quarter.div_euclid(QUARTERS_AN_HOUR));
         reader.each_counted(hours[0], hours[1], |counted| self.count(&counted))?;
-        // Days to come have no row, unless something was counted on them: the clock of a source may be ahead.
+        // A day or hour in the future gets no row, unless it has events because a source's clock is ahead.
         self.trend.table.fill(now);
         let tables = [&mut self.total, &mut self.mvpds, &mut self.trend];
         for grouped in tables.into_iter().chain(&mut self.rows) {
@@ -160,7 +161,7 @@ impl<'a> Counting<'a> {
         tables.into_iter().chain(&mut self.rows).for_each(|grouped| grouped.count(counted, source));
     }
 
-    /// Adds up the MVPDs that are not shown. Users are counted later, because they count in this sum too.
+    /// Adds up the units of the MVPDs that are not shown one by one. `see` counts their users later, each user once.
     fn tell_others(&mut self) {
         let texts = &self.mvpds.table.texts;
         let mut mvpds: Vec<(u32, &Cell)> = self.mvpds.table.by_combination().collect();
@@ -237,7 +238,7 @@ fn failures(by_reason: &[Row]) -> Vec<Failure> {
         label: kind.label().to_owned(),
         reason: row.key[0].clone(),
         meaning: reason_meaning(&row.key[0]).to_owned(),
-        count: row.figures.units(kind),
+        count: row.figures.units(kind).unwrap_or(0),
     };
     let of_row = |row| FAILURES.into_iter().map(move |kind| failure(kind, row));
     let mut failures: Vec<Failure> =
@@ -246,15 +247,57 @@ fn failures(by_reason: &[Row]) -> Vec<Failure> {
     failures
 }
 
-/// Whether the metrics keep the values of a dimension, so that the values outlive the events.
+/// A user that was seen in a cell of the table. Sightings are sorted by user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Sighting {
+    user: u64,
+    place: u32,
+    is_synthetic: bool,
+}
+
+/// Counts rows by properties that the metrics do not keep, from the events that the buffer still has.
+pub(super) fn of_events(
+    reader: &MetricsReader,
+    asked: &[String],
+    period: &Period,
+    by: &[Dimension],
+    sources: &Sources,
+) -> Result<Table, ReportError> {
+    let mut table = Table::new(by, period);
+    let mut sightings = BTreeSet::new();
+    reader.each_event(period.from(), period.to(), |event| {
+        let requestor_id = event.requestor_id().as_str();
+        if !asked.is_empty() && !asked.iter().any(|asked| asked == requestor_id) {
+            return;
+        }
+        let properties = by.iter().filter_map(|dimension| dimension.property());
+        let value = |property| mapping::reported(event, property).unwrap_or_default().into_owned();
+        let combination = table.intern(properties.map(value).collect());
+        let Some(place) = table.place(combination, event.occurred_at().unix_quarter()) else { return };
+        table.cells[place].count(event.kind(), event.count().into(), sources.of(requestor_id));
+        if let Some(user) = reader.mark(&mapping::measure(event)) {
+            let place = place as u32;
+            sightings.insert(Sighting { user: user.user, place, is_synthetic: user.is_synthetic });
+        }
+    })?;
+    let (mut number, mut last) = (0, None);
+    for Sighting { user, place, is_synthetic } in sightings {
+        number += u64::from(last != Some(user));
+        last = Some(user);
+        table.cells[place as usize].see(number, is_synthetic);
+    }
+    Ok(table)
+}
+
+/// Whether the metrics keep a dimension, for units and for users. If so, its rows need no events.
 pub(super) fn is_kept(dimension: Dimension) -> bool {
-    // Metrics keep the reason of units, but not of users.
+    // Metrics keep the reason (eVar7) of units, but not of users.
     dimension.property().is_none_or(|property| {
         property != Property::AuthzErrorType && value(&MetricGroup::default(), property).is_some()
     })
 }
 
-/// The value of a property in a group; `None` where metrics do not keep it.
+/// The value of a property in a group; `None` if metrics do not keep the property.
 fn value(group: &MetricGroup, property: Property) -> Option<&str> {
     match property {
         Property::RequestorId => Some(&group.requestor_id),

@@ -10,9 +10,9 @@ use crate::event::EventKind;
 
 /// The report as CSV (RFC 4180, with line feeds). The columns: `from`, `to`, `timezone`, `scope`, the values of
 /// `--by` (else `mvpd`), the figures, the units of event1 to event18 by name, the unique accounts that ESM stated,
-/// and `note`. `scope` is `total` or `mvpd`, with `--by` `total` or `row`. A rate without an attempt and an unknown
-/// number of users are empty. A note has parts with `; ` between them: `partial` if the time is not over, the marks
-/// of what is unusual (for the MVPD of the row, or the total), and what the row was counted from.
+/// and `note`. `scope` is `total` or `mvpd` (with `--by`: `total` or `row`). A ratio that would divide by 0 and
+/// unknown numbers of users and events are empty. A note has parts with `; ` between them: `partial` if the time is not over, the
+/// marks of what is unusual (for the MVPD of the row, or the total), and what the row was counted from.
 pub fn csv(report: &Report) -> String {
     let mvpd = ["mvpd".to_owned()];
     let by = if report.by.is_empty() { &mvpd[..] } else { &report.by };
@@ -25,7 +25,7 @@ pub fn csv(report: &Report) -> String {
         cells.extend([Cow::from(&report.timezone), scope.into()]);
         cells.extend((0..by.len()).map(|index| key.get(index).map_or("".into(), |value| safe_value(value))));
         cells.extend(METRICS.iter().map(|metric| (metric.value)(figures).in_csv().into()));
-        cells.extend(figures.events.map(|units| units.to_string().into()));
+        cells.extend(figures.events.map(|units| units.map(|it| it.to_string()).unwrap_or_default().into()));
         cells.extend([(STATED.value)(figures).in_csv().into(), safe_value(note)]);
         csv_row(cells, &mut file);
     };
@@ -52,7 +52,7 @@ pub fn csv(report: &Report) -> String {
 }
 
 impl Report {
-    /// The marks of what is unusual in an MVPD, whose name may be spelled in any case.
+    /// The marks of the notes on an MVPD. Upper and lower case in its name make no difference.
     fn marks(&self, mvpd: &str) -> Vec<&str> {
         let is_of = |note: &&Note| note.mvpds.iter().any(|one| folded(one) == folded(mvpd));
         self.notes.iter().filter(is_of).map(|note| note.mark.as_str()).collect()
@@ -87,7 +87,8 @@ mod tests {
         };
         let text = csv(&report);
         let lines: Vec<&str> = text.lines().collect();
-        let zeros = "0,0,0,,0,0,0,,,,,,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0";
+        // Nothing is known of the eighteen events.
+        let zeros = format!("0,0,0,,0,0,0,,,,,{}", ",".repeat(18));
         assert_eq!(
             lines[2..],
             [format!("a,b,UTC,row,'=1+1,{zeros},,"), format!("a,b,UTC,row,\"One, \"\"two\"\"\",{zeros},,")]

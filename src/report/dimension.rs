@@ -9,8 +9,8 @@ pub enum Dimension {
     Day,
     /// The hour of the report's time zone, as `2026-03-01T14:00-08:00`.
     Hour,
-    /// A property of the fixed table. The metrics keep requestor, MVPD, proxy, SDK type and device type, so these
-    /// outlive retention. Any other property is read from the events that the buffer still has.
+    /// A property that is reported as an eVar. The metrics keep requestor, MVPD, proxy, SDK type and device
+    /// type. Rows by other properties are read from the events that the buffer still has.
     Property(Property),
 }
 

@@ -19,19 +19,19 @@ pub struct Report {
     pub requestors: Vec<String>,
     /// What `rows` are grouped by; empty without `--by`.
     pub by: Vec<String>,
-    /// The figures of all events together. A user counts once by ID.
+    /// The figures of all events together. A user counts once per ID.
     pub total: Figures,
-    /// One column for each MVPD, the largest by units of all events first. A user counts once by MVPD and ID. Events
+    /// One column for each MVPD, the largest by units of all events first. A user counts once per MVPD and ID. Events
     /// without an MVPD are under the empty name. Spellings that differ only in case are one MVPD, as in Analytics.
     pub mvpds: Vec<Column>,
-    /// The sum of the MVPDs that text and page do not show; `None` if they show all.
+    /// The sum of the MVPDs that text and page do not show one by one; `None` if they show each MVPD.
     pub others: Option<Others>,
     /// One row for each combination of the values of `by`, in the order of the values.
     pub rows: Vec<Row>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub rows_note: String,
-    /// Every day of the period in its order, for the trend; every hour if the period is two days at most. Days and
-    /// hours to come have no row, unless something was counted in them.
+    /// The rows of the trend, in order: every day of the period, or every hour if the period is at most two
+    /// days. A future day or hour has a row only if something was counted in it.
     pub trend: Vec<Row>,
     /// Failures by event and reason (eVar7), the most frequent first.
     pub failures: Vec<Failure>,
@@ -48,25 +48,25 @@ pub struct Column {
     pub figures: Figures,
 }
 
-/// The sum of the MVPDs that are too many to be shown.
+/// The sum of the MVPDs that are not shown one by one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Others {
     pub mvpds: usize,
-    /// A user counts once by ID, even with several of these MVPDs.
+    /// A user counts once per ID, even with several of these MVPDs.
     #[serde(flatten)]
     pub figures: Figures,
 }
 
-/// The most MVPDs that text and page show one by one. The other MVPDs are shown as one sum.
+/// How many MVPDs text and page show one by one. The others are added up, unless there is only one other.
 const MVPDS_SHOWN: usize = 12;
 
 impl Report {
-    /// The largest MVPDs. If only one would be left out, all are shown.
+    /// The MVPDs that are shown one by one: the largest `MVPDS_SHOWN`, or all if there is at most one more.
     pub fn shown(&self) -> &[Column] {
         if self.others.is_some() { &self.mvpds[..MVPDS_SHOWN] } else { &self.mvpds }
     }
 
-    /// The column headings of the shown MVPDs: names, cut to `chars_max` characters if they stay different.
+    /// The headings of the shown MVPDs: their names, cut to `chars_max` characters if they then still differ.
     pub fn short_names(&self, chars_max: usize, blank: &str) -> Vec<String> {
         let shown = self.shown().iter().map(|column| column.mvpd.as_str());
         let names: Vec<&str> = shown.map(|mvpd| if mvpd.is_empty() { blank } else { mvpd }).collect();
@@ -103,8 +103,8 @@ pub struct Figures {
     pub successful_authentications: u64,
     pub successful_authorizations: u64,
     pub successful_play_requests: u64,
-    /// Distinct MVPD User IDs in all events except AuthN requested, without synthetic IDs. `None` if some of the
-    /// events come from ESM, which names no users.
+    /// Distinct MVPD User IDs in all events except AuthN requested, without synthetic IDs. `None` if a requestor with
+    /// units or accounts here gets its events from ESM, which names no users.
     pub unique_users: Option<u64>,
     pub attempted_authentications: u64,
     pub attempted_authorizations: u64,
@@ -121,17 +121,17 @@ pub struct Figures {
     /// The unique accounts that ESM stated for exactly this requestor, MVPD and time; `None` if ESM stated none.
     /// These numbers can be neither added up nor divided.
     pub stated_unique_accounts: Option<u64>,
-    /// Units of event1 to event18, in their order.
-    pub events: [u64; EventKind::COUNT],
+    /// Units of event1 to event18, in their order. `None` if ESM has no such count, and all events here come from ESM.
+    pub events: [Option<u64>; EventKind::COUNT],
 }
 
 impl Figures {
-    pub fn units(&self, kind: EventKind) -> u64 {
+    pub fn units(&self, kind: EventKind) -> Option<u64> {
         self.events[usize::from(kind.slot() - 1)]
     }
 
     pub(super) fn units_of_all(&self) -> u64 {
-        self.events.iter().sum()
+        self.events.iter().flatten().sum()
     }
 }
 
@@ -155,7 +155,7 @@ pub struct Note {
     pub mark: String,
     /// What is usual, such as `attempted authentications >= successful authentications`.
     pub expected: String,
-    /// What the figures show instead, and the most likely cause, in a sentence.
+    /// What the figures show instead, and the most likely cause.
     pub found: String,
 }
 

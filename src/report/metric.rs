@@ -76,7 +76,7 @@ pub(super) const AUTHORIZATION_CONVERSION: Metric = Metric {
     value: |figures| Number::Share(figures.authorization_conversion),
 };
 
-/// Shown only if ESM stated accounts.
+/// The page shows this metric only if ESM stated accounts.
 pub(super) const STATED: Metric = Metric {
     key: "stated_unique_accounts",
     name: "Unique accounts, as ESM stated",
@@ -86,7 +86,7 @@ pub(super) const STATED: Metric = Metric {
     value: |figures| Number::Known(figures.stated_unique_accounts),
 };
 
-/// The six metrics of Adobe's page, then the metrics that follow from them.
+/// The six metrics of Adobe's page, the metrics that are calculated from them, and synthetic users.
 pub(super) const METRICS: [Metric; 12] = [
     AUTHENTICATIONS,
     AUTHORIZATIONS,

@@ -2,22 +2,19 @@
 //!
 //! - In: a buffer, a period, a time zone, what to group by. Out: a [`Report`], which text, CSV, JSON and the page
 //!   print.
-//! - Guarantees: an event counts from ingest on, in any state, in the quarter hour of its `occurred_at`, as often as
-//!   its `count` says; a user counts once in each figure, which is never a sum of parts; memory does not grow with
-//!   the number of events.
-//! - Does not know: SQL, what was sent, what Analytics shows (`reconcile` compares).
+//! - Guarantees: an event counts as soon as it is ingested, in any state. It counts in the quarter hour of
+//!   its `occurred_at`, with as many units as its `count` says. A user counts once in each figure, so numbers
+//!   of users are never added up. Memory does not grow with the number of events.
+//! - Does not know: SQL, which events were sent, what Analytics shows (`reconcile` compares that).
 //! - Rules: "Understanding Server-side Metrics" of Adobe Pass Authentication.
 
 mod cell;
 mod count;
 mod csv;
 mod dimension;
-mod error;
 mod figures;
-mod left;
 mod metric;
 mod name;
-mod note;
 mod number;
 mod page;
 mod period;
@@ -27,10 +24,10 @@ mod table;
 
 pub use csv::csv;
 pub use dimension::Dimension;
-pub use error::ReportError;
 pub use figures::{Column, Failure, Figures, Note, Others, Report, Row};
+pub use number::percent;
 pub use page::page;
-pub use period::{Period, PeriodError};
+pub use period::{Period, PeriodError, ReportError};
 
 use std::collections::BTreeSet;
 
@@ -73,7 +70,7 @@ pub fn report(buffer: &Buffer, options: &ReportOptions) -> Result<Report, Report
         remarks.push(remark::nothing(&reader, period)?);
     }
     if !is_kept {
-        let rows = left::count(&reader, requestors, period, by, &sources)?;
+        let rows = count::of_events(&reader, requestors, period, by, &sources)?;
         report.rows_note = remark::of_left(&reader, by, rows.units(), units)?;
         report.rows = rows.finish(&statements, now)?;
     }
@@ -83,7 +80,7 @@ pub fn report(buffer: &Buffer, options: &ReportOptions) -> Result<Report, Report
         timezone: period.zone().name().to_owned(),
         requestors: requestors.clone(),
         by: by.iter().map(|dimension| dimension.name().to_owned()).collect(),
-        notes: note::of(&report.total, &report.mvpds, &login_days),
+        notes: remark::of_figures(&report.total, &report.mvpds, &login_days, &period.days()),
         partial: period.to() > now,
         remarks,
         ..report

@@ -18,7 +18,7 @@ fn cut_inside(text: &str, chars_max: usize) -> String {
     head.chain(['…']).chain(text.chars().skip(chars - tail)).collect()
 }
 
-/// Cuts names. Names with the same beginning also show their ends; if the ends are the same too, they stay whole.
+/// Cuts names at the end, or in the middle if only that keeps a name unique. Keeps a name if neither does.
 pub(super) fn cut_apart(names: &[&str], chars_max: usize) -> Vec<String> {
     let ways = [cut, cut_inside]
         .map(|cut| -> Vec<String> { names.iter().map(|name| cut(name, chars_max)).collect() });

@@ -1,9 +1,8 @@
 //! How the numbers of a report are written: for people, in CSV, and exactly as in the JSON document.
 
-/// Stands for an unknown number, or for a share without anything to divide by.
+/// Shown for an unknown number, and for a share or ratio that would divide by 0.
 pub(super) const NONE: &str = "–";
 
-/// A number of the report, in its printed and its exact form.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Number {
     Count(u64),
@@ -11,12 +10,12 @@ pub(super) enum Number {
     Known(Option<u64>),
     /// The difference of two counts.
     Difference(i64),
-    /// A share of 1, or a ratio.
+    /// A share (1 is the whole) or a ratio; `None` if it would divide by 0.
     Share(Option<f64>),
 }
 
 impl Number {
-    /// As a person reads it.
+    /// The number in the form for people.
     pub(super) fn text(self) -> String {
         match self {
             Number::Count(count) | Number::Known(Some(count)) => thousands(count),
@@ -27,7 +26,7 @@ impl Number {
         }
     }
 
-    /// In the digits of the JSON document; empty for `null`.
+    /// The number in the digits of the JSON document; empty for `null`.
     pub(super) fn exact(self) -> String {
         match self {
             Number::Count(count) => count.to_string(),
@@ -37,7 +36,7 @@ impl Number {
         }
     }
 
-    /// In the digits of CSV, where a share has six decimals.
+    /// The number in the digits of CSV, where a share has six decimals.
     pub(super) fn in_csv(self) -> String {
         match self {
             Number::Share(share) => share.map_or(String::new(), |share| format!("{share:.6}")),
@@ -58,8 +57,8 @@ pub(super) fn thousands(number: u64) -> String {
     text
 }
 
-/// A share in percent with one decimal, without a line break. Only a whole share is 100 %, only an empty one is 0 %.
-pub(super) fn percent(share: f64) -> String {
+/// A share in percent, without a line break: below 1 never 100 %, above 0 never 0 %.
+pub fn percent(share: f64) -> String {
     let percent = share * 100.0;
     if percent > 0.0 && percent < 0.05 {
         return "< 0.1\u{a0}%".to_owned();

@@ -1,25 +1,41 @@
-//! The period of a report in a time zone, and the days and hours of the period.
+//! The period of a report in a time zone, its days and hours, and the errors if there can be no report of it.
 
 use std::ops::{Range, RangeInclusive};
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, SecondsFormat, Utc};
 use chrono_tz::Tz;
 
+use crate::buffer::BufferError;
 use crate::event::Instant;
 
-/// The longest period whose trend is by hour: two days, and one hour more if a clock is put back.
+/// The longest period with a trend by hour: two days, and one hour more, because a clock may be put back.
 const TREND_BY_HOUR_QUARTERS: i64 = 49 * 4;
 pub(super) const QUARTERS_A_DAY: i64 = 96;
-/// How many of the latest bins are searched for the bin of a quarter hour, because a clock may be put back.
+/// A quarter hour belongs to one of this many latest bins (see `Timeline`), or begins a new bin. The latest
+/// bin alone is not enough, because a clock may be put back to an earlier day.
 const RECENT_BINS: usize = 4;
-/// The years for which there are reports. Instants can hold them, with room to spare.
+/// The years for which there are reports. An `Instant` can hold all of them.
 const YEARS: Range<i32> = 1970..2200;
-/// The longest period, in days, so that a wrong year does not give a line for each day since then.
+/// The longest period, in days. Without a limit, a wrong year would give a line for each day since that year.
 const DAYS_MAX: i64 = 3660;
 
 const NO_PERIOD: &str = "period: write 2026, 2026-03, 2026-03-01, today, yesterday, this-month or last-month";
 const NO_EDGE: &str =
     "date such as 2026-03-01, nor an instant with an offset such as 2026-03-01T00:00:00-08:00";
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    #[error(transparent)]
+    Buffer(#[from] BufferError),
+    /// `known` are the requestors that have events.
+    #[error("no event of requestor {requestor_id:?} was ever stored")]
+    UnknownRequestor { requestor_id: String, known: Vec<String> },
+    #[error("the period begins at {from}, which is still to come: there is no data of it yet")]
+    ToCome { from: String },
+    #[error("by {} there are more than half a million rows", by.join(", "))]
+    TooManyRows { by: Vec<&'static str> },
+}
 
 /// Why a period is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,8 +75,8 @@ impl Period {
         }
     }
 
-    /// A period by its name: a year (`2026`), a month (`2026-03`), a day (`2026-03-01`), `today`, `yesterday`, `this-month` or
-    /// `last-month`.
+    /// A period by its name: a year (`2026`), a month (`2026-03`), a day (`2026-03-01`), `today`,
+    /// `yesterday`, `this-month` or `last-month`.
     pub fn named(name: &str, zone: Tz, now: Instant) -> Result<Period, PeriodError> {
         let today = local(now, zone).date_naive();
         let of_month = |day: NaiveDate| dates_of(&day.format("%Y-%m").to_string());
@@ -75,8 +91,8 @@ impl Period {
         Period::between(Instant::of_day(first, zone), Instant::of_day(end, zone), zone)
     }
 
-    /// A period by its two ends. An end is a date, whose whole day is included, or an RFC 3339 instant; a last
-    /// instant is not included. Without `to`, the period ends with today.
+    /// A period by its two ends. An end is a date or an RFC 3339 instant. The period includes the last date,
+    /// but not the last instant. Without `to`, it ends with today.
     pub fn from_to(from: &str, to: Option<&str>, zone: Tz, now: Instant) -> Result<Period, PeriodError> {
         let edge = |text: &str, is_last: bool| match date(text) {
             Some(day) => Ok(Instant::of_day(day + Days::new(u64::from(is_last)), zone)),
@@ -107,7 +123,7 @@ impl Period {
         self.on_clock(self.to())
     }
 
-    /// An instant in the form of `from_text`.
+    /// An instant as RFC 3339, with the offset of the time zone.
     pub(super) fn on_clock(&self, at: Instant) -> String {
         local(at, self.zone).to_rfc3339_opts(SecondsFormat::Secs, true)
     }
@@ -117,9 +133,16 @@ impl Period {
         self.first_quarter..self.end_quarter
     }
 
-    /// How many whole spans of 24 hours have passed between the start of the period and a quarter hour.
+    /// The number of the day on which a quarter hour of the period begins, on the clock of its time zone.
     pub(super) fn day(&self, quarter: i64) -> Option<i64> {
-        self.quarters().contains(&quarter).then(|| (quarter - self.first_quarter) / QUARTERS_A_DAY)
+        let date = || local(Instant::of_quarter(quarter), self.zone).num_days_from_ce();
+        self.quarters().contains(&quarter).then(|| i64::from(date()))
+    }
+
+    /// The numbers of the days of the period, as `day` gives them.
+    pub(super) fn days(&self) -> Range<i64> {
+        let [first, last] = [self.first_quarter, self.end_quarter - 1].map(|quarter| self.day(quarter));
+        first.unwrap_or(0)..last.unwrap_or(0) + 1
     }
 
     pub(super) fn is_of_hours(&self) -> bool {
@@ -128,7 +151,7 @@ impl Period {
 }
 
 pub(super) const DAY_FORM: &str = "%Y-%m-%d";
-/// The names of bins by hour. They have the offset, because a clock may show the same hour twice.
+/// The form of an hour. It has the offset, because a clock may show the same hour twice.
 pub(super) const HOUR_FORM: &str = "%Y-%m-%dT%H:00%:z";
 
 /// The bins of a period in their order (days, hours, or one for the whole period), and the bin of each quarter hour.
@@ -137,7 +160,7 @@ pub(super) struct Timeline {
     first_quarter: i64,
     bin_of_quarter: Vec<u32>,
     pub(super) bins: Vec<String>,
-    /// The first quarter hour of each bin, and the one after its last.
+    /// The first quarter hour of each bin, and the quarter hour after its last one.
     pub(super) spans: Vec<(i64, i64)>,
 }
 
@@ -170,10 +193,10 @@ impl Timeline {
         self.has_begun(bin, now) && Instant::of_quarter(self.spans[bin].1) > now
     }
 
-    /// The bins of the `quarters` that are in the period, and whether all `quarters` are in it.
+    /// The bins of those `quarters` that lie in the period, and whether all do; `None` if no quarter does.
     pub(super) fn bins(&self, quarters: &Range<i64>) -> Option<(RangeInclusive<u32>, bool)> {
         let end = self.first_quarter + self.bin_of_quarter.len() as i64;
-        // A span within one quarter hour has an empty range, so it ends in the quarter in which it starts.
+        // A time span within one quarter hour gives an empty range. It lies in the quarter hour in which it starts.
         let (first, last) = (quarters.start, quarters.start.max(quarters.end - 1));
         let bins = self.bin(first.max(self.first_quarter))?..=self.bin(last.min(end - 1))?;
         Some((bins, first >= self.first_quarter && last < end))
@@ -215,6 +238,25 @@ mod tests {
 
     fn at(text: &str) -> Instant {
         text.parse().expect("an instant")
+    }
+
+    #[test]
+    fn days_of_23_and_25_hours_are_one_day_each() {
+        for (month, short_or_long, days) in [("2026-03", "2026-03-08", 31), ("2026-11", "2026-11-01", 30)] {
+            let period = Period::named(month, LOS_ANGELES, at("2027-01-01T00:00:00Z")).expect("a period");
+            let mut quarters_of: std::collections::BTreeMap<i64, usize> =
+                (period.days()).map(|day| (day, 0)).collect();
+            for quarter in period.quarters() {
+                *quarters_of.get_mut(&period.day(quarter).expect("a day")).expect("of the period") += 1;
+            }
+            let odd: NaiveDate = short_or_long.parse().expect("a date");
+            let hours = if month == "2026-03" { 23 } else { 25 };
+            assert_eq!(
+                (quarters_of.len(), quarters_of[&i64::from(odd.num_days_from_ce())]),
+                (days, hours * 4)
+            );
+            assert_eq!(quarters_of.values().filter(|quarters| **quarters == 96).count(), days - 1);
+        }
     }
 
     #[test]

@@ -1,14 +1,17 @@
-//! Sentences that a reader needs to understand the figures of a report.
+//! Sentences that a reader needs to understand the figures of a report. Remarks are about the report as a whole. Notes
+//! compare the total and single MVPDs with what Adobe's page calls usual ("Events Summary").
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 
 use super::count::{Counting, is_kept};
-use super::dimension::Dimension;
-use super::error::ReportError;
-use super::period::Period;
+use super::dimension::{Dimension, folded};
+use super::figures::{Column, Figures, Note};
+use super::period::{Period, ReportError};
 use super::stated::Statements;
-use crate::buffer::MetricsReader;
-use crate::event::Instant;
+use crate::buffer::{MetricsReader, TRANSIENT_IDS, looks_transient};
+use crate::event::{EventKind, Instant};
+use crate::readers::esm::has_metric;
 
 /// Says that the period is not over, or that some of its events were deleted before they were counted.
 pub(super) fn of_period(
@@ -33,7 +36,7 @@ pub(super) fn of_period(
     Ok(remarks)
 }
 
-/// Says whose users are not known, and where the report shows the accounts that ESM stated.
+/// Says whose users and which of whose events are not known, and where the report shows the accounts that ESM stated.
 pub(super) fn without_users(counting: &Counting<'_>, statements: &Statements<'_>) -> Option<String> {
     let stated =
         statements.all().filter(|(_, source)| source.is_esm).map(|(one, _)| one.requestor_id.as_str());
@@ -45,9 +48,12 @@ pub(super) fn without_users(counting: &Counting<'_>, statements: &Statements<'_>
         " What ESM stated as unique accounts stands where it stated it of exactly one requestor, MVPD and time \
          (--by requestor --by mvpd --by hour, where its reports are by hour); it cannot be added up."
     };
+    let unknown = EventKind::ALL.into_iter().filter(|kind| !has_metric(*kind)).map(EventKind::label);
+    let unknown = unknown.collect::<Vec<_>>().join(", ");
     Some(format!(
         "Unique users of {all} are not known, so they are empty wherever its events count: they come from ESM reports, which name \
-         no users.{stated}"
+         no users. ESM has no count of {unknown} either: of {all} alone these are empty, and beside other requestors they are \
+         without {all}.{stated}"
     ))
 }
 
@@ -57,7 +63,7 @@ pub(super) fn spelled(spellings: &[String]) -> String {
     format!("{first:?} is also spelled {others}: counted as one MVPD, as Analytics does.")
 }
 
-/// Says for a report without events which time has events.
+/// Says, for a report without events, from when to when the buffer has events.
 pub(super) fn nothing(reader: &MetricsReader, period: &Period) -> Result<String, ReportError> {
     let Some((first, last)) = reader.span()? else {
         return Ok("Nothing was counted: no event was ever stored in this buffer.".to_owned());
@@ -69,7 +75,7 @@ pub(super) fn nothing(reader: &MetricsReader, period: &Period) -> Result<String,
     ))
 }
 
-/// Says that the rows were counted from the events that are left: `of` of all `units` of the period.
+/// Says that the rows come from the events that the buffer still has: `of` of the period's `units`.
 pub(super) fn of_left(
     reader: &MetricsReader,
     by: &[Dimension],
@@ -85,4 +91,159 @@ pub(super) fn of_left(
         "These rows, by {}, are made of the events that the buffer still has: {of} of {units} units of this period; {since}.",
         left.join(", ")
     ))
+}
+
+/// A rule about usual figures: a test of the rule, and the likeliest cause if figures break it.
+struct Usual {
+    /// The name of the exception, in a few words, for the notes of the CSV.
+    mark: &'static str,
+    expected: &'static str,
+    /// What the figures show instead; `None` if they are as usual.
+    broken: fn(&Shown<'_>) -> Option<String>,
+    cause: &'static str,
+    of: Of,
+}
+
+/// The figures that a rule is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    /// The total, and each MVPD.
+    All,
+    Mvpds,
+}
+
+/// The figures of an MVPD or of the total (whose name is empty), the days with logins, and the days of the period.
+struct Shown<'s> {
+    mvpd: &'s str,
+    figures: &'s Figures,
+    login_days: &'s BTreeSet<i64>,
+    period: &'s Range<i64>,
+}
+
+const USUAL: [Usual; 7] = [
+    Usual {
+        mark: "fewer AuthN attempts than successes",
+        expected: "attempted authentications >= successful authentications",
+        broken: |it| less(it.figures, |of| (of.attempted_authentications, of.successful_authentications)),
+        cause: "most likely logins that began before the period, or AuthN requested is missing in a source or carries no MVPD there",
+        of: Of::All,
+    },
+    Usual {
+        mark: "fewer AuthZ attempts than successes",
+        expected: "attempted authorizations >= successful authorizations",
+        broken: |it| less(it.figures, |of| (of.attempted_authorizations, of.successful_authorizations)),
+        cause: "most likely AuthZ requested is missing in a source",
+        of: Of::All,
+    },
+    Usual {
+        mark: "fewer AuthZ attempts than logins",
+        expected: "attempted authorizations >= successful authentications",
+        broken: |it| less(it.figures, |of| (of.attempted_authorizations, of.successful_authentications)),
+        cause: "most likely many viewers log in and then play nothing, or an app authorizes only with preflights",
+        of: Of::All,
+    },
+    Usual {
+        mark: "fewer plays than authorizations",
+        expected: "successful play requests >= successful authorizations",
+        broken: |it| less(it.figures, |of| (of.successful_play_requests, of.successful_authorizations)),
+        cause: "most likely an app authorizes and then asks for no media token, or preflights of this MVPD raise authorizations",
+        of: Of::All,
+    },
+    Usual {
+        mark: "transient user IDs",
+        expected: "fewer monthly users than logins",
+        broken: |Shown { figures: of, login_days, period, .. }| {
+            let (users, logins) = (of.unique_users.unwrap_or(0), of.successful_authentications);
+            looks_transient(users, logins, login_days, period)
+                .then(|| format!("{users} users of {logins} logins"))
+        },
+        cause: TRANSIENT_IDS,
+        of: Of::Mvpds,
+    },
+    Usual {
+        mark: "authorizes at login",
+        expected: "an authorization request for each login at least",
+        broken: |Shown { figures: of, .. }| {
+            let (logins, asked) = (of.successful_authentications, of.attempted_authorizations);
+            let is_rare =
+                logins >= LOGINS_MIN && asked <= logins / 20 && (asked > 0 || of.unique_users.is_some());
+            is_rare.then(|| format!("{asked} requests, {logins} logins"))
+        },
+        cause: "the MVPD seems to authorize at login: whom it does not authorize it does not send back, so its denials are \
+                unsuccessful authentications, and its authorization figures say little",
+        of: Of::Mvpds,
+    },
+    Usual {
+        mark: "passive logins",
+        expected: "a login for all requestors of a device, which lasts",
+        broken: |Shown { mvpd, figures: of, .. }| {
+            let (asked, logins) = (of.attempted_authentications, of.successful_authentications);
+            let is_passive = asked > 0 && PASSIVE.iter().any(|name| folded(mvpd).contains(name));
+            is_passive.then(|| format!("{asked} attempts, {logins} logins"))
+        },
+        cause: "Comcast logs in anew for each requestor, passively in a hidden frame, and on the web after each start of the \
+                browser: these authentications are more than viewers made, and do not compare with other MVPDs'",
+        of: Of::Mvpds,
+    },
+];
+
+/// Parts of the IDs of Comcast, which logs in passively (Adobe's page "Comcast Authentication").
+const PASSIVE: [&str; 2] = ["comcast", "xfinity"];
+/// With fewer logins than this, the figures say nothing about how an MVPD works.
+const LOGINS_MIN: u64 = 20;
+/// The most MVPDs that a note names with their numbers.
+const NAMED_MAX: usize = 3;
+
+fn less(of: &Figures, compared: fn(&Figures) -> (u64, u64)) -> Option<String> {
+    let (greater, smaller) = compared(of);
+    // A report of ESM may lack a column: its figures are then 0, although nobody stated them.
+    let is_stated = greater > 0 || of.unique_users.is_some();
+    (greater < smaller && is_stated).then(|| format!("{greater} < {smaller}"))
+}
+
+/// Notes on what is unusual: first in the total, then in MVPDs. `login_days` has the days with logins of each MVPD.
+pub(super) fn of_figures(
+    total: &Figures,
+    mvpds: &[Column],
+    login_days: &HashMap<String, BTreeSet<i64>>,
+    period: &Range<i64>,
+) -> Vec<Note> {
+    let no_day = BTreeSet::new();
+    let total = Shown { mvpd: "", figures: total, login_days: &no_day, period };
+    let of_total = USUAL.iter().filter(|usual| usual.of == Of::All).filter_map(|usual| {
+        let shown = (usual.broken)(&total)?;
+        Some(usual.note(Vec::new(), shown))
+    });
+    // Events without an MVPD have no name for a note; they are part of the total.
+    let named = mvpds.iter().filter(|column| !column.mvpd.is_empty());
+    let mvpds: Vec<Shown<'_>> = named
+        .map(|column| Shown {
+            mvpd: &column.mvpd,
+            figures: &column.figures,
+            login_days: login_days.get(&column.mvpd).unwrap_or(&no_day),
+            period,
+        })
+        .collect();
+    of_total.chain(USUAL.iter().filter_map(|usual| usual.of_mvpds(&mvpds))).collect()
+}
+
+impl Usual {
+    /// One note for all MVPDs that break the rule, with the numbers of the largest of them.
+    fn of_mvpds(&self, mvpds: &[Shown<'_>]) -> Option<Note> {
+        let broken = |one: &Shown<'_>| {
+            let shown = (self.broken)(one)?;
+            Some((one.mvpd.to_owned(), format!("{} {shown}", one.mvpd)))
+        };
+        let (mvpds, shown): (Vec<String>, Vec<String>) = mvpds.iter().filter_map(broken).unzip();
+        let mut found = shown.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+        if mvpds.len() > NAMED_MAX {
+            found.push_str(&format!(" and {} others", mvpds.len() - NAMED_MAX));
+        }
+        (!mvpds.is_empty()).then(|| self.note(mvpds, found))
+    }
+
+    fn note(&self, mvpds: Vec<String>, found: String) -> Note {
+        let (mark, expected) = (self.mark.to_owned(), self.expected.to_owned());
+        Note { mvpds, mark, expected, found: format!("{found}; {}", self.cause) }
+    }
 }

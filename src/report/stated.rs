@@ -1,15 +1,13 @@
-//! The unique accounts that ESM stated, only for the cells for which ESM stated them.
+//! The unique accounts that ESM stated. A cell has a figure only if ESM stated it for exactly this cell.
 //!
-//! ESM states how many accounts it saw in an hour, for an MVPD and a requestor. The same viewer is in many of these
-//! numbers, so neither their sum nor their mean has a meaning. A cell has a figure only if ESM stated it for exactly
-//! this cell.
+//! ESM states how many accounts it saw in a span of time, for an MVPD and a requestor. The same viewer is in many of
+//! these numbers, so neither their sum nor their mean has a meaning.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::cell::{Cell, Requestors, Source};
 use super::dimension::{Dimension, folded};
-use super::error::ReportError;
-use super::period::Period;
+use super::period::{Period, ReportError};
 use crate::buffer::MetricsReader;
 use crate::event::Property;
 use crate::readers::esm::StatedAccounts;
@@ -70,8 +68,8 @@ impl<'s> Statements<'s> {
         stated.map(|one| (one, self.sources.of(one.requestor_id.as_str())))
     }
 
-    /// What ESM stated for a row: for its time, the only requestor of its cell, and its MVPD or all MVPDs together.
-    /// `None` if ESM stated only parts of the row.
+    /// What ESM stated for a row: for its time, for the only requestor of its cell, and for its MVPD (in a row
+    /// without MVPD: for all MVPDs together). `None` if ESM stated only parts of the row.
     pub(super) fn of_row(
         &self,
         span: (i64, i64),

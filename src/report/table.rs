@@ -1,34 +1,33 @@
-//! A table: one cell for each combination of values that it is grouped by. Every part of a report is counted in one.
+//! A table: one cell for each combination of the values by which it is grouped. Each part of a report is a table.
 
 use std::collections::HashMap;
 
 use super::cell::{Cell, Source};
 use super::dimension::{Dimension, folded};
-use super::error::ReportError;
 use super::figures::Row;
-use super::period::{DAY_FORM, HOUR_FORM, Period, Timeline};
+use super::period::{DAY_FORM, HOUR_FORM, Period, ReportError, Timeline};
 use super::stated::Statements;
 use crate::event::{Instant, Property};
 use crate::readers::esm::StatedAccounts;
 
-/// The most rows. Nobody reads more, and they would use up the memory.
+/// The most rows of a table. Nobody reads more rows, and they would use up the memory.
 const ROWS_MAX: usize = 500_000;
 
 #[derive(Debug)]
 pub(super) struct Table {
     by: Vec<Dimension>,
     timeline: Timeline,
-    /// The number of each combination of texts. The texts have no case here, except requestors.
+    /// The number of each combination of texts. The texts are in lower case here, except requestors.
     numbers: HashMap<Vec<String>, u32>,
     /// The first spelling of every combination, by its number.
     pub(super) texts: Vec<Vec<String>>,
-    /// The index in `cells` for a combination and a bin, and the last result, because the next is often the same.
+    /// The index in `cells` of each combination and bin. The next call often has the key in `last` again.
     places: HashMap<(u32, u32), usize>,
     last: Option<((u32, u32), usize)>,
     pub(super) cells: Vec<Cell>,
 }
 
-/// The values of a row, each with a number by which it is sorted before the text.
+/// The values of a row, for sorting: each value is compared by its number, then by its text.
 type Key<'t> = Vec<(u32, &'t str)>;
 
 impl Table {
@@ -79,7 +78,7 @@ impl Table {
         }
     }
 
-    /// The index of the cell of a combination in a quarter hour; `None` outside the period, or after too many rows.
+    /// The index of a cell, which is made if it is missing; `None` outside the period, or if there are too many rows.
     pub(super) fn place(&mut self, combination: u32, quarter: i64) -> Option<usize> {
         let key = (combination, self.timeline.bin(quarter)?);
         if let Some((_, place)) = self.last.filter(|(last, _)| *last == key) {
@@ -105,8 +104,8 @@ impl Table {
         self.cells.get_mut(place)
     }
 
-    /// Takes in that ESM stated accounts. If one row has all of their time, makes that row. If nothing else is known
-    /// of the requestor, notes it in every row of that time, because the users of these rows are unknown too.
+    /// Notes the requestor of accounts that ESM stated, in each row with a part of their time. A single such
+    /// row is made if it is missing. A requestor with events is noted only where one row has the whole time.
     pub(super) fn state(&mut self, stated: &StatedAccounts, source: Source) {
         let mut texts = Vec::new();
         for property in self.by.iter().filter_map(|dimension| dimension.property()) {
@@ -134,7 +133,7 @@ impl Table {
         }
     }
 
-    /// Adds the units of a cell of another table, in which one cell has the whole period.
+    /// Adds the units of a cell of another table. This table has no days or hours, so a cell has the whole period.
     pub(super) fn add_units(&mut self, combination: u32, other: &Cell) {
         if let Some(cell) = self.cell(combination, self.timeline.spans[0].0) {
             cell.add_units(other);
@@ -173,8 +172,8 @@ impl Table {
         Ok(found.into_iter().map(row).collect())
     }
 
-    /// The values by which a row is sorted. Hours are sorted by their index in the period, because the two hours that
-    /// a clock shows when it is set back have names that differ only in the offset.
+    /// The values by which a row is sorted. Hours are sorted by their index in the period: when a clock is
+    /// set back, it shows an hour twice, and the two names differ only in the offset.
     fn key(&self, combination: u32, bin: u32) -> Key<'_> {
         let shown = self.timeline.bins[bin as usize].as_str();
         let mut texts = self.texts[combination as usize].iter();

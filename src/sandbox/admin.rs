@@ -15,7 +15,7 @@ use super::world::{Shared, World};
 use crate::suite::Rsid;
 
 pub(super) const PREFIX: &str = "/sandbox/";
-/// Hits in an answer if the question names no limit.
+/// The most hits in an answer if the question names no limit.
 const HITS_DEFAULT: usize = 100;
 const HITS_MAX: usize = 10_000;
 
@@ -91,7 +91,7 @@ fn hits(world: &World, query: &Fields) -> Answer {
     ok(&json!({ "accepted": world.accepted(), "offset": offset, "hits": hits }))
 }
 
-/// Reads settings, gives them to `takes`, and answers with all of them.
+/// Reads settings, gives them to `takes`, and answers with the settings.
 fn set<T: DeserializeOwned + Serialize>(body: &[u8], takes: impl FnOnce(T)) -> Answer {
     let setting: T = parsed(body)?;
     let answer = ok(&setting);

@@ -1,4 +1,4 @@
-//! The access tokens of every API, and how many calls of the Analytics API are left to each credential.
+//! The access tokens of the APIs, and the limit on the calls of each credential to the Analytics API.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -41,9 +41,9 @@ impl Tokens {
 /// How often the Analytics 2.0 API was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct AnalyticsCalls {
-    /// Calls with a valid token, answered or not.
+    /// Calls with a valid token and API key, answered or not.
     pub calls: u64,
-    /// How many of these calls came too soon.
+    /// How many of these calls were refused because the window already had `calls_per_window` calls.
     pub too_many: u64,
 }
 

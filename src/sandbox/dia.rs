@@ -1,4 +1,4 @@
-//! The Data Insertion API: one request in, its hit judged and counted, its reply out.
+//! The Data Insertion API: receives one request, judges and counts its hit, and replies.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use super::reply::{self, Broken, Reply, Verdict};
 use super::request::{Call, read};
 use super::rules::{Finding, Rule};
 use super::tags::is_digits;
-use super::world::{Judge, Shared};
+use super::world::Shared;
 use super::xml;
 
 const PREFIX: &str = "/b/ss/";
 /// The response type at which an XML body is parsed.
 const XML_TYPE: u8 = 6;
-/// The longest body, in bytes. A longer one is a mistake, not a hit.
+/// The longest body, in bytes. A longer body is a mistake, not a hit.
 const BODY_BYTES_MAX: u64 = 4 << 20;
 /// How long an idle connection is kept (`Keep-Alive: timeout=15` of the published sample reply).
 pub(super) const IDLE_MAX: Duration = Duration::from_secs(15);
@@ -34,12 +34,12 @@ struct Address<'p> {
     /// Empty if only the body names the suite.
     rsid: &'p str,
     response_type: u8,
-    /// Whether the path ends with a part against caches, such as `/s123`.
+    /// Whether the path ends with a part that keeps caches from answering, such as `/s123`.
     has_tail: bool,
 }
 
 impl<'p> Address<'p> {
-    /// Reads a path of the form `/b/ss/{rsid}/{response type}`, perhaps with `/s` and a number behind it.
+    /// Reads a path of the form `/b/ss/{rsid}/{response type}`. After it there may be `/`, or `/s` and a number.
     fn of(path: &'p str) -> Option<Address<'p>> {
         let mut parts = path.strip_prefix(PREFIX)?.split('/');
         let (rsid, response_type, tail) = (parts.next()?, parts.next()?, parts.next());
@@ -79,7 +79,7 @@ impl Drop for Flight {
 }
 
 impl Call {
-    /// Answers a request that cannot hold a hit of ours: by GET, to another response type, or to an unknown path.
+    /// Answers a request that cannot hold a hit: not by POST, to another response type, or to an unknown path.
     fn misaddressed(&self, address: Option<Address<'_>>) -> Reply {
         let method = &self.head.method;
         let rule = if method == Method::GET { Rule::NoGet } else { Rule::Address };
@@ -95,7 +95,7 @@ impl Call {
 
     async fn post(&self, address: Address<'_>, mut body: Incoming) -> Result<Reply, Broken> {
         if self.head.headers.contains_key(header::EXPECT) {
-            // Rejected before the body is read: reading it would make the server ask for it.
+            // The reply comes before the body is read, because reading would make the server ask for the body.
             self.found(address.rsid, Rule::Expect, "the header is present");
             return Ok(reply::bare(StatusCode::EXPECTATION_FAILED));
         }
@@ -110,7 +110,7 @@ impl Call {
         self.reply(fate, &verdict).await
     }
 
-    /// Judges a request, draws its fault, counts its hit.
+    /// Judges a request, lets the fault plan decide about it, and counts its hit.
     fn decide(&self, address: Address<'_>, body: &[u8]) -> Decision {
         let (shared, line) = (&self.shared, &self.line);
         let document = xml::read(body);
@@ -119,7 +119,7 @@ impl Call {
             findings.push(Finding::new(Rule::Address, "the path has a tail"));
         }
         let mut hit = IncomingHit::of(&document, address.rsid);
-        if let (Judge::Strict, Some(finding)) = (shared.judge, findings.first()) {
+        if let Some(finding) = findings.first().filter(|_| shared.is_strict) {
             hit = Err(Refusal::Strict(format!("{}: {}", finding.rule, finding.detail)));
         }
         let rsid = suite_of(&document, address.rsid).unwrap_or("");
@@ -156,7 +156,7 @@ impl Call {
         Decision { fate, verdict, _flight: flight }
     }
 
-    /// The reply, spoiled by the fault that strikes, if any.
+    /// The reply, changed by the fault that strikes the request, if any.
     async fn reply(&self, fate: Fate, verdict: &Verdict) -> Result<Reply, Broken> {
         let line = &self.line;
         let Some((kind, _)) = fate.strike else { return Ok(reply::xml(verdict, Shape::Whole)) };
@@ -192,7 +192,7 @@ impl Call {
         })
     }
 
-    /// The broken rule if a connection was idle for too long before this request; `carried` counts its requests.
+    /// Checks how long the connection was idle. `carried` counts its requests, including this one.
     fn idled(&self, carried: u32) -> Option<Finding> {
         let idle = self.line.idle_before_request();
         let detail = || format!("the connection was idle for {} s", idle.as_secs());

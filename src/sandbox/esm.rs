@@ -7,8 +7,8 @@
 //! PUT  /sandbox/esm          {"add":{"2026-11-10T08":5},"limit":100,"refuse_next":2,"break_next":1,"forget_tokens_after":1}
 //! ```
 //!
-//! The counts of an hour depend only on its date and hour, so every sandbox shows the same; `add` corrects them. A
-//! path is one of the published drill-down tree for programmers, with dimensions known here; others are not found.
+//! The counts of an hour depend only on its date and hour, so every sandbox shows the same counts; `add` corrects
+//! them. Only paths of the published drill-down tree for programmers are found, and only with dimensions known here.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -102,7 +102,7 @@ fn token(esm: &mut EsmState, form: &Fields) -> Reply {
     reply::json(StatusCode::CREATED, &answer)
 }
 
-/// A report as it is sent: packed if the client accepts that, and broken off if the settings say so.
+/// A report as it is sent: packed if the client accepts that. A packed report breaks off if the settings say so.
 fn packed(esm: &mut EsmState, head: &Parts, media: &'static str, text: String) -> Reply {
     if !header(&head.headers, "accept-encoding").contains("gzip") {
         return reply::whole(StatusCode::OK, media, text);
@@ -160,7 +160,7 @@ fn report(esm: &mut EsmState, head: &Parts) -> Result<(&'static str, String), Co
 struct Report<'q> {
     start: NaiveDateTime,
     end: NaiveDateTime,
-    /// The dimensions to group by, besides the hour, as places in [`DIMENSIONS`].
+    /// The dimensions to group by, besides the hour, as indexes in `DIMENSIONS`.
     columns: Vec<usize>,
     has_minutes: bool,
     /// Empty for all requestors.
@@ -255,7 +255,7 @@ impl<'q> Report<'q> {
     }
 }
 
-/// Reads a date and time; its end may be missing.
+/// Reads a date and time, of which the last parts may be missing.
 fn filled(text: &str) -> Option<NaiveDateTime> {
     const WHOLE: &str = "0000-01-01T00:00:00";
     let text = format!("{text}{}", WHOLE.get(text.len()..).unwrap_or(""));
@@ -265,7 +265,7 @@ fn filled(text: &str) -> Option<NaiveDateTime> {
 /// Names and values, in the order of a record.
 type Row = Vec<(&'static str, String)>;
 
-/// The time that the clock shows next if it is put back at the end of this hour or minute: one hour earlier.
+/// If clocks are put back at the end of this hour or minute: the time to which they are put back.
 fn shown_again(at: NaiveDateTime, step: TimeDelta) -> Option<NaiveDateTime> {
     let zone = chrono_tz::America::Los_Angeles;
     let is_twice = |at: &NaiveDateTime| matches!(zone.from_local_datetime(at), LocalResult::Ambiguous(..));

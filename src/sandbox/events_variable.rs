@@ -52,7 +52,7 @@ impl<'v> EventUse<'v> {
         digits.parse().ok().filter(|slot| (1..=SLOTS as u8).contains(slot))
     }
 
-    /// How much it adds to the event. Adobe does not publish the effect of decimals on a counter; here they add 1.
+    /// How much the item adds to its event. Adobe does not publish what decimals add to a counter; here they add 1.
     pub(super) fn units(&self) -> u64 {
         self.count.map_or(1, |count| count.parse().unwrap_or(1))
     }

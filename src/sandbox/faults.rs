@@ -46,7 +46,7 @@ Options:
 
 Example: status=503:5% retry-after=2; reset-after:1% only-rsid=examplersid; latency=20ms; seed=7";
 
-/// The whole of a share, in parts per million.
+/// A share of 100 %, in parts per million.
 const WHOLE_PPM: u32 = 1_000_000;
 /// The pause between the pieces of a slow reply, where none is given.
 const SLOW_REPLY_PAUSE: Duration = Duration::from_millis(20);
@@ -100,7 +100,7 @@ const PLAIN_KINDS: [(&str, FaultKind, bool); 12] = [
 ];
 
 impl FaultKind {
-    /// Reads a kind, and whether a hit that it strikes is accepted unless the fault says otherwise.
+    /// Reads a kind, and whether a hit that it strikes is accepted by default.
     fn parse(name: &str, value: Option<&str>) -> Result<(FaultKind, bool), String> {
         if let Some((_, kind, accepts)) = PLAIN_KINDS.into_iter().find(|(known, ..)| *known == name) {
             return value.map_or(Ok((kind, accepts)), |_| Err(format!("{name:?} takes no value")));
@@ -122,7 +122,7 @@ impl FaultKind {
 
     fn status(code: &str) -> Result<FaultKind, String> {
         match code.parse() {
-            // A 1xx would not end the exchange.
+            // After a 1xx the client would wait for another status.
             Ok(code @ 200..=599) => Ok(FaultKind::Status { code, retry_after_seconds: None }),
             _ => Err(format!("{code:?} is no HTTP status from 200 to 599")),
         }
@@ -143,7 +143,7 @@ fn wait(text: &str) -> Result<Duration, String> {
     milliseconds.map(Duration::from_millis).ok_or_else(|| format!("{text:?} is no time such as 5ms or 2s"))
 }
 
-/// A field whose value a request must have to be struck.
+/// A field of requests. A fault can be limited to the requests that have a given value in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Field {
     Rsid,
@@ -151,7 +151,7 @@ enum Field {
     Evar(u16),
 }
 
-/// One fault of the plan. It has its own random generator, so a change of it does not change what the others strike.
+/// One fault of the plan. It has its own random generator, so it does not change what other faults strike.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 struct Fault {
@@ -162,12 +162,12 @@ struct Fault {
     accepts: bool,
     /// Strikes only requests with all of these values.
     only: Vec<(Field, String)>,
-    /// Spares this many matching requests before the first that may be struck.
+    /// How many matching requests are spared at the beginning.
     after: u64,
-    /// Strikes only among this many matching requests, counted after the first `after` of them.
+    /// How many matching requests may be struck after the spared ones. Later requests are spared again.
     first: u64,
     random: Rng,
-    /// How many requests or connections it could have struck so far, and how many it has struck.
+    /// How many requests or connections the fault could have struck so far, and how many of these it struck.
     matched: u64,
     struck: u64,
 }
@@ -239,7 +239,7 @@ impl Fault {
         Ok(())
     }
 
-    /// Draws a random number to decide whether the fault strikes a request or connection that it could strike.
+    /// Decides by a random number whether the fault strikes, and counts the request or connection.
     fn strikes(&mut self) -> bool {
         self.matched += 1;
         let is_drawn = self.random.u32(0..WHOLE_PPM) < self.share_ppm;
@@ -322,7 +322,7 @@ impl FaultPlan {
         }
     }
 
-    /// Whether to close the listening socket: the plan refuses every connection, and no request can end that.
+    /// Whether a fault of the plan refuses every connection, so that the listening socket is closed.
     pub(super) fn refuses_everything(&self) -> bool {
         self.faults.iter().any(|fault| fault.kind == FaultKind::Refuse && fault.strikes_every_request())
     }
@@ -370,7 +370,8 @@ impl FaultPlan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FaultSummary {
     pub fault: String,
-    /// How many requests or connections it struck since the plan was set.
+    /// How many requests or connections the fault struck since the plan began: always 0 for a closed port and
+    /// for `max-requests-per-connection`.
     pub struck: u64,
 }
 

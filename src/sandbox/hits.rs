@@ -8,15 +8,6 @@ use super::events_variable::{event_uses, serial_text};
 use super::incoming::{IncomingHit, VisitorKind};
 use crate::event::Instant;
 
-/// How much is kept of each accepted hit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum KeepHits {
-    #[default]
-    Full,
-    /// Suite, visitor (its digest only), event, timestamp and eVar6: some 300 bytes a hit.
-    Digest,
-}
-
 /// A hit that was accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AcceptedHit {
@@ -24,7 +15,7 @@ pub struct AcceptedHit {
     pub receipt: u64,
     pub received_at: Instant,
     pub rsid: String,
-    /// The kind of its identifier; `None` where only digests are kept.
+    /// The kind of the visitor's identifier; `None` where only digests are kept.
     pub visitor_kind: Option<VisitorKind>,
     /// The identifier; empty where only digests are kept.
     pub visitor: String,
@@ -40,7 +31,7 @@ pub struct AcceptedHit {
     pub evars: BTreeMap<u16, String>,
     /// The number of its connection since start, from 0.
     pub connection: u32,
-    /// Whether no fault spoiled its reply.
+    /// Whether the collector's own reply is whole; false if a fault replaces it or breaks it off.
     pub is_answered: bool,
 }
 
@@ -71,8 +62,8 @@ pub(super) struct HitText {
 }
 
 impl KeptHit {
-    pub(super) fn new(hit: &IncomingHit<'_>, receipt: u64, arrival: Arrival, keep: KeepHits) -> KeptHit {
-        let is_full = keep == KeepHits::Full;
+    pub(super) fn new(hit: &IncomingHit<'_>, receipt: u64, arrival: Arrival, is_digest: bool) -> KeptHit {
+        let is_full = !is_digest;
         let event = event_uses(hit.events).next();
         let value = |name| hit.document.value(name).unwrap_or("").into();
         let text = || HitText {

@@ -4,7 +4,7 @@
 //! POST /ims/token/v3    a form of grant_type=client_credentials, client_id, client_secret and scope -> 200 with access_token
 //! ```
 //!
-//! Every client ID is valid; its secret is `secret-of-` and the ID. With `refuse_tokens`, every request is refused.
+//! Every client ID is valid; its secret is `secret-of-` and the ID. With `refuse_tokens`, all requests are refused.
 
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::tags::Document;
 
-/// Which identifier a hit counts by, in Adobe's order of precedence (Adobe Analytics guide, "Identify visitors").
+/// The identifiers of a visitor, in Adobe's order of precedence (Adobe Analytics guide, "Identify visitors").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VisitorKind {
@@ -45,11 +45,11 @@ pub(super) struct IncomingHit<'d> {
     pub(super) visitor: Cow<'d, str>,
     pub(super) timestamp: Option<&'d str>,
     pub(super) events: &'d str,
-    /// Whether it is a link hit, which is no page view.
+    /// Whether the hit is a link hit, which is no page view.
     pub(super) is_link: bool,
-    /// A digest of the hit's content, the same for a single hit and for a row of a file, and stable while the program
-    /// runs. It leaves out the timestamp, the order of the tags, tags that only one of the two APIs has, and the user
-    /// agent, because a row of a file may need a stand-in for it.
+    /// A digest of the hit's content, the same for a single hit and for a row of a file while the program
+    /// runs. It leaves out the timestamp, the order of the tags, tags that only one of the two APIs has, and
+    /// the user agent, which may differ in a row of a file.
     pub(super) content_hash: u64,
     pub(super) document: &'d Document<'d>,
 }
@@ -80,12 +80,10 @@ impl<'d> IncomingHit<'d> {
         })
     }
 
-    /// A digest of the visitor, stable while the program runs.
     pub(super) fn visitor_hash(&self) -> u64 {
         digest((self.visitor_kind, self.visitor.as_ref()))
     }
 
-    /// A digest of the suite and its visitor.
     pub(super) fn visitor_of_suite(&self) -> u64 {
         digest((self.rsid, self.visitor_hash()))
     }
@@ -113,7 +111,7 @@ fn content_hash(document: &Document<'_>) -> u64 {
     tags.map(|tag| digest((tag.name.to_ascii_lowercase(), &tag.value))).fold(0, u64::wrapping_add)
 }
 
-/// The suite that a document names, or else its path.
+/// The suite that the document names, otherwise the one that the path names.
 pub(super) fn suite_of<'d>(document: &'d Document<'_>, path_rsid: &'d str) -> Option<&'d str> {
     document.value("reportSuiteID").or(Some(path_rsid).filter(|rsid| !rsid.is_empty()))
 }

@@ -1,4 +1,4 @@
-//! Finds the rules that one request breaks by its own bytes alone.
+//! Finds the rules that one request breaks, whatever came before it.
 
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, USER_AGENT};
 
@@ -16,11 +16,11 @@ const NAME_BYTES_MAX: usize = 100;
 const VISITOR_ID_BYTES_MAX: usize = 100;
 /// The digits of an ECID (Adobe Analytics guide, "Namespaces").
 const ECID_DIGITS: usize = 38;
-/// How large a request may be, in bytes: far above any hit of the integration.
+/// The size from which on a request is too large, in bytes: far above any hit of the integration.
 const BODY_BYTES_MAX: usize = 64 << 10;
-/// A number from here on is taken for milliseconds: as seconds it is after the year 5138.
+/// A number from here on is taken for milliseconds: as seconds, it is in November 5138 or later.
 const MILLISECONDS_FROM: u64 = 100_000_000_000;
-/// How the agents of HTTP libraries and browsers begin: a client must use neither a default nor a viewer's agent.
+/// How user agents of HTTP libraries and of browsers begin. A client of the collection host must name itself.
 const FOREIGN_AGENTS: [&str; 10] =
     ["reqwest", "hyper", "curl", "wget", "python", "go-http", "java", "okhttp", "axios", "mozilla"];
 
@@ -223,7 +223,7 @@ impl<'d> Judge<'d> {
     }
 }
 
-/// Whether a hit of this event carries the property even where its event has no value.
+/// Whether every hit of this event carries the property, even if the event has no value for it.
 fn is_always_sent(property: Property, kind: Option<EventKind>) -> bool {
     match property.default_value() {
         DefaultValue::Absent => property == Property::RequestorId,
@@ -258,7 +258,7 @@ mod tests {
             .collect()
     }
 
-    /// The codes that replacing a part of the good hit gives.
+    /// The codes of the rules that the good hit breaks once `part` is replaced.
     fn with(part: &str, replacement: &str) -> Vec<&'static str> {
         assert!(GOOD.contains(part), "{part}");
         broken(&GOOD.replace(part, replacement), "")

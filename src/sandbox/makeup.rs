@@ -1,4 +1,4 @@
-//! The settings of a suite in Analytics: those that the integration needs, except for those that were set wrong.
+//! The settings of a suite in the sandbox: what the integration needs, with the wrong settings that a user asks for.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -60,7 +60,7 @@ impl TryFrom<String> for WrongSetting {
     }
 }
 
-/// Enums of settings. In the syntax and in the API, the words of a value are its name in snake case; the admin pages
+/// Enums of settings. In the syntax and in the API, a value is written as its name in snake case; the admin pages
 /// show its label. The first value is the right one.
 macro_rules! settings {
     ($($(#[$doc:meta])* $visibility:vis $name:ident { $right:ident = $right_label:literal, $($variant:ident = $label:literal,)* })*) => {$(
@@ -85,8 +85,8 @@ settings! {
     /// What a suite does with timestamps (Adobe Analytics guide, "Timestamps optional"). A hit that lacks a required
     /// timestamp, or has one that is not allowed, is answered with SUCCESS and dropped.
     pub TimestampSetting { Optional = "Optional", Required = "Required", NotAllowed = "Not Allowed", }
-    /// What a suite does with event IDs (Adobe Analytics guide, "Event serialization"): each ID counts once per
-    /// event, or every hit counts, or an event counts once a visit, which only reports obey.
+    /// What a suite does with event IDs (Adobe Analytics guide, "Event serialization"). The summary counts
+    /// `OncePerVisit` like `UseEventId`.
     pub EventRecording {
         UseEventId = "Use Event ID", AlwaysRecord = "Always Record Event", OncePerVisit = "Record Once Per Visit",
     }
@@ -133,7 +133,7 @@ pub enum ExpectedIds {
 #[serde(default, deny_unknown_fields)]
 pub struct SuiteSettings {
     pub timestamps: TimestampSetting,
-    /// Unique event recording, the same for all events. Default by event ID.
+    /// Unique event recording, the same for all events. Default `UseEventId`.
     pub recording: EventRecording,
     pub expected_ids: ExpectedIds,
 }
@@ -148,7 +148,7 @@ pub(super) enum Access {
     Forbidden,
 }
 
-/// The settings of an event. Wrong settings name its fields as serde does.
+/// The settings of an event. A wrong setting names a field as JSON does.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EventMakeup {
@@ -159,7 +159,7 @@ pub(super) struct EventMakeup {
     pub(super) recording: EventRecording,
 }
 
-/// The settings of an eVar, named in the same way.
+/// The settings of an eVar. A wrong setting names a field as JSON does.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EvarMakeup {
@@ -172,7 +172,7 @@ pub(super) struct EvarMakeup {
     pub(super) merchandising: Merchandising,
 }
 
-/// All settings of a suite that wrong ones can change.
+/// All settings of a suite that a wrong setting can change.
 #[derive(Debug, Clone)]
 pub(super) struct Makeup {
     pub(super) is_missing: bool,
@@ -215,7 +215,7 @@ impl Makeup {
         }
     }
 
-    /// The settings that the integration needs, changed by all these wrong ones.
+    /// The settings that the integration needs, changed by all these wrong settings.
     pub(super) fn of(settings: &SuiteSettings, wrong: &[WrongSetting]) -> Makeup {
         let mut makeup = Makeup::right(settings);
         for WrongSetting(text) in wrong {
@@ -224,7 +224,7 @@ impl Makeup {
         makeup
     }
 
-    /// Applies the text of a wrong setting; an error says why it cannot.
+    /// Applies the text of a wrong setting; an error says why the text cannot be applied.
     fn spoil(&mut self, text: &str) -> Result<(), String> {
         let (name, value) = name_and_value(text);
         let (subject, part) = name.split_once('.').unwrap_or((name, ""));
@@ -267,7 +267,7 @@ impl Makeup {
     }
 }
 
-/// Sets a field of the event or eVar of this number, or of all; without a field, what a credential can see of it.
+/// Sets the field `part` of the event or eVar with this number (`*`: of all). An empty `part` means `access`.
 fn spoil_part<T: Serialize + DeserializeOwned>(
     all: &mut BTreeMap<u16, T>,
     number: &str,

@@ -9,11 +9,11 @@
 //!   notice a mistake that both sides share. It forgets everything when it ends.
 //! - Rules: Adobe's pages on the Data Insertion API (developer.adobe.com/analytics-collection-apis) and on timestamps and event
 //!   serialization (Adobe Analytics guide). Where they are silent, the code says so.
-//! - The world, which is all that is remembered: `world` (its lock and its parts), `suites`, `hits`, `processing`
-//!   (the counts for reports), `makeup` (the settings of a suite), `traffic` (groups and files of the bulk API),
-//!   `credentials`, `settings` (limits and faults of each API), `faults` and `syntax` (the fault plan), `rules`.
-//! - The wire: `server` hands each request to its surface (the code of one API), `wire` is a connection, `request`
-//!   and `reply` are what surfaces share; `xml`, `tags`, `events_variable`, `incoming` and `judge` read a hit.
+//! - The state: `world` (its lock and its parts), `suites`, `hits`, `processing` (the counts for reports),
+//!   `makeup` (the settings of a suite), `traffic` (groups and files of the bulk API), `credentials`,
+//!   `settings` (limits and faults of each API), `faults` and `syntax` (the fault plan), `rules`.
+//! - The wire: `server` hands each request to its surface (the code of one API). `wire` is a connection. All
+//!   surfaces use `request` and `reply`. `xml`, `tags`, `events_variable`, `incoming` and `judge` read a hit.
 //! - The surfaces: `dia`, `bulk`, `ims` for tokens, `esm`, `analytics`, and `admin` for the sandbox's own interface.
 
 mod admin;
@@ -55,15 +55,15 @@ use tokio_rustls::TlsAcceptor;
 
 pub use credentials::AnalyticsCalls;
 pub use faults::{FAULT_SYNTAX, FaultPlan, FaultSummary};
-pub use hits::{AcceptedHit, KeepHits};
+pub use hits::AcceptedHit;
 pub use incoming::VisitorKind;
 pub use makeup::{EventRecording, ExpectedIds, SuiteSettings, TimestampSetting, WRONG_SYNTAX, WrongSetting};
 pub use rules::{Rule, Violation};
 pub use settings::{AnalyticsSettings, BulkFault, BulkSettings};
-pub use suites::{EventSummary, EventTally, OrderBy, SuiteSummary};
+pub use suites::{EventSummary, SuiteSummary};
 pub use syntax::SyntaxError;
 pub use traffic::BulkFile;
-pub use world::{Judge, Summary, UnknownSuites};
+pub use world::Summary;
 
 use crate::clock::Clock;
 use crate::suite::Rsid;
@@ -73,26 +73,29 @@ use world::{Door, Shared, World};
 /// How the sandbox behaves.
 #[derive(Debug, Clone)]
 pub struct SandboxOptions {
-    /// Where it listens: a loopback address, port 0 for any free one. Default 127.0.0.1:0.
+    /// The loopback address to listen at; port 0 means any free port. Default 127.0.0.1:0.
     pub address: SocketAddr,
-    /// TLS if it is given, else plain HTTP.
+    /// The TLS configuration; `None` means plain HTTP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// Whether requests are judged. Default on.
-    pub judge: Judge,
-    /// How much is kept of each hit. Default everything.
-    pub keep_hits: KeepHits,
-    /// What defines the order of a visitor's hits. Default their timestamps.
-    pub order_by: OrderBy,
+    /// Whether a request whose content breaks a rule is answered with FAILURE and the rule as its reason. By
+    /// default its hit is accepted, as at Adobe, and the rule is recorded.
+    pub is_strict: bool,
+    /// Whether to keep some 300 bytes of a hit: suite, digest of the visitor, event, timestamp and eVar6.
+    pub keeps_digests_only: bool,
+    /// Whether numbers that a test has put into eVar6 define the order of a visitor's hits, and tell first deliveries
+    /// from repeats. By default timestamps define the order; equal timestamps are in order.
+    pub orders_by_evar6: bool,
     /// The suites whose settings differ from the default.
     pub suites: BTreeMap<Rsid, SuiteSettings>,
-    /// What becomes of hits for suites that are not listed. Default they are counted.
-    pub unknown_suites: UnknownSuites,
+    /// Whether hits for suites that are not listed get SUCCESS but are not counted, as at Adobe. By default
+    /// every suite exists, and all hits are counted.
+    pub forgets_unknown_suites: bool,
     pub faults: FaultPlan,
-    /// How the bulk API behaves. Default with Adobe's limits and no faults.
+    /// The behaviour of the bulk API. Default: Adobe's limits, and no faults.
     pub bulk: BulkSettings,
     /// The wrong settings of suites. Default none.
     pub wrong: BTreeMap<Rsid, Vec<WrongSetting>>,
-    /// How the Analytics 2.0 API behaves. Default with Adobe's limit and no faults.
+    /// The behaviour of the Analytics 2.0 API. Default: Adobe's limit, and no faults.
     pub analytics: AnalyticsSettings,
     /// How long a connection may be idle before it is closed; `None` is for ever. Default 15 s, as at Adobe.
     pub idle_close: Option<Duration>,
@@ -104,11 +107,11 @@ impl Default for SandboxOptions {
         SandboxOptions {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             tls: None,
-            judge: Judge::default(),
-            keep_hits: KeepHits::default(),
-            order_by: OrderBy::default(),
+            is_strict: false,
+            keeps_digests_only: false,
+            orders_by_evar6: false,
             suites: BTreeMap::new(),
-            unknown_suites: UnknownSuites::default(),
+            forgets_unknown_suites: false,
             faults: FaultPlan::default(),
             bulk: BulkSettings::default(),
             wrong: BTreeMap::new(),
@@ -136,7 +139,7 @@ pub enum SandboxError {
 pub struct Sandbox;
 
 impl Sandbox {
-    /// Starts the server on a thread of its own. It listens when this returns.
+    /// Starts the server on its own thread. The server listens when this returns.
     pub fn start(options: SandboxOptions) -> Result<Handle, SandboxError> {
         let SandboxOptions { address, tls, idle_close, .. } = options;
         if !address.ip().is_loopback() {
@@ -144,8 +147,8 @@ impl Sandbox {
         }
         let scheme = if tls.is_some() { "https" } else { "http" };
         let mut world = World::default();
-        (world.keep, world.order_by, world.unknown) =
-            (options.keep_hits, options.order_by, options.unknown_suites);
+        (world.keeps_digests_only, world.orders_by_evar6, world.forgets_unknown_suites) =
+            (options.keeps_digests_only, options.orders_by_evar6, options.forgets_unknown_suites);
         world.bulk.set(options.bulk);
         world.analytics = options.analytics;
         for (rsid, settings) in &options.suites {
@@ -154,7 +157,7 @@ impl Sandbox {
         for (rsid, wrong) in options.wrong {
             world.set_wrong(rsid.as_str(), wrong);
         }
-        let shared = Arc::new(Shared::new(world, options.faults, options.judge, options.clock));
+        let shared = Arc::new(Shared::new(world, options.faults, options.is_strict, options.clock));
 
         let refused = |source| SandboxError::Listen { address, source };
         let socket = server::bind(address).map_err(refused)?;
@@ -170,7 +173,7 @@ impl Sandbox {
     }
 }
 
-/// A running sandbox. Dropping it ends the server and closes every connection.
+/// A running sandbox. Dropping it ends the server and closes every connection; then its port is free.
 #[derive(Debug)]
 pub struct Handle {
     address: SocketAddr,
@@ -196,7 +199,7 @@ impl Handle {
     /// The count of each event of a suite; `[0]` is event1.
     pub fn counted(&self, rsid: &str) -> [u64; 18] {
         let world = self.shared.world();
-        let units = |slot: usize| world.suite(rsid).map_or(0, |suite| suite.summary.events[slot].tally.units);
+        let units = |slot: usize| world.suite(rsid).map_or(0, |suite| suite.summary.events[slot].units);
         std::array::from_fn(units)
     }
 
@@ -225,17 +228,7 @@ impl Handle {
         self.shared.world().violations.kept.clone()
     }
 
-    /// How many hits, at their first delivery, were older than an earlier one of the same suite and visitor.
-    pub fn inversions(&self) -> u64 {
-        self.summary().inversions
-    }
-
-    /// How many requests each connection carried, by its number.
-    pub fn requests_per_connection(&self) -> Vec<u32> {
-        self.shared.world().requests_per_connection.clone()
-    }
-
-    /// Replaces the fault plan and restarts its random numbers. When this returns, the port obeys its `refuse`.
+    /// Replaces the fault plan and restarts its random numbers. Returns once the port obeys the new plan.
     pub fn set_faults(&self, plan: FaultPlan) {
         self.shared.set_plan(plan);
         self.shared.wait_for_door();
@@ -246,17 +239,17 @@ impl Handle {
         self.shared.world().bulk.set(settings);
     }
 
-    /// The files that the bulk API has received, in their order, including repeats.
+    /// The files that the bulk API has received, in the order of receipt, including repeats.
     pub fn bulk_files(&self) -> Vec<BulkFile> {
         self.shared.world().bulk.received.clone()
     }
 
-    /// How many formats of files the bulk API has validated and found valid.
+    /// How many file formats the bulk API has found valid.
     pub fn bulk_validations(&self) -> usize {
         self.shared.world().bulk.validated.len()
     }
 
-    /// Lists a suite, or replaces its settings; its counts stay.
+    /// Makes a suite known, or replaces its settings; its counts stay.
     pub fn set_suite(&self, rsid: &str, settings: SuiteSettings) {
         self.shared.world().set_suite(rsid, settings);
     }
@@ -267,7 +260,7 @@ impl Handle {
         self.shared.world().set_wrong(rsid, wrong);
     }
 
-    /// Replaces the settings of the Analytics 2.0 API; reports and tokens stay.
+    /// Replaces the settings of the Analytics 2.0 API; hits and tokens stay.
     pub fn set_analytics(&self, settings: AnalyticsSettings) {
         self.shared.world().analytics = settings;
     }
@@ -281,14 +274,9 @@ impl Handle {
         analytics::settings_file(&self.shared.world(), rsid)
     }
 
-    /// Forgets hits, files, counts and violations, and restarts the plan's random numbers; settings and plan stay.
+    /// Forgets hits, files, counts and violations, and restarts all random numbers; settings and plan stay.
     pub fn reset(&self) {
         self.shared.world().reset();
-    }
-
-    /// Ends the server; returns when its port is free.
-    pub fn shutdown(self) {
-        drop(self);
     }
 }
 

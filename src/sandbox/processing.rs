@@ -1,8 +1,8 @@
 //! What a suite shows in reports: its hits, processed by its settings as Adobe's pages say.
 //!
-//! Each hit is processed once, in the order of receipt, by the settings of that time: the timestamp setting,
-//! exclusions, encoding, persistence of eVars, recording of events. The result is a row for each event that counts,
-//! with the values of eVars that the event is credited to.
+//! Each hit is processed once, in the order of receipt, by the settings that its suite had then: the timestamp
+//! setting, exclusions, encoding, persistence of eVars, recording of events. The result is a row for each event that
+//! counts, with the values of eVars that the event is credited to.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -17,7 +17,7 @@ const VISIT_PAUSE_SECONDS: i64 = 30 * 60;
 const VALUE_BYTES_MAX: usize = 255;
 const DAY_SECONDS: i64 = 86_400;
 
-/// The public ID of a value of an eVar; 0 is none.
+/// The ID of an eVar's value in reports; 0 means no value.
 pub(super) type Item = u32;
 
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl Counted {
     }
 }
 
-/// The values of an eVar, as first spelled; case does not count. The ID of a value is its place, from 1.
+/// The values of an eVar in their first spelling; case makes no difference. IDs are places, from 1.
 #[derive(Debug, Default)]
 struct Items {
     ids: HashMap<String, Item>,
@@ -74,7 +74,7 @@ struct Visitor {
 
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    /// How many of the kept hits, of all suites, this suite has looked at.
+    /// How many of the kept hits of all suites were already processed for this suite.
     pub(super) looked_at: usize,
     pub(super) counted: Vec<Counted>,
     /// The values of each eVar, by its number.
@@ -84,7 +84,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// The value of an eVar with this ID; 0 means no value. `None` if no value has the ID.
+    /// Reads the ID of a value of an eVar, where 0 means no value; `None` if the eVar has no value with this ID.
     pub(super) fn item(&self, evar: u16, id: &str) -> Option<Item> {
         let seen = self.items.get(&evar).map_or(0, |items| items.shown.len());
         id.parse().ok().filter(|item| *item as usize <= seen)

@@ -1,4 +1,4 @@
-//! Replies: JSON and text for every surface, and those of the Data Insertion API, which the fault plan may spoil.
+//! Replies: JSON and text for every surface, and those of the Data Insertion API, which faults may change.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -19,7 +19,7 @@ use super::xml::DECLARATION;
 /// How long an idle connection is kept, as the published sample reply says it.
 const KEEP_ALIVE: HeaderValue = HeaderValue::from_static("timeout=15");
 const XML: &str = "application/xml";
-/// The only reason that the headers do not repeat (Data Insertion API, "Response types").
+/// The only reason of a failure that the headers do not repeat (Data Insertion API, "Response types").
 const NO_ACCOUNT: &str = "NO account";
 /// The sizes of the pieces of a slow or chunked reply, in bytes. They repeat.
 const PIECES: [usize; 7] = [1, 2, 3, 5, 8, 13, 21];
@@ -57,7 +57,7 @@ pub(super) fn json(status: StatusCode, answer: &impl Serialize) -> Reply {
 /// Why a request is refused: the status, and what is wrong with it.
 pub(super) type Complaint = (StatusCode, String);
 
-/// A request that cannot be understood.
+/// The complaint about a request that cannot be understood.
 pub(super) fn bad(why: impl ToString) -> Complaint {
     (StatusCode::BAD_REQUEST, why.to_string())
 }
@@ -117,7 +117,7 @@ pub(super) fn faulty(status: StatusCode, retry_after_seconds: Option<u32>) -> Re
     response
 }
 
-/// The reply of a response type to a hit that was not read, without image or script; `None` for an unknown type.
+/// A reply without image or script, for a response type that reads no hit; `None` for an unknown type.
 pub(super) fn unread(response_type: u8) -> Option<Reply> {
     match response_type {
         2 => Some(bare(StatusCode::NO_CONTENT)),

@@ -1,5 +1,5 @@
-//! What every surface reads of a request: its headers, its whole body, the fields of its query or form. For requests
-//! that collect hits also the connection that they came from.
+//! What every surface reads of a request: its headers, its whole body, the fields of its query or form. A request
+//! that collects hits also knows its connection.
 
 use std::sync::Arc;
 use std::time::Instant;

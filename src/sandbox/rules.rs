@@ -10,14 +10,14 @@ const VIOLATIONS_KEPT_MAX: usize = 10_000;
 
 macro_rules! rules {
     ($($variant:ident = $code:literal, $text:literal;)*) => {
-        /// A rule of the conformance lists of the Data Insertion API and its bulk sibling that can be seen on the wire.
+        /// A published rule of the Data Insertion API or of the bulk API that a request can break.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Rule {
             $(#[doc = concat!($code, ": `", $text, "`.")] $variant,)*
         }
 
         impl Rule {
-            /// The number of the rule in its list, such as `DIA-21`.
+            /// The number of the rule, such as `DIA-21`.
             pub fn code(self) -> &'static str {
                 match self { $(Rule::$variant => $code,)* }
             }
@@ -129,7 +129,7 @@ pub struct Violation {
     pub connection: u32,
 }
 
-/// All violations: every one counted, the first of them kept.
+/// The violations: all are counted, and the first `VIOLATIONS_KEPT_MAX` are kept.
 #[derive(Debug, Default)]
 pub(super) struct Violations {
     pub(super) counts: BTreeMap<Rule, u64>,

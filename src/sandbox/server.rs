@@ -29,7 +29,7 @@ const BACKLOG: u32 = 4096;
 /// The pause before the port is tried again, or before the next connection is accepted after an error.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
-/// The largest request of the small surfaces, in bytes.
+/// The largest body of a request to a surface of `surface_of`, in bytes.
 const BODY_BYTES_MAX: u64 = 1 << 20;
 
 /// The server, and what each of its connections needs.
@@ -127,7 +127,7 @@ impl Server {
         // The door may have changed since the connection was accepted.
         door.mark_changed();
         let mut protocol = http1::Builder::new();
-        // This limits the time until the next head, which is the time for which a connection may be idle.
+        // This limits the wait for the next request head, and so how long a connection may be idle.
         protocol.timer(TokioTimer::new()).header_read_timeout(self.idle_close);
         let service = service_fn(|request| answer(&self.shared, line, request));
         let mut connection = pin!(protocol.serve_connection(TokioIo::new(stream), service));
@@ -168,7 +168,6 @@ async fn answer(shared: &Arc<Shared>, line: &Arc<Line>, request: Request<Incomin
     response
 }
 
-/// A function that answers a request whose body was read.
 type Surface = fn(&Shared, &Parts, &[u8]) -> Reply;
 
 /// The surface of a path, for surfaces whose requests are small and need nothing of their connection.

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BulkSettings {
-    /// The least time between two uploads of any group, in ms; sooner ones are refused with 429. Default 1000.
+    /// The least time between any two uploads, in ms; an upload that comes sooner gets 429. Default 1000.
     pub call_spacing_ms: u64,
-    /// The least time between the starts of two uploads of a group, in ms; sooner ones are violations. Default 20000.
+    /// The least time between the starts of two uploads of a group, in ms; less is a violation. Default 20000.
     pub group_spacing_ms: u64,
     /// The most rows of a group, per second since the start of its previous upload. Default 2000.
     pub group_rows_per_second: u64,
@@ -22,19 +22,19 @@ pub struct BulkSettings {
     pub company: String,
     /// The lifetime of a token, in seconds. Default a day less one second, as at Adobe.
     pub token_seconds: u64,
-    /// After how many uploads all tokens become invalid, once; 0 is never.
+    /// After this many uploads, all tokens become invalid once; 0 means never.
     pub forget_tokens_after: u32,
     pub seed: u64,
     /// The percentage of uploads that each fault strikes. In JSON the faults are keys beside the other settings.
     #[serde(flatten)]
     pub faults: BTreeMap<BulkFault, f64>,
-    /// How many of 100,000 rows are declared invalid, whatever they say. The same seed gives the same rows.
+    /// How many of 100,000 rows are declared invalid, whatever they contain; the seed decides which.
     pub invalid_rows_per_100000: u32,
     /// Whether the processing log names every invalid row, not only the first ten of a kind.
     pub name_all_invalid: bool,
     /// By how many rows the count in an answer is too low.
     pub rows_untold: u64,
-    /// How long after its receipt a look-up does not find a file yet, in milliseconds.
+    /// For how many milliseconds after its receipt a file is not found by a look-up.
     pub lookup_blind_ms: u64,
 }
 
@@ -80,7 +80,7 @@ pub enum BulkFault {
 }
 
 impl BulkSettings {
-    /// The fault, if any, of an upload with this random number from 0 to 100: the shares are ranges, end to end.
+    /// The fault, if any, for a random number from 0 to 100. Each fault has a range of numbers as long as its share.
     pub(super) fn fault(&self, percent: f64) -> Option<BulkFault> {
         let mut end = 0.0;
         self.faults.iter().find_map(|(fault, share)| {
@@ -100,7 +100,7 @@ pub struct AnalyticsSettings {
     pub calls_per_window: u32,
     /// The length of a window, in milliseconds. Default 6000.
     pub window_ms: u64,
-    /// How long after its receipt a hit appears in reports, in milliseconds. Default 0; Adobe takes tens of minutes.
+    /// How many milliseconds after its receipt a hit appears in reports. Default 0; at Adobe tens of minutes.
     pub latency_ms: u64,
     /// The most rows of a page, whatever a request asks for. Default 50000.
     pub rows_per_page_max: usize,
@@ -116,7 +116,7 @@ pub struct AnalyticsSettings {
     pub retry_after_seconds: Option<u32>,
     /// How many answers break off in the middle of their JSON before one is whole.
     pub break_next: u32,
-    /// After how many calls all tokens become invalid, once; 0 is never.
+    /// After this many calls, all tokens become invalid once; 0 means never.
     pub forget_tokens_after: u32,
 }
 
@@ -151,18 +151,18 @@ pub(super) struct EsmSettings {
     pub(super) refuse_next: u32,
     /// How many packed reports break off in the middle before one is whole.
     pub(super) break_next: u32,
-    /// After how many reports the tokens so far become invalid, once; 0 is never.
+    /// After this many reports, all tokens become invalid once; 0 means never.
     pub(super) forget_tokens_after: u32,
 }
 
-/// Takes one from what is left of a fault; true if there was one.
+/// Uses up one of the times that a fault is still to strike; false if no time was left.
 pub(super) fn take_one(left: &mut u32) -> bool {
     let is_left = *left > 0;
     *left = left.saturating_sub(1);
     is_left
 }
 
-/// Takes one from a count; true if it was the last.
+/// Takes one from a count; true if the count was 1.
 pub(super) fn take_last(left: &mut u32) -> bool {
     take_one(left) && *left == 0
 }

@@ -11,26 +11,6 @@ use super::processing::Ledger;
 use super::rules::{Finding, Rule};
 use crate::event::EventKind;
 
-/// What defines the order of a visitor's hits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum OrderBy {
-    /// Their timestamps; equal timestamps are in order.
-    #[default]
-    Timestamp,
-    /// The number that a test has put into their eVar6, which also tells first deliveries from repeats.
-    Evar6,
-}
-
-/// What was counted for one event slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct EventTally {
-    pub hits: u64,
-    /// What these hits add to the event: the value of the metric.
-    pub units: u64,
-    /// Hits that were not counted, because their event ID was counted before.
-    pub duplicates: u64,
-}
-
 /// What Analytics would show of one event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EventSummary {
@@ -38,15 +18,18 @@ pub struct EventSummary {
     /// The event's name in the canonical format.
     pub name: &'static str,
     pub label: &'static str,
-    #[serde(flatten)]
-    pub tally: EventTally,
+    pub hits: u64,
+    /// What these hits add to the event: the value of the metric.
+    pub units: u64,
+    /// Hits that were not counted, because their event ID was counted before.
+    pub duplicates: u64,
 }
 
 /// What Analytics would show of one suite.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct SuiteSummary {
     pub rsid: String,
-    /// Whether Adobe has the suite; else its hits are answered and forgotten.
+    /// Whether Adobe has the suite. If not, its hits are answered and forgotten.
     pub is_known: bool,
     pub settings: SuiteSettings,
     /// Requests that named the suite, accepted or not, and valid rows of files.
@@ -63,28 +46,28 @@ pub struct SuiteSummary {
     pub unique_visitors: u64,
     /// Hits of any event that were not counted, because their event ID was counted before.
     pub duplicates: u64,
-    /// Hits that, at their first delivery, were older than an earlier one of the same visitor.
+    /// Hits that were first delivered after a newer hit of the same visitor.
     pub inversions: u64,
     pub events: Vec<EventSummary>,
 }
 
-/// Enough of a hit to recognise a repeat: the low halves of its timestamp and of the digest of its content. A repeat
-/// with other content goes unseen once in four thousand million times.
+/// Identifies a hit: the low 32 bits of its timestamp, and of the digest of its content. Of other hits with
+/// the same timestamp, one in four thousand million has the same fingerprint.
 type Fingerprint = (u32, u32);
 
 /// One suite: its settings, and everything it remembers.
 #[derive(Debug)]
 pub(super) struct Suite {
     pub(super) summary: SuiteSummary,
-    /// Its wrong settings as they were set; `makeup` has all settings that result.
+    /// The wrong settings of the suite as they were set; `makeup` has all settings that result.
     pub(super) wrong: Vec<WrongSetting>,
     pub(super) makeup: Makeup,
     pub(super) ledger: Ledger,
     /// The event IDs that were counted, per event slot, over all visitors.
     seen: HashMap<(u8, Serial), Fingerprint>,
-    /// Every visitor, with the latest timestamp or number of its first deliveries.
+    /// For each visitor, the latest timestamp of a first delivery, or the highest number in eVar6.
     visitors: HashMap<u64, i64>,
-    /// With [`OrderBy::Evar6`]: the numbers that were delivered.
+    /// The numbers that were delivered in eVar6, if these define the order.
     delivered: HashSet<i64>,
     /// The rules that the present hit breaks.
     broken: Vec<Finding>,
@@ -96,7 +79,9 @@ impl Suite {
             event: format!("event{}", kind.slot()),
             name: kind.name(),
             label: kind.label(),
-            tally: EventTally::default(),
+            hits: 0,
+            units: 0,
+            duplicates: 0,
         });
         let (rsid, events) = (rsid.to_owned(), events.collect());
         Suite {
@@ -123,13 +108,13 @@ impl Suite {
         self.set(settings, wrong);
     }
 
-    /// Whether hits are recorded. A virtual suite, and one that Adobe does not have, record none.
+    /// Whether hits are recorded. A virtual suite, and a suite that Adobe does not have, record no hits.
     pub(super) fn collects(&self) -> bool {
         self.summary.is_known && self.makeup.collects()
     }
 
     /// Counts an accepted hit, and returns the rules that it breaks together with earlier hits.
-    pub(super) fn count(&mut self, hit: &IncomingHit<'_>, order_by: OrderBy) -> Vec<Finding> {
+    pub(super) fn count(&mut self, hit: &IncomingHit<'_>, orders_by_evar6: bool) -> Vec<Finding> {
         self.summary.accepted += 1;
         if !self.collects() {
             return Vec::new();
@@ -140,12 +125,12 @@ impl Suite {
         }
         self.summary.occurrences += 1;
         self.summary.page_views += u64::from(!hit.is_link);
-        // A hit is a first delivery if one of its events is.
+        // A hit is a first delivery if one of its events is new.
         let mut is_first = hit.events.is_empty();
         for event in event_uses(hit.events) {
             is_first |= self.count_event(&event, hit);
         }
-        self.follow_visitor(hit, order_by, is_first);
+        self.follow_visitor(hit, orders_by_evar6, is_first);
         std::mem::take(&mut self.broken)
     }
 
@@ -153,7 +138,7 @@ impl Suite {
         self.broken.push(Finding::new(rule, detail));
     }
 
-    /// Counts one event of a hit; true if this is its first delivery.
+    /// Counts one event of a hit; true if the event has no event ID, or an event ID that was not seen before.
     fn count_event(&mut self, event: &EventUse<'_>, hit: &IncomingHit<'_>) -> bool {
         let Some(slot) = event.slot() else { return true };
         let serial = event.serial();
@@ -168,7 +153,7 @@ impl Suite {
             (ExpectedIds::Always | ExpectedIds::Never | ExpectedIds::Either, _) => {}
         }
         let is_new = serial.is_none_or(|serial| self.is_new(slot, serial, hit));
-        let tally = &mut self.summary.events[usize::from(slot - 1)].tally;
+        let tally = &mut self.summary.events[usize::from(slot - 1)];
         if is_new || recording == EventRecording::AlwaysRecord {
             tally.hits += 1;
             tally.units = tally.units.saturating_add(event.units());
@@ -193,18 +178,17 @@ impl Suite {
         false
     }
 
-    /// Counts the visitor, and checks whether a first delivery is older than an earlier one.
-    fn follow_visitor(&mut self, hit: &IncomingHit<'_>, order_by: OrderBy, is_first: bool) {
+    /// Counts the visitor, and notes the broken rule if a newer hit of the visitor was delivered before.
+    fn follow_visitor(&mut self, hit: &IncomingHit<'_>, orders_by_evar6: bool, is_first: bool) {
         let last = self.visitors.entry(hit.visitor_hash()).or_insert_with(|| {
             self.summary.unique_visitors += 1;
             i64::MIN
         });
-        let order = match order_by {
-            OrderBy::Timestamp => hit.seconds().filter(|_| is_first),
-            OrderBy::Evar6 => {
-                let number = hit.evar(6).and_then(|number| number.parse().ok());
-                number.filter(|number| self.delivered.insert(*number))
-            }
+        let order = if orders_by_evar6 {
+            let number = hit.evar(6).and_then(|number| number.parse().ok());
+            number.filter(|number| self.delivered.insert(*number))
+        } else {
+            hit.seconds().filter(|_| is_first)
         };
         let Some(order) = order else { return };
         let before = std::mem::replace(last, order.max(*last));
@@ -239,8 +223,13 @@ mod tests {
         let mut suite = Suite::new("s", true);
         suite.set(settings, Vec::new());
         let mut findings = Vec::new();
-        hits.iter().for_each(|hit| findings.extend(suite.count(hit, OrderBy::Timestamp)));
+        hits.iter().for_each(|hit| findings.extend(suite.count(hit, false)));
         (suite, findings.iter().map(|finding| finding.rule.code()).collect())
+    }
+
+    fn hits_units_and_duplicates(suite: &Suite, slot: usize) -> [u64; 3] {
+        let event = &suite.summary.events[slot - 1];
+        [event.hits, event.units, event.duplicates]
     }
 
     #[test]
@@ -248,8 +237,8 @@ mod tests {
         let other_visitor = IncomingHit { visitor: Cow::Borrowed("2"), ..HIT };
         let other_event = IncomingHit { events: "event6:a", ..HIT };
         let (suite, _) = suite(SuiteSettings::default(), &[HIT, HIT, other_visitor, other_event]);
-        assert_eq!(suite.summary.events[4].tally, EventTally { hits: 1, units: 3, duplicates: 2 });
-        assert_eq!(suite.summary.events[5].tally, EventTally { hits: 1, units: 1, duplicates: 0 });
+        assert_eq!(hits_units_and_duplicates(&suite, 5), [1, 3, 2]);
+        assert_eq!(hits_units_and_duplicates(&suite, 6), [1, 1, 0]);
         assert_eq!((suite.summary.occurrences, suite.summary.unique_visitors), (4, 2));
     }
 
@@ -257,11 +246,8 @@ mod tests {
     fn without_an_id_or_with_always_record_every_hit_counts() {
         let bare = IncomingHit { events: "event5", ..HIT };
         let always = SuiteSettings { recording: EventRecording::AlwaysRecord, ..SuiteSettings::default() };
-        assert_eq!(suite(SuiteSettings::default(), &[bare.clone(), bare]).0.summary.events[4].tally.units, 2);
-        assert_eq!(
-            suite(always, &[HIT, HIT]).0.summary.events[4].tally,
-            EventTally { hits: 2, units: 6, duplicates: 0 }
-        );
+        assert_eq!(suite(SuiteSettings::default(), &[bare.clone(), bare]).0.summary.events[4].units, 2);
+        assert_eq!(hits_units_and_duplicates(&suite(always, &[HIT, HIT]).0, 5), [2, 6, 0]);
     }
 
     #[test]

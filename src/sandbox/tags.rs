@@ -17,7 +17,7 @@ pub(super) enum TagKind {
     Unknown,
 }
 
-/// The tags of the variable reference (Data Insertion API), except numbered tags. Case does not count.
+/// The tags of the variable reference (Data Insertion API), except numbered tags. Case is ignored.
 const KNOWN: &str = "scXmlVer sc_xml_ver reportSuiteID timestamp visitorID analyticsVisitorID marketingCloudVisitorID \
     marketingCloudOrgID fallbackVisitorID ipAddress userAgent pageName pageURL linkType linkName linkURL \
     events language customerPerspective server channel imsRegion aamBlob a4t userAgentClientHints \
@@ -54,7 +54,7 @@ fn numbered(name: &str, family: &[u8; 4]) -> Option<u16> {
     })
 }
 
-/// Whether a text has no characters but digits.
+/// Whether all characters of a text are digits.
 pub(super) fn is_digits(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -68,19 +68,19 @@ pub(super) struct Tag<'b> {
 }
 
 impl Tag<'_> {
-    /// Whether the tag has this name. Case does not count.
+    /// Whether the tag has this name. Case is ignored.
     pub(super) fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }
 }
 
-/// A body as it was read.
+/// A body, or a row of a file, as it was read.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Document<'b> {
     pub(super) tags: Vec<Tag<'b>>,
-    /// Rules of the grammar that its bytes break.
+    /// The rules of the grammar that its bytes break.
     pub(super) findings: Vec<Finding>,
-    /// Whether Adobe's parser would refuse it: "Syntax Error".
+    /// Whether Adobe's parser would refuse the document: "Syntax Error".
     pub(super) is_malformed: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What the bulk API remembers of groups, keys, files and visitors, and the rules that calls break because of it.
+//! What the bulk API remembers of groups, keys, files and visitors, and the rules that need this memory.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use super::rules::{Finding, Rule};
 use super::settings::{BulkFault, BulkSettings};
 use crate::event::Instant as Receipt;
 
-/// A time between calls may be too short by one part in this many, because clocks and sockets are not exact.
+/// A time between calls may be one twentieth too short, because clocks and sockets are not exact.
 const TOLERANCE_PART: u32 = 20;
 /// The least tolerance, for short times: a busy host needs this long to hand over a request.
 const TOLERANCE_MIN: Duration = Duration::from_millis(2);
@@ -30,7 +30,7 @@ pub struct BulkFile {
     pub(super) file_id: String,
     #[serde(skip)]
     pub(super) size_bytes: usize,
-    /// When the file was received, by a clock that is never set.
+    /// When the file was received, by a monotonic clock.
     #[serde(skip)]
     pub(super) at: Instant,
 }
@@ -39,7 +39,7 @@ pub struct BulkFile {
 struct Key {
     content: u64,
     is_received: bool,
-    /// Whether a look-up, after the file was last sent, said that it was received; `None` without a look-up.
+    /// What a look-up said after the file was last sent: whether it was received; `None` without a look-up.
     told: Option<bool>,
 }
 
@@ -56,14 +56,14 @@ pub(super) struct Admission {
     /// The number of the upload among all that were admitted, from 1.
     pub(super) upload: u64,
     pub(super) fault: Option<BulkFault>,
-    /// How long ago its group's previous upload started.
+    /// How long ago the previous upload of the same group started.
     pub(super) since_previous: Option<Duration>,
 }
 
 #[derive(Debug)]
 pub(super) enum Gate {
     Open(Admission),
-    /// The upload came too soon after the last one, or a fault strikes it; the client should wait so many seconds.
+    /// The upload came too soon, or a fault strikes it. The client should wait this many seconds.
     Busy(u32),
     /// A fault strikes the upload.
     TooLarge,
@@ -75,9 +75,9 @@ pub(super) struct Step {
     pub(super) visitor: u64,
     pub(super) timestamp: i64,
     pub(super) upload: u64,
-    /// A digest of its group's name.
+    /// A digest of the name of the file's group.
     pub(super) group: u64,
-    /// Whether the file came before, which explains why its rows are old.
+    /// Whether the file was sent before. Then newer rows of the visitor may have come since.
     pub(super) is_repeat: bool,
 }
 
@@ -94,7 +94,7 @@ pub(super) struct Traffic {
     pub(super) received: Vec<BulkFile>,
     /// The newest row of each visitor.
     visitors: HashMap<u64, Step>,
-    /// What was validated: the client ID, and the beginning of the group's name.
+    /// The validated formats: the client ID, and the beginning of the group's name.
     pub(super) validated: HashSet<(String, String)>,
 }
 
@@ -103,7 +103,6 @@ impl Traffic {
         Traffic { rng: Rng::with_seed(settings.seed), settings, ..Traffic::default() }
     }
 
-    /// Replaces the settings and restarts the random numbers.
     pub(super) fn set(&mut self, settings: BulkSettings) {
         self.rng = Rng::with_seed(settings.seed);
         self.settings = settings;
@@ -114,7 +113,7 @@ impl Traffic {
         *self = Traffic::new(self.settings.clone());
     }
 
-    /// Admits an upload, or refuses it. `now` is when its head came.
+    /// Admits an upload or refuses it, and returns the rules that it breaks. `now` is when the request's head came.
     pub(super) fn admit(&mut self, group: &str, key: &str, now: Instant) -> (Gate, Vec<Finding>) {
         let mut findings = Vec::new();
         let mut find = |rule, detail: String| findings.push(Finding::new(rule, detail));
@@ -133,7 +132,7 @@ impl Traffic {
         }
         let fault = self.settings.fault(self.rng.f64() * 100.0);
         let dice = self.rng.u32(..);
-        // An upload that is refused here does not count as a call: the client may come again when it is told to.
+        // An upload that is refused here does not count as a call: the client may soon send it again.
         match fault {
             Some(BulkFault::Busy) => return (Gate::Busy(dice % 3), findings),
             Some(BulkFault::TooLarge) => return (Gate::TooLarge, findings),
@@ -166,7 +165,7 @@ impl Traffic {
         }
     }
 
-    /// Notes the content that comes under a key. Returns whether it was received before, and which rules it breaks.
+    /// Notes the content that comes under a key. Returns whether it was received before, and broken rules.
     pub(super) fn identify(&mut self, key: &str, content: u64) -> (bool, Vec<Finding>) {
         let mut findings = Vec::new();
         let mut find = |rule, detail: String| findings.push(Finding::new(rule, detail));
@@ -222,8 +221,8 @@ impl Traffic {
         findings
     }
 
-    /// Follows a visitor by one row. An error is the rule that the row breaks. Else it returns whether a repeat of
-    /// the file, or an earlier row of this file, explains why the row is older than a hit that its suite has seen.
+    /// Notes one row of a visitor; an error is the rule that the row breaks. Returns true if the suite may
+    /// have a newer hit of the visitor already: the file is a repeat, or an earlier row of the file is newer.
     pub(super) fn follow(&mut self, step: Step) -> Result<bool, (Rule, String)> {
         let Step { visitor, timestamp, upload, group, is_repeat } = step;
         let Some(track) = self.visitors.get_mut(&visitor) else {
@@ -274,12 +273,12 @@ impl Traffic {
     }
 }
 
-/// Whether a distance in time is shorter than demanded, beyond the tolerance.
+/// Whether the time between two calls is too short, even with the tolerance.
 fn falls_short(distance: Duration, demanded: Duration) -> bool {
     distance + (demanded / TOLERANCE_PART).max(TOLERANCE_MIN) < demanded
 }
 
-/// How long a client that came too soon should wait, in whole seconds; 0 if the distance is less than a second.
+/// How long a client that came too soon should wait, in whole seconds; 0 if the spacing is less than a second.
 fn retry_after_seconds(spacing: Duration, since: Duration) -> u32 {
     if spacing < Duration::from_secs(1) { 0 } else { (spacing - since).as_secs_f64().ceil() as u32 }
 }
@@ -308,7 +307,7 @@ mod tests {
         let (one, two) = (("s_1", "a"), ("s_2", "b"));
         assert_eq!(upload(&mut state, start, 0, one), [""; 0]);
         assert_eq!(upload(&mut state, start, 940, two), ["BDIA-19"]);
-        // The refused upload does not count: only the distance to the last admitted call has to be right.
+        // The refused upload does not count: only the distance to the last admitted upload has to be right.
         assert_eq!(upload(&mut state, start, 950, two), [""; 0]);
         assert_eq!(upload(&mut state, start, 18_900, one), ["BDIA-20"]);
         assert_eq!(upload(&mut state, start, 19_951, two), [""; 0]);

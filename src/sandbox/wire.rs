@@ -33,7 +33,7 @@ struct State {
     end: End,
     /// How many bytes may still be written.
     budget_bytes: usize,
-    /// Since when there is no request; `None` while a request is answered.
+    /// Since when the connection is idle; `None` while a request is answered.
     idle_since: Option<Instant>,
     /// How long the connection was idle before the present request.
     idle_before: Duration,
@@ -56,7 +56,7 @@ impl Line {
         self.state().end = End::Reset;
     }
 
-    /// Lets this many more bytes out, then resets the connection.
+    /// Resets the connection once this many more bytes are written.
     pub(super) fn reset_after_bytes(&self, count: usize) {
         self.state().budget_bytes = count;
     }
@@ -96,7 +96,7 @@ impl Drop for Wire {
     }
 }
 
-/// Makes a socket end with a reset when it is dropped. If that cannot be set it ends with FIN, which also breaks it.
+/// Makes a socket end with a reset when it is dropped. If this fails, FIN ends the connection instead.
 pub(super) fn reset(socket: &TcpStream) {
     if let Err(error) = socket.set_zero_linger() {
         tracing::debug!(%error, "cannot reset a connection");

@@ -9,37 +9,17 @@ use tokio::sync::watch;
 
 use super::credentials::{Quota, Tokens};
 use super::faults::{FaultPlan, FaultSummary};
-use super::hits::{AcceptedHit, Arrival, KeepHits, KeptHit};
+use super::hits::{AcceptedHit, Arrival, KeptHit};
 use super::incoming::{IncomingHit, digest};
 use super::makeup::{SuiteSettings, WrongSetting};
 use super::rules::{Finding, Rule, Violation, Violations};
 use super::settings::{AnalyticsSettings, EsmSettings};
-use super::suites::{OrderBy, Suite, SuiteSummary};
+use super::suites::{Suite, SuiteSummary};
 use super::traffic::Traffic;
 use crate::clock::Clock;
 
-/// How long the server's thread may take to open or close its listening socket, the door. It needs one turn.
+/// How long the server's thread may take to open or close its listening socket, which is called the door.
 const DOOR_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What becomes of a hit that Adobe would accept although it breaks a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Judge {
-    /// The hit is accepted, and the rule is recorded.
-    #[default]
-    On,
-    /// A request that breaks a rule by its own bytes is answered with FAILURE, with the rule as its reason.
-    Strict,
-}
-
-/// What becomes of hits for suites that were not listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum UnknownSuites {
-    /// They are counted: every suite exists.
-    #[default]
-    Counted,
-    /// They are answered with SUCCESS and forgotten, as at Adobe, which only looks at the tags of a hit.
-    Forgotten,
-}
 
 /// The state of the listening socket: whether the server accepts connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -57,16 +37,16 @@ pub(super) struct Shared {
     world: Mutex<World>,
     /// Notified of every accepted hit and of every change of the door.
     changed: Condvar,
-    /// The state of the door that the fault plan, or whoever shuts the sandbox down, demands.
+    /// The state that the door must take. The fault plan sets it, and so does shutting the sandbox down.
     pub(super) door: watch::Sender<Door>,
-    pub(super) judge: Judge,
+    pub(super) is_strict: bool,
     pub(super) clock: Clock,
 }
 
 impl Shared {
-    pub(super) fn new(world: World, plan: FaultPlan, judge: Judge, clock: Clock) -> Shared {
+    pub(super) fn new(world: World, plan: FaultPlan, is_strict: bool, clock: Clock) -> Shared {
         let door = watch::Sender::new(Door::Open);
-        let shared = Shared { world: Mutex::new(world), changed: Condvar::new(), door, judge, clock };
+        let shared = Shared { world: Mutex::new(world), changed: Condvar::new(), door, is_strict, clock };
         shared.set_plan(plan);
         shared
     }
@@ -102,7 +82,7 @@ impl Shared {
         self.wait(DOOR_TIMEOUT, |world| world.door == wanted);
     }
 
-    /// Notes the new state of the door, for the server's thread.
+    /// The server's thread calls this to note the new state of the door.
     pub(super) fn door_is(&self, door: Door) {
         self.world().door = door;
         self.changed.notify_all();
@@ -125,9 +105,9 @@ pub(super) struct EsmState {
 
 #[derive(Debug, Default)]
 pub(super) struct World {
-    pub(super) keep: KeepHits,
-    pub(super) order_by: OrderBy,
-    pub(super) unknown: UnknownSuites,
+    pub(super) keeps_digests_only: bool,
+    pub(super) orders_by_evar6: bool,
+    pub(super) forgets_unknown_suites: bool,
     /// The suites, in the order in which they were first named.
     pub(super) suites: Vec<Suite>,
     hits: Vec<KeptHit>,
@@ -136,7 +116,9 @@ pub(super) struct World {
     pub(super) requests_per_connection: Vec<u32>,
     pub(super) violations: Violations,
     pub(super) faults: FaultPlan,
-    /// Hits without an answer, by suite and visitor: the latest content, and how many. Another content breaks DIA-33.
+    /// The hits that wait for an answer. The key is a digest of suite and visitor; the value is the digest of
+    /// the latest hit's content, and how many hits wait. If another hit of the visitor comes meanwhile, with
+    /// other content, it breaks rule DIA-33.
     in_flight: HashMap<u64, (u64, u32)>,
     /// The state of the door, as the server's thread last noted it.
     door: Door,
@@ -157,14 +139,12 @@ impl World {
     fn suite_mut(&mut self, rsid: &str) -> &mut Suite {
         let known = self.suites.iter().position(|suite| suite.summary.rsid == rsid);
         let place = known.unwrap_or_else(|| {
-            let is_known = self.unknown == UnknownSuites::Counted;
-            self.suites.push(Suite::new(rsid, is_known));
+            self.suites.push(Suite::new(rsid, !self.forgets_unknown_suites));
             self.suites.len() - 1
         });
         &mut self.suites[place]
     }
 
-    /// Lists a suite, or replaces its settings; its counts stay, also in reports.
     pub(super) fn set_suite(&mut self, rsid: &str, settings: SuiteSettings) {
         self.catch_up(rsid);
         let suite = self.suite_mut(rsid);
@@ -172,7 +152,6 @@ impl World {
         suite.set(settings, suite.wrong.clone());
     }
 
-    /// Sets the wrong settings of a suite; its counts stay, also in reports.
     pub(super) fn set_wrong(&mut self, rsid: &str, wrong: Vec<WrongSetting>) {
         self.catch_up(rsid);
         let suite = self.suite_mut(rsid);
@@ -199,14 +178,14 @@ impl World {
         self.requests_per_connection.len() as u32 - 1
     }
 
-    /// Counts a request, and gives its number.
+    /// Counts a request, and returns its number.
     pub(super) fn requested(&mut self, connection: u32) -> Origin {
         self.requests += 1;
         self.requests_per_connection[connection as usize] += 1;
         Origin { request: self.requests, connection }
     }
 
-    /// Counts a request for each suite that it names.
+    /// Counts a request, or a row of a file, for each suite that it names.
     pub(super) fn received(&mut self, rsid: &str) {
         for rsid in suites_of(rsid) {
             self.suite_mut(rsid).summary.received += 1;
@@ -215,11 +194,11 @@ impl World {
 
     /// Counts a hit for each of its suites, and keeps it. Returns the rules that it breaks because of earlier hits.
     pub(super) fn accept(&mut self, hit: &IncomingHit<'_>, arrival: Arrival) -> Vec<Finding> {
-        let (mut findings, order_by) = (Vec::new(), self.order_by);
+        let (mut findings, orders_by_evar6) = (Vec::new(), self.orders_by_evar6);
         for rsid in suites_of(hit.rsid) {
-            findings.extend(self.suite_mut(rsid).count(hit, order_by));
+            findings.extend(self.suite_mut(rsid).count(hit, orders_by_evar6));
         }
-        self.hits.push(KeptHit::new(hit, self.accepted() + 1, arrival, self.keep));
+        self.hits.push(KeptHit::new(hit, self.accepted() + 1, arrival, self.keeps_digests_only));
         findings
     }
 
@@ -254,7 +233,6 @@ impl World {
         self.hits.len() as u64
     }
 
-    /// Forgets hits, files, counts and violations, and restarts the random numbers; settings, tokens and plan stay.
     pub(super) fn reset(&mut self) {
         self.suites.iter_mut().for_each(Suite::reset);
         self.hits.clear();
@@ -298,7 +276,7 @@ pub struct Summary {
     /// Requests to the Data Insertion API and to its bulk sibling, since start or reset.
     pub requests: u64,
     pub accepted: u64,
-    /// Hits that, at their first delivery, were older than an earlier one of the same visitor.
+    /// Hits that were first delivered after a newer hit of the same visitor.
     pub inversions: u64,
     /// Connections since start, including those to the sandbox's own interface.
     pub connections: u64,

@@ -1,5 +1,5 @@
-//! Reads the body of a request without the code that wrote it: its tags, and which rules of the published grammar its
-//! bytes break. A body that breaks rules is understood as far as Adobe's parser would understand it.
+//! Reads the tags of a request's body, and finds the rules of the published grammar that the body breaks. The
+//! code that writes bodies is not used here. A wrong body is understood as far as Adobe's parser would.
 
 use std::borrow::Cow;
 
@@ -207,7 +207,7 @@ impl<'b> Reading<'b> {
     }
 }
 
-/// Whether a text is a name of XML 1.0, near enough: Adobe's tags are ASCII.
+/// Whether a text is a name of XML 1.0. Only ASCII is checked exactly, because Adobe's tags are ASCII.
 fn is_xml_name(name: &str) -> bool {
     let is_start = |letter: char| letter.is_alphabetic() || matches!(letter, '_' | ':');
     name.starts_with(is_start)

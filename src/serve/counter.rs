@@ -13,18 +13,17 @@ use super::thread::Thread;
 use crate::buffer::{Buffer, BufferError};
 use crate::ingest::{Counts, IngestError, IngestOptions, Intake, PlainSubmission, Receipt, Submission};
 
-/// A group is full after this many unpacked bytes. Its last body may exceed the limit by far, but only that one body.
+/// A group is full after this many unpacked bytes. Only the last body of a group may exceed the limit, even by far.
 const GROUP_BYTES_MAX: usize = 2 << 20;
 /// A group is full after this many submissions.
 const GROUP_MAX: usize = 256;
 /// The most submissions that wait for the next group; further senders must retry later.
 const WAITING_MAX: usize = 4096;
-/// The shortest time between two counts of the backlog, each a sum over the counters.
+/// The shortest time between two counts of the backlog. A count adds up the pending events of all rows of the ledger.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// The shortest time between two log lines about stored events.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
-/// The result for a sender.
 pub(super) type Outcome = Result<Receipt, Refusal>;
 
 /// Passes submissions to the thread that stores them.
@@ -46,7 +45,7 @@ struct Sender {
 }
 
 impl Sender {
-    /// If the client has disconnected, the result is dropped. Stored events are duplicates when it sends them again.
+    /// If the client has disconnected, the result is dropped. When it sends its events again, they are duplicates.
     fn answer(self, outcome: Outcome) {
         drop(self.share);
         drop(self.reply.send(outcome));
@@ -88,18 +87,13 @@ impl Counter {
     }
 
     /// Passes a submission on and waits for its receipt.
-    pub(super) async fn hand_in(
-        &self,
-        submission: Submission,
-        share: Option<OwnedSemaphorePermit>,
-    ) -> Outcome {
+    pub(super) async fn hand_in(&self, sent: Submission, share: Option<OwnedSemaphorePermit>) -> Outcome {
         let stopping = || Refusal::failed("passbridge is stopping");
         let (reply, outcome) = oneshot::channel();
-        self.waiting.try_send(Waiting { submission, sender: Sender { share, reply } }).map_err(|error| {
-            match error {
-                TrySendError::Full(_) => Refusal::busy("too many requests wait already"),
-                TrySendError::Disconnected(_) => stopping(),
-            }
+        let waiting = Waiting { submission: sent, sender: Sender { share, reply } };
+        self.waiting.try_send(waiting).map_err(|error| match error {
+            TrySendError::Full(_) => Refusal::busy("too many requests wait already"),
+            TrySendError::Disconnected(_) => stopping(),
         })?;
         outcome.await.unwrap_or_else(|_| Err(stopping()))
     }
@@ -163,7 +157,7 @@ impl Worker {
             self.counted_at = Some(Instant::now());
             match self.buffer.pending() {
                 Ok(pending) => self.is_backlog_full = pending >= self.backlog_max_events,
-                // The next store fails for the same reason, and its error is reported.
+                // The next attempt to store events fails for the same reason, and its error is reported.
                 Err(error) => tracing::warn!(%error, "the backlog cannot be counted"),
             }
         }
@@ -202,7 +196,7 @@ fn group(first: Waiting, submissions: &Receiver<Waiting>) -> (Vec<PlainSubmissio
     let (mut group, mut senders, mut bytes) = (Vec::new(), Vec::new(), 0);
     let mut next = Some(first);
     while let Some(Waiting { submission, sender }) = next {
-        // If nobody waits for the receipt, the request timed out or the client left, and it will send again.
+        // If nobody waits for the receipt, the request timed out or was closed. The client will repeat it.
         if !sender.reply.is_closed() {
             match submission.unpack() {
                 Ok(unpacked) => {

@@ -8,7 +8,8 @@
 //! - Does not know: when a drain runs, report suites, TLS (use a reverse proxy).
 //! - Rules: RFC 9110 for the status codes, RFC 6750 for the tokens.
 //!
-//! One thread handles HTTP, another stores. Requests that arrive during a transaction share the next one.
+//! One thread handles HTTP, a second stores, a third checks the buffer for `/healthz`. Submissions that arrive during
+//! a transaction share the next one.
 
 mod body;
 mod counter;
@@ -22,7 +23,6 @@ mod write_timeout;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 
 use crate::buffer::Buffer;
+use crate::config::ServeConfig;
 use crate::ingest::IngestOptions;
 use counter::Counter;
 use health::Health;
@@ -49,14 +50,14 @@ pub use tokens::TokensError;
 
 /// The most connections that are served at once; each needs about 20 KiB.
 const CONNECTIONS_MAX: usize = 2048;
-/// More connections, for `/healthz` only, so that a monitor gets an answer even if all others are in use. If all of
-/// these are in use too, a new one replaces the oldest.
+/// Further connections, for `/healthz` only, so that a monitor gets an answer even if all `CONNECTIONS_MAX`
+/// are in use. If all of these are in use too, a new connection replaces the oldest.
 const STANDING_MAX: usize = 64;
 /// The longest time that a connection for `/healthz` only stays open.
 const STANDING_TIME: Duration = Duration::from_secs(5);
-/// Files and sockets reserved for the rest of the program: the lanes of a few hosts, the buffer, rejects.
+/// Files and sockets not for senders: the lanes of a few hosts, the buffer, rejects, and `/healthz` connections.
 const OTHER_FILES: u64 = 1536 + STANDING_MAX as u64;
-/// The pause before the next connection is accepted, after the host had no free socket.
+/// The pause after a connection could not be accepted, for example because the host has no free socket.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// The longest head of a request, in bytes. The heads of our senders have a few hundred.
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -66,25 +67,12 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 pub struct ServeOptions {
     /// The address to listen on; port 0 takes any free port.
     pub listen: SocketAddr,
-    /// How submissions are accepted; `None`: only `/healthz` answers.
-    pub intake: Option<IntakeOptions>,
-    /// The limit for each of three steps: receiving a request after its head, storing it, and the client reading the
-    /// next byte of the reply.
-    pub request_timeout: Duration,
-    /// The longest time without data between two requests or within a head.
-    pub idle_timeout: Duration,
+    /// How submissions are read and stored; `None`: only `/healthz` answers.
+    pub ingest: Option<IngestOptions>,
+    /// Section `[serve]` of the configuration.
+    pub config: ServeConfig,
     /// The longest time that a stop waits for current requests.
     pub stop_grace: Duration,
-}
-
-/// How submissions are accepted.
-#[derive(Debug, Clone)]
-pub struct IntakeOptions {
-    pub ingest: IngestOptions,
-    /// The file of the bearer tokens, one token a line.
-    pub tokens_file: PathBuf,
-    /// If this many events wait in the buffer, submissions are refused; 0: no limit.
-    pub backlog_max_events: u64,
 }
 
 /// A running server. Dropping it stops the server.
@@ -103,20 +91,24 @@ impl Server {
         let listener = std::net::TcpListener::bind(options.listen).map_err(refuse)?;
         listener.set_nonblocking(true).map_err(refuse)?;
         let address = listener.local_addr().map_err(refuse)?;
-        let intake = match options.intake {
-            Some(intake) => {
-                let tokens = Arc::new(Tokens::read(&intake.tokens_file)?);
-                Some((tokens, Counter::open(buffer, intake.ingest, intake.backlog_max_events)?))
+        let config = options.config;
+        let intake = match options.ingest {
+            Some(ingest) => {
+                let tokens = Arc::new(Tokens::read(&config.tokens_file)?);
+                Some((tokens, Counter::open(buffer, ingest, config.backlog_max_events)?))
             }
             None => None,
         };
+        // The limit for each of three steps: receiving a request after its head, storing it, and the client reading the
+        // next byte of the reply.
+        let request_timeout = Duration::from_secs(config.request_timeout_seconds);
         let tokens = intake.as_ref().map(|(tokens, _)| Arc::clone(tokens));
         let (stop, stopped) = watch::channel(false);
         let serving = Arc::new(Serving {
-            desk: Desk::new(Health::start(buffer)?, intake, options.request_timeout),
+            desk: Desk::new(Health::start(buffer)?, intake, request_timeout),
             stopped,
-            idle_timeout: options.idle_timeout,
-            write_timeout: options.request_timeout,
+            idle_timeout: Duration::from_secs(config.idle_timeout_seconds),
+            write_timeout: request_timeout,
         });
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeError::Thread)?;
@@ -155,7 +147,7 @@ impl Drop for Server {
 struct Serving {
     desk: Desk,
     stopped: watch::Receiver<bool>,
-    /// The longest wait for the head of a request.
+    /// The longest time from the accept or the previous request until the head of the next request is complete.
     idle_timeout: Duration,
     /// The longest wait until the client reads the next byte of a reply.
     write_timeout: Duration,

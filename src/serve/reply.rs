@@ -75,7 +75,9 @@ impl From<SubmissionError> for Refusal {
                 Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body {error}"))
             }
             SubmissionError::DiskFull => Refusal::full(error.to_string()),
-            SubmissionError::Failed => Refusal::failed(error.to_string()),
+            SubmissionError::Failed | SubmissionError::Ingest(_) => {
+                Refusal::failed(SubmissionError::Failed.to_string())
+            }
         }
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! GET  /healthz          200 {"status":"ok"}, or 503 if the buffer does not answer
-//! POST /v1/events        202 with a receipt; 400 if nothing was used
+//! POST /v1/events        a receipt: with 202, or with 400 if nothing was used
 //! POST /v1/exchanges     the same for exchanges
-//! otherwise              401 404 405 408 413 415 429 503 {"error":"..."}, 429 and 503 with Retry-After
+//! otherwise              400 401 404 405 408 413 415 429 503 {"error":"..."}, 429 and 503 with Retry-After
 //! ```
 
 use std::net::IpAddr;
@@ -152,7 +152,7 @@ fn is_packed(request: &Request<Incoming>) -> Option<bool> {
     }
 }
 
-/// 202, or 400 if nothing was used, so that a sender that looks at the status only notices the problem.
+/// 202, or 400 if nothing was used, so that even a sender that looks only at the status notices the problem.
 fn acknowledge(receipt: &Receipt) -> Reply {
     let is_all_rejected = receipt.counts.rejected > 0 && receipt.counts.rejected == receipt.counts.read;
     let is_unused = is_all_rejected || receipt.unused.is_some();

@@ -72,7 +72,6 @@ impl Tokens {
         found.into()
     }
 
-    /// Reads the file again now, if it has changed.
     pub(super) fn look_now(&self) {
         self.look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -127,17 +126,14 @@ fn read(path: &Path) -> Result<Vec<[u8; 32]>, TokensError> {
         if token.is_empty() || token.starts_with('#') {
             continue;
         }
-        if token.len() < TOKEN_CHARACTERS_MIN || !token.bytes().all(is_token_byte) {
+        // RFC 6750, section 2.1, allows these characters in a token.
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+        if token.len() < TOKEN_CHARACTERS_MIN || !token.bytes().all(is_allowed) {
             return Err(TokensError::NotAToken { path: path.to_owned(), line });
         }
         digests.push(Sha256::digest(token).into());
     }
     if digests.is_empty() { Err(TokensError::None(path.to_owned())) } else { Ok(digests) }
-}
-
-/// Tells if RFC 6750, section 2.1, allows this character in a token.
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! - Guarantees: an upload is never repeated here; other requests are repeated once if their token was refused. If an
 //!   answer does not show whether Adobe has the file, the result is `Unknown`. No message contains a secret.
 //! - Does not know: events, how visitors are put into groups, when a file may be sent.
-//! - Rules: section 7 of `reference/adobe-analytics.md`, BDIA-16 to BDIA-38.
+//! - Rules: "Bulk Data Insertion API" on developer.adobe.com/analytics-collection-apis.
 
 use std::collections::BTreeMap;
 
@@ -21,16 +21,17 @@ use super::retry::Patience;
 
 /// The configuration key of the address, for messages.
 const KEY: &str = "bulk.url";
-/// The longest answer that is read, in bytes. It has room enough, because a log names at most ten rows of a kind.
+/// The most bytes of an answer. Real answers are far shorter: a log names at most ten rows of each flaw.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
-/// The states of a file that Adobe has accepted. Adobe processes it after the upload.
+/// The states of a file that Adobe has accepted, even if Adobe has not processed the file yet.
 const IS_IN: [&str; 3] = ["UPLOADED", "PROCESSING", "COMPLETE"];
 /// The states of a file of which Adobe has accepted nothing. Adobe's guide writes ERROR, its other pages REJECTED.
 const IS_NOT_IN: [&str; 2] = ["REJECTED", "ERROR"];
-/// Adobe's answer for an unknown key. Any other text may come from another server or a wrong address; if we believed
-/// it, a file could be sent twice.
+/// Adobe's answer for an unknown key. Any other text may come from another server or a wrong address. To
+/// believe such a text could send a file twice.
 const UNKNOWN_KEY: &str = "File not found";
-/// How a sentence of a processing log about one row begins.
+const OTHER_KEY: &str = "the answer names the key of another file, or none";
+/// The beginning of each sentence of a processing log that is about one row.
 const ROW_MARK: &str = "On row: ";
 
 /// A file to upload.
@@ -52,7 +53,7 @@ pub enum Uploaded {
     Received {
         /// The rows that Adobe counted, at most as many as were written.
         rows: u64,
-        /// The rows that Adobe refused, at most `rows`; `None` if a look-up only says that Adobe has the file.
+        /// The rows that Adobe refused, at most `rows`; `None` if the answer does not count refused rows.
         invalid_rows: Option<u64>,
         /// The rows that the processing log names: each row's number, from 1, and the reason.
         named: Vec<(u64, String)>,
@@ -76,7 +77,7 @@ pub enum Uploaded {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Validated {
     Valid,
-    /// Adobe would refuse some rows, and this is its text. Only the answer to an upload says which rows.
+    /// Adobe would refuse some rows, and this is Adobe's text. Only the answer to an upload says which rows.
     SomeRows(String),
     TooLarge,
     Invalid(String),
@@ -97,7 +98,7 @@ pub struct BulkClient {
 
 #[derive(Deserialize)]
 struct FileAnswer {
-    /// `None` if the answer has no such member. A member without a value names no file.
+    /// `None` if the member is missing. A null is `Some`, because null is not the key of this file.
     #[serde(default, deserialize_with = "stated")]
     idempotency_key: Option<Value>,
     #[serde(default)]
@@ -134,7 +135,7 @@ impl BulkClient {
         match serde_json::from_slice::<Verdict>(&answer.body) {
             Ok(Verdict { success: Some(_), error: None }) if status.is_success() => Ok(Validated::Valid),
             _ if status == StatusCode::PAYLOAD_TOO_LARGE => Ok(Validated::TooLarge),
-            // These statuses refuse the request and say nothing about the file.
+            // A status of `is_refusal` refuses the request and says nothing about the file.
             Ok(Verdict { error: Some(why), .. }) if !is_refusal(status) => Ok(verdict(&words(&why))),
             _ if !status.is_success() => Err(answer.refusal(&endpoint)),
             _ => Err(endpoint.unreadable(text(&answer.body))),
@@ -173,7 +174,7 @@ impl BulkClient {
         looked_up(&endpoint, &answer, key, rows)
     }
 
-    /// The file as a multipart form. The boundary contains the key, so no line of the gzip begins with it by chance.
+    /// The file as a multipart form. The key in the boundary makes sure that the gzip has no such line.
     fn form(&self, url: &Url, upload: &Upload) -> RequestBuilder {
         let boundary = format!("passbridge-{}", upload.key);
         let head = format!(
@@ -191,7 +192,7 @@ impl BulkClient {
     }
 }
 
-/// What an answer to an upload means. The body decides if it says what became of the file, else the status.
+/// What an answer to an upload means. If its body does not say what became of the file, the status decides.
 fn uploaded(endpoint: &Endpoint, answer: &Answer, key: &str, written: u64) -> Uploaded {
     let status = answer.status;
     let unknown =
@@ -211,35 +212,43 @@ fn uploaded(endpoint: &Endpoint, answer: &Answer, key: &str, written: u64) -> Up
     }
 }
 
-/// What an answer to a look-up means. That the file arrived is believed only if the answer names the key.
+/// What an answer to a look-up means. Only an answer that names the key proves that the file arrived.
 fn looked_up(endpoint: &Endpoint, answer: &Answer, key: &str, written: u64) -> Result<LookedUp, ApiError> {
-    let status = answer.status;
-    match serde_json::from_slice::<FileAnswer>(&answer.body) {
-        _ if !matches!(status, StatusCode::OK | StatusCode::NOT_FOUND) => Err(answer.refusal(endpoint)),
-        Ok(FileAnswer { error: Some(error), .. }) if error.eq_ignore_ascii_case(UNKNOWN_KEY) => {
+    match (answer.status, serde_json::from_slice::<FileAnswer>(&answer.body)) {
+        (StatusCode::OK | StatusCode::NOT_FOUND, Ok(file)) if file.is_of_another(key) => {
+            Err(endpoint.unreadable(OTHER_KEY))
+        }
+        // If the answer also says what became of the file, it contradicts itself and does not count.
+        (StatusCode::NOT_FOUND, Ok(FileAnswer { error: Some(error), rows: None, status_code, .. }))
+            if error.eq_ignore_ascii_case(UNKNOWN_KEY) && status_code.is_empty() =>
+        {
             Ok(LookedUp::NotFound)
         }
-        _ if status == StatusCode::NOT_FOUND => Err(answer.refusal(endpoint)),
-        Ok(mut file) if file.idempotency_key.is_some() => {
-            // The answer in Adobe's guide has no status code: there, a number of rows means an accepted file.
+        (status @ StatusCode::OK, Ok(mut file)) if file.idempotency_key.is_some() => {
+            // The answer in Adobe's guide has no status code, and a number of rows means an accepted file.
             if file.status_code.is_empty() && file.rows.is_some() {
                 file.status_code = IS_IN[0].to_owned();
             }
             let outcome = file.outcome(status, key, written).map_err(|why| endpoint.unreadable(why))?;
             outcome.map(LookedUp::Arrived).ok_or_else(|| endpoint.unreadable(text(&answer.body)))
         }
-        _ => Err(endpoint.unreadable(text(&answer.body))),
+        (StatusCode::OK, _) => Err(endpoint.unreadable(text(&answer.body))),
+        _ => Err(answer.refusal(endpoint)),
     }
 }
 
 impl FileAnswer {
+    fn is_of_another(&self, key: &str) -> bool {
+        self.idempotency_key.as_ref().is_some_and(|own| own != key)
+    }
+
     /// What became of the file with this key and `written` rows. `None` if the answer does not say; an error if it
-    /// cannot be about this file or has an unknown status code.
+    /// contradicts the file or itself, or has an unknown status code.
     fn outcome(self, status: StatusCode, key: &str, written: u64) -> Result<Option<Uploaded>, String> {
         let is_one_of = |codes: &[&str]| codes.iter().any(|code| self.status_code.eq_ignore_ascii_case(code));
         let (is_in, is_not_in) = (is_one_of(&IS_IN), is_one_of(&IS_NOT_IN));
-        if self.idempotency_key.is_some_and(|own| own != key) {
-            return Err("the answer names the key of another file, or none".to_owned());
+        if self.is_of_another(key) {
+            return Err(OTHER_KEY.to_owned());
         }
         let (rows, invalid_rows) = (self.rows.unwrap_or(written), self.invalid_rows);
         if rows > written || invalid_rows.is_some_and(|invalid| invalid > rows) {
@@ -268,7 +277,7 @@ impl FileAnswer {
             }
             (_, true) if !log.is_empty() => Ok(Some(Uploaded::Rejected(log))),
             (_, true) => Ok(Some(Uploaded::Rejected(error.unwrap_or_else(|| words(&self.status_code))))),
-            // If all rows are invalid and the log names all of them, each row is refused, else the whole file.
+            // If all rows are invalid and the log does not name every one, the whole file is refused.
             (true, _) if status.is_success() && self.rows.is_some() => {
                 let is_nothing_in = invalid_rows.is_some_and(|invalid| invalid > 0 && invalid == rows);
                 Ok(Some(if is_nothing_in && !are_all_named {
@@ -335,7 +344,7 @@ mod tests {
 
     fn answer(status: u16, body: &str) -> Answer {
         let status = StatusCode::from_u16(status).expect("a status");
-        Answer { status, retry_after: None, body: body.as_bytes().to_vec() }
+        Answer { status, retry_after: None, location: Vec::new(), body: body.as_bytes().to_vec() }
     }
 
     /// An answer to a file of nine rows with the key `k`.
@@ -471,10 +480,15 @@ mod tests {
 
     #[test]
     fn only_adobes_words_for_an_unknown_key_allow_a_repeat() {
-        for status in [200, 404] {
-            assert_eq!(look(status, r#"{"error":"File not found"}"#), Ok(LookedUp::NotFound), "{status}");
+        for body in [r#"{"error":"File not found"}"#, r#"{"error":"file not found","idempotency_key":"k"}"#] {
+            assert_eq!(look(404, body), Ok(LookedUp::NotFound), "{body}");
+            assert!(look(200, body).is_err_and(|error| !error.is_for_the_moment()), "{body}");
         }
         for body in [
+            r#"{"error":"File not found","idempotency_key":"other"}"#,
+            r#"{"error":"File not found","idempotency_key":null}"#,
+            r#"{"error":"File not found","idempotency_key":"k","status_code":"UPLOADED"}"#,
+            r#"{"error":"File not found","idempotency_key":"k","rows":9}"#,
             r#"{"timestamp":"2026-11-28","status":404,"error":"Not Found","path":"/events/key/k"}"#,
             r#"{"error":"not found"}"#,
             r#"{"error":"The requested file not found on this server"}"#,

@@ -14,8 +14,7 @@ use crate::harmless::is_harmful;
 /// How much of a server's text a message repeats, in characters.
 pub(super) const WORDS_CHARS_MAX: usize = 300;
 /// How much of an address a message repeats, in characters.
-const PLACE_CHARS_MAX: usize = 200;
-/// How many companies a message names.
+pub(super) const PLACE_CHARS_MAX: usize = 200;
 const COMPANIES_NAMED_MAX: usize = 20;
 
 /// An address of an API, and what is asked for there.
@@ -52,12 +51,11 @@ impl Endpoint {
         ApiError { endpoint: Box::new(self.clone()), cause }
     }
 
-    /// The error for an answer that does not have the documented form.
     pub fn unreadable(&self, why: impl Into<String>) -> ApiError {
         self.error(Cause::Unreadable(why.into()))
     }
 
-    /// The error for a refusal, with the text of its answer.
+    /// The error for a refusal, with the answer's text; for an endpoint of credentials only with the published code.
     pub fn refused(&self, status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> ApiError {
         let why = if self.gives_credentials { published_code(body) } else { refusal(body) };
         self.error(Cause::Refused { status: status.as_u16(), why, retry_after })
@@ -78,11 +76,11 @@ pub enum Cause {
     NotReached(String),
     /// The proxy, which this text names, gave no connection, so nothing of the request arrived.
     Proxy(String),
-    /// No answer came, or it broke off.
+    /// No answer came, or the answer broke off.
     NoAnswer(String),
     /// The token or a configured value cannot be sent in a header.
     NotSendable(String),
-    /// The server refused the request: temporarily with status 408, 429 or from 500 on, else for good.
+    /// The server refused the request: for a while if the status is 408, 429 or 5xx, otherwise for good.
     Refused {
         status: u16,
         /// The text of the answer; for an endpoint of credentials only the published error code.
@@ -115,7 +113,7 @@ impl ApiError {
         if let Cause::Refused { retry_after, .. } = &self.cause { *retry_after } else { None }
     }
 
-    /// What to check where this keeps something from being had: a key of the configuration, or the variables of the proxy.
+    /// What a person should check: a key of the configuration, or the variables of the proxy.
     pub fn to_check(&self) -> &'static str {
         if let Cause::Proxy(_) = self.cause { "HTTPS_PROXY and ALL_PROXY" } else { self.endpoint.key }
     }

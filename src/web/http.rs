@@ -1,25 +1,29 @@
-//! HTTP requests to Adobe's APIs: which addresses may get secrets, which proxy to use, and whole answers.
+//! Sends HTTP requests to Adobe's APIs and reads whole answers; decides which addresses get secrets or need a proxy.
 
+use std::collections::HashSet;
 use std::error::Error;
+use std::fmt::Write;
 use std::io;
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::{Client, Method, Request, RequestBuilder, StatusCode, Url};
 use serde::de::DeserializeOwned;
+use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::error::{ApiError, Cause, Endpoint, is_for_the_moment};
+use super::error::{ApiError, Cause, Endpoint, PLACE_CHARS_MAX, is_for_the_moment, words};
 use super::proxy::{Proxy, ProxySettings};
 use super::retry::retry_after;
 use super::tls::tls_words;
 use crate::clock::Clock;
 
-/// How much of a request's time its connection may take, with the proxy's tunnel and TLS: a half. Where it takes longer,
-/// nothing of the request arrived, which is worth knowing: an upload may be sent again.
+/// The time limit of a request, divided by this number, is the limit for connecting (with the proxy's tunnel and
+/// TLS). A request that cannot connect in time has sent nothing, so the caller may repeat even an upload.
 const CONNECT_PART: u32 = 2;
 
 /// Why no client can be set up.
@@ -41,7 +45,7 @@ pub enum SetupError {
     Threads(#[source] io::Error),
 }
 
-/// How much later than reqwest's own time limit a request is given up.
+/// How long after reqwest's time limit a request ends: that limit fails while hyper is busy (see `Threads`).
 const LATE_MAX: Duration = Duration::from_secs(1);
 
 /// Reads an address that secrets may be sent to: https, or plain http to this host.
@@ -81,8 +85,8 @@ pub struct Http {
     threads: Arc<Threads>,
 }
 
-/// Two threads that requests run on. hyper skips endless 1xx replies without a pause, so a server can keep one thread
-/// busy; the other one, and the caller's, still notice that the time is over or that a signal came.
+/// Two threads that requests run on. hyper skips endless 1xx replies without a pause, so a server can keep
+/// one thread busy; the other one, and the caller's thread, still notice a signal or the end of the time.
 #[derive(Debug)]
 struct Threads(Option<Runtime>);
 
@@ -110,7 +114,7 @@ impl Http {
         let provider = rustls::crypto::ring::default_provider();
         // An error only means that another part of the process has installed the same provider before.
         drop(provider.install_default());
-        // With its own reading of the variables, reqwest would send plain http, secrets included, through HTTP_PROXY.
+        // If reqwest read the variables, it would send plain http, with its secrets, through HTTP_PROXY.
         let mut builder = Client::builder().no_proxy();
         for url in addresses {
             let found = way(url, proxy).map_err(|why| SetupError::Proxy { host: host(url), why })?;
@@ -122,7 +126,7 @@ impl Http {
             if let Some(authorization) = through.authorization {
                 proxies = proxies.custom_http_auth(authorization);
             }
-            // All hosts that need a proxy use the same one, so the last builder serves all of them.
+            // All addresses that need a proxy get the same proxy, so the last builder serves all of them.
             builder = Client::builder().no_proxy().proxy(proxies);
         }
         let client = builder
@@ -165,9 +169,13 @@ impl Http {
             requests.spawn_on(whole_answer(client, request, bytes_max), runtime.handle());
         }
         match timeout(self.request_timeout + LATE_MAX, requests.join_next()).await {
-            Ok(Some(Ok(Ok(Some(answer))))) => Ok(Answer { body: concealed(answer.body, secrets), ..answer }),
+            Ok(Some(Ok(Ok(Some(answer))))) => Ok(Answer {
+                body: concealed(answer.body, secrets),
+                location: concealed(answer.location, secrets),
+                ..answer
+            }),
             Ok(Some(Ok(Ok(None)))) => Err(endpoint.error(Cause::TooLong(bytes_max))),
-            Ok(Some(Ok(Err(error)))) => Err(endpoint.error(self.cause(&url, &error.without_url()))),
+            Ok(Some(Ok(Err(error)))) => Err(endpoint.error(self.cause(&url, &error.without_url()).await)),
             Ok(Some(Err(error))) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Ok(Some(Err(_)) | None) | Err(_) => {
                 Err(endpoint.error(Cause::NoAnswer("the server sends without end".to_owned())))
@@ -175,12 +183,17 @@ impl Http {
         }
     }
 
-    fn cause(&self, url: &Url, error: &reqwest::Error) -> Cause {
-        let why = root_cause(error);
+    async fn cause(&self, url: &Url, error: &reqwest::Error) -> Cause {
+        let mut why = root_cause(error);
         let is_connect = error.is_connect();
         match way(url, &self.proxy) {
             Ok(Some(proxy)) => {
-                let why = format!("through the proxy {proxy}: {}", of_tunnel(&why));
+                // The library does not tell what the proxy answered.
+                if why.starts_with("tunnel error") {
+                    let asked = timeout(self.request_timeout / CONNECT_PART, tunnel_refusal(url, &proxy));
+                    why = asked.await.ok().flatten().unwrap_or(why);
+                }
+                let why = format!("through the proxy {proxy}: {why}");
                 if is_connect { Cause::Proxy(why) } else { Cause::NoAnswer(why) }
             }
             Ok(None) | Err(_) if is_connect => Cause::NotReached(why),
@@ -198,6 +211,8 @@ async fn whole_answer(
     let mut response = client.execute(request).await?;
     let status = response.status();
     let retry_after = retry_after(response.headers(), Clock::system().system_time());
+    let location = response.headers().get(LOCATION).filter(|_| status.is_redirection());
+    let location = location.map_or_else(Vec::new, |location| location.as_bytes().to_owned());
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         if body.len() + chunk.len() > bytes_max {
@@ -205,10 +220,10 @@ async fn whole_answer(
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Some(Answer { status, retry_after, body }))
+    Ok(Some(Answer { status, retry_after, location, body }))
 }
 
-/// The proxy for an address, if it needs one. Plain http goes only to this host, so it needs none.
+/// The proxy for an address, if there is one. Plain http needs no proxy: it goes only to this host.
 fn way(url: &Url, proxy: &ProxySettings) -> Result<Option<Proxy>, String> {
     if url.scheme() != "https" || is_loopback(url) {
         return Ok(None);
@@ -217,37 +232,73 @@ fn way(url: &Url, proxy: &ProxySettings) -> Result<Option<Proxy>, String> {
     proxy.way(host, url.port_or_known_default().unwrap_or(443))
 }
 
-/// Why a CONNECT to the proxy failed, in words that explain more than the library's own text.
-fn of_tunnel(why: &str) -> &str {
-    match why {
-        "tunnel error: proxy authorization required" => "it asks for a user and a password (407)",
-        "tunnel error: unsuccessful" => "it refuses a tunnel, or its answer is not HTTP",
-        "tunnel error: proxy response headers too long" => "its answer has no end",
-        "tunnel error: unexpected end of file" => "it closed the connection without an answer",
-        "tls handshake eof" => "the connection ended during the TLS handshake",
-        other => other,
-    }
+/// Asks the proxy for a tunnel again, and returns why it refuses one.
+async fn tunnel_refusal(url: &Url, proxy: &Proxy) -> Option<String> {
+    let mut tcp = TcpStream::connect((&*proxy.host, proxy.port)).await.ok()?;
+    let host = url.host_str()?.trim_matches(['[', ']']);
+    proxy.open_tunnel(&mut tcp, host, url.port_or_known_default()?).await.err()
 }
 
-/// Replaces secrets that the server has repeated in its answer, also where JSON has escaped their slashes.
+/// This many successive letters and digits of a secret are concealed wherever they stand, because a server may
+/// repeat only a part of it.
+const RUN_CHARS: usize = 12;
+
+/// Replaces secrets, and parts of them, that the server has repeated, also where JSON or an address has escaped some
+/// of their letters, or white space or marks stand between these.
 fn concealed(mut body: Vec<u8>, secrets: &[&str]) -> Vec<u8> {
-    let forms = |secret: &&str| {
-        let escaped = secret.contains('/').then(|| secret.replace('/', "\\/"));
-        [Some((*secret).to_owned()), escaped].into_iter().flatten()
-    };
-    for secret in secrets.iter().filter(|secret| !secret.is_empty()).flat_map(forms) {
-        let (mut clean, mut rest) = (Vec::new(), 0);
-        for at in memchr::memmem::find_iter(&body, secret.as_bytes()) {
-            clean.extend_from_slice(&body[rest..at]);
-            clean.extend_from_slice(b"...");
-            rest = at + secret.len();
+    for secret in secrets {
+        // In a short secret the marks count too, because its letters alone may be a common word. `=` ends base64.
+        let is_long = secret.bytes().filter(u8::is_ascii_alphanumeric).count() >= RUN_CHARS;
+        let counts = |letter: &u8| {
+            letter.is_ascii_alphanumeric() || *letter == b'=' || !(is_long || letter.is_ascii_whitespace())
+        };
+        let plain = |text: &[u8]| letters(text).map(|(letter, _)| letter).filter(counts).collect::<Vec<u8>>();
+        let (secret, text) = (plain(secret.as_bytes()), plain(&body));
+        let run = RUN_CHARS.min(secret.len());
+        if run == 0 {
+            continue;
         }
-        if rest > 0 {
-            clean.extend_from_slice(&body[rest..]);
-            body = clean;
+        let runs: HashSet<&[u8]> = secret.windows(run).collect();
+        let (mut clean, mut at, mut shown_from) = (Vec::with_capacity(body.len()), 0, 0);
+        for (letter, written) in letters(&body) {
+            if counts(&letter) && text.get(at..at + run).is_some_and(|part| runs.contains(part)) {
+                if at >= shown_from {
+                    clean.extend_from_slice(b"...");
+                }
+                shown_from = at + run;
+            }
+            if at >= shown_from {
+                clean.extend_from_slice(written);
+            }
+            at += usize::from(counts(&letter));
         }
+        body = clean;
     }
     body
+}
+
+/// The letters of a text, each with its bytes: `/` may be `\/`, `\u002f` (also twice escaped) or `%2F`. The end of a
+/// line, which may be `\n`, is a space.
+fn letters(mut text: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    iter::from_fn(move || {
+        let slashes = text.iter().take_while(|byte| **byte == b'\\').count();
+        let digits_at = match &text[slashes..] {
+            [b'u', b'0', b'0', ..] if slashes > 0 => slashes + 3,
+            [b'%', ..] => slashes + 1,
+            _ => text.len(),
+        };
+        let digits = text.get(digits_at..digits_at + 2).and_then(|digits| str::from_utf8(digits).ok());
+        let (letter, bytes) = match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(letter) => (letter, digits_at + 2),
+            None => match text.get(slashes).or(text.first())? {
+                b'n' | b'r' | b't' if slashes > 0 => (b' ', slashes + 1),
+                letter => (*letter, text.len().min(slashes + 1)),
+            },
+        };
+        let (written, behind) = text.split_at(bytes);
+        text = behind;
+        Some((letter, written))
+    })
 }
 
 /// The host of an address, for messages: the rest of the address may contain a secret.
@@ -261,6 +312,8 @@ pub struct Answer {
     pub status: StatusCode,
     /// How long the server asks to wait before the next request.
     pub retry_after: Option<Duration>,
+    /// Where a redirect leads; empty for any other answer.
+    pub(super) location: Vec<u8>,
     pub body: Vec<u8>,
 }
 
@@ -275,7 +328,7 @@ impl Answer {
         if !self.status.is_success() {
             return Err(self.refusal(endpoint));
         }
-        // Of serde's own text only the name of a member that is missing is told: it may quote a value of any length.
+        // Shows only the name of a missing member, because serde's own text may quote a value of any length.
         let broken = |error: serde_json::Error| {
             let place = format!("at line {}, column {}", error.line(), error.column());
             let text = error.to_string();
@@ -290,7 +343,14 @@ impl Answer {
     }
 
     pub fn refusal(&self, endpoint: &Endpoint) -> ApiError {
-        endpoint.refused(self.status, self.retry_after, &self.body)
+        let mut refused = endpoint.refused(self.status, self.retry_after, &self.body);
+        // Only the place, because a query may be anything.
+        let location = String::from_utf8_lossy(&self.location);
+        let place = location.split(['?', '#']).next().unwrap_or_default();
+        if let (Cause::Refused { why, .. }, false) = (&mut refused.cause, place.is_empty()) {
+            write!(why, "; it leads to {}", words(place, PLACE_CHARS_MAX)).unwrap_or_default();
+        }
+        refused
     }
 }
 
@@ -335,13 +395,59 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_secret_is_concealed_in_every_form_of_its_slashes() {
+    fn a_repeated_secret_is_concealed_however_it_is_escaped() {
         let clean = |body: &str, secrets: &[&str]| {
             String::from_utf8(concealed(body.as_bytes().to_vec(), secrets)).expect("text")
         };
         assert_eq!(clean("token a/b= of hush, hush", &["a/b=", "hush"]), "token ... of ..., ...");
         assert_eq!(clean(r#"{"error":"a\/b= is bad"}"#, &["a/b="]), r#"{"error":"... is bad"}"#);
+        for form in [
+            r"a\/b\u002Bc=",
+            r"a\u002fb\u002bc\u003d",
+            r"\u0061/b+c=",
+            "a%2Fb%2Bc%3D",
+            "a/b%2bc=",
+            r"a\\/b\\u002bc=",
+            "a/b+c=",
+        ] {
+            let body = format!(r#"{{"error":"{form}{form} is \"bad\", 100%\u00e9\\"}}"#);
+            let expected = r#"{"error":"...... is \"bad\", 100%\u00e9\\"}"#;
+            assert_eq!(clean(&body, &["a/b+c=", "hush"]), expected, "{form}");
+        }
+        assert_eq!(clean(r"100%41 100%25 a\b 100%", &["100%41", r"a\b"]), r"... 100%25 ... 100%");
+        assert_eq!(clean(r"a\/b=\", &["a/b="]), r"...\");
+        assert_eq!(clean(r"a/\nb =", &["a/b="]), "...");
         assert_eq!(clean("a.b", &["", "."]), "a...b");
+        for cut in [r"\", r"\u", r"\u00", r"\u004", "%", "%4", "%\u{e9}"] {
+            assert_eq!(clean(cut, &["a/b="]), cut);
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_secret_is_concealed_however_it_is_cut_wrapped_or_split() {
+        let clean = |body: &str| {
+            String::from_utf8(concealed(
+                body.as_bytes().to_vec(),
+                &["eyJhbGci.OiJSUzI1NiJ9-abcd+EFGH/0123=="],
+            ))
+            .expect("text")
+        };
+        for (body, expected) in [
+            ("bad token eyJhbGci.OiJSUzI1", "bad token ..."),
+            ("it ends in 9-abcd+EFGH/0123.", "it ends in ...."),
+            (
+                r#"{"error":"eyJhbGci.OiJSUzI1","message":"NiJ9-abcd+EFGH/0123"}"#,
+                r#"{"error":"...","message":"..."}"#,
+            ),
+            ("eyJhbGci.OiJS\r\n  UzI1NiJ9-abcd\n", "...\n"),
+            (r"eyJhbGci.\nOiJSUzI1\r\nNiJ9\tabcd", "..."),
+            ("eyJh-bGci-OiJS-UzI1-NiJ9", "..."),
+            ("e y J h b G c i O i J S U z", "..."),
+            ("eyJhbGci%2eOiJSU%7aI1", "..."),
+            ("the eyJhbGci.OiJ of it", "the eyJhbGci.OiJ of it"),
+        ] {
+            assert_eq!(clean(body), expected, "{body}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A client of APIs that need access tokens of Adobe's Identity Management System (IMS), by OAuth server-to-server.
 //!
-//! Fetches a token before the first request, and a new one before the old one expires. No message contains a secret.
+//! Fetches a token before the first request, and a new token before its end. No message has a secret.
 
 use std::time::{Duration, Instant};
 
@@ -71,7 +71,7 @@ struct TokenAnswer {
     expires_in: Option<Duration>,
 }
 
-/// Reads seconds from a number or a text. Any other value is logged, and `LIFETIME` is used.
+/// Reads seconds from a number or a text; `None` for null. Any other value is logged, and also gives `None`.
 fn lifetime<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Duration>, D::Error> {
     let seconds = match Value::deserialize(value)? {
         Value::Null => return Ok(None),
@@ -103,8 +103,8 @@ impl Ims {
         Ok(Ims { http, url, options, token_url, token_endpoint, token: Mutex::new(None), patience, pace })
     }
 
-    /// Asks until the answer is conclusive. If the token is refused it asks once more with a new one, because a token
-    /// may end early; if the new one is refused too, another would not help.
+    /// Sends a request until the answer is conclusive or no attempts are left. If the token is refused, asks
+    /// once more with a new token, because a token may end early. If the new token is refused too, gives up.
     pub async fn ask(
         &self,
         endpoint: &Endpoint,
@@ -113,7 +113,15 @@ impl Ims {
     ) -> Result<Answer, ApiError> {
         let (mut backoff, mut is_renewed) = (Backoff::new(self.patience), false);
         loop {
-            match self.attempt(endpoint, bytes_max, request()).await {
+            let request = request();
+            let attempt = async {
+                let token = self.token().await?;
+                if let Some(pace) = &self.pace {
+                    pace.turn().await.begins();
+                }
+                self.send(endpoint, request, &token, bytes_max).await?.unless_busy(endpoint)
+            };
+            match attempt.await {
                 Ok(answer) if answer.status == StatusCode::UNAUTHORIZED && !is_renewed => {
                     tracing::debug!("the access token is refused, and is had anew");
                     self.forget().await;
@@ -123,19 +131,6 @@ impl Ims {
                 Err(error) => backoff.wait(error).await?,
             }
         }
-    }
-
-    async fn attempt(
-        &self,
-        endpoint: &Endpoint,
-        bytes_max: usize,
-        request: RequestBuilder,
-    ) -> Result<Answer, ApiError> {
-        let token = self.token().await?;
-        if let Some(pace) = &self.pace {
-            pace.turn().await.begins();
-        }
-        self.send(endpoint, request, &token, bytes_max).await?.unless_busy(endpoint)
     }
 
     /// Sends a request once, with the token and the client ID.
@@ -150,7 +145,7 @@ impl Ims {
         self.http.send(endpoint, request, bytes_max, &[token, &self.options.client_secret]).await
     }
 
-    /// The token, renewed if that is due.
+    /// The access token. Fetches a token if none is known, or if the known token ends soon.
     pub async fn token(&self) -> Result<String, ApiError> {
         let mut known = self.token.lock().await;
         if let Some(token) = known.as_ref().filter(|token| Instant::now() < token.renew_at) {
@@ -178,24 +173,20 @@ impl Ims {
         );
         let endpoint = &self.token_endpoint;
         let answer = self.http.send(endpoint, request, ANSWER_BYTES_MAX, &[client_secret]).await?;
-        if !answer.status.is_success() {
-            return Err(answer.refusal(endpoint));
-        }
-        let answer: TokenAnswer = serde_json::from_slice(&answer.body)
-            .map_err(|_| endpoint.unreadable("it is no JSON object with access_token"))?;
-        check_token(endpoint, &answer.access_token)?;
+        let answer: TokenAnswer = answer.json(endpoint)?;
+        check_word(endpoint, "access_token", &answer.access_token)?;
         let lifetime = answer.expires_in.unwrap_or(LIFETIME);
         tracing::debug!(seconds = lifetime.as_secs(), "received an access token");
         Ok(Token { text: answer.access_token, renew_at: asked_at + lifetime * RENEW_AT_PERCENT / 100 })
     }
 }
 
-/// Refuses a token that no header can carry: every request with it would fail.
-pub fn check_token(endpoint: &Endpoint, token: &str) -> Result<(), ApiError> {
-    if !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()) {
+/// Refuses a token or another credential that no header can carry, because every request with it would fail.
+pub fn check_word(endpoint: &Endpoint, member: &str, word: &str) -> Result<(), ApiError> {
+    if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(());
     }
-    Err(endpoint.unreadable("its access_token is none: a header cannot carry it"))
+    Err(endpoint.unreadable(format!("its {member} cannot be used: a header cannot carry it")))
 }
 
 #[cfg(test)]

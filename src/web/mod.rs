@@ -1,12 +1,12 @@
 //! What the clients of Adobe's HTTPS APIs share, and the client of the Bulk Data Insertion API.
 //!
 //! - In: addresses, requests, the credentials of a project. Out: whole answers, access tokens.
-//! - Guarantees: secrets are sent without TLS only to this host, and then never through a proxy; if a proxy is set
-//!   but cannot be used, no request goes around it; no redirect is followed; no answer is longer than its caller
-//!   allows; before a repeat it waits as long as the server asks, within bounds; no answer or message contains a
-//!   secret; an error names what was asked for, the address and the cause.
+//! - Guarantees: secrets are sent without TLS only to this host, and then never through a proxy. If a proxy
+//!   is set but cannot be used, nothing is sent. No redirect is followed. No answer is longer than its caller
+//!   allows. A repeat comes after the pause that the server asks for, within bounds. No answer or message
+//!   contains a secret. An error names what was asked for, the address and the cause.
 //! - Does not know: the meaning of requests and answers, except in `bulk`.
-//! - Rules: section 6 of `reference/adobe-analytics.md`.
+//! - Rules: "OAuth Server-to-Server credential" on developer.adobe.com.
 
 mod bulk;
 mod error;
@@ -17,11 +17,12 @@ mod proxy;
 mod retry;
 mod secret;
 mod tls;
+mod tunnel;
 
 pub use bulk::{BulkClient, LookedUp, Upload, Uploaded, Validated};
 pub use error::{ApiError, Cause, Endpoint, words};
 pub use http::{Answer, Http, SetupError, address, beneath, host};
-pub use ims::{ApiOptions, Ims, ImsOptions, check_token};
+pub use ims::{ApiOptions, Ims, ImsOptions, check_word};
 pub use pace::{Pace, Turn};
 pub use proxy::{Proxy, ProxySettings};
 pub use retry::{Backoff, Patience, doubled, retry_after};

@@ -1,4 +1,4 @@
-//! When the next call of an API may begin, so that we keep Adobe's limits on calls and no call is refused for them.
+//! Decides when the next call of an API may begin, so that Adobe's limits on calls are kept.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,8 +20,7 @@ impl Pace {
         Pace { calls_per_window: calls_per_window.max(1) as usize, window, begun: Mutex::default() }
     }
 
-    /// A pace of one call in each window. It counts a call as begun just now, because another process may have made
-    /// one.
+    /// A pace of one call in each window. The first window begins now, because another process may have made a call.
     pub fn after_a_call(window: Duration) -> Pace {
         Pace { begun: Mutex::new(VecDeque::from([Instant::now()])), ..Pace::new(1, window) }
     }

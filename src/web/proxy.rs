@@ -63,9 +63,9 @@ impl fmt::Display for Proxy {
 }
 
 impl ProxySettings {
-    /// The proxy for an https host, whose name has no brackets; `None` if it is reached directly. Plain http goes
-    /// only to this machine, and never through a proxy. An error names the variable whose proxy cannot be used: to
-    /// connect without that proxy would be worse than to fail.
+    /// The proxy for an https host; `None` if the host is reached directly. An IPv6 `host` has no brackets. Plain
+    /// http goes only to this machine, and never through a proxy. An error names the variable whose proxy cannot be
+    /// used: to connect without that proxy would be worse than to fail.
     pub fn way(&self, host: &str, port: u16) -> Result<Option<Proxy>, String> {
         let given = |name, value: &Option<String>| {
             value.clone().filter(|text| !text.is_empty()).map(|text| (name, text))

@@ -1,4 +1,4 @@
-//! The only rules for retries: how often each client tries, how long it waits, and how long a server may delay it.
+//! The only rules for retries: how often a client tries, how long it waits, and how long a server may make it wait.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,8 +6,8 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use super::error::ApiError;
 
-/// The longest pause that a command gives a server which asks for one: so long a job of cron can wait four times and be done within
-/// its hour. A server that asks for more is asked earlier than it wishes, and the log says both times.
+/// The longest pause that a server may ask for: a quarter of the hour that an hourly job of cron has. If a server
+/// asks for more, the next attempt comes earlier than the server wishes, and the log says both times.
 const ASKED_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// How often a request is tried, and how long the pauses between the attempts are.
@@ -22,9 +22,9 @@ pub struct Patience {
     pub asked_max: Duration,
 }
 
-/// The values of all clients of Adobe's APIs. The hits of a drain have their own, in `[delivery]`.
+/// The values of all clients of Adobe's APIs. The hits of a drain have their own values, in `[delivery]`.
 impl Patience {
-    /// Adobe's Dynamic Client Registration allows one attempt a second.
+    /// The first pause is a second, because Adobe's Dynamic Client Registration allows one attempt a second.
     pub const ESM: Patience = Patience {
         attempts_max: 5,
         backoff: Duration::from_secs(1),
@@ -41,13 +41,13 @@ impl Patience {
         asked_max: ASKED_MAX,
     };
 
-    /// Analytics limits the calls in a window (6 s at Adobe). The pauses grow from a sixth of it to ten windows; a server may ask
-    /// for 150, which are `ASKED_MAX` at Adobe.
+    /// Analytics limits the calls in a window (6 s at Adobe). The pauses begin at a sixth of the window and double. A
+    /// server may ask for a pause of 150 windows, which at Adobe is `ASKED_MAX`.
     pub fn analytics(window: Duration) -> Patience {
         Patience { attempts_max: 5, backoff: window / 6, backoff_max: window * 10, asked_max: window * 150 }
     }
 
-    /// For the uploads of a backfill, which nobody waits for: by default 30 attempts in a row take some 50 minutes.
+    /// For the uploads of a backfill, which nobody waits for. By default, 30 attempts in a row take some 50 minutes.
     /// Then a person has to look, because an upload that can never work would be tried for ever. A server may ask for
     /// an hour, because Adobe may close a contract's uploads for an hour.
     pub fn bulk(backoff: Duration, backoff_max: Duration) -> Patience {
@@ -90,8 +90,8 @@ impl Backoff {
         Ok(())
     }
 
-    /// The pause after a failed attempt: as long as the server asks, within bounds, else our own, which doubles each
-    /// time. `None` after the last attempt.
+    /// The pause after a failed attempt: as long as the server asks, within bounds. If the server asks for none, our
+    /// own pause, which doubles each time. `None` after the last attempt.
     pub fn next(&mut self, asked: Option<Duration>) -> Option<Duration> {
         let Patience { attempts_max, backoff, backoff_max, asked_max } = self.patience;
         self.attempts += 1;

@@ -6,6 +6,8 @@ use chrono::{DateTime, SecondsFormat};
 use rustls::pki_types::UnixTime;
 use rustls::{CertificateError, Error, OtherError};
 
+use super::error::{WORDS_CHARS_MAX, words};
+
 /// Why a connection failed; `None` if the cause was not TLS.
 pub fn tls_words(error: &io::Error) -> Option<String> {
     let cause = error.get_ref()?.downcast_ref::<Error>()?;
@@ -45,7 +47,13 @@ pub fn certificate_words(why: &CertificateError) -> String {
             return format!("it is valid from {} on, and this host's clock is before that", date(not_before));
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
-            let names = if presented.is_empty() { "no name".to_owned() } else { presented.join(", ") };
+            // The name of a kind stands around each name: `DnsName("b.example")`.
+            let bare = |name: &String| {
+                let inner = name.split_once('(').map_or(&**name, |(_, inner)| inner.trim_end_matches(')'));
+                inner.trim_matches('"').to_owned()
+            };
+            let names = presented.iter().map(bare).collect::<Vec<_>>().join(", ");
+            let names = if names.is_empty() { "no name".to_owned() } else { words(&names, WORDS_CHARS_MAX) };
             return format!("it is not valid for name {:?}, but for {names}", expected.to_str());
         }
         CertificateError::BadSignature => {
@@ -91,6 +99,7 @@ fn in_words(name: &str) -> String {
 mod tests {
     use std::sync::Arc;
 
+    use rustls::pki_types::ServerName;
     use rustls::{AlertDescription, InvalidMessage};
 
     use super::*;
@@ -115,6 +124,15 @@ mod tests {
             (
                 Error::InvalidCertificate(CertificateError::BadSignature),
                 "the certificate's signature does not fit",
+            ),
+            (
+                Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+                    expected: ServerName::try_from("a.example").expect("a name"),
+                    presented: [r#"DnsName("b.example")"#, "IpAddress(127.0.0.1)", "DirectoryName"]
+                        .map(str::to_owned)
+                        .to_vec(),
+                }),
+                "not valid for name \"a.example\", but for b.example, 127.0.0.1, DirectoryName",
             ),
             (Error::InvalidCertificate(other("CaUsedAsEndEntity")), "it is the certificate of a CA"),
             (Error::InvalidCertificate(other("PathLenConstraintViolated")), "path len constraint violated"),

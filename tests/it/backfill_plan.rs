@@ -70,7 +70,7 @@ impl Desk {
 
     fn plan_at(&self, inputs: &[&PathBuf], rates: &Rates) -> Plan {
         let inputs: Vec<InputPath> = inputs.iter().map(InputPath::new).collect();
-        plan(&self.house.buffer, &inputs, &self.options, rates, &mut ()).expect("a plan")
+        plan(&self.house.buffer, &inputs, &self.options, rates, &mut |_| {}).expect("a plan")
     }
 
     fn load(&self, inputs: &[&PathBuf]) {

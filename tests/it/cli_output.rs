@@ -1,4 +1,4 @@
-//! Text for users is tested text: help and error texts are golden files, and JSON has the fields of the design.
+//! Text for users is tested text: help and error texts are golden files, and JSON has fixed fields.
 
 use std::fs;
 use std::path::Path;
@@ -271,9 +271,9 @@ fn notes_and_errors_of_explain_are_json_lines_where_the_log_is() {
 
 #[test]
 fn dead_letters_are_listed_to_the_second() {
-    let (sandbox, program) = (sandbox("failure=BAD"), Program::new());
+    let (sandbox, program) = (sandbox("failure=BAD first=1"), Program::with("[delivery]\nlanes = 1\n"));
     program.suite(&sandbox.url());
-    program.ingest(1);
+    program.ingest(2);
     program.run(&["drain"]);
     for words in [&["dead-letter", "list"][..], &["dead-letter", "show", "1"]] {
         let shown = program.run(words);

@@ -1,6 +1,7 @@
 //! What collection sends, and what it makes of every way in which a server can answer or fail to.
 
 mod broken;
+mod conformance;
 pub(crate) mod server;
 mod ways;
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::dia_rules::{all_requests, request, requests};
 use crate::fixture;
 
-/// The eVars by their number and the properties that they report, copied from the design by hand.
+/// The eVars by their number and the properties that they report, written by hand.
 const EVARS: [&str; 34] = [
     "requestor_id",
     "mvpd",

@@ -44,14 +44,15 @@ fn units(program: &Program) -> u64 {
 #[test]
 fn a_report_gives_the_same_events_in_every_form() {
     let program = Program::new();
-    let told = |event: &Value| {
+    // The list has the number of the record, which in CSV has the lines above it.
+    let told = |event: &Value, above: u64| {
         let keys = ["event", "occurred_at", "count", "requestor_id", "mvpd", "proxy"];
         let mut line: Value = keys
             .iter()
             .map(|key| ((*key).to_owned(), event[*key].clone()))
             .collect::<serde_json::Map<_, _>>()
             .into();
-        line["line"] = event["why"]["line"].clone();
+        line["line"] = json!(event["why"]["line"].as_u64().expect("a line") - above);
         line["count"] = json!(event["count"].as_u64().unwrap_or(1));
         line.to_string()
     };
@@ -62,7 +63,8 @@ fn a_report_gives_the_same_events_in_every_form() {
     for form in ["hour.json", "hour.xml", "hour.csv"] {
         let path = fixture::path(&format!("esm/{form}"));
         let found = events(&program, &[path.to_str().expect("UTF-8")]);
-        let lines: BTreeSet<String> = found.iter().map(told).collect();
+        let above = u64::from(form == "hour.csv");
+        let lines: BTreeSet<String> = found.iter().map(|event| told(event, above)).collect();
         assert_eq!(lines, expected, "{form}");
         identities.insert(found.iter().map(|event| event["event_id"].to_string()).collect::<BTreeSet<_>>());
     }
@@ -95,16 +97,34 @@ fn a_count_is_counted_once_and_a_correction_by_its_increase() {
 }
 
 #[test]
-fn half_a_character_costs_no_record_and_is_said() {
+fn half_a_character_rejects_its_record_alone_and_is_named() {
     let program = Program::new();
     let whole = report("08", &json!({"authn-attempts": 5}));
-    let half = report("09", &json!({"authn-attempts": 7, "platform": "tv HALF"})).replace("HALF", "\\ud83d");
-    program.write("report.json", &format!("{whole}\n{half}"));
+    let half =
+        |rest: &str| report("09", &json!({"authn-attempts": 7, "platform": "tv HALF"})).replace("HALF", rest);
+    program.write("report.json", &[whole, half("\\ud83d"), half("\\ud83e")].join("\n"));
     let path = program.path("report.json");
     let done = program.run(&["ingest", path.to_str().expect("UTF-8")]);
-    assert_eq!((done.code, units(&program)), (0, 12), "{done:?}");
-    let expected = "report.json:2: 1 records have half a character (a lone \\ud800 to \\udfff): U+FFFD stands in its place";
-    assert!(done.err.contains(expected), "{done:?}");
+    assert_eq!((done.code, units(&program)), (3, 5), "{done:?}");
+    assert_eq!(done.err.matches("has platform").count(), 2, "{done:?}");
+    assert!(done.err.contains("half a character"), "{done:?}");
+}
+
+#[test]
+fn each_page_in_xml_is_compared_with_its_own_limit() {
+    let page = |hour: u32, limit: u32| {
+        format!(
+            "<resource href=\"/x?limit={limit}\"><report><record year=\"2026\" month=\"11\" day=\"9\" hour=\"{hour}\" \
+             requestor-id=\"REF30\" authn-attempts=\"1\"/></report></resource>\n"
+        )
+    };
+    for (pages, is_full) in [([page(1, 1), page(2, 9)], true), ([page(1, 9), page(2, 2)], false)] {
+        let program = Program::new();
+        program.write("report.xml", &pages.concat());
+        let done = program.run(&["ingest", program.path("report.xml").to_str().expect("UTF-8")]);
+        assert_eq!((done.code, units(&program)), (0, 2), "{done:?}");
+        assert_eq!(done.err.contains("rows that it may have"), is_full, "{pages:?}: {done:?}");
+    }
 }
 
 #[test]
@@ -558,7 +578,7 @@ fn what_cannot_be_pulled_says_why() {
         assert!(done.err.contains(why), "{why}: {}", done.err);
     }
     let program = pulling(&sandbox, "");
-    sandbox.shutdown();
+    drop(sandbox);
     let mut command = program.command(&SPAN);
     command.env("NO_PROXY", "*");
     let gone = done(command);
@@ -583,7 +603,7 @@ fn of_two_that_count_the_same_hour_at_once_the_second_is_refused() {
             input,
             feed: Feed::Esm,
             job: JobKey::LIVE,
-            events: Vec::new(),
+            events: Default::default(),
             memory: rows,
             stated: Vec::new(),
         })
@@ -595,4 +615,48 @@ fn of_two_that_count_the_same_hour_at_once_the_second_is_refused() {
     }
     // What was refused left nothing, and the next in its turn is taken.
     store(vec![row(3, "esm 7 0"), row(1, "esm hour/mvpd"), row(2, "esm 43 30")]).expect("the next");
+}
+
+#[test]
+fn a_report_of_which_nothing_is_used_is_3_and_says_which_metrics_are_missing() {
+    let program = Program::new();
+    let unused = |text: &str| {
+        let (code, summary) = ingest(&program, text);
+        (code, summary["inputs"][0]["unused"].as_str().unwrap_or_default().to_owned())
+    };
+    let head = "year,month,day,hour,mvpd,requestor-id";
+    let record = "2026,11,10,8,M,REF30";
+    for text in [
+        format!("{head}\n{record}\n"),
+        format!("{head},autn-attempts\n{record},4\n"),
+        format!("{head},authn-attempts\n{record},\n"),
+        report("8", &json!({"media-tokens": null})),
+        report("8", &json!({})),
+        "<resource><record year=\"2026\" month=\"11\" day=\"10\" hour=\"8\" requestor-id=\"R\"/></resource>"
+            .to_owned(),
+    ] {
+        let (code, why) = unused(&text);
+        assert!(code == 3 && why.contains("authn-attempts, "), "{code} {why}: {text}");
+    }
+    let zeros = format!("{head},authn-attempts,media-tokens\n{record},0,0\n");
+    assert_eq!(unused(&zeros), (0, String::new()));
+    assert_eq!(unused(&report("9", &json!({"media-tokens": "4", "authn-attempts": null}))).0, 0);
+    assert_eq!(unused(&report("9", &json!({"media-tokens": "4"}))), (0, String::new()), "the same again");
+    program.write("blank.json", &report("10", &json!({"media-tokens": "4", "authn-attempts": null})));
+    let done = program.run(&["ingest", program.path("blank.json").to_str().expect("UTF-8")]);
+    assert!(done.err.contains("no event stands for authn-attempts without a number"), "{done:?}");
+}
+
+#[test]
+fn a_report_in_which_no_record_says_its_mvpd_or_proxy_is_refused() {
+    let program = Program::new();
+    for name in ["mvpd", "proxy"] {
+        for blank in [json!(null), json!(""), json!(" ")] {
+            let (code, summary) = ingest(&program, &report("8", &json!({"media-tokens": "4", name: blank})));
+            let why = summary["failures"][0].as_str().unwrap_or_default();
+            assert!(code == 1 && why.contains(&format!("no record says its {name}")), "{summary}");
+        }
+    }
+    assert_eq!(ingest(&program, &report("8", &json!({"media-tokens": "4"}))).0, 0);
+    assert_eq!(units(&program), 4);
 }

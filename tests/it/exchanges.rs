@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::fixture;
+use crate::ingest_formats::gzip;
 use crate::program::Program;
 use crate::serve::Listening;
 use crate::support::{House, buffer_options};
@@ -329,7 +330,11 @@ fn a_member_that_stands_twice_or_is_called_otherwise_is_rejected_by_its_name() {
     for (exchange, expected) in [
         (twice("/request/Headers", json!({})), "headers is given twice"),
         (twice("/request/METHOD", json!("GET")), "request.method is given twice"),
-        (twice("/response/StatusCode", json!(200)), "status is given twice"),
+        (
+            twice("/response/StatusCode", json!(200)),
+            "response.status and response.statusCode say different things",
+        ),
+        (twice("/response/Status", json!("503 Service Unavailable")), "status is given twice"),
         (twice("/startedAt", json!("2026-11-10T08:00:01Z")), "started_at is given twice"),
         (
             twice("/response", json!({"code": 200, "body": "{}"})),
@@ -351,6 +356,8 @@ fn a_body_of_an_answer_that_is_missing_or_cut_off_is_named() {
         (200, Value::Null, Some("(response.body) is missing or empty")),
         (200, json!(""), Some("(response.body) is missing or empty")),
         (200, json!(granted[..30]), Some("(response.body) is cut off after 30 bytes")),
+        // A decision that does not say what was decided is no denial.
+        (200, json!(granted.replace("authorized", "authorised")), Some("cannot be read from its column")),
         (403, json!(denied[..20]), Some("(response.body) is cut off after 20 bytes")),
         (403, json!("\u{1f}\u{fffd}\u{8}\u{0}"), Some("(response.body) is packed as gzip or Base64")),
         (403, json!("eyJjb2RlIjoieCJ9"), Some("(response.body) is packed as gzip or Base64")),
@@ -502,6 +509,81 @@ fn what_looks_like_an_exchange_is_kept_by_no_door() {
     assert_no_secret(&told);
 }
 
+/// An exchange on many lines, whose secrets are on other lines than their names, and a text that one line has alone.
+fn on_many_lines() -> Vec<String> {
+    let headers = json!([{"name": "Cookie", "value": "SECRETcookie"}, {"name": "AD-Service-Token", "value": "SECRETtoken"}]);
+    let mut exchange = changed(authorize(), "/request/headers", headers);
+    exchange["response"]["body"] =
+        json!({"attributes": {"zip": {"value": ["SECRETzip"]}, "householdID": {"value": "SECREThousehold"}}});
+    let mut archived = entry();
+    archived["request"]["headers"] = json!([{"name": "Authorization", "value": "SECRETauthorization"}]);
+    archived["response"]["cookies"] = json!([{"name": "session", "value": "SECRETsession"}]);
+    let archive: Value = serde_json::from_str(&archive(&[archived])).expect("JSON");
+    let pretty = |value: &Value| serde_json::to_string_pretty(value).expect("text");
+    let dump = "> GET /api/v2/REF30/configuration HTTP/1.1\n> Cookie: SECRETdump\n>\nSECRETbody\n";
+    vec![pretty(&exchange), pretty(&archive), pretty(&exchange).replace('"', "'"), dump.to_owned()]
+}
+
+#[test]
+fn nothing_that_follows_a_part_of_an_exchange_is_kept_by_any_door() {
+    let program = Program::with(
+        "[schedule]\ncron = \"0 0 1 1 *\"\n[serve]\nlisten = \"127.0.0.1:0\"\ningest = true\ntokens_file = \"tokens\"\n",
+    );
+    program.write("tokens", "a-token-of-the-senders\n");
+    let event = json!({"occurred_at": "2026-11-10T08:00:00Z", "event": "authn_ok", "requestor_id": "REF30"});
+    let (event, bad) = (event.to_string(), event.to_string().replace("authn_ok", "login"));
+    let mut told = Vec::new();
+    for (number, lines) in on_many_lines().into_iter().enumerate() {
+        let name = format!("{number}.ndjson");
+        program.write(&name, &format!("bad\n{event}\n{lines}\n{event}\n{bad}\n"));
+        let path = program.path(&name);
+        let done = program.run(&["ingest", "--format", "ndjson", path.to_str().expect("UTF-8")]);
+        assert_eq!(done.code, 3, "{done:?}");
+        told.push((name, format!("{}{}", done.out, done.err).into_bytes()));
+        let rows = format!("occurred_at,event,requestor_id\nbad,b,c\n{lines}\n");
+        program.write("a.csv", &rows);
+        program.run(&["ingest", "--format", "csv", program.path("a.csv").to_str().expect("UTF-8")]);
+    }
+    let kept: Vec<Value> = written(&program.path("rejects"))
+        .iter()
+        .flat_map(|(_, bytes)| String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect::<Vec<_>>())
+        .map(|line| serde_json::from_str(&line).expect("JSON"))
+        .collect();
+    let kept_of = |text: &str| kept.iter().filter(|line| line["text"] == json!(text)).count();
+    assert_eq!((kept_of("bad"), kept_of(&bad)), (4, 4), "what comes before, and events with a mistake, stay");
+    let database = rusqlite::Connection::open(program.path("passbridge.db")).expect("the database opens");
+    for line in on_many_lines().iter().flat_map(|lines| lines.lines()) {
+        database.execute("INSERT INTO inbox (body) VALUES (?1)", [line]).expect("a row");
+    }
+    drop(database);
+    let drained = program.run(&["drain"]);
+    told.push(("drain".to_owned(), format!("{}{}", drained.out, drained.err).into_bytes()));
+    let server = Listening::start(&program);
+    let headers = "Authorization: Bearer a-token-of-the-senders\r\n";
+    for lines in on_many_lines() {
+        let reply = server.ask("/v1/events", headers, format!("{event}\n{lines}").as_bytes());
+        told.push(("a reply".to_owned(), reply.document.to_string().into_bytes()));
+    }
+    told.push(("the log".to_owned(), server.kill().into_bytes()));
+    assert_no_secret(&written(&program.path("rejects")));
+    assert_no_secret(&told);
+}
+
+#[test]
+fn what_is_packed_inside_a_rejected_line_is_not_kept() {
+    let program = Program::new();
+    let secret = authorize().to_string();
+    let packed = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, gzip(secret.as_bytes()));
+    let digits: String = gzip(secret.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let lines = [json!({"awslogs": {"data": packed}}), json!({"data": digits}), json!({"a": gzip(b"{}")})];
+    program.write("a.ndjson", &lines.map(|line| format!("{line}\n")).concat());
+    assert_eq!(program.run(&["ingest", program.path("a.ndjson").to_str().expect("UTF-8")]).code, 3);
+    for (_, bytes) in written(&program.path("rejects")) {
+        assert!(!String::from_utf8_lossy(&bytes).contains("data"), "{}", String::from_utf8_lossy(&bytes));
+        assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 3);
+    }
+}
+
 #[test]
 fn a_person_is_found_in_rejects_in_whatever_form_they_are_kept() {
     let forget = Forget::MvpdUser { mvpd: "Sling".to_owned(), mvpd_user_id: "josé \"7\"".to_owned() };
@@ -540,6 +622,12 @@ fn a_log_of_which_nothing_was_processed_is_no_success() {
     let log = text("exchanges/oldest-first.ndjson");
     let lines: Vec<String> = log.lines().map(refused).collect();
     program.write("refused.ndjson", &lines.join("\n"));
+    for status in [499, 100] {
+        let refused = lines.join("\n").replace("\"status\":401", &format!("\"status\":{status}"));
+        let path = program.path("unanswered.ndjson");
+        program.write("unanswered.ndjson", &refused);
+        assert_eq!(program.run(&["ingest", "--dry-run", path.to_str().expect("UTF-8")]).code, 3, "{status}");
+    }
     let another = lines[0].replace("2026-", "2025-");
     program.write("mixed.ndjson", &format!("{}\n{another}", log.trim_end()));
     let path = program.path("refused.ndjson");
@@ -606,6 +694,13 @@ fn an_input_of_which_nothing_was_used_ends_with_3_and_others_do_not() {
     let done = program.run(&["ingest", neighbours.to_str().expect("UTF-8")]);
     assert_eq!(done.code, 3, "{done:?}");
     assert!(done.err.contains("nothing of it was used: "), "{done:?}");
+    program.write("zeros.ndjson", &"\0".repeat(5_000));
+    let zeros = program.path("zeros.ndjson");
+    for words in [&["ingest"][..], &["ingest", "--dry-run"], &["backfill", "plan", "p"]] {
+        let done = program.run(&[words, &[zeros.to_str().expect("UTF-8")]].concat());
+        let said = format!("{}{}", done.out, done.err);
+        assert!(done.code == 3 && said.contains("holds only zero bytes"), "{words:?}: {done:?}");
+    }
     let polls =
         authorize().to_string().replace("decisions/authorize/M", "profiles/code/K").replace("POST", "GET");
     program.write("polls.ndjson", &polls);
@@ -677,21 +772,119 @@ fn a_body_of_an_archive_is_read_or_told_and_never_taken_for_empty() {
 }
 
 #[test]
-fn half_a_surrogate_pair_costs_no_exchange_wherever_it_stands() {
+fn half_a_character_rejects_what_it_identifies_and_costs_nothing_else() {
     assert_eq!(read_fixture("exchanges/lone-surrogate.ndjson").events.len(), 10);
-    let half = |line: &str| line.replace("HALF", "\\ud83d").replace("INSIDE", "\\\\ud83d");
-    let line = changed(authorize(), "/request/headers/X-Note", json!("HALF"));
-    let line = changed(line, "/request/headers/AP-Visitor-Identifier", json!("HALF"));
-    let line = changed(line, "/request/body", json!("{\"resources\":[\"AINSIDE\"]}"));
-    let line = changed(line, "/response/body", json!("{\"code\":\"cINSIDE\",\"message\":\"HALF\"}"));
-    let found = read_text("log.ndjson", half(&line.to_string()));
-    assert_eq!((found.events.len(), found.with("visitor_id")), (2, 2), "{:?}", found.summary.warnings);
-    assert_eq!(found.events[1]["resource_id"], json!("A\u{fffd}"));
-    assert_eq!(found.events[1]["authz_error_type"], json!("c\u{fffd}"));
-    let whole = changed(entry(), "/request/postData/text", json!("{\"resources\":[\"AINSIDE\"]}"));
-    let whole = changed(whole, "/pageref", json!("HALF"));
-    let found = read_text("a.har", half(&archive(&[whole])));
+    let half = |line: &Value| line.to_string().replace("HALF", "\\ud83d").replace("INSIDE", "\\\\ud83d");
+    let ignored = changed(authorize(), "/request/headers/X-Note", json!("HALF"));
+    let ignored = changed(ignored, "/response/body", json!("{\"code\":\"c\",\"message\":\"INSIDE\"}"));
+    let found = read_text("log.ndjson", half(&ignored));
+    assert_eq!((found.events.len(), found.rejected().len()), (2, 0), "{:?}", found.summary.warnings);
+    assert_eq!(found.events[1]["authz_error_type"], json!("c"));
+    for (pointer, value, reason) in [
+        ("/request/headers/AP-Visitor-Identifier", "HALF", "AP-Visitor-Identifier has half a character"),
+        (
+            "/request/headers/AP-Device-Identifier",
+            "fingerprint HALF",
+            "AP-Device-Identifier has half a character",
+        ),
+        (
+            "/request/url",
+            "/api/v2/REF30/decisions/authorize/MHALF",
+            "has half a character (a lone \\ud800 to \\udfff) at column",
+        ),
+        ("/request/body", "HALF", "request.body has half a character"),
+        ("/response/body", "HALF", "response.body has half a character"),
+        ("/response/body", "{\"code\":\"cINSIDE\"}", "error code cannot be read"),
+        ("/response/body", "{\"code\":\"a\",\"code\":\"b\"}", "error code cannot be read"),
+        ("/response/body", "{\"error\":{\"code\":\"a\",\"code\":\"b\"}}", "error code cannot be read"),
+    ] {
+        let found = read_text("log.ndjson", half(&changed(authorize(), pointer, json!(value))));
+        let rejected = found.rejected();
+        assert!(
+            found.events.is_empty() && rejected.len() == 1,
+            "{pointer} {value}: {:?}",
+            found.summary.warnings
+        );
+        assert!(rejected[0].1.contains(reason), "{pointer} {value}: {rejected:?}");
+    }
+    let unread = changed(authorize(), "/request/body", json!("{\"resources\":[\"AINSIDE\"]}"));
+    let found = read_text("log.ndjson", half(&unread));
+    assert_eq!(
+        (found.with("resource_id"), found.exchanges().unread_bodies),
+        (0, 1),
+        "{:?}",
+        found.summary.warnings
+    );
+    let whole = changed(entry(), "/pageref", json!("HALF"));
+    let found = read_text("a.har", half(&serde_json::from_str(&archive(&[whole])).expect("JSON")));
     assert_eq!((found.events.len(), found.with("resource_id")), (2, 2), "{:?}", found.summary.warnings);
+}
+
+#[test]
+fn a_number_keeps_its_digits_in_an_exchange_or_rejects_it_by_its_name() {
+    let answer = json!({"decisions": [{"resource": "@@", "serviceProvider": "REF30", "mvpd": "M", "authorized": false}]});
+    let answer = answer.to_string().replace("\"@@\"", "12345678901234567890123");
+    let permitted =
+        changed(changed(authorize(), "/response/status", json!(200)), "/response/body", json!(answer));
+    let found = read_text("log.ndjson", changed(permitted, "/request/body", json!("")).to_string());
+    assert_eq!(found.events[0]["resource_id"], json!("12345678901234567890123"), "{:?}", found.events);
+    let as_number = |whole: Value, digits: &str| whole.to_string().replace("\"@@\"", digits);
+    for digits in ["12345678901234567890123456789012345678", "1e5", "0.10"] {
+        let header = "AP-Visitor-Identifier";
+        let line = changed(authorize(), &format!("/request/headers/{header}"), json!("@@"));
+        let entry = changed(entry(), "/request/headers", json!([{"name": header, "value": "@@"}]));
+        for found in [
+            read_text("log.ndjson", as_number(line, digits)),
+            read_text("a.har", as_number(json!({"log": {"entries": [entry]}}), digits)),
+        ] {
+            let rejected = found.rejected();
+            assert!(found.events.is_empty() && rejected.len() == 1, "{digits}: {:?}", found.events);
+            assert!(
+                rejected[0].1.contains("AP-Visitor-Identifier is a number with a fraction"),
+                "{rejected:?}"
+            );
+        }
+    }
+    let found = read_text("log.ndjson", as_number(changed(authorize(), "/request/url", json!("@@")), "1e5"));
+    assert!(found.rejected()[0].1.contains("has a number with an exponent"), "{:?}", found.rejected());
+}
+
+#[test]
+fn the_status_of_go_is_taken_where_both_of_its_members_agree() {
+    let both =
+        changed(authorize(), "/response", json!({"Status": "503 Service Unavailable", "StatusCode": 503}));
+    let alone = changed(authorize(), "/response", json!({"Status": "503 Service Unavailable"}));
+    for line in [both, alone] {
+        let found = read_text("log.ndjson", line.to_string());
+        assert_eq!((found.events.len(), found.rejected()), (2, vec![]));
+    }
+}
+
+#[test]
+fn what_stands_twice_in_an_exchange_is_named_and_never_chosen_from() {
+    let one = authorize().to_string();
+    let two = read_text("log.ndjson", format!("{one} {one}\n"));
+    let reason = &two.rejected()[0].1;
+    let what = "more follows on its line (put each on a line of its own, as jq -c . FILE | passbridge ingest --format rest-v2 - does)";
+    assert!(reason.contains(&format!("{what} at column {}", one.len() + 2)), "{reason}");
+    let torn = read_text("log.ndjson", format!("{one}\n{one}\0\0\0"));
+    let reason = "ends with 3 zero bytes; take them off, and see that nothing is cut off before them";
+    assert_eq!(torn.rejected(), [(2, reason.to_owned())]);
+    let headers = |other: &str| {
+        let headers = [("AP-Device-Identifier", "fingerprint YWJj"), ("ap-device-identifier", other)];
+        json!(headers.map(|(name, value)| json!({"name": name, "value": value})))
+    };
+    for (other, rejected) in [("fingerprint YWJk", 1), ("fingerprint YWJj", 0)] {
+        let line = changed(authorize(), "/request/headers", headers(other)).to_string();
+        let found = read_text("log.ndjson", line);
+        assert_eq!(found.rejected().len(), rejected, "{other}: {:?}", found.summary.warnings);
+        assert!(found.rejected().iter().all(|(_, why)| why.contains("ap-device-identifier is given twice")));
+    }
+    let url = r#""url":"https://h/api/v2/REF30/decisions/authorize/M""#;
+    let doubled = archive(&[entry()]).replace(url, &format!(r#""url":"https://other.example/",{url}"#));
+    let found = read_text("a.har", doubled);
+    assert!(found.rejected().len() == 1, "{:?}", found.summary.warnings);
+    assert!(found.rejected()[0].1.contains("request.url is given twice"), "{:?}", found.rejected());
 }
 
 #[test]
@@ -862,6 +1055,13 @@ fn a_word_for_nobody_is_no_device_and_tells_exchanges_apart_all_the_same() {
         "fingerprint 00000000-0000-0000-0000-000000000000",
         "fingerprint",
         "fingerprint ",
+        "[object Object]",
+        "(not set)",
+        "[REDACTED]",
+        "<redacted>",
+        "[Filtered]",
+        "***",
+        "fingerprint xxxx",
     ] {
         let read = device(header);
         assert_eq!((read.events.len(), read.with("device_id")), (2, 0), "{header}: {:?}", read.rejected());
@@ -870,6 +1070,32 @@ fn a_word_for_nobody_is_no_device_and_tells_exchanges_apart_all_the_same() {
     let with = |header: &str| changed(authorize(), "/request/headers/AP-Device-Identifier", json!(header));
     let two = format!("{}\n{}", with("fingerprint dW5kZWZpbmVk"), with("fingerprint bnVsbA=="));
     assert_eq!(read_text("log.ndjson", two).exchanges().again, 0);
+}
+
+#[test]
+fn the_names_of_headers_may_be_those_of_cgi_and_of_nginx() {
+    let device = |name: &str| {
+        let headers = json!({name: "fingerprint YWJj"});
+        read_text("log.ndjson", changed(authorize(), "/request/headers", headers).to_string()).events
+    };
+    let expected = device("AP-Device-Identifier");
+    for name in ["ap_device_identifier", "HTTP_AP_DEVICE_IDENTIFIER", "http_ap_device_identifier"] {
+        assert_eq!(device(name), expected, "{name}");
+    }
+    assert_ne!(device("x_device_identifier"), expected);
+}
+
+#[test]
+fn a_header_that_is_a_list_of_two_values_is_named_as_two_headers_are() {
+    let read = |list: Value| {
+        let one = changed(authorize(), "/request/headers/AP-Device-Identifier", list);
+        read_text("log.ndjson", one.to_string())
+    };
+    let two = read(json!(["fingerprint YWJj", "fingerprint YQ=="]));
+    assert_eq!(two.events.len(), 0);
+    assert!(two.rejected()[0].1.contains("AP-Device-Identifier is given twice"), "{:?}", two.rejected());
+    let same = read(json!(["fingerprint YWJj", "fingerprint YWJj"]));
+    assert_eq!(same.events, read(json!("fingerprint YWJj")).events);
 }
 
 #[test]
@@ -960,4 +1186,89 @@ fn exchanges_that_hold_much_are_bounded_by_their_bodies() {
     let many = changed(many, "/response/content/text", json!(text)).to_string();
     let (_, peak) = fed(|number| many.replace("08:00:01.123", &format!("08:00:01.{number:03}")));
     assert!(peak < PEAK_KIB_MAX, "{peak} KiB");
+}
+
+#[test]
+fn exchanges_that_count_nothing_because_of_their_status_are_told_by_status() {
+    let session = changed(authorize(), "/request/url", json!("https://h/api/v2/REF30/sessions"));
+    let statuses = [302, 304, 400, 404, 404, 407, 408, 0];
+    let lines = (0..).zip(statuses).map(|(second, status)| {
+        let session = changed(session.clone(), "/response/status", json!(status));
+        changed(session, "/started_at", json!(format!("2026-11-10T08:00:0{second}Z"))).to_string()
+    });
+    let program = Program::new();
+    program.write("log.ndjson", &format!("{}\n{}", lines.collect::<Vec<_>>().join("\n"), authorize()));
+    let path = program.path("log.ndjson");
+    let path = path.to_str().expect("UTF-8");
+    let done = program.run(&["ingest", "--dry-run", path]);
+    let told = "exchanges: 8 were refused before they were processed, redirected, failed or not answered (0), so they count nothing; \
+                by status: 0 (1), 302 (1), 304 (1), 400 (1), 404 (2), 407 (1), 408 (1)";
+    assert!(format!("{}{}", done.out, done.err).contains(told), "{done:?}");
+    let (_, document) = program.json(&["ingest", path]);
+    let by_status = &document["exchanges"]["uncounted_by_status"];
+    assert_eq!(
+        *by_status,
+        json!({"0": 1, "302": 1, "304": 1, "400": 1, "404": 2, "407": 1, "408": 1}),
+        "{document}"
+    );
+    // What succeeds, or redirects as it should, is not among them.
+    for name in ["login-authorize-logout", "logout-through-browser", "already-authenticated"] {
+        let read = read_fixture(&format!("rest-v2/{name}.ndjson"));
+        assert_eq!(read.exchanges().uncounted, Default::default(), "{name}");
+    }
+}
+
+#[test]
+fn a_method_that_is_none_is_named_and_never_taken_for_another_path() {
+    for method in [json!(""), json!(5), json!("GET "), json!("/api/v2")] {
+        let second = changed(authorize(), "/duration_ms", json!(9));
+        let log = format!("{}\n{second}", changed(authorize(), "/request/method", method.clone()));
+        let other = changed(entry(), "/request/url", json!("https://www.example.com/x.js"));
+        let other = changed(other, "/request/method", method.clone());
+        let archive = archive(&[changed(entry(), "/request/method", method.clone()), entry(), other]);
+        for (name, content, others) in [("a.ndjson", log, 0), ("a.har", archive, 1)] {
+            let read = read_text(name, content);
+            assert_eq!((read.events.len(), read.exchanges().others), (2, others), "{name} {method}");
+            let why = "is no exchange: request.method is no method of HTTP, such as GET or POST";
+            assert_eq!(read.rejected(), [(1, why.to_owned())], "{name} {method}");
+        }
+    }
+}
+
+#[test]
+fn the_hops_of_a_logout_are_found_however_their_urls_are_escaped() {
+    let log = text("rest-v2/logout-through-browser.ndjson");
+    let plain = log.replace("session=one", "session=o%6Ee%2Fa");
+    let asked = read_text("plain.ndjson", &plain).events;
+    assert!(asked.iter().any(|event| event["event"] == "logout_completed"), "{asked:?}");
+    // The browser and the gateway spell the same URLs in another way than the answer that named them.
+    let spelled = plain
+        .replace(
+            "/logout?session=o%6Ee%2Fa&device=made-up\", \"headers",
+            "/logout?session=one%2fa&device=made%2Dup\", \"headers",
+        )
+        .replace(
+            "https://login.cablevision.example/saml/slo?SAMLRequest=made-up\", \"headers",
+            "https://login.cablevision.example/saml/sl%6f?SAMLRequest=made-up\", \"headers",
+        )
+        .replace("\"https://tv.example/bye?state", "\"HTTPS://TV.example/%62ye?state");
+    assert_ne!(spelled, plain);
+    let kinds = |events: &[Value]| events.iter().map(|event| event["event"].clone()).collect::<Vec<_>>();
+    let found = read_text("spelled.ndjson", &spelled).events;
+    assert_eq!(kinds(&found), kinds(&asked));
+}
+
+#[test]
+fn a_status_that_http_does_not_have_is_no_failure_but_a_reject() {
+    for status in [json!(1), json!(99), json!(600), json!("999"), json!(1000)] {
+        let read =
+            read_text("a.ndjson", changed(authorize(), "/response/status", status.clone()).to_string());
+        let why = "is no exchange: response.status is no status of HTTP";
+        assert_eq!((read.events.len(), read.rejected()), (0, vec![(1, why.to_owned())]), "{status}");
+    }
+    for status in [json!(0), json!(-1), Value::Null] {
+        let read =
+            read_text("a.ndjson", changed(authorize(), "/response/status", status.clone()).to_string());
+        assert_eq!(read.exchanges().uncounted, [(0, 1)].into(), "{status}");
+    }
 }

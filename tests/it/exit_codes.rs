@@ -1,4 +1,4 @@
-//! Every exit status that the design promises is reached, and says what it promises.
+//! Every documented exit status is reached, and means what `docs/operating.md` says.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader};
@@ -12,7 +12,7 @@ use passbridge::clock::Clock;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::program::{Done, Program, bare_command, done, lines, send};
+use crate::program::{Done, Program, Running, bare_command, done, lines, send};
 use crate::support::{PATIENCE, buffer_options, sandbox};
 
 #[test]
@@ -39,6 +39,11 @@ fn an_input_that_cannot_be_read_to_its_end_is_1_and_the_others_go_in() {
         assert!(ingested.err.contains(paths[0]), "{ingested:?}");
     }
     assert_eq!(program.json(&["status"]).1["pending"], 2);
+    // Each of several is named, and not only the last.
+    let bad = ["a.ndjson", "b.ndjson"].map(|name| program.path(name));
+    let bad = bad.each_ref().map(|path| path.to_str().expect("UTF-8"));
+    let ingested = program.run(&["ingest", bad[0], good.to_str().expect("UTF-8"), bad[1]]);
+    assert!(bad.iter().all(|path| ingested.err.contains(path)), "{ingested:?}");
 }
 
 #[test]
@@ -132,6 +137,16 @@ fn a_full_disk_or_an_unwritable_rejects_folder_leaves_the_inbox_and_the_drain_go
         let again = program.run(&["drain"]);
         assert!(again.out.contains("the inbox was left") && again.err.contains("WARN"), "{again:?}");
         assert_eq!(program.json(&["status"]).1["inbox"], 1);
+        // A drain that ends with 3 is no failure of its service, so the monitor tells of it.
+        let (code, checked) = program.json(&["status", "--check"]);
+        let told = checked["checks"].as_array().expect("checks").iter().find(|one| one["check"] == "inbox");
+        assert!(code == 4 && told.is_some_and(|one| one["broken"] == true), "{checked}");
+        assert!(program.run(&["status"]).out.contains("drains could not move since"));
+        // What a later drain has moved is forgotten.
+        program.write("c.toml", "");
+        program.run(&["drain"]);
+        let (_, status) = program.json(&["status"]);
+        assert_eq!((&status["inbox"], &status["inbox_left_since"]), (&0.into(), &Value::Null), "{status}");
     }
 }
 
@@ -154,9 +169,9 @@ fn rows_of_the_inbox_that_are_rejected_are_3_and_the_report_says_so() {
 
 #[test]
 fn a_selection_of_nothing_is_2_and_of_some_is_3() {
-    let (sandbox, program) = (sandbox("failure=BAD"), Program::new());
+    let (sandbox, program) = (sandbox("failure=BAD first=2"), Program::with("[delivery]\nlanes = 1\n"));
     program.suite(&sandbox.url());
-    program.ingest(2);
+    program.ingest(3);
     assert_eq!(program.run(&["drain"]).code, 3);
     for (words, why) in [
         (&["dead-letter", "discard", "999"][..], "event 999 is no dead letter"),
@@ -184,11 +199,13 @@ fn nobody_found_to_forget_is_said_and_two_kinds_of_person_are_2() {
 
 #[test]
 fn events_left_dead_or_held_are_3() {
-    for (faults, policy, list) in [("failure=BAD", "retry", "dead-letter"), ("empty", "hold", "held")] {
-        let (sandbox, program) = (sandbox(faults), Program::new());
+    for (faults, policy, list) in
+        [("failure=BAD first=2", "retry", "dead-letter"), ("empty first=2", "hold", "held")]
+    {
+        let (sandbox, program) = (sandbox(faults), Program::with("[delivery]\nlanes = 1\n"));
         program.suite(&sandbox.url());
         assert_eq!(program.run(&["suite", "set", "examplersid", "--on-ambiguous", policy]).code, 0);
-        program.ingest(2);
+        program.ingest(3);
         let (code, run) = program.json(&["drain"]);
         assert_eq!(code, 3, "{run}");
         assert_eq!(run["dead"].as_u64().zip(run["held"].as_u64()).map(|(dead, held)| dead + held), Some(2));
@@ -324,6 +341,31 @@ fn an_ingest_stopped_by_a_signal_is_1_and_says_what_is_stored() {
 }
 
 #[test]
+fn an_ingest_of_a_pipe_that_is_stopped_stores_the_whole_lines_before() {
+    for format in ["auto", "ndjson"] {
+        let program = Program::new();
+        let mut child = program
+            .command(&["ingest", "--json", "--format", format, "-"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut input = child.stdin.take().expect("a pipe");
+        let text = lines(26);
+        let cut = text.trim_end().len() - 10;
+        std::io::Write::write_all(&mut input, &text.as_bytes()[..cut]).expect("room in the pipe");
+        while rustix::io::ioctl_fionread(&input).expect("a pipe") > 0 {
+            assert!(child.try_wait().expect("a child").is_none(), "it ended by itself");
+        }
+        send(&child, Signal::TERM);
+        let output = child.wait_with_output().expect("it ends");
+        let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+        let counts = [&report["total"]["stored"], &report["total"]["rejected"]];
+        assert_eq!((output.status.code(), counts), (Some(1), [&25.into(), &0.into()]), "{format} {report}");
+        assert_eq!(report["failure"]["code"], "stopped", "{report}");
+    }
+}
+
+#[test]
 fn a_hangup_has_run_read_its_configuration_and_tokens_again() {
     let tokens = "0123456789abcdef\n";
     let config = |cron: &str, lanes: u32, port: &str| {
@@ -358,6 +400,46 @@ fn a_hangup_has_run_read_its_configuration_and_tokens_again() {
     send(&child, Signal::TERM);
     assert!(log.any(|line| line.contains("stopping")));
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
+fn a_hangup_names_a_secret_that_has_changed_and_does_not_show_it() {
+    let program = Program::with("[bulk]\nclient_id = \"c\"\nclient_secret = \"the-first-secret\"\n");
+    let running = Running::start(program.command(&["run"]));
+    running.wait_for_log("waiting for the next slot");
+    program.write("c.toml", "[bulk]\nclient_id = \"c\"\nclient_secret = \"another-secret\"\n");
+    send(running.child(), Signal::HUP);
+    running.wait_for_log("was read again");
+    send(running.child(), Signal::TERM);
+    let log = running.wait().err;
+    assert!(log.contains("changed=\"bulk.client_secret\"") && !log.contains("-secret\\\""), "{log}");
+    assert!(!log.contains("the-first-secret") && !log.contains("another-secret"), "{log}");
+}
+
+#[test]
+fn a_hangup_names_a_file_of_a_secret_whose_content_has_changed() {
+    let program = Program::with(
+        "[serve]\nlisten = \"127.0.0.1:0\"\ningest = true\ntokens_file = \"tokens\"\n\
+         [rest_v2]\nsecret_file = \"secret\"\n[bulk]\nclient_secret_file = \"bulk\"\n",
+    );
+    let secrets = ["the-first-secret", "another-secret-now"];
+    for name in ["tokens", "secret", "bulk"] {
+        program.write(name, secrets[0]);
+    }
+    let running = Running::start(program.command(&["run"]));
+    running.wait_for_log("waiting for the next slot");
+    for (file, secret, says) in [
+        ("secret", secrets[1], "changed=\"rest_v2.secret_file\" needs_restart=\"rest_v2.secret_file\""),
+        ("bulk", secrets[1], "changed=\"bulk.client_secret_file\" needs_restart=\"rest_v2.secret_file\""),
+        ("secret", secrets[0], "changed=\"rest_v2.secret_file\" needs_restart=\"\""),
+    ] {
+        program.write(file, secret);
+        send(running.child(), Signal::HUP);
+        running.wait_for_log(says);
+    }
+    send(running.child(), Signal::TERM);
+    let log = running.wait().err;
+    assert!(secrets.iter().all(|secret| !log.contains(secret)), "{log}");
 }
 
 #[test]

@@ -62,6 +62,34 @@ fn an_ingest_that_fails_says_why_in_its_document() {
 }
 
 #[test]
+fn a_command_that_did_part_of_its_work_says_why_the_rest_failed() {
+    let program = Program::new();
+    program.ingest(3);
+    assert_eq!(program.run(&["retention"]).code, 0);
+    let buffer = rusqlite::Connection::open(program.path("passbridge.db")).expect("the buffer");
+    for change in ["UPDATE facts SET value = 0 WHERE name = 'clock_seen_at'", "DELETE FROM queue"] {
+        assert!(buffer.execute(change, []).expect("a statement") > 0);
+    }
+    program.write("wide.ndjson", "{\0\"\0");
+    let wide = program.path("wide.ndjson");
+    for (words, code) in [
+        (&["retention"][..], "clock"),
+        (&["status", "--verify"], "buffer_damaged"),
+        (&["backfill", "plan", "history", text(&wide)], "input_unreadable"),
+    ] {
+        let (exit, report) = program.json(words);
+        let failure = &report["failure"];
+        assert_eq!((exit, &failure["code"]), (1, &code.into()), "{words:?} {report}");
+        let told = program.run(words);
+        for (key, before) in [("error", "error: "), ("try", "try: ")] {
+            let says = format!("{before}{}", failure[key].as_str().expect("a text"));
+            assert!(says.len() > 9 && told.err.contains(&says), "{words:?} {told:?}");
+        }
+        assert_eq!(told.code, 1, "{words:?} {told:?}");
+    }
+}
+
+#[test]
 fn a_drain_that_cannot_start_names_its_code_and_its_cause() {
     let program = Program::new();
     std::fs::remove_file(program.path("passbridge.db")).expect("the buffer is gone");
@@ -104,7 +132,7 @@ const HARMFUL: [char; 7] = ['\u{1b}', '\u{9b}', '\u{85}', '\u{2028}', '\u{202e}'
 
 #[test]
 fn no_text_from_outside_steers_a_terminal() {
-    let (sandbox, program) = (sandbox("failure=BAD"), Program::new());
+    let (sandbox, program) = (sandbox("failure=BAD first=1"), Program::with("[delivery]\nlanes = 1\n"));
     let harm: String = HARMFUL.iter().collect();
     // Where a reader refuses a letter, the rejects and their reasons show it instead.
     let event = |requestor: &str, user: &str| {
@@ -115,8 +143,9 @@ fn no_text_from_outside_steers_a_terminal() {
     };
     program.suite(&sandbox.url());
     let name = format!("events{harm}.ndjson");
-    program
-        .write(&name, &format!("{}{}{harm}\n", event("REF30", "u"), event(&format!("R{}", '\u{202e}'), "v")));
+    let odd_requestor = event(&format!("R{}", '\u{202e}'), "v");
+    let events = format!("{}{}{odd_requestor}{harm}\n", event("REF30", "u"), event("REF30", "w"));
+    program.write(&name, &events);
     let path = program.path(&name);
     let path = path.to_str().expect("UTF-8");
     let missing = program.path(&format!("missing{harm}"));
@@ -173,6 +202,30 @@ fn a_password_in_a_url_is_never_echoed() {
     command.args(["drain", "--limit", url]);
     everything.push_str(&done(command).err);
     assert!(everything.contains("***") && !everything.contains("ter2"), "{everything}");
+}
+
+#[test]
+fn a_token_in_a_refused_collection_url_is_never_echoed() {
+    let program = Program::new();
+    program.suite("http://127.0.0.1:9");
+    let add = ["suite", "add", "--requestor", "REF40", "--rsid", "new", "--collection-url"];
+    for url in [
+        "https://SECRETTOKEN@h.example",
+        "https://h.example/?token=SECRETTOKEN",
+        "https://h.example/#token=SECRETTOKEN",
+        "https://SECRETTOKEN@h.example/b/ss?k=SECRETTOKEN",
+        "https://joe:SECRET TOKEN@h.example?SECRETTOKEN",
+        "h.example?token=SECRETTOKEN",
+    ] {
+        for words in [&add[..], &["suite", "set", "examplersid", "--collection-url"]] {
+            for json in [&[][..], &["--json"]] {
+                let done = program.run(&[words, &[url], json].concat());
+                let text = format!("{}{}", done.out, done.err);
+                assert_eq!(done.code, 2, "{url}: {text}");
+                assert!(!text.contains("TOKEN") && text.contains("h.example"), "{url}: {text}");
+            }
+        }
+    }
 }
 
 #[test]

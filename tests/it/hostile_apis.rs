@@ -1,7 +1,9 @@
 //! Servers and proxies that lie, repeat secrets or answer for something else, against the built program: it is right or loud.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -67,11 +69,26 @@ fn count(server: &Server, begins: &str) -> usize {
     server.requests().iter().filter(|request| request.starts_with(begins)).count()
 }
 
+/// The forms in which an answer in JSON, or an address in it, may repeat a secret.
+fn escaped(secret: &str) -> [String; 3] {
+    let unicode = secret.chars().map(|letter| format!("\\u{:04x}", u32::from(letter))).collect();
+    let percent = secret.bytes().map(|byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    });
+    [secret.replace('/', "\\/"), unicode, percent.collect()]
+}
+
 fn assert_no_secret(done: &Done) {
     let text = format!("{}{}", done.out, done.err);
-    for secret in [TOKEN, &TOKEN.replace('/', "\\/"), SECRET, "STATEMENT"] {
+    for secret in escaped(TOKEN).iter().map(String::as_str).chain([TOKEN, SECRET, "STATEMENT"]) {
         assert!(!text.contains(secret), "{secret}: {text}");
     }
+}
+
+/// Adobe's words for an unknown key, about another file.
+fn unknown_elsewhere(_: &str) -> (String, String) {
+    refused("404 Not Found", json!({"error": "File not found", "idempotency_key": "another"}))
 }
 
 #[test]
@@ -103,6 +120,9 @@ fn what_a_look_up_says_of_another_file_or_in_other_words_delivers_nothing_and_re
             }),
             "status 404: Not Found",
         ),
+        ("another unknown key", Box::new(unknown_elsewhere), "the key of another file"),
+        ("found, and not found", Box::new(own(json!({"error": "File not found"}))), "cannot be read"),
+        ("no key found", Box::new(|_| ok(json!({"error": "File not found"}))), "cannot be read"),
         ("all invalid", Box::new(own(json!({"rows": 20, "invalid_rows": 20}))), "rejects the file"),
         (
             "wrapped",
@@ -196,7 +216,8 @@ fn an_upload_is_believed_for_its_own_key_only() {
 
 #[test]
 fn a_token_that_an_upload_repeats_is_concealed_and_its_place_named() {
-    let echo = TOKEN.replace('/', "\\/");
+    let [slashes, unicode, percent] = escaped(TOKEN);
+    let echo = format!("{slashes} {unicode} {percent}");
     let server = server(move |_, path, _| match path {
         "/token" => token(),
         "/events/validate" => ok(json!({"success": "File is valid"})),
@@ -206,7 +227,7 @@ fn a_token_that_an_upload_repeats_is_concealed_and_its_place_named() {
     let done = backfill(&program);
     assert_eq!(done.code, 1, "{done:?}");
     let text = format!(
-        "{}/events refuses an upload with status 403: token ... of ... is \u{FFFD}[2Jbad",
+        "{}/events refuses an upload with status 403: token ... ... ... of ... is \u{FFFD}[2Jbad",
         server.address
     );
     assert!(done.err.contains(&text), "{}", done.err);
@@ -223,10 +244,15 @@ fn faults_of_the_token_endpoint_name_it_and_its_key_and_end() {
             "status 400: invalid_client",
             "check bulk.client_id",
         ),
-        ("302 Found", json!({}), "status 302", "check bulk.ims_url"),
+        (
+            "302 Found\r\nLocation: https://portal.example/login?secret=hush-hush-client-secret",
+            json!({}),
+            "status 302: without a published error code; it leads to https://portal.example/login\n",
+            "check bulk.ims_url",
+        ),
         ("200 OK", json!({"access_token": "two\nlines"}), "a header cannot carry it", "check bulk.ims_url"),
         ("200 OK", json!({"access_token": ""}), "a header cannot carry it", "check bulk.ims_url"),
-        ("200 OK", json!({"token": TOKEN}), "no JSON object with access_token", "check bulk.ims_url"),
+        ("200 OK", json!({"token": TOKEN}), "it has no access_token", "check bulk.ims_url"),
         ("503 Busy", json!({}), "status 503", "check bulk.ims_url"),
     ] {
         let body = body.to_string();
@@ -320,13 +346,21 @@ fn a_report_without_the_dimensions_or_the_hours_that_were_asked_for_closes_no_ho
         (record(|record| record["hour"] = json!("9")), "record 1 is of another time"),
         (record(|record| record["day"] = json!("9")), "record 1 is of another time"),
         (record(|record| record["month"] = json!("13")), "record 1 is of another time"),
+        (
+            record(|record| record["minute"] = json!("5")),
+            "record 1 has minute, by which it was not asked for",
+        ),
+        (record(|record| record["Platform"] = json!("tvOS")), "record 1 has platform, by which"),
+        (record(|record| record["planet"] = json!("Mars")), "record 1 has planet, by which"),
+        (record(|record| record["requestor-id"] = json!("REF99")), "record 1 is of another requestor"),
         (json!({"report": "none"}), "no report in JSON"),
         (json!({"error": "maintenance"}), "no report in JSON"),
     ] {
         let body = report.to_string();
         let wrong = esm(move || ok(&body));
-        let program = pulling(&wrong.url(), &wrong.url(), "");
-        let done = program.run(&SPAN);
+        let program = pulling(&wrong.url(), &wrong.url(), "dimensions = [\"planet\"]");
+        let span = [&SPAN[..], &["--requestor", "REF30"]].concat();
+        let done = program.run(&span);
         assert_eq!(done.code, 1, "{why}: {done:?}");
         let place = format!("{}/esm/v3/year/month/day/hour/", wrong.address);
         assert!(done.err.contains(why) && done.err.contains(&place), "{why}: {}", done.err);
@@ -336,9 +370,61 @@ fn a_report_without_the_dimensions_or_the_hours_that_were_asked_for_closes_no_ho
         program.write("esm-client.json", &format!("{{\"client_id\":\"c\",\"client_secret\":\"{SECRET}\"}}"));
         let config = std::fs::read_to_string(program.path("c.toml")).expect("a configuration");
         program.write("c.toml", &config.replace(&wrong.url(), &right.url()));
-        let (code, document) = program.json(&SPAN);
+        let (code, document) = program.json(&span);
         assert_eq!((code, &document["total"]["stored"]), (0, &json!(1)), "{document}");
     }
+}
+
+#[test]
+fn what_is_spoilt_or_no_text_in_a_pulled_report_is_said() {
+    let spoilt = record(|record| record["mvpd"] = json!("9,99E+11")).to_string();
+    let nested = record(|record| record["mvpd"] = json!({"id": "M"})).to_string();
+    let note = "record 1: 1 identifiers were spoilt by a spreadsheet, first mvpd \"9,99E+11\"";
+    let reject = "record 1: has mvpd \"{\\\"id\\\":\\\"M\\\"}\", which is an object";
+    let blank = record(|record| record["media-tokens"] = json!(null)).to_string();
+    let blank_note = "no event stands for media-tokens without a number";
+    let unused = record(|record| {
+        record.as_object_mut().expect("an object").remove("media-tokens");
+    })
+    .to_string();
+    let zero = record(|record| record["media-tokens"] = json!("0")).to_string();
+    for (report, code, said) in [
+        (spoilt, 0, note),
+        (nested, 3, reject),
+        (blank, 3, blank_note),
+        (
+            unused,
+            3,
+            "nothing of it was used: none of its 1 records has a number for one of the metrics authn-attempts, ",
+        ),
+        (zero, 0, ""),
+    ] {
+        let server = esm(move || ok(&report));
+        let done = pulling(&server.url(), &server.url(), "").run(&SPAN);
+        assert!(done.code == code && done.err.contains(said), "{said}: {done:?}");
+    }
+}
+
+#[test]
+fn a_requestor_whose_events_come_singly_is_named_where_its_reports_are_pulled() {
+    let path = Arc::new(OnceLock::<PathBuf>::new());
+    let (buffer, report) = (path.clone(), record(|_| {}).to_string());
+    // As if another ingest stored single events while the report is fetched, before it is stored.
+    let server = esm(move || {
+        let buffer = rusqlite::Connection::open(buffer.get().expect("a path")).expect("SQLite");
+        let meanwhile =
+            "CREATE TRIGGER meanwhile AFTER INSERT ON feeds BEGIN UPDATE feeds SET feed = 'events'; END";
+        buffer.execute(meanwhile, []).expect("a trigger");
+        ok(&report)
+    });
+    let program = pulling(&server.url(), &server.url(), "");
+    path.set(program.path("passbridge.db")).expect("the first");
+    let (code, document) = program.json(&SPAN);
+    assert_eq!((code, &document["code"]), (2, &json!("mixed_feeds")), "{document}");
+    let cause = document["cause"].as_str().expect("a cause");
+    assert!(cause.contains("has both single events and ESM reports"), "{document}");
+    let advice = document["try"].as_str().expect("an advice");
+    assert!(advice.contains("one of the two sources"), "{document}");
 }
 
 #[test]
@@ -347,7 +433,19 @@ fn faults_of_esm_end_with_1_and_say_what_and_where_without_the_token() {
     for (status, body, why) in [
         ("403 Forbidden", echo.clone(), "token ... is \u{FFFD}31mbadxxx"),
         ("404 Not Found", echo.clone(), "status 404: token ..."),
-        ("302 Found", String::new(), "status 302: without a word"),
+        (
+            "403 Forbidden",
+            json!({"message": format!("{} it was", escaped(TOKEN)[2])}).to_string(),
+            "... it was",
+        ),
+        ("403 Forbidden", format!("{{\"message\":\"{} it was\"}}", escaped(TOKEN)[1]), "... it was"),
+        ("302 Found", String::new(), "status 302: without a word\n"),
+        (
+            "302 Found\r\nLocation: /in/tok3n%2Fof%2Bnobody%3D/\u{9b}2J\u{202e}?token=tok3n/of+nobody=",
+            String::new(),
+            "status 302: without a word; it leads to /in/.../\u{FFFD}2J\u{FFFD}\n",
+        ),
+        ("403 Forbidden\r\nLocation: /elsewhere", String::new(), "status 403: without a word\n"),
         ("200 OK", echo, "no report in JSON"),
     ] {
         let server = esm(move || (status.to_owned(), body.clone()));
@@ -401,6 +499,28 @@ fn what_the_registration_refuses_and_what_a_token_lacks_is_named() {
     let done = pulling(&server.url(), &server.url(), "").run(&SPAN);
     assert!(done.code == 1 && done.err.contains("it has no access_token"), "{done:?}");
     assert_no_secret(&done);
+}
+
+#[test]
+fn credentials_without_an_id_or_a_secret_are_refused_and_not_kept() {
+    for (id, secret) in [("", SECRET), ("c", ""), ("c", "\0"), ("c\n", SECRET)] {
+        let client = json!({"client_id": id, "client_secret": secret});
+        let given = client.clone();
+        let server = server(move |_, path, _| match path {
+            "/o/client/register" => ok(&given),
+            _ => ok(json!({"access_token": TOKEN})),
+        });
+        let program = pulling(&server.url(), &server.url(), "");
+        let done = program.run(&SPAN);
+        assert_eq!(done.code, 1, "{client}: {done:?}");
+        assert!(
+            done.err.contains("/o/client/register") && done.err.contains("check esm.dcr_url"),
+            "{done:?}"
+        );
+        assert!(!program.path("esm-client.json").exists(), "{client}");
+        assert_eq!(count(&server, "POST /o/client/token"), 0, "{client}");
+        assert_no_secret(&done);
+    }
 }
 
 #[test]
@@ -489,9 +609,10 @@ fn nothing_goes_in_clear_through_a_proxy_and_a_proxys_fault_is_named_as_its_own(
     for (answer, why) in [
         (
             "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
-            "asks for a user and a password (407)",
+            "it answers 407 Proxy Authentication Required",
         ),
-        ("HTTP/1.1 502 Bad Gateway\r\n\r\n", "refuses a tunnel"),
+        ("HTTP/1.0 407 No\r\nX Y: not as HTTP has it\r\n\r\n", "it answers 407 No"),
+        ("HTTP/1.1 502 Bad Gateway\r\n\r\n", "it answers 502 Bad Gateway"),
         ("SSH-2.0-OpenSSH_9.6\r\n\r\n", "its answer is not HTTP"),
     ] {
         let ims = server(|_, _, _| token());
@@ -722,23 +843,14 @@ fn what_a_suite_says_of_itself_cannot_steer_a_terminal() {
     assert_no_secret(&done);
 }
 
-#[test]
-fn a_report_without_end_is_refused_when_it_exceeds_what_it_announces() {
-    let server = server(|_, path, request| match path {
+/// What `reconcile` says where reports of Analytics are answered so, and how many were asked for.
+fn reconciled(report: impl Fn(&str) -> Value + Send + Sync + 'static) -> (Done, usize) {
+    let server = server(move |_, path, request| match path {
         "/token" => token(),
-        path if path.ends_with("/reports") => {
-            let page = request
-                .split("\"page\":")
-                .nth(1)
-                .and_then(|rest| rest.split(['}', ',']).next())
-                .unwrap_or("0");
-            let row = |number: u32| json!({"itemId": format!("{page}-{number}"), "value": "v", "data": vec![0; 18]});
-            let rows: Vec<Value> = (0..400).map(row).collect();
-            ok(json!({"rows": rows, "lastPage": false, "totalElements": 800, "totalPages": 2}))
+        path if path.ends_with("/reports") => ok(report(request)),
+        path if path.contains("/collections/suites/") => {
+            ok(json!({"rsid": "examplersid", "name": "a", "timezoneZoneinfo": "US/Pacific"}))
         }
-        path if path.contains("/collections/suites/") => ok(
-            json!({"rsid": "examplersid", "name": "a", "timezoneZoneinfo": "US/Pacific", "currency": "USD"}),
-        ),
         _ => ok(json!([])),
     });
     let url = server.url();
@@ -750,8 +862,31 @@ fn a_report_without_end_is_refused_when_it_exceeds_what_it_announces() {
     program.ingest(5);
     let done =
         program.run(&["reconcile", "--suite", "examplersid", "--from", "2026-11-01", "--to", "2026-11-02"]);
+    (done, count(&server, "POST /api/acme0/reports"))
+}
+
+#[test]
+fn a_report_without_end_is_refused_when_it_exceeds_what_it_announces() {
+    let (done, reports) = reconciled(|request| {
+        let page = request.split("\"page\":").nth(1).and_then(|rest| rest.split(['}', ',']).next());
+        let page = page.unwrap_or("0");
+        let row =
+            |number: u32| json!({"itemId": format!("{page}-{number}"), "value": "v", "data": vec![0; 18]});
+        let rows: Vec<Value> = (0..400).map(row).collect();
+        json!({"rows": rows, "lastPage": false, "totalElements": 800, "totalPages": 2})
+    });
     assert!(done.code == 1 && done.err.contains("more than the 2 pages that it announces"), "{done:?}");
-    assert_eq!(count(&server, "POST /api/acme0/reports"), 2);
+    assert_eq!(reports, 2);
+}
+
+#[test]
+fn a_report_that_is_never_whole_is_told_by_what_was_seen() {
+    let (done, _) = reconciled(|_| {
+        let rows = json!([{"itemId": "1", "value": "v", "data": vec![0; 18]}]);
+        json!({"rows": rows, "lastPage": true, "totalElements": 2, "totalPages": 1})
+    });
+    let told = "3 times it was not whole; the last time it ended with fewer rows than it announced";
+    assert!(done.code == 1 && done.err.contains(told), "{done:?}");
 }
 
 #[test]
@@ -765,13 +900,13 @@ fn a_report_that_never_ends_is_bounded_in_bytes() {
                 continue;
             }
             peer.send("HTTP/1.1 200 OK\r\n\r\n{\"report\":[");
-            // 33 MiB where 32 are taken.
-            for _ in 0..33 {
+            // 65 MiB where 64 are taken.
+            for _ in 0..65 {
                 peer.send(" ".repeat(1 << 20));
             }
             break;
         }
     });
     let done = pulling(&server.url(), &server.url(), "").run(&SPAN);
-    assert!(done.code == 1 && done.err.contains("is longer than 33554432 bytes"), "{done:?}");
+    assert!(done.code == 1 && done.err.contains("is longer than 67108864 bytes"), "{done:?}");
 }

@@ -105,7 +105,7 @@ fn any_form() -> impl Strategy<Value = HitForm> {
     })
 }
 
-/// The rules for a value, read from the design and written without a look at the code: letter by letter, from the ends.
+/// The rules for a value, written without a look at the code: letter by letter, from the ends.
 fn expected_value(text: &str, bytes_max: usize) -> Option<String> {
     let mut letters: std::collections::VecDeque<char> = text
         .chars()

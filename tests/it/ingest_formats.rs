@@ -82,7 +82,7 @@ fn fixture(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(path)
 }
 
-fn gzip(content: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(content).expect("memory");
     encoder.finish().expect("memory")
@@ -217,17 +217,21 @@ fn standard_input_is_read_like_a_file_however_it_trickles_in() {
 }
 
 #[test]
-fn ndjson_quirks_cost_no_event() {
+fn ndjson_quirks_cost_no_event_but_half_a_character() {
     let intake = Intake::new();
-    let summary = intake.load(&[&fixture("ndjson/quirks.ndjson")]);
-    assert_eq!(summary.total, counts(5, 5, 0, 0, 0));
+    let path = fixture("ndjson/quirks.ndjson");
+    let summary = intake.load(&[&path]);
+    assert_eq!(summary.total, counts(5, 4, 0, 0, 1));
+    let half = "mvpd has half a character (a lone \\ud800 to \\udfff); have its source write the whole text";
     assert_eq!(
         summary.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        ["keys that no event has were kept out: \"region\" (1 times), \"zone\" (2 times)"]
+        [
+            &format!("{}:5: {half}", path.display()),
+            "keys that no event has were kept out: \"region\" (1 times), \"zone\" (2 times)",
+        ]
     );
     let stored = intake.stored();
-    assert!(stored[2].ends_with("\"mvpd\":\"Café \\\"Nord\\\" \u{fffd}\"}"), "{}", stored[2]);
-    assert!(stored[4].ends_with("\"mvpd\":\"true\"}"), "{}", stored[4]);
+    assert!(stored[3].ends_with("\"mvpd\":\"true\"}"), "{}", stored[3]);
 }
 
 #[test]

@@ -2,18 +2,21 @@
 //! that is gone, and a copy comes back.
 
 use std::fs::{self, OpenOptions, Permissions};
+use std::io::Write;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use passbridge::buffer::JobKey;
 use passbridge::sandbox::Handle;
+use passbridge::whole_file::{Readers, WholeFile, open_new};
 use rusqlite::Connection;
 use rustix::process::Signal;
 
 use crate::program::{Done, Program, Running, done, lines, send};
-use crate::support::{PATIENCE, sandbox};
+use crate::support::{House, PATIENCE, sandbox};
 
 /// Where nothing listens.
 const NOWHERE: &str = "http://127.0.0.1:9";
@@ -96,23 +99,50 @@ fn a_backup_is_its_owners_alone_and_writes_into_nothing_that_is_there() {
 }
 
 #[test]
+fn a_file_that_appears_while_a_new_one_is_placed_is_not_overwritten() {
+    let program = Program::bare();
+    for number in 0..300 {
+        let path = program.path(&number.to_string());
+        let mut file = WholeFile::create(&path, Readers::Owner).expect("a file");
+        file.write_all(b"new").expect("it is written");
+        let others = path.clone();
+        let other = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_micros(number));
+            open_new(&others, Readers::Owner).and_then(|mut file| file.write_all(b"others")).is_ok()
+        });
+        let placed = file.place_new();
+        let is_others = other.join().expect("it ends");
+        assert_ne!(placed.is_ok(), is_others, "{number}: {placed:?}");
+        let (kept, held) = (if is_others { "others" } else { "new" }, fs::read_to_string(&path));
+        assert_eq!(held.expect("a file"), kept);
+    }
+}
+
+#[test]
 fn what_cannot_be_written_whole_leaves_nothing_behind() {
     let program = Program::new();
     program.suite(NOWHERE);
     program.ingest(50);
-    for args in [&["backup"][..], &["suite", "export"], &["suite", "sheet", "--format", "html", "--out"]] {
+    // A backup opens the -shm file beside the buffer, which may be larger than the other two files.
+    for (args, blocks) in [
+        (&["backup"][..], 100),
+        (&["suite", "export"], 2),
+        (&["suite", "sheet", "--format", "html", "--out"], 2),
+    ] {
         let file = program.path("half");
         let args = [args, &[text(&file)]].concat();
-        // Two blocks of 512 bytes are all that a file may have.
-        let failed = through_shell(&program, "trap '' XFSZ; ulimit -f 2", &args);
+        // So many blocks of 512 bytes are all that a file may have.
+        let failed = through_shell(&program, &format!("ulimit -f {blocks}"), &args);
         assert_eq!(failed.code, 1, "{args:?} {failed:?}");
+        let is_named = failed.err.contains(&format!("cannot write {file:?}"));
+        assert!(args[0] != "backup" || is_named && failed.err.contains("free some disk"), "{failed:?}");
         assert_eq!(names(&program, "half"), [""; 0], "{args:?}");
         assert_eq!(program.run(&args).code, 0, "{args:?}");
         fs::remove_file(&file).expect("it was written");
     }
     let fresh = Program::bare();
     fresh.write("c.toml", "");
-    assert_eq!(through_shell(&fresh, "trap '' XFSZ; ulimit -f 2", &["init"]).code, 1);
+    assert_eq!(through_shell(&fresh, "ulimit -f 2", &["init"]).code, 1);
     assert_eq!(names(&fresh, "passbridge.db"), [""; 0]);
     assert_eq!(fresh.run(&["init"]).code, 0);
 }
@@ -135,6 +165,36 @@ fn a_backup_that_is_stopped_leaves_nothing_behind() {
     let stopped = backup.wait();
     assert_eq!(stopped.code, 1, "{stopped:?}");
     assert_eq!(names(&program, "copy.db"), [""; 0]);
+}
+
+#[test]
+fn a_small_file_that_is_written_when_a_signal_comes_is_whole_or_not_begun() {
+    let program = Program::new();
+    for number in 0..40 {
+        let (requestor, rsid) = (format!("R{number}"), format!("rsid{number}"));
+        let add = ["suite", "add", "--requestor", &requestor, "--rsid", &rsid, "--collection-url", NOWHERE];
+        assert_eq!(program.run(&add).code, 0);
+    }
+    for (args, name) in [
+        (&["suite", "export"][..], "export"),
+        (&["suite", "sheet", "--format", "html", "--out"], "sheet"),
+        (&["report", "--period", "2026", "--html"], "page"),
+    ] {
+        let file = program.path(name);
+        let args = [args, &[text(&file)]].concat();
+        for round in 0..10 {
+            let writing = Running::start(program.command(&args));
+            let started = Instant::now();
+            // The signal comes when the file has just been begun.
+            while names(&program, name).is_empty() {
+                assert!(started.elapsed() < PATIENCE, "no file begins");
+            }
+            send(writing.child(), Signal::TERM);
+            let ended = writing.wait();
+            assert_eq!((ended.code, names(&program, name)), (0, vec![name.to_owned()]), "{round} {ended:?}");
+            fs::remove_file(&file).expect("it is whole");
+        }
+    }
 }
 
 #[test]
@@ -161,16 +221,19 @@ fn rejects_are_kept_in_no_folder_that_others_may_write_to() {
             let refused = program.run(args);
             assert_eq!((refused.code, refused.err.contains("another user")), (1, true), "{refused:?}");
         }
-        std::os::unix::fs::chown(program.path("rejects"), Some(0), None).expect("its owner");
+        std::os::unix::fs::chown(program.path("rejects"), Some(0), Some(54_321)).expect("another group");
+        assert_eq!(program.run(&["ingest", text(&bad)]).code, 3, "a group that may not write");
+        fs::set_permissions(program.path("rejects"), Permissions::from_mode(0o770)).expect("its mode");
+        program.write("bad.ndjson", "{\"visitor_id\":\"v2\"}\n");
+        let refused = program.run(&["ingest", text(&bad)]);
+        assert_eq!((refused.code, refused.err.contains("group 54321 may write")), (1, true), "{refused:?}");
+        std::os::unix::fs::chown(program.path("rejects"), Some(0), Some(0)).expect("its owner");
+        fs::remove_dir_all(program.path("rejects")).expect("the folder goes");
+        fs::create_dir(program.path("rejects")).expect("a folder");
+        fs::set_permissions(program.path("rejects"), Permissions::from_mode(0o770)).expect("its mode");
     }
+    program.write("bad.ndjson", "{\"visitor_id\":\"v1\"}\n");
     assert_eq!(program.run(&["ingest", text(&bad)]).code, 3);
-
-    // The files of backfills, which it deletes, are in such a folder too.
-    fs::create_dir(program.path("bulk")).expect("a folder");
-    fs::set_permissions(program.path("bulk"), Permissions::from_mode(0o777)).expect("its mode");
-    let refused = program.run(&["forget", "--visitor-id", "v1"]);
-    assert_eq!((refused.code, refused.err.contains("others may write to")), (1, true), "{refused:?}");
-    fs::set_permissions(program.path("bulk"), Permissions::from_mode(0o700)).expect("its mode");
 
     let rejects =
         fs::read_dir(program.path("rejects")).expect("a folder").next().expect("one").expect("a file");
@@ -180,7 +243,14 @@ fn rejects_are_kept_in_no_folder_that_others_may_write_to() {
     assert_eq!(refused.code, 1, "{refused:?}");
     assert!(refused.err.contains("forgetting"), "{refused:?}");
     fs::remove_file(planted).expect("it is as it was");
-    assert_eq!(program.json(&["forget", "--visitor-id", "v1"]).1["rejected_lines"], 1);
+
+    // The files of backfills, which it deletes, are in such a folder too; the rejects are erased all the same.
+    fs::create_dir(program.path("bulk")).expect("a folder");
+    fs::set_permissions(program.path("bulk"), Permissions::from_mode(0o777)).expect("its mode");
+    let (code, report) = program.json(&["forget", "--visitor-id", "v1"]);
+    assert_eq!((code, &report["rejected_lines"]), (1, &1.into()), "{report}");
+    let cause = report["failure"]["cause"].as_str().expect("a cause");
+    assert!(cause.contains("others may write to"), "{report}");
 }
 
 #[test]
@@ -200,7 +270,7 @@ fn what_root_makes_belongs_to_whom_the_buffer_belongs() {
     let copy = program.path("copy.db");
     assert_eq!(program.run(&["backup", text(&copy)]).code, 0);
     assert_eq!(program.run(&["restore", text(&copy)]).code, 0);
-    for name in names(&program, "passbridge.db").iter().map(String::as_str).chain(["rejects"]) {
+    for name in names(&program, "passbridge.db").iter().map(String::as_str).chain(["rejects", "copy.db"]) {
         assert_eq!(fs::metadata(program.path(name)).expect("a file").uid(), owner, "{name}");
     }
     for entry in fs::read_dir(program.path("rejects")).expect("a folder") {
@@ -233,6 +303,26 @@ fn a_drain_whose_lock_is_removed_or_replaced_ends_with_1() {
     assert_eq!(ended.code, 1, "{ended:?}");
     assert!(ended.err.contains("passbridge.db.lock"), "{ended:?}");
     assert_eq!(program.json(&["status", "--verify"]).1["pending"], 5);
+}
+
+#[test]
+fn a_drain_that_meets_the_claims_of_another_one_says_so() {
+    let (sandbox, program) = (sandbox("latency=300ms"), Program::with("[delivery]\nlanes = 1\n"));
+    program.suite(&sandbox.url());
+    program.ingest(60);
+    let drain = Running::start(program.command(&["drain"]));
+    assert!(sandbox.wait_accepted(1, PATIENCE));
+    // As a second drain does whose lock is another file of the same name.
+    let claim = "INSERT INTO claims SELECT (SELECT max(seq) FROM queue), form, run FROM claims LIMIT 1";
+    let other = Connection::open(program.path("passbridge.db")).expect("the buffer");
+    other.busy_timeout(PATIENCE).expect("a timeout");
+    while other.execute(claim, []).expect("a claim") == 0 {}
+    let ended = drain.wait();
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.err.contains("where the lock file was removed under a drain"), "{ended:?}");
+    sandbox.set_faults("".parse().expect("no faults"));
+    assert_eq!(program.run(&["drain"]).code, 0);
+    assert_eq!(program.run(&["status", "--verify"]).code, 0);
 }
 
 /// Whether this host lets a test mount something where nobody else sees it.
@@ -268,7 +358,14 @@ fn a_buffer_that_is_mounted_as_a_file_is_refused() {
 fn a_drain_whose_database_is_replaced_or_overwritten_does_not_end_well() {
     let other = Program::new();
     let older = Program::new();
-    for (what, how) in [("replaced", 0), ("overwritten", 1), ("overwritten", 2), ("overwritten", 3)] {
+    for (what, how) in [
+        ("replaced", 0),
+        ("overwritten", 1),
+        ("overwritten", 2),
+        ("overwritten", 3),
+        ("passbridge.db-shm\" was removed or replaced", 4),
+        ("passbridge.db-wal\" was overwritten", 5),
+    ] {
         let (sandbox, program, drain) = hanging();
         let database = program.path("passbridge.db");
         match how {
@@ -278,6 +375,8 @@ fn a_drain_whose_database_is_replaced_or_overwritten_does_not_end_well() {
             }
             1 => overwrite(&database, &fs::read(other.path("passbridge.db")).expect("another buffer")),
             2 => overwrite(&database, &[0; 100_000]),
+            4 => fs::remove_file(program.path("passbridge.db-shm")).expect("it is removed"),
+            5 => shorten(&program.path("passbridge.db-wal"), &[0]),
             _ => {
                 let copy = older.path(&format!("copy{how}"));
                 assert_eq!(program.run(&["backup", text(&copy)]).code, 0);
@@ -314,6 +413,137 @@ fn run_ends_with_1_when_its_buffer_is_gone_or_overwritten() {
         assert_eq!(ended.code, 1, "{ended:?}");
         assert!(ended.err.contains(what), "{ended:?}");
     }
+}
+
+/// What people do to the files of a buffer that is in use.
+const CHANGES: [&str; 4] = [
+    "rm passbridge.db-wal passbridge.db-shm",
+    "rm passbridge.db-wal",
+    "rm passbridge.db-shm",
+    "mv passbridge.db real.db; ln -s real.db passbridge.db",
+];
+
+#[test]
+fn run_ends_with_1_when_its_log_is_removed_or_a_link_leads_to_its_buffer_and_nothing_stored_is_lost() {
+    for change in CHANGES {
+        let program = Program::with("[schedule]\ncron = \"0 0 1 1 *\"\n");
+        let run = Running::start(program.command(&["run"]));
+        run.wait_for_log("waiting for the next slot");
+        program.ingest(100);
+        let script = format!("cd {}; {change}", program.path("").display());
+        assert!(Command::new("sh").args(["-c", &script]).status().expect("a shell").success());
+        let ended = run.wait();
+        assert_eq!(ended.code, 1, "{change}: {ended:?}");
+        assert!(ended.err.contains("was removed or replaced"), "{change}: {ended:?}");
+        let (code, status) = program.json(&["status", "--verify"]);
+        assert_eq!((code, &status["pending"]), (0, &100.into()), "{change}: {status}");
+    }
+}
+
+#[test]
+fn what_is_stored_after_the_files_of_run_were_changed_stays() {
+    for change in CHANGES {
+        let program = Program::with("[schedule]\ncron = \"0 0 1 1 *\"\n");
+        let run = Running::start(program.command(&["run"]));
+        run.wait_for_log("waiting for the next slot");
+        let script = format!("cd {}; {change}", program.path("").display());
+        assert!(Command::new("sh").args(["-c", &script]).status().expect("a shell").success());
+        program.ingest(100);
+        let ended = run.wait();
+        assert_eq!(ended.code, 1, "{change}: {ended:?}");
+        let (code, status) = program.json(&["status", "--verify"]);
+        assert_eq!((code, &status["pending"]), (0, &100.into()), "{change}: {status}");
+    }
+}
+
+/// Gives a file these lengths, one after the other, as `truncate -s` does.
+fn shorten(path: &Path, lengths: &[u64]) {
+    let file = OpenOptions::new().write(true).open(path).expect("it opens");
+    lengths.iter().for_each(|length| file.set_len(*length).expect("its length"));
+}
+
+#[test]
+fn run_ends_with_1_when_its_log_is_emptied_or_cut_and_the_buffer_stays_sound() {
+    // The last one is as long as before, and its head is gone.
+    for lengths in [&[0][..], &[4096], &[0, 10_000_000]] {
+        let program = Program::with("[schedule]\ncron = \"0 0 1 1 *\"\n");
+        program.ingest(1);
+        let run = Running::start(program.command(&["run"]));
+        run.wait_for_log("waiting for the next slot");
+        program.ingest(100);
+        shorten(&program.path("passbridge.db-wal"), lengths);
+        let ended = run.wait();
+        assert_eq!(ended.code, 1, "{lengths:?}: {ended:?}");
+        assert!(ended.err.contains("passbridge.db-wal\" was overwritten"), "{lengths:?}: {ended:?}");
+        let verified = program.run(&["status", "--verify"]);
+        assert_eq!(verified.code, 0, "{lengths:?}: {verified:?}");
+    }
+}
+
+#[test]
+fn a_log_that_sqlite_itself_empties_is_no_fault() {
+    let program = Program::with("[schedule]\ncron = \"0 0 1 1 *\"\n");
+    let run = Running::start(program.command(&["run"]));
+    run.wait_for_log("waiting for the next slot");
+    let other = Connection::open(program.path("passbridge.db")).expect("the database");
+    let started = Instant::now();
+    let mut count = 0;
+    while started.elapsed() < Duration::from_secs(6) {
+        count += 1;
+        program.ingest(count);
+        let busy: i64 =
+            other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).expect("a checkpoint");
+        assert_eq!((busy, fs::metadata(program.path("passbridge.db-wal")).expect("a log").len()), (0, 0));
+    }
+    send(run.child(), Signal::TERM);
+    let ended = run.wait();
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(program.json(&["status", "--verify"]).1["pending"], count);
+}
+
+#[test]
+fn run_that_is_stopped_just_when_its_log_was_removed_ends_with_1() {
+    let program = Program::with("[schedule]\ncron = \"0 0 1 1 *\"\n");
+    let run = Running::start(program.command(&["run"]));
+    run.wait_for_log("waiting for the next slot");
+    fs::remove_file(program.path("passbridge.db-shm")).expect("it is removed");
+    send(run.child(), Signal::TERM);
+    let ended = run.wait();
+    assert!(ended.code == 1 && ended.err.contains("was removed or replaced"), "{ended:?}");
+}
+
+#[test]
+fn run_ends_with_1_when_its_buffer_is_overwritten_with_an_older_raw_copy() {
+    let program = Program::with("[schedule]\ncron = \"0 0 1 1 *\"\n");
+    program.ingest(1);
+    let older = fs::read(program.path("passbridge.db")).expect("a raw copy");
+    program.ingest(2);
+    let run = Running::start(program.command(&["run"]));
+    run.wait_for_log("waiting for the next slot");
+    overwrite(&program.path("passbridge.db"), &older);
+    let ended = run.wait();
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.err.contains("was overwritten"), "{ended:?}");
+}
+
+#[test]
+fn an_ingest_whose_buffer_is_overwritten_ends_with_1() {
+    let program = Program::new();
+    let copy = program.path("copy.db");
+    assert_eq!(program.run(&["backup", text(&copy)]).code, 0);
+    program.write("first.ndjson", &lines(5));
+    let first = program.path("first.ndjson");
+    let mut ingest =
+        program.command(&["ingest", text(&first), "-"]).stdin(Stdio::piped()).spawn().expect("it starts");
+    let input = ingest.stdin.take();
+    while program.json(&["status"]).1["pending"] != 5 {
+        assert!(ingest.try_wait().expect("a child").is_none(), "it ended by itself");
+    }
+    overwrite(&program.path("passbridge.db"), &fs::read(&copy).expect("a copy"));
+    drop(input);
+    let output = ingest.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("was overwritten"), "{said}");
 }
 
 #[test]
@@ -367,7 +597,7 @@ fn a_clock_that_no_event_can_have_is_said_and_ends_with_1() {
     program.ingest(1);
     program.write("turned", "");
     let events = program.path("events.ndjson");
-    for seconds in [-86_400, -1, 9_300_000_000, 40_000_000_000] {
+    for seconds in [-86_400, -1, 9_300_000_000, 40_000_000_000, i64::MAX] {
         let shim = clock_shim(&program.path(""), seconds);
         for args in [&["status"][..], &["ingest", text(&events)], &["drain"], &["run"], &["retention"]] {
             let mut command = program.command(args);
@@ -481,7 +711,7 @@ fn what_is_no_good_copy_changes_nothing() {
     }
     // Whoever named the wrong file is told of that file, not of the buffer.
     for (file, code, why) in [
-        (program.path("nofile"), 1, "No such file or directory"),
+        (program.path("nofile"), 2, "No such file or directory"),
         (PathBuf::from("/etc/passwd"), 2, "it is no buffer of passbridge"),
     ] {
         let refused = program.run(&["restore", text(&file)]);
@@ -494,7 +724,7 @@ fn what_is_no_good_copy_changes_nothing() {
         .and_then(|database| database.pragma_update(None, "user_version", 99))
         .expect("a copy of a later release");
     assert_eq!(program.run(&["restore", text(&copy)]).code, 2);
-    assert_eq!(program.run(&["restore", text(&program.path("passbridge.db"))]).code, 1, "the buffer itself");
+    assert_eq!(program.run(&["restore", text(&program.path("passbridge.db"))]).code, 2, "the buffer itself");
     fs::remove_file(&copy).expect("it was made here");
     fs::remove_file(&good).expect("it was made here");
     assert_eq!(
@@ -507,6 +737,47 @@ fn what_is_no_good_copy_changes_nothing() {
 }
 
 #[test]
+fn a_copy_or_a_buffer_with_other_tables_than_passbridge_made_is_refused_by_their_name() {
+    let program = Program::new();
+    program.ingest(3);
+    let (good, copy, buffer) =
+        (program.path("good.db"), program.path("copy.db"), program.path("passbridge.db"));
+    assert_eq!(program.run(&["backup", text(&good)]).code, 0);
+    for (spoil, why) in [
+        ("DROP TABLE held", "its table held is missing or was changed"),
+        ("DROP INDEX tombstones", "its index tombstones is missing or was changed"),
+        ("ALTER TABLE runs DROP COLUMN job", "its table runs is missing or was changed"),
+        ("CREATE TRIGGER t AFTER INSERT ON events BEGIN DELETE FROM queue; END", "its trigger t was made by"),
+        ("CREATE VIEW v AS SELECT 1", "its view v was made by"),
+        ("CREATE UNIQUE INDEX i ON events (seq, occurred_at)", "its index i was made by"),
+        ("PRAGMA user_version = -1", "its schema version is -1"),
+        ("PRAGMA user_version = 0", "its schema version is 0"),
+        ("PRAGMA user_version = 5", "its "),
+    ] {
+        fs::copy(&good, &copy).expect("a copy");
+        Connection::open(&copy).and_then(|database| database.execute_batch(spoil)).expect(spoil);
+        let before = fs::read(&buffer).expect("the buffer");
+        let refused = program.run(&["restore", text(&copy)]);
+        assert!(refused.code == 1 && refused.err.contains(why), "{spoil}: {refused:?}");
+        assert!(refused.err.contains("copy.db\" is not as passbridge made it"), "{refused:?}");
+        assert!(fs::read(&buffer).expect("the buffer") == before && names(&program, "copy").len() == 1);
+        // The same file as the buffer itself.
+        let other = Program::bare();
+        other.write("c.toml", "");
+        fs::copy(&copy, other.path("passbridge.db")).expect("a buffer");
+        for args in [&["status", "--verify"][..], &["drain"], &["run"]] {
+            let refused = other.run(args);
+            assert!(refused.code == 1 && refused.err.contains(why), "{spoil} {args:?}: {refused:?}");
+        }
+    }
+    let spoil = "ANALYZE; CREATE TABLE of_another_program (id); INSERT INTO of_another_program VALUES (1)";
+    fs::copy(&good, &copy).expect("a copy");
+    Connection::open(&copy).and_then(|database| database.execute_batch(spoil)).expect(spoil);
+    assert_eq!(program.run(&["restore", text(&copy)]).code, 0);
+    assert_eq!(program.json(&["status", "--verify"]).1["pending"], 3);
+}
+
+#[test]
 fn who_may_not_use_the_buffer_is_told_of_rights_and_not_of_the_disk() {
     let program = Program::with("");
     let buffer = program.path("passbridge.db");
@@ -515,17 +786,27 @@ fn who_may_not_use_the_buffer_is_told_of_rights_and_not_of_the_disk() {
     };
     // Root may do everything, so another user tries: the folder is open to him, and the buffer is not.
     allow(&program.path(""), 0o755);
-    let told = |words: &[&str], what: &Path| {
+    let run = |words: &[&str]| {
         let mut command = program.command(words);
         if rustix::process::geteuid().is_root() {
             command.uid(65_534).gid(65_534);
         }
-        let refused = done(command);
+        done(command)
+    };
+    let told = |words: &[&str], what: &Path| {
+        let refused = run(words);
         let name = format!("cannot use {:?}", text(what));
         let says =
             refused.err.contains("Permission denied") && refused.err.contains("try: run it as the user");
         assert!(refused.code == 1 && refused.err.contains(&name) && says, "{words:?}: {refused:?}");
     };
+    let copy = program.path("copy.db");
+    assert_eq!(program.run(&["backup", text(&copy)]).code, 0);
+    allow(&copy, 0o000);
+    let refused = run(&["restore", text(&copy)]);
+    let says =
+        refused.err.contains("Permission denied") && refused.err.contains("a copy that this user may read");
+    assert!(refused.code == 2 && says, "{refused:?}");
     allow(&buffer, 0o000);
     for words in [&["status"][..], &["drain"], &["report"], &["ingest", "-"]] {
         told(words, &buffer);
@@ -575,7 +856,7 @@ fn what_is_in_the_way_of_a_file_is_said_with_what_to_do() {
         "{refused:?}"
     );
     let itself = program.run(&["restore", text(&program.path("passbridge.db"))]);
-    assert!(itself.code == 1 && itself.err.contains("try: name a copy"), "{itself:?}");
+    assert!(itself.code == 2 && itself.err.contains("try: name a copy"), "{itself:?}");
 }
 
 #[test]
@@ -662,4 +943,32 @@ fn a_dash_is_standard_output_or_refused_and_never_a_file_of_that_name() {
         assert_eq!(refused.code, 2, "{args:?} {refused:?}");
     }
     assert!(!program.path("-").exists());
+}
+
+#[test]
+fn a_drain_that_records_keeps_its_thread_however_many_changes_wait() {
+    let house = House::new();
+    let run = house.buffer.begin_run(JobKey::LIVE).expect("a run").run;
+    let other = Connection::open(house.buffer.path()).expect("the database");
+    other.execute_batch("BEGIN IMMEDIATE").expect("the lock of writers");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (sender, answers) = std::sync::mpsc::channel();
+    for number in 0..100 {
+        let (buffer, sender) = (house.buffer.clone(), sender.clone());
+        std::thread::spawn(move || sender.send(buffer.open_input(&number.to_string()).is_ok()));
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    let began = Instant::now();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(2));
+        other.execute_batch("COMMIT").expect("the end of the lock");
+    });
+    runtime.block_on(async {
+        let recorded = house.buffer.record(run, Vec::new());
+        tokio::pin!(recorded);
+        let early = tokio::time::timeout(Duration::from_millis(50), &mut recorded).await;
+        assert!(early.is_err() && began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
+        recorded.await.expect("it is recorded");
+    });
+    assert!(answers.iter().take(100).all(|is_open| is_open));
 }

@@ -24,6 +24,7 @@ mod hostile_apis;
 mod hostile_events;
 mod ingest_formats;
 mod keeping;
+mod live_files;
 mod monitor;
 mod onboarding;
 mod order;

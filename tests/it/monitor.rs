@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Stdio;
 use std::time::Duration;
 
+use passbridge::buffer::NewVerdict;
 use passbridge::clock::Clock;
 use passbridge::event::Instant;
 use rusqlite::Connection;
@@ -149,8 +150,8 @@ fn a_silent_source_alarms_once_a_limit_is_set_also_by_requestor() {
 
 #[test]
 fn what_died_within_a_day_what_is_parked_and_what_was_rejected_has_limits() {
-    // The fourth succeeds: the three are dead for their own sake.
-    let (sandbox, program) = (sandbox("failure=BAD first=3"), Program::new());
+    // The fourth is sent after the three and succeeds: the three are dead for their own sake.
+    let (sandbox, program) = (sandbox("failure=BAD first=3"), Program::with("[delivery]\nlanes = 1\n"));
     program.suite(&sandbox.url());
     program.write(
         "events.ndjson",
@@ -201,13 +202,22 @@ fn status_names_who_drains_the_lock_names_its_holder_and_a_drain_that_died_is_cu
     assert!(holder["since"].is_string() && status["drain"]["run_id"].is_u64());
     let text = program.run(&["status"]).out;
     assert!(text.contains(&format!("under way: process {} (drain), run began 20", child.id())), "{text}");
+    assert!(
+        text.lines().any(|run| run.trim_start().starts_with("1 ") && run.ends_with("under way")),
+        "{text}"
+    );
     let second = program.run(&["drain"]);
     assert_eq!(second.code, 75);
     assert!(second.err.contains(&format!("process {} (drain), since 20", child.id())), "{second:?}");
     send(&child, Signal::KILL);
     child.wait().expect("it is dead");
     state("cut_off");
-    assert!(program.run(&["status"]).out.contains("the last was cut off, run began 20"));
+    let text = program.run(&["status"]).out;
+    assert!(text.contains("the last was cut off, run began 20"), "{text}");
+    assert!(text.lines().any(|run| run.trim_start().starts_with("1 ") && run.ends_with("cut off")), "{text}");
+    let says = program.json(&["status", "--check"]).1["checks"][1]["says"].clone();
+    let parts = ["; one that began 20", "was cut off"];
+    assert!(parts.iter().all(|part| says.as_str().is_some_and(|says| says.contains(part))), "{says}");
 }
 
 #[test]
@@ -275,6 +285,96 @@ fn a_broken_limit_says_where_to_look() {
 }
 
 #[test]
+fn of_many_requestors_that_are_parked_some_are_named_and_the_others_counted() {
+    let program = Program::new();
+    for count in [5, 7] {
+        let lines = (0..count).map(|number| {
+            lines(1).replace("REF30", &format!("R{number}")).replace("e0", &format!("e{number}"))
+        });
+        program.write("events.ndjson", &lines.collect::<String>());
+        assert_eq!(program.run(&["ingest", program.path("events.ndjson").to_str().expect("UTF-8")]).code, 0);
+        let told = program.run(&["status", "--check", "--max-parked", "0"]).err;
+        assert_eq!(
+            (told.matches(" of R").count(), told.contains("; and 2 others")),
+            (5, count == 7),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn events_of_a_backfill_are_no_sign_of_a_live_source_and_are_not_denied() {
+    let (sandbox, program) = (sandbox(""), Program::new());
+    program.suite(&sandbox.url());
+    program.write("history.ndjson", &lines(2));
+    let history = program.path("history.ndjson");
+    assert_eq!(program.run(&["backfill", "run", "h", history.to_str().expect("UTF-8")]).code, 0);
+    for limit in ["REF30=1h", "1h"] {
+        let check = program.run(&["status", "--check", "--max-silence", limit]);
+        assert!(check.code == 4 && check.err.contains("no live event"), "{check:?}");
+        assert!(!check.err.contains("no event"), "{check:?}");
+    }
+    let status = program.run(&["status"]).out;
+    assert!(status.lines().any(|line| line.contains("REF30") && line.contains("none live")), "{status}");
+}
+
+#[test]
+fn a_place_where_no_rejects_can_be_kept_is_an_alarm() {
+    let program = Program::new();
+    let rejects = program.path("rejects");
+    let check = || broken(&program.run(&["status", "--check", "--json"]));
+    assert_eq!(check(), [], "it is made with the first reject");
+    let alarm = [("max_rejects".to_owned(), Value::from("ingest.rejects_dir"))];
+    fs::write(&rejects, "a file").expect("a file");
+    assert_eq!(check(), alarm);
+    fs::remove_file(&rejects).expect("the file goes");
+    std::os::unix::fs::symlink(program.path("nowhere"), &rejects).expect("a link that leads nowhere");
+    assert_eq!(check(), alarm);
+    let told = program.run(&["status", "--check"]);
+    assert!(told.code == 4 && told.err.contains("rejected lines cannot be kept in "), "{told:?}");
+    fs::create_dir(program.path("nowhere")).expect("a folder");
+    assert_eq!(check(), []);
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    fs::set_permissions(program.path("nowhere"), open).expect("its mode");
+    assert_eq!(check(), alarm, "others may write to it");
+}
+
+#[test]
+fn a_silence_that_is_given_twice_for_the_same_requestor_is_refused_with_both() {
+    let program = Program::new();
+    for (args, why) in [
+        (["REF30=1h", "REF30=2h"], "--max-silence is given twice for REF30: 1h and 2h"),
+        (["off", "2h"], "--max-silence is given twice: off and 2h"),
+    ] {
+        let args = ["status", "--check", "--max-silence", args[0], "--max-silence", args[1]];
+        let refused = program.run(&args);
+        assert!(refused.code == 2 && refused.err.contains(why), "{refused:?}");
+    }
+    let two = ["status", "--check", "--max-silence", "REF30=off", "--max-silence", "off"];
+    assert_eq!(program.run(&two).code, 0);
+}
+
+#[test]
+fn a_reason_that_is_a_part_of_an_overruled_one_blocks_a_suite_again() {
+    let house = House::new();
+    let suite = house.suite("http://127.0.0.1:1");
+    let rsid = &suite.form.rsid;
+    let blocks_after = |blocks: &[&str]| {
+        let (blocks, checked_at) =
+            (blocks.iter().map(|&reason| reason.to_owned()).collect(), house.buffer.now());
+        let verdict =
+            NewVerdict { checked_at, open: 1, blocks, proved_at: None, void: None, seen: json!({}) };
+        house.buffer.set_verdict(rsid, verdict).expect("a known suite");
+        house.buffer.suite(rsid).expect("a suite").verdict.expect("a verdict").blocks
+    };
+    let long = "timestamps: not allowed; of 2 probes none arrived";
+    assert_eq!(blocks_after(&[long, "kind: virtual"]), Some(format!("{long}; kind: virtual")));
+    house.buffer.overrule(rsid).expect("a known suite");
+    assert_eq!(blocks_after(&["kind: virtual", long]), None, "whatever their order");
+    assert_eq!(blocks_after(&["timestamps: not"]).as_deref(), Some("timestamps: not"));
+}
+
+#[test]
 fn rejected_lines_that_are_kept_nowhere_count_as_those_that_are() {
     let program = Program::with("[ingest]\nrejects_max = 2\n[monitor]\nmax_rejects = 6\n");
     program.write("bad.ndjson", &"nonsense\n".repeat(6));
@@ -289,10 +389,93 @@ fn rejected_lines_that_are_kept_nowhere_count_as_those_that_are() {
     let told = program.run(&["status", "--check"]).err;
     assert!(told.contains("11 lines were rejected within 24 hours"), "{told}");
     assert!(told.contains("(7 of them are kept nowhere: ingest.rejects_max)"), "{told}");
+    // At the default, an HTTP request or an ESM report keeps no more than memory may hold.
+    program.write("c.toml", "[monitor]\nmax_rejects = 6\n");
+    let both =
+        "(7 of them are kept nowhere: ingest.rejects_max for a file, 10000 for a request or an ESM report)";
+    assert!(program.run(&["status", "--check"]).err.contains(both));
     let buffer = Connection::open(program.path("passbridge.db")).expect("SQLite");
     let age = "UPDATE facts SET name = 'rejects_not_kept_' || (substr(name, 18) - 30) WHERE name LIKE 'rejects_not_kept_%'";
     assert!(buffer.execute(age, []).expect("an update") >= 1, "a fact of each hour");
     assert_eq!(check(), [], "it was yesterday");
+}
+
+#[test]
+fn what_others_put_into_the_folder_of_rejects_does_not_count() {
+    let program = Program::new();
+    fs::create_dir_all(program.path("rejects")).expect("a folder");
+    for name in ["notes.txt", "rejected-by-partner.ndjson", "rejected-20261120-1.ndjson.swp"] {
+        program.write(&format!("rejects/{name}"), &"a line\n".repeat(200));
+    }
+    assert_eq!(broken(&program.run(&["status", "--check", "--json"])), []);
+    program.write("rejects/rejected-20261120T083000Z-1.ndjson", &"a line\n".repeat(101));
+    let told = program.run(&["status", "--check"]).err;
+    assert!(told.contains("101 lines were rejected within 24 hours"), "{told}");
+}
+
+#[test]
+fn a_limit_is_read_alike_from_an_option_and_from_the_file() {
+    let program = Program::new();
+    program.ingest(1);
+    for (options, file, code) in [
+        (&["--max-age", "off"][..], "max_age = \"off\"", 0),
+        (&["--max-age", "1h30m"], "max_age = \"1h30m\"", 0),
+        (&["--max-silence", "REF30=off"], "max_silence_of = { REF30 = \"off\" }", 0),
+        (&["--max-silence", "=1h"], "max_silence_of = { \"\" = \"1h\" }", 2),
+        (&["--max-silence", " REF30=1h"], "max_silence_of = { \" REF30\" = \"1h\" }", 2),
+        (&["--max-silence", "REF30="], "max_silence_of = { REF30 = \"\" }", 2),
+        (&["--max-age", "30m1h"], "max_age = \"30m1h\"", 2),
+        (&["--max-age", "never"], "max_age = \"never\"", 2),
+    ] {
+        let by_option = program.run(&[&["status", "--check"], options].concat());
+        assert_eq!(by_option.code, code, "{options:?}: {by_option:?}");
+        program.write("c.toml", &format!("[monitor]\n{file}\n"));
+        let by_file = program.run(&["status"]);
+        program.write("c.toml", "");
+        assert_eq!(by_file.code, code, "{file}: {by_file:?}");
+    }
+    assert_eq!(program.run(&["status", "--max-age", "off"]).code, 0);
+}
+
+#[test]
+fn a_host_that_throttles_is_named_where_events_wait_too_long() {
+    let sandbox = sandbox("429 first=1 retry-after=1");
+    let past = Past::new(3);
+    past.0.suite(&sandbox.url());
+    past.0.store(plays(2));
+    past.now();
+    past.0
+        .drain_with(|options| {
+            options.limit = Some(1);
+            options.retry.backoff_max = Duration::from_secs(5);
+        })
+        .expect("a drain");
+    let told = past.status(&["--check"]).err;
+    for part in ["max_age: events wait since", &format!("; {}: HTTP 429", sandbox.url()), "since 20"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+}
+
+#[test]
+fn what_was_noted_while_the_clock_was_ahead_hides_nothing() {
+    let sandbox = sandbox("");
+    let past = Past::new(-72);
+    past.0.suite(&sandbox.url());
+    past.0.store(plays(2));
+    past.0.drain();
+    let check = past.status(&["--check", "--json", "--max-silence", "6h"]);
+    let alarms = [("max_age".to_owned(), "last_run".into()), ("max_silence".to_owned(), Value::Null)];
+    assert_eq!((check.code, broken(&check)), (4, alarms.to_vec()), "{check:?}");
+    let told = past.status(&["--check"]).err;
+    let status = past.status(&[]).out;
+    for text in [told, status] {
+        assert!(text.contains("; one that ended 20"), "{text}");
+        assert!(text.contains(" ahead of this host's clock) does not count"), "{text}");
+    }
+    // A drain of now is the last one, whatever was noted before.
+    past.now();
+    past.0.drain();
+    assert_eq!(broken(&past.status(&["--check", "--json"])), []);
 }
 
 #[test]
@@ -327,4 +510,31 @@ fn a_dry_run_names_what_stays_parked_and_why() {
         (&5.into(), &"REF30".into()),
         "{json}"
     );
+}
+
+#[test]
+fn events_of_a_backfill_that_is_done_are_an_alarm_once_they_could_go() {
+    let (sandbox, program) = (sandbox(""), Program::new());
+    program.ingest(5);
+    let all = ["--from", "2000-01-01T00:00:00Z", "--to", "2100-01-01T00:00:00Z"];
+    assert_eq!(program.run(&[&["backfill", "run", "h"][..], &all].concat()).code, 0);
+    let broken = || {
+        let (code, checked) = program.json(&["status", "--check"]);
+        let alarms = checked["checks"].as_array().expect("checks").iter().filter(|one| one["broken"] == true);
+        (
+            code,
+            alarms
+                .filter(|one| one["check"] == "backfill")
+                .map(|one| one["says"].to_string())
+                .collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(broken().1, [] as [String; 0], "parked events have a check of their own");
+    program.suite(&sandbox.url());
+    assert_eq!(program.run(&["drain"]).code, 0);
+    let (code, says) = broken();
+    assert!(code == 4 && says.len() == 1 && says[0].contains("backfill resume h"), "{says:?}");
+    assert!(program.run(&["status"]).out.contains("backfill resume h"));
+    assert_eq!(program.run(&["backfill", "resume", "h"]).code, 0);
+    assert_eq!((broken(), sandbox.accepted_count()), ((0, vec![]), 5));
 }

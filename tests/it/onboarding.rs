@@ -10,7 +10,7 @@ use passbridge::sandbox::{AnalyticsSettings, Handle};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::program::{Done, Program, send};
+use crate::program::{Done, Program, done, send};
 use crate::support::{PATIENCE, sandbox_with};
 
 const RSID: &str = "examplersid";
@@ -388,24 +388,34 @@ fn a_reading_that_is_refused_for_the_moment_does_not_end_the_wait() {
 }
 
 #[test]
-fn a_probe_that_cannot_be_read_says_how_to_read_it_later() {
-    let desk = Desk::new();
-    desk.latency(3_600_000);
-    let words = ["suite", "probe", RSID, "--deadline", "60s", "--every", "1s"];
-    let mut command = desk.program.command(&words);
-    command.stderr(std::process::Stdio::piped());
-    let waiting = command.spawn().expect("the program starts");
-    assert!(desk.sandbox.wait_accepted(57, PATIENCE), "the hits are sent");
-    desk.sandbox.set_analytics(AnalyticsSettings {
-        calls_per_window: 1_000_000,
-        refuse_tokens: "invalid_client".to_owned(),
-        forget_tokens_after: 1,
-        ..AnalyticsSettings::default()
-    });
-    let done = waiting.wait_with_output().expect("it ends");
-    let told = String::from_utf8_lossy(&done.stderr);
-    assert_eq!(done.status.code(), Some(1), "{told}");
-    assert!(told.contains("hits of this probe may be out") && told.contains("--read-back probe"), "{told}");
+fn hits_that_nobody_could_look_for_are_not_called_lost() {
+    let usual = || AnalyticsSettings { calls_per_window: 1_000_000, ..AnalyticsSettings::default() };
+    for (deadline, settings) in [
+        ("4s", AnalyticsSettings { busy_next: 1_000, busy_status: 429, ..usual() }),
+        ("4s", AnalyticsSettings { forbidden: true, ..usual() }),
+        (
+            "60s",
+            AnalyticsSettings {
+                refuse_tokens: "invalid_client".to_owned(),
+                forget_tokens_after: 1,
+                ..usual()
+            },
+        ),
+    ] {
+        let desk = Desk::new();
+        desk.latency(3_600_000);
+        let words = ["suite", "probe", RSID, "--deadline", deadline, "--every", "1s"];
+        let mut command = desk.program.command(&words);
+        command.stderr(std::process::Stdio::piped());
+        let waiting = command.spawn().expect("the program starts");
+        assert!(desk.sandbox.wait_accepted(57, PATIENCE), "the hits are sent");
+        desk.sandbox.set_analytics(settings);
+        let done = waiting.wait_with_output().expect("it ends");
+        let told = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.code(), Some(1), "{told}");
+        let says_how = told.contains("hits of this probe may be out") && told.contains("--read-back probe");
+        assert!(says_how, "{told}");
+    }
 }
 
 #[test]
@@ -429,10 +439,66 @@ fn a_collector_that_takes_no_hit_ends_the_probe_with_the_reason() {
     let failed = desk.run(&format!("suite probe {RSID}"));
     assert_eq!(failed.code, 1, "{failed:?}");
     assert!(failed.err.contains("hit 1 of 57") && failed.err.contains("HTTP 403"), "{failed:?}");
+    assert!(!failed.err.contains("may be out"), "{failed:?}");
+    assert_eq!(desk.json(&format!("suite show {RSID}")).1["last_probe"], Value::Null);
     desk.wrong(&["virtual=parent.suite"]);
     let refused = desk.run(&format!("suite probe {RSID}"));
     assert_eq!(refused.code, 2, "{refused:?}");
     assert!(refused.err.contains("is a virtual report suite of parent.suite"), "{refused:?}");
+}
+
+#[test]
+fn what_never_left_is_neither_recorded_nor_lost() {
+    // The name does not resolve, nobody listens, and a variable that names no proxy.
+    let cases = [
+        ("https://nobody.invalid", "NO_PROXY", "*", 1, "cannot resolve"),
+        ("http://127.0.0.1:1", "NO_PROXY", "*", 1, "cannot connect"),
+        ("https://collector.example", "HTTPS_PROXY", "http://proxy:none", 2, "HTTPS_PROXY"),
+    ];
+    std::thread::scope(|scope| {
+        for (url, name, value, code, why) in cases {
+            scope.spawn(move || {
+                let desk = Desk::new();
+                let set = ["suite", "set", RSID, "--collection-url", url];
+                assert_eq!(desk.program.run(&set).code, 0);
+                let mut command = desk.program.command(&["suite", "probe", RSID]);
+                command.env(name, value);
+                let failed = done(command);
+                assert!(failed.code == code && failed.err.contains(why), "{failed:?}");
+                assert!(!failed.err.contains("may be out"), "{failed:?}");
+                assert_eq!(desk.json(&format!("suite show {RSID}")).1["last_probe"], Value::Null);
+            });
+        }
+    });
+}
+
+#[test]
+fn the_hits_that_a_probe_could_not_send_are_not_called_lost() {
+    let desk = Desk::new();
+    assert_eq!(desk.run(&format!("suite set {RSID} --rate 10")).code, 0);
+    let failed = std::thread::scope(|scope| {
+        let probe = scope.spawn(|| desk.run(&format!("suite probe {RSID}")));
+        assert!(desk.sandbox.wait_accepted(3, PATIENCE), "some hits go");
+        desk.sandbox.set_faults("status=403:100%".parse().expect("a fault plan"));
+        probe.join().expect("it ends")
+    });
+    assert!(failed.code == 1 && failed.err.contains("hits of this probe may be out"), "{failed:?}");
+    let (_, shown) = desk.json(&format!("suite show {RSID}"));
+    let id = shown["last_probe"]["id"].as_str().expect("an ID");
+    // First nothing shows of them, then those that were sent.
+    for latency in [3_600_000, 0] {
+        desk.latency(latency);
+        let (code, probe) =
+            desk.json(&format!("suite probe {RSID} --read-back {id} --deadline 1s --every 1s"));
+        assert_eq!(
+            (code, &probe["is_sent"], &probe["findings"]),
+            (4, &false.into(), &serde_json::json!([])),
+            "{latency}: {probe}"
+        );
+    }
+    let (_, report) = desk.json(&format!("suite check {RSID}"));
+    assert!(items(&report, "wrong").is_empty(), "{report}");
+    assert!(!items(&report, "proved").contains(&"events".to_owned()), "{report}");
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Each visitor's hits arrive in chronological order, whatever goes wrong on the way.
 
-use passbridge::sandbox::{KeepHits, OrderBy};
+use passbridge::drain::{Stop, StopReason};
 use serde_json::json;
 
-use crate::support::{FIRST_SECOND, House, counted, event, plays, sandbox, sandbox_with};
+use crate::support::{FIRST_SECOND, House, PATIENCE, counted, event, plays, sandbox, sandbox_with};
 
 /// 5,000 visitors with 20 events each, many within one second, numbered in the order in which they happened.
 fn crowd() -> Vec<passbridge::event::PassEvent> {
@@ -26,8 +26,8 @@ fn dia_33_and_34_hits_of_one_visitor_arrive_in_order_across_lanes_though_every_f
     // A failure without a reason is rare enough that no event meets three of them, which would make it dead.
     let faults = "status=503:10.4%; reset-before:4%; reset-after:4%; 429:0.5%; bare-failure:0.1%; malformed:1%; seed=11";
     let sandbox = sandbox_with(faults, |options| {
-        options.order_by = OrderBy::Evar6;
-        options.keep_hits = KeepHits::Digest;
+        options.orders_by_evar6 = true;
+        options.keeps_digests_only = true;
     });
     let house = House::new();
     house.suite(&sandbox.url());
@@ -42,14 +42,14 @@ fn dia_33_and_34_hits_of_one_visitor_arrive_in_order_across_lanes_though_every_f
         }
     }
     assert_eq!(undelivered, 0);
-    assert_eq!(sandbox.inversions(), 0);
+    assert_eq!(sandbox.summary().inversions, 0);
     assert_eq!(counted(&sandbox), 100_000);
     house.assert_balanced();
 }
 
 #[test]
 fn a_visitor_keeps_its_order_over_two_requestors_of_one_suite() {
-    let sandbox = sandbox_with("status=503:20%", |options| options.order_by = OrderBy::Evar6);
+    let sandbox = sandbox_with("status=503:20%", |options| options.orders_by_evar6 = true);
     let house = House::new();
     let suite = house.suite(&sandbox.url());
     house.map("OTHER", &suite);
@@ -62,24 +62,30 @@ fn a_visitor_keeps_its_order_over_two_requestors_of_one_suite() {
         }))
     }));
     assert_eq!(house.drain().delivered, 200);
-    assert_eq!(sandbox.inversions(), 0);
+    assert_eq!(sandbox.summary().inversions, 0);
 }
 
 #[test]
 fn dia_35_a_visitor_in_backoff_does_not_hold_up_the_others_of_its_lane() {
-    let sandbox = sandbox("status=503 only-evar6=0 first=3");
+    let sandbox = sandbox("status=503 only-evar6=0");
     let house = House::new();
     house.suite(&sandbox.url());
     house.store(plays(50));
-    let summary = house.drain_with(|options| {
-        options.lanes = 1;
-        options.retry.backoff_base = std::time::Duration::from_millis(400);
-        options.retry.backoff_max = std::time::Duration::from_millis(400);
+    let stop = Stop::default();
+    let summary = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let have_arrived = sandbox.wait_accepted(49, PATIENCE);
+            stop.request(StopReason::Signal);
+            assert!(have_arrived, "the failing visitor was waited for");
+        });
+        // A backoff so long that nothing is waited for but the others.
+        house.drain_until(stop.clone(), |options| {
+            options.lanes = 1;
+            (options.retry.backoff_base, options.retry.backoff_max) = (10 * PATIENCE, 10 * PATIENCE);
+        })
     });
-    assert_eq!(summary.expect("a drain").delivered, 50);
-    let hits = sandbox.hits();
-    let place = hits.iter().position(|hit| hit.evars.get(&6).map(String::as_str) == Some("0"));
-    assert!(place > Some(30), "the failing visitor was waited for: it is hit {place:?}");
+    let summary = summary.expect("a drain");
+    assert_eq!((summary.delivered, summary.pending), (49, 1));
 }
 
 #[test]
@@ -95,7 +101,7 @@ fn a_visitor_whose_event_stays_pending_gets_nothing_more_in_that_run() {
     assert_eq!(sandbox.accepted_count(), 1);
     sandbox.set_faults("".parse().expect("no faults"));
     assert_eq!(house.drain().delivered, 4);
-    assert_eq!(sandbox.inversions(), 0);
+    assert_eq!(sandbox.summary().inversions, 0);
 }
 
 #[test]
@@ -118,7 +124,7 @@ fn an_event_older_than_what_its_visitor_was_sent_goes_out_unshifted_in_the_next_
 
 #[test]
 fn a_busy_visitor_outlives_more_failures_than_there_is_room_aside() {
-    let sandbox = sandbox_with("status=503:5%; seed=9", |options| options.order_by = OrderBy::Evar6);
+    let sandbox = sandbox_with("status=503:5%; seed=9", |options| options.orders_by_evar6 = true);
     let house = House::new();
     house.suite(&sandbox.url());
     house.store((0..400_i64).map(|number| {
@@ -126,5 +132,5 @@ fn a_busy_visitor_outlives_more_failures_than_there_is_room_aside() {
     }));
     // 16,384 events aside over 512 lanes are 32 a lane.
     let summary = house.drain_with(|options| options.lanes = 512).expect("a drain");
-    assert_eq!((summary.delivered, sandbox.inversions()), (400, 0));
+    assert_eq!((summary.delivered, sandbox.summary().inversions), (400, 0));
 }

@@ -261,7 +261,7 @@ fn billions_are_whole_on_every_screen() {
     for figures in
         [&mut report.total].into_iter().chain(report.mvpds.iter_mut().map(|each| &mut each.figures))
     {
-        figures.events = [9_876_543_210; 18];
+        figures.events = [Some(9_876_543_210); 18];
         figures.attempted_authorizations = 9_876_543_210;
         figures.successful_play_requests = 9_876_543_210;
         figures.unique_users = Some(1_234_567_890);

@@ -96,22 +96,49 @@ fn what_is_replaced_in_the_metrics_is_told_and_copies_beside_the_buffer_go() {
     program.ingest(3);
     assert_eq!(program.run(&["drain"]).code, 0);
     assert_eq!(program.run(&["retention"]).code, 0);
-    for name in ["passbridge.db.schema-4.backup", "passbridge.db.replaced-20261101T000000Z", "mine.db"] {
+    for name in [
+        "passbridge.db.schema-4.backup",
+        "passbridge.db.replaced-20261101T000000Z",
+        "passbridge.db.partial",
+        "passbridge.db.partial-journal",
+        "mine.db",
+    ] {
         program.write(name, "\"u1\"");
     }
     let (code, forgotten) = program.json(&["forget", "--mvpd", "M", "--mvpd-user-id", "u1"]);
-    assert_eq!((code, &forgotten["events"], &forgotten["copies"]), (0, &0.into(), &2.into()), "{forgotten}");
+    assert_eq!((code, &forgotten["events"], &forgotten["copies"]), (0, &0.into(), &3.into()), "{forgotten}");
     assert_eq!(forgotten["metric_digests"], 1, "{forgotten}");
     let left =
         fs::read_dir(program.path("")).expect("a folder").map(|entry| entry.expect("an entry").file_name());
     let left: Vec<_> = left.filter_map(|name| name.into_string().ok()).collect();
-    assert!(!left.iter().any(|name| name.contains("schema-") || name.contains("replaced-")), "{left:?}");
+    let is_copy = |name: &String| ["schema-", "replaced-", ".partial"].iter().any(|part| name.contains(part));
+    assert!(!left.iter().any(is_copy), "{left:?}");
     assert!(left.iter().any(|name| name == "mine.db"), "{left:?}");
 
     let again = program.run(&["forget", "--mvpd", "M", "--mvpd-user-id", "u1"]);
     assert!(again.out.starts_with("nobody found"), "{again:?}");
     let other = program.run(&["forget", "--mvpd", "M", "--mvpd-user-id", "u2"]);
     assert!(other.out.contains("replaced 1 digests") && !other.out.contains("nobody"), "{other:?}");
+}
+
+#[test]
+fn a_copy_that_cannot_be_deleted_is_named() {
+    let program = Program::new();
+    let good = lines(3);
+    program.write("events.ndjson", &format!("{good}{}", good.replace("2026-11-01", "2026-99-01")));
+    let path = program.path("events.ndjson");
+    assert_eq!(program.run(&["ingest", path.to_str().expect("UTF-8")]).code, 3);
+    fs::create_dir(program.path("passbridge.db.replaced-by-hand")).expect("a folder");
+    let (code, report) = program.json(&["forget", "--mvpd", "M", "--mvpd-user-id", "u1"]);
+    let counts = ["events", "rejected_lines"].map(|name| &report[name]);
+    assert_eq!((code, counts), (1, [&json!(1); 2]), "what could be erased is erased, and said: {report}");
+    assert!(
+        report["failure"]["error"].as_str().is_some_and(|error| error.contains("replaced-by-hand")),
+        "{report}"
+    );
+    let again = program.run(&["forget", "--mvpd", "M", "--mvpd-user-id", "u2"]);
+    assert!(again.code == 1 && again.out.starts_with("not everything is erased"), "{again:?}");
+    assert!(again.out.contains("erased 1 events") && again.err.contains("replaced-by-hand"), "{again:?}");
 }
 
 #[test]

@@ -95,17 +95,20 @@ const OF_EVERY_EVENT: [&str; 14] = [
     "ledger.rs",
     "memory.rs",
     "retention.rs",
-    "burial.rs",
+    "tombstones.rs",
     "metrics/tally.rs",
     "metrics/packs.rs",
 ];
-const ONCE: [&str; 11] = [
+const ONCE: [&str; 13] = [
     // A batch of the inbox, of what is old; the clock was wrong.
     "SELECT rowid, CAST(coalesce(body, '') AS BLOB) AS body FROM inbox ORDER BY rowid LIMIT",
     "SELECT seq, n, delivered_at FROM delivered ORDER BY n LIMIT",
     "SELECT seq, seq, discarded_at FROM discarded ORDER BY discarded_at LIMIT",
     "UPDATE delivered SET delivered_at",
     "UPDATE discarded SET discarded_at",
+    // A run that begins, and a cancel: the few claims that a killed run left.
+    "INSERT INTO doubts (seq, form, attempts, last_at, cause) SELECT seq, form, 1, ?2, ?3 FROM claims",
+    "DELETE FROM claims WHERE run IN",
     // A backfill that begins or ends; it has few files.
     "SELECT file, visitor_group, key, path, rows, bytes, state, unnamed_rows, job FROM bulk_files",
     "SELECT path FROM bulk_files",
@@ -138,7 +141,10 @@ fn no_statement_of_every_event_reads_a_table_from_end_to_end_without_statistics(
             }
             let steps = plan(&connection, sql).unwrap_or_else(|error| panic!("{error}: {sql}"));
             let is_whole = |step: &String| {
-                (step.starts_with("SCAN ") && !step.contains("CONSTANT")) || step.contains("AUTOMATIC")
+                (step.starts_with("SCAN ")
+                    && !step.contains("CONSTANT")
+                    && !step.starts_with("SCAN json_each"))
+                    || step.contains("AUTOMATIC")
             };
             assert!(!steps.iter().any(is_whole), "{file}: {sql}\n{steps:#?}");
             looked_at += 1;

@@ -1,4 +1,4 @@
-//! Which events exchange logs give, judged by lists derived by hand from the reference, and what is never kept of them.
+//! Which events exchange logs give, judged by lists derived by hand from Adobe's pages, and what is never kept of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -287,6 +287,13 @@ fn what_sources_remember_goes_when_its_time_is_over() {
     assert!((60..stored).contains(&rows()), "logins are over, exchanges are still recognised: {}", rows());
     retain_after(50);
     assert_eq!(rows(), 1, "the MVPD that stands behind a proxy");
+    retain_after(5_000);
+    assert_eq!(rows(), 1, "it does until a configuration says otherwise");
+    let configuration = log().into_iter().find(|line| line.contains("\\\"isProxy\\\": true")).expect("one");
+    let direct = configuration.replace("\\\"isProxy\\\": true", "\\\"isProxy\\\": false");
+    intake.load(&[direct.replace("2026-11-10", "2026-11-11")]);
+    retain_after(6_000);
+    assert_eq!(rows(), 0);
 }
 
 /// The archive that a proxy would have saved of the same exchanges: every other body in Base64, forms as parameters.
@@ -382,7 +389,7 @@ fn an_archive_that_is_cut_off_or_none_says_so_without_a_word_of_it() {
     }
 }
 
-/// Marks in every place that section 12 of the reference names.
+/// Lines with a mark in every place of an exchange whose content must not be kept.
 fn marked_lines() -> String {
     let line = |number: u32, url: &str, method: &str, body: &str, status: u16, answer: &str| {
         let started_at = format!("2026-11-10T08:00:{number:02}.000Z");

@@ -6,8 +6,8 @@ use std::time::Duration;
 use passbridge::clock::Clock;
 use passbridge::event::Instant;
 use passbridge::sandbox::{
-    AnalyticsSettings, EventRecording, Handle, KeepHits, Sandbox, SandboxOptions, SuiteSettings,
-    TimestampSetting, UnknownSuites, WrongSetting,
+    AnalyticsSettings, EventRecording, Handle, Sandbox, SandboxOptions, SuiteSettings, TimestampSetting,
+    WrongSetting,
 };
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -330,7 +330,7 @@ async fn a_suite_may_be_missing_invisible_or_virtual() {
     api.hit(HIT).await;
     assert_eq!(api.plays().await, 1.0, "neither a missing nor a virtual suite collects");
 
-    let listed = SandboxOptions { unknown_suites: UnknownSuites::Forgotten, ..SandboxOptions::default() };
+    let listed = SandboxOptions { forgets_unknown_suites: true, ..SandboxOptions::default() };
     let api = Api::with(listed).await;
     assert_eq!(api.get(&suite).await.0, 404, "it was never listed");
 }
@@ -604,7 +604,7 @@ async fn a_request_that_is_none_is_refused_and_reports_need_the_hits() {
         let (status, answer) = api.report(&[7], "variables/evar1", spoil).await;
         assert_eq!((status, &answer["errorCode"]), (400, &json!("invalid_parameters")), "{pointer}");
     }
-    let digest = Api::with(SandboxOptions { keep_hits: KeepHits::Digest, ..SandboxOptions::default() }).await;
+    let digest = Api::with(SandboxOptions { keeps_digests_only: true, ..SandboxOptions::default() }).await;
     assert_eq!(digest.report(&[7], "", |_| {}).await.0, 501);
     let spoilt: Result<WrongSetting, _> = "evar2.expiration=hit".parse();
     assert!(spoilt.is_err(), "the API has no such word");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use passbridge::sandbox::{
-    AcceptedHit, BulkFault, BulkSettings, Handle, Judge, KeepHits, Sandbox, SandboxOptions, VisitorKind,
+    AcceptedHit, BulkFault, BulkSettings, Handle, Sandbox, SandboxOptions, VisitorKind,
 };
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
@@ -692,7 +692,7 @@ async fn settings_and_files_are_had_over_http() {
 
 #[tokio::test]
 async fn a_strict_sandbox_rejects_a_file_that_breaks_a_rule() {
-    let options = SandboxOptions { bulk: unlimited(), judge: Judge::Strict, ..SandboxOptions::default() };
+    let options = SandboxOptions { bulk: unlimited(), is_strict: true, ..SandboxOptions::default() };
     let bulk = Bulk::with(options).await;
     let reply = bulk.upload(GROUP, "a", &file(&[row("a-c", 10, "event5")])).await;
     assert_eq!((reply.status, &reply.body["status_code"]), (400, &json!("REJECTED")));
@@ -702,12 +702,7 @@ async fn a_strict_sandbox_rejects_a_file_that_breaks_a_rule() {
 
 #[tokio::test]
 async fn forty_thousand_rows_are_counted_while_other_connections_are_served() {
-    let options = SandboxOptions {
-        bulk: unlimited(),
-        keep_hits: KeepHits::Digest,
-        judge: Judge::On,
-        ..SandboxOptions::default()
-    };
+    let options = SandboxOptions { bulk: unlimited(), keeps_digests_only: true, ..SandboxOptions::default() };
     let bulk = Bulk::with(options).await;
     let rows: Vec<String> =
         (0..40_000).map(|at| row(&format!("v{}", at % 500), at, &format!("event5:{at}"))).collect();

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use passbridge::sandbox::{
-    EventRecording, FaultPlan, Handle, Judge, KeepHits, OrderBy, Sandbox, SandboxOptions, SuiteSettings,
-    TimestampSetting, UnknownSuites,
+    EventRecording, FaultPlan, Handle, Sandbox, SandboxOptions, SuiteSettings, TimestampSetting,
 };
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
@@ -269,8 +268,8 @@ fn a_suite_drops_timestamped_hits_without_a_word_where_it_allows_none() {
 #[test]
 fn an_unlisted_suite_is_answered_and_not_counted() {
     let suites = [("listed".parse().expect("an rsid"), SuiteSettings::default())].into();
-    let unknown_suites = UnknownSuites::Forgotten;
-    let sandbox = sandbox(SandboxOptions { suites, unknown_suites, ..SandboxOptions::default() });
+    let sandbox =
+        sandbox(SandboxOptions { suites, forgets_unknown_suites: true, ..SandboxOptions::default() });
     let mut client = Client::of(&sandbox);
     for rsid in ["listed", "unlisted"] {
         assert_eq!(client.post(&TestHit { rsid, ..HIT }).expect("a reply").body, SUCCESS);
@@ -307,7 +306,7 @@ fn a_violation_names_its_rule_its_request_and_what_was_found() {
 
 #[test]
 fn strict_mode_answers_failure_with_the_rule() {
-    let sandbox = sandbox(SandboxOptions { judge: Judge::Strict, ..SandboxOptions::default() });
+    let sandbox = sandbox(SandboxOptions { is_strict: true, ..SandboxOptions::default() });
     let mut client = Client::of(&sandbox);
     let reply = client.post(&TestHit { visitor: "a-b", ..HIT }).expect("a reply");
     assert!(reply.body.contains("<status>FAILURE</status>\n<reason>DIA-21: "), "{}", reply.body);
@@ -324,19 +323,19 @@ fn only_first_deliveries_of_one_visitor_can_be_out_of_order() {
     for hit in [&HIT, &later, &HIT, &stranger] {
         client.post(hit).expect("a reply");
     }
-    assert_eq!(sandbox.inversions(), 0);
+    assert_eq!(sandbox.summary().inversions, 0);
     client.post(&TestHit { events: "event5:d", ..HIT }).expect("a reply");
-    assert_eq!((sandbox.inversions(), codes(&sandbox)), (1, vec!["DIA-33"]));
+    assert_eq!((sandbox.summary().inversions, codes(&sandbox)), (1, vec!["DIA-33"]));
 }
 
 #[test]
 fn order_can_be_judged_by_the_number_in_evar6() {
-    let sandbox = sandbox(SandboxOptions { order_by: OrderBy::Evar6, ..SandboxOptions::default() });
+    let sandbox = sandbox(SandboxOptions { orders_by_evar6: true, ..SandboxOptions::default() });
     let mut client = Client::of(&sandbox);
     for evar6 in [1, 3, 1, 2, 3] {
         client.post(&TestHit { evar6, events: "event5", ..HIT }).expect("a reply");
     }
-    assert_eq!(sandbox.inversions(), 1);
+    assert_eq!(sandbox.summary().inversions, 1);
 }
 
 #[test]
@@ -472,7 +471,8 @@ fn a_connection_is_closed_without_notice_after_its_last_reply() {
             assert!(!reply.head.contains("connection:"), "{plan}: {}", reply.head);
         }
         assert_eq!(client.rest().expect("the end"), b"", "{plan}");
-        assert_eq!(sandbox.requests_per_connection(), [replies]);
+        let summary = sandbox.summary();
+        assert_eq!((summary.connections, summary.requests_per_connection_max), (1, replies));
     }
 }
 
@@ -546,7 +546,7 @@ fn reset_forgets_what_came_and_keeps_what_was_set() {
 
 #[test]
 fn digests_keep_what_exactly_once_is_judged_by() {
-    let sandbox = sandbox(SandboxOptions { keep_hits: KeepHits::Digest, ..SandboxOptions::default() });
+    let sandbox = sandbox(SandboxOptions { keeps_digests_only: true, ..SandboxOptions::default() });
     Client::of(&sandbox).post(&TestHit { events: "event5=3:a", evar6: 9, ..HIT }).expect("a reply");
     let hits = sandbox.hits_page(Some("examplersid"), 0, 10);
     let hit = &hits[0];
@@ -624,7 +624,7 @@ fn a_shut_down_sandbox_leaves_its_port_and_its_connections() {
     let address = first.address();
     let mut client = Client::of(&first);
     client.post(&HIT).expect("a reply");
-    first.shutdown();
+    drop(first);
     assert_eq!(client.rest().expect("the end"), b"");
     let second = sandbox(SandboxOptions { address, ..SandboxOptions::default() });
     assert_eq!(Client::of(&second).post(&HIT).expect("a reply").body, SUCCESS);
@@ -663,7 +663,9 @@ async fn an_ordinary_client_delivers_over_tls_on_one_connection() {
         let reply = client.post(&url).body(HIT.body()).send().await.expect("a reply");
         assert_eq!(reply.text().await.expect("a body"), SUCCESS);
     }
-    assert_eq!((sandbox.accepted_count(), sandbox.requests_per_connection()), (3, vec![3]));
+    let summary = sandbox.summary();
+    let (accepted, requests_max) = (summary.accepted, summary.requests_per_connection_max);
+    assert_eq!((accepted, summary.connections, requests_max), (3, 1, 3));
     // reqwest sends neither an agent nor the media types of its own accord.
     assert_eq!(codes(&sandbox)[..3], ["DIA-03", "DIA-03", "DIA-60"]);
 }

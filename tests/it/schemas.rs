@@ -122,9 +122,18 @@ const CASES: &[(&str, &[&str], &[&str])] = &[
     ("event", &["\"preflight_denied\""], &["null", "\"\"", "1", "\"AuthN OK\"", "\"authn_ok \"", "{}"]),
     (
         "requestor_id",
-        &["\"a b\"", "\"é\"", "7", "false"],
+        &["\"a b\"", "\"é\"", "7", "true", "\"x\"", "\"(a)\"", "\"Err:5\""],
         &[
             "null",
+            "0",
+            "false",
+            "\"[NULL]\"",
+            "\"()\"",
+            "\"xx-X\"",
+            "\"**\"",
+            "\"<redacted>\"",
+            "\"#N/D\"",
+            "\"Err:502\"",
             "\"\"",
             "\" a\"",
             "\"a\\u00a0\"",
@@ -171,7 +180,7 @@ fn the_schema_and_the_reader_agree_on_a_table_of_lines() {
         invalid.iter().for_each(|value| assert_both_say(&validator, &with(key, value), false));
     }
     for (key, longest) in [("requestor_id", 255), ("event_id", 128)] {
-        let text = |length: usize| format!("\"{}\"", "x".repeat(length));
+        let text = |length: usize| format!("\"{}\"", "y".repeat(length));
         assert_both_say(&validator, &with(key, &text(longest)), true);
         assert_both_say(&validator, &with(key, &text(longest + 1)), false);
     }

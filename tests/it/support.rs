@@ -11,7 +11,7 @@ use passbridge::drain::{DrainError, DrainOptions, Locked, RetryLimits, RunSummar
 use passbridge::event::{Draft, Instant, PassEvent, RawValue, RequestorId, TimeBounds};
 use passbridge::mapping;
 use passbridge::sandbox::{Handle, Sandbox, SandboxOptions};
-use passbridge::suite::{HitForm, OnAmbiguous, ReportSuite, Rsid, Stage, SuiteState};
+use passbridge::suite::{HitForm, LiveRoute, OnAmbiguous, ReportSuite, Rsid, Stage, SuiteState};
 use tempfile::TempDir;
 
 /// The suite that tests send to.
@@ -70,13 +70,13 @@ impl House {
             .into_iter()
             .enumerate()
             .map(|(line, event)| NewEvent::new(line as u64 + 1, &event, mapping::measure(&event)))
-            .collect();
+            .collect::<Vec<_>>();
         self.buffer
             .store(Batch {
                 input,
                 feed: Feed::Events,
                 job: JobKey::LIVE,
-                events,
+                events: events.into(),
                 memory: Vec::new(),
                 stated: Vec::new(),
             })
@@ -107,6 +107,13 @@ impl House {
         self.drain_through(&collection(), &options, stop)
     }
 
+    /// One pass with other options, through [`hasty_collection`].
+    pub(crate) fn drain_hastily(&self, change: impl FnOnce(&mut DrainOptions)) -> RunSummary {
+        let mut options = options(&self.clock);
+        change(&mut options);
+        self.drain_through(&hasty_collection(), &options, Stop::default()).expect("a drain")
+    }
+
     /// One pass through this collection.
     pub(crate) fn drain_through(
         &self,
@@ -130,15 +137,25 @@ pub(crate) fn buffer_options(path: PathBuf, clock: &Clock) -> BufferOptions {
     BufferOptions { path, allow_network_filesystem: false, clock: clock.clone(), measure: mapping::measure }
 }
 
-/// A collection whose time limits suit a test.
+/// A collection with the pauses of a test and the patience that a busy machine needs: a reply that comes late there
+/// would be a doubt, and a host that is slow there would be given up.
 pub(crate) fn collection() -> Collection {
+    collection_with(PATIENCE, PATIENCE)
+}
+
+/// A collection that soon gives up what never answers, for tests of a host that does not.
+pub(crate) fn hasty_collection() -> Collection {
+    collection_with(Duration::from_millis(500), Duration::from_secs(2))
+}
+
+fn collection_with(request_timeout: Duration, give_up: Duration) -> Collection {
     let breaker = BreakerOptions {
         backoff_base: Duration::from_millis(2),
         backoff_max: Duration::from_millis(20),
-        give_up: Duration::from_secs(2),
+        give_up,
         ..BreakerOptions::default()
     };
-    let options = CollectionOptions { breaker, ..CollectionOptions::new(Duration::from_millis(500)) };
+    let options = CollectionOptions { breaker, ..CollectionOptions::new(request_timeout) };
     Collection::new(options).expect("a collection")
 }
 
@@ -155,6 +172,7 @@ pub(crate) fn options(clock: &Clock) -> DrainOptions {
         limit: None,
         deadline: None,
         after_restore: AfterRestore::Ask,
+        beside: None,
         clock: clock.clone(),
     }
 }
@@ -167,6 +185,7 @@ pub(crate) fn report_suite(rsid: &str, url: &str) -> ReportSuite {
         hits_per_second: None,
         state: SuiteState::Active,
         stage: Stage::Production,
+        route: LiveRoute::Dia,
     }
 }
 

@@ -20,12 +20,12 @@ fn a_host_that_refuses_connections_is_a_trouble_since_the_first_run_that_met_it_
     let house = House::new();
     let mut suite = house.suite(&format!("http://{address}"));
     house.store(plays(20));
-    let first = house.drain();
+    let first = house.drain_hastily(|_| {});
     let [trouble] = &first.troubles[..] else { panic!("{:?}", first.troubles) };
     assert_eq!((trouble.kind, &trouble.rsid, trouble.stopped), (TroubleKind::Connect, &None, true));
     assert_eq!((trouble.since, first.stopped), (first.started_at, Some(StopReason::Host)));
     assert!(trouble.cause.contains("refused") && trouble.attempts >= 10, "{trouble}");
-    let second = house.drain();
+    let second = house.drain_hastily(|_| {});
     assert_eq!(second.troubles[0].since, first.started_at);
     assert_eq!(house.buffer.runs(1).expect("a run")[0].troubles(), second.troubles);
 
@@ -44,10 +44,11 @@ fn a_host_that_refuses_connections_is_a_trouble_since_the_first_run_that_met_it_
 #[test]
 fn a_run_names_twenty_dead_events_and_counts_the_rest() {
     let sandbox = sandbox("failure=\"Syntax Error\" only-evar2=bad");
-    let program = Program::new();
+    // With one lane, good events are sent after the last refusal, so that no refused event waits for the next run.
+    let program = Program::with("[delivery]\nlanes = 1\n");
     program.suite(&sandbox.url());
     let line = |number: usize| {
-        let mvpd = if number.is_multiple_of(5) { "bad" } else { "good" };
+        let mvpd = if number < 200 && number.is_multiple_of(5) { "bad" } else { "good" };
         format!(
             "{{\"occurred_at\":{},\"event\":\"play_requested\",\"requestor_id\":\"REF30\",\"mvpd\":\"{mvpd}\",\"mvpd_user_id\":\"u{number}\"}}\n",
             1_793_491_200 + number
@@ -58,7 +59,7 @@ fn a_run_names_twenty_dead_events_and_counts_the_rest() {
     let done = program.run(&["drain"]);
     assert_eq!(done.code, 3, "{}", done.err);
     assert_eq!(done.err.matches("event is dead").count(), 20, "{}", done.err);
-    assert!(done.err.contains("more events are dead") && done.err.contains("events=40"), "{}", done.err);
+    assert!(done.err.contains("more events are dead") && done.err.contains("count=20"), "{}", done.err);
 }
 
 #[test]
@@ -84,14 +85,14 @@ fn the_log_the_report_and_its_json_say_why_a_host_is_down() {
 
 #[test]
 fn a_trouble_that_left_events_behind_stays_in_the_record_whatever_succeeds_after_it() {
-    // One visitor's hits are never answered for good; the others succeed after them.
+    // The first hit is never answered for good, and the others succeed after it. After the last one, nothing is sent.
     let sandbox = sandbox(
-        "status=503 only-evar2=bad; malformed accept=no only-evar2=odd; latency=20ms only-evar2=good",
+        "status=503 only-evar2=bad; latency=1s only-evar2=odd; malformed accept=no only-evar2=odd; latency=20ms only-evar2=good",
     );
     let program = Program::with("[delivery]\nlanes = 4\nmax_attempts = 2\nbackoff_base_ms = 1\n");
     program.suite(&sandbox.url());
     let line = |number: usize| {
-        let mvpd = ["bad", "odd", "good"][number.min(2)];
+        let mvpd = if number == 0 { "bad" } else { ["good", "odd"][number / 79] };
         format!(
             "{{\"occurred_at\":{},\"event\":\"play_requested\",\"requestor_id\":\"REF30\",\"mvpd\":\"{mvpd}\",\"mvpd_user_id\":\"u{number}\"}}\n",
             1_793_491_200 + number
@@ -177,6 +178,37 @@ fn suites_that_would_lose_hits_are_twenty_errors_and_a_count() {
 }
 
 #[test]
+fn suites_that_refuse_everything_are_twenty_lines_of_a_kind_for_the_whole_run_and_a_count() {
+    // Two hosts, each with one suite that works, so that neither is left as a whole.
+    let sandboxes = [(); 2].map(|()| sandbox("failure=\"NO timestamp\" only-evar2=bad"));
+    let program = Program::with("[log]\nlevel = \"info\"\n");
+    let mut lines = String::new();
+    for suite in 0..26 {
+        let (name, rsid, url) = (format!("REF{suite}"), format!("suite{suite}"), sandboxes[suite % 2].url());
+        let add = ["suite", "add", "--requestor", &name, "--rsid", &rsid, "--collection-url", &url];
+        assert_eq!(program.run(&add).code, 0);
+        let mvpd = if suite < 2 { "good" } else { "bad" };
+        lines.extend((0..6).map(|number| {
+            format!(
+                "{{\"occurred_at\":{},\"event\":\"play_requested\",\"requestor_id\":\"{name}\",\"mvpd\":\"{mvpd}\",\"mvpd_user_id\":\"u{number}\"}}\n",
+                1_793_491_200 + number
+            )
+        }));
+    }
+    program.write("events.ndjson", &lines);
+    assert_eq!(program.run(&["ingest", program.path("events.ndjson").to_str().expect("UTF-8")]).code, 0);
+    let done = program.run(&["drain"]);
+    for (line, rest) in [
+        ("events of other visitors are tried", "more searches for other visitors"),
+        ("report suite stopped for this run", "more report suites were stopped"),
+        ("event is refused", "more events are refused"),
+    ] {
+        assert_eq!(done.err.matches(line).count(), 20, "{line}: {}", done.err);
+        assert_eq!(done.err.matches(rest).count(), 1, "{rest}: {}", done.err);
+    }
+}
+
+#[test]
 fn a_check_that_parks_a_suite_under_a_drain_is_an_error_of_that_drain() {
     let sandbox = sandbox("latency=100ms");
     let program = Program::new();
@@ -250,18 +282,39 @@ fn a_backfill_that_a_refusal_stopped_is_named_with_its_cause_wherever_one_looks(
 }
 
 #[test]
+fn bad_events_that_are_alone_in_a_backfill_are_dead_once_live_events_of_their_suite_have_succeeded() {
+    let sandbox = sandbox("failure=\"NO timestamp\" first=3");
+    let program = Program::new();
+    program.suite(&sandbox.url());
+    program.write(
+        "history.ndjson",
+        &crate::program::lines(3).replace("\"e0", "\"h0").replace("\"e1", "\"h1").replace("\"e2", "\"h2"),
+    );
+    let history = program.path("history.ndjson");
+    let run = ["backfill", "run", "h", history.to_str().expect("UTF-8")];
+    assert_eq!(program.json(&run).1["ending"], "suite");
+    program.ingest(5);
+    assert_eq!(program.run(&["drain"]).code, 0);
+    sandbox.set_faults("failure=\"NO timestamp\"".parse().expect("faults"));
+    let (code, report) = program.json(&["backfill", "resume", "h"]);
+    assert_eq!((code, &report["state"]), (3, &json!("done")), "{report}");
+    assert_eq!(program.json(&["status"]).1["dead"], 3);
+}
+
+#[test]
 fn what_to_do_about_a_trouble_goes_by_what_became_of_the_events() {
     for (faults, policy, says, not) in [
-        ("failure=\"NO timestamp\"", "retry", "dead events go once", "next run"),
+        ("status=400 first=1; status=400 after=2", "retry", "dead events go once", "held"),
         ("status=302", "hold", "held events want", "next run"),
         ("status=501", "hold", "held events want", "next run"),
         ("status=400", "retry", "wait go with the next run", "dead"),
+        ("failure=\"NO timestamp\"", "retry", "wait go with the next run", "dead"),
     ] {
         let sandbox = sandbox(faults);
-        let program = Program::with("[delivery]\nmax_attempts = 2\nbackoff_base_ms = 1\n");
+        let program = Program::with("[delivery]\nlanes = 1\nmax_attempts = 2\nbackoff_base_ms = 1\n");
         program.suite(&sandbox.url());
         assert_eq!(program.run(&["suite", "set", "examplersid", "--on-ambiguous", policy]).code, 0);
-        program.ingest(1);
+        program.ingest(if faults.contains("first") { 3 } else { 1 });
         let (_, run) = program.json(&["drain"]);
         let advice = run["troubles"][0]["advice"].as_str().unwrap_or_else(|| panic!("{faults}: {run}"));
         assert!(advice.contains(says) && !advice.contains(not), "{faults}: {advice}");
@@ -383,14 +436,18 @@ fn status_tells_what_a_drain_has_met_while_it_goes_on() {
 #[test]
 fn run_refuses_at_its_start_a_proxy_that_every_drain_would_refuse() {
     let program = Program::new();
-    program.suite("https://collect.example.test");
-    let mut command = program.command(&["run"]);
-    command.env("HTTPS_PROXY", "socks5://user:hush@127.0.0.1:1");
-    let done = Running::start(command).wait();
-    assert_eq!(done.code, 2, "{done:?}");
-    assert!(
-        done.err.contains("HTTPS_PROXY must begin with http://") && !done.err.contains("hush"),
-        "{}",
-        done.err
-    );
+    for has_suite in [false, true] {
+        if has_suite {
+            program.suite("https://collect.example.test");
+        }
+        let mut command = program.command(&["run"]);
+        command.env("HTTPS_PROXY", "socks5://user:hush@127.0.0.1:1");
+        let done = Running::start(command).wait();
+        assert_eq!(done.code, 2, "{done:?}");
+        assert!(
+            done.err.contains("HTTPS_PROXY must begin with http://") && !done.err.contains("hush"),
+            "{}",
+            done.err
+        );
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use passbridge::buffer::{Buffer, JobKey, Merge, PendingEvent};
+use passbridge::buffer::{Buffer, Flow, JobKey, Merge, PendingEvent};
 use passbridge::clock::Clock;
 use passbridge::delivery::Sequence;
 use passbridge::encode;
@@ -78,8 +78,8 @@ fn an_attempt_of_the_release_before_is_repeated_byte_for_byte_and_new_ones_follo
     assert_eq!(route.suite.form.visitor_rules, VisitorRules::default());
     let mut backlog = buffer.backlog(JobKey::LIVE).expect("what waits");
     let mut walk = Merge::new([route.requestors[0]]);
-    let walked = std::iter::from_fn(|| walk.next_of_all(&mut backlog).expect("an event"));
-    let mut waiting: Vec<PendingEvent> = walked.collect();
+    let mut next = || walk.next(&mut backlog, Sequence(i64::MAX), |_| Flow::Flows).expect("an event");
+    let mut waiting: Vec<PendingEvent> = std::iter::from_fn(|| next().map(|(_, pending)| pending)).collect();
     waiting.retain(|waiting| waiting.reference.sequence >= Sequence(900));
     assert_eq!(waiting.len(), 2);
     let doubted = waiting[0].doubted.as_ref().expect("the one in doubt");

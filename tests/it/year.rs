@@ -97,7 +97,7 @@ fn a_suite_with_undecided_events_is_not_retired() {
     let house = House::new();
     house.suite(&sandbox.url());
     house.store(plays(1));
-    let summary = house.drain_with(|options| options.retry.max_attempts = 1).expect("a drain");
+    let summary = house.drain_hastily(|options| options.retry.max_attempts = 1);
     assert_eq!((summary.in_doubt, summary.pending), (1, 1));
     let refused = house.buffer.remove_suite(&rsid()).expect_err("the suite is undecided");
     assert!(matches!(refused, BufferError::Undecided { in_doubt: 1, held: 0, .. }), "{refused}");
@@ -151,7 +151,7 @@ fn hold_turned_on_later_holds_what_is_in_doubt() {
     let house = House::new();
     let mut suite = house.suite(&sandbox.url());
     house.store(plays(1));
-    house.drain_with(|options| options.retry.max_attempts = 1).expect("a drain");
+    house.drain_hastily(|options| options.retry.max_attempts = 1);
     suite.on_ambiguous = OnAmbiguous::Hold;
     house.buffer.set_suite(suite).expect("the policy changes");
     sandbox.set_faults("".parse().expect("no faults"));
@@ -212,9 +212,9 @@ fn retention_never_takes_what_waits_is_held_or_is_dead() {
     let sandbox = sandbox("failure=\"Syntax Error\" only-evar6=0; reset-after only-evar6=1");
     let house = house_on_the_day_after();
     house.suite_with(&sandbox.url(), |suite| suite.on_ambiguous = OnAmbiguous::Hold);
-    house.store(plays(2));
+    house.store(plays(3));
     house.store([event(json!({"requestor_id": "PARKED"}))]);
-    house.drain();
+    house.drain_with(|options| options.lanes = 1).expect("a drain");
     for day in (1..90).step_by(5) {
         house.clock.set(instant(FIRST_SECOND + day * DAY_SECONDS));
         house.buffer.retain(POLICY).expect("retention");
@@ -354,17 +354,66 @@ fn events_stored_while_a_drain_runs_wait_for_the_next() {
 
 #[test]
 fn the_over_count_outlives_the_events_that_it_is_of() {
-    let sandbox = sandbox("reset-after only-evar6=1 first=2");
+    // Sent three times; seven units, sent twice; refused after a doubt; never in doubt.
+    let sandbox = sandbox(
+        "reset-after only-evar6=0 first=2; reset-after only-evar6=1 first=1; reset-after only-evar6=2 first=1; \
+         failure=BAD only-evar6=2",
+    );
     let house = house_on_the_day_after();
-    house.suite_with(&sandbox.url(), |suite| suite.form.event_ids = EventIds::Off);
-    house.store(plays(3));
-    house.drain();
+    let mut suite = house.suite_with(&sandbox.url(), |suite| suite.form.event_ids = EventIds::Off);
+    let store = |numbers: std::ops::Range<i64>| {
+        house.store(numbers.map(|number| {
+            event(json!({
+                "occurred_at": FIRST_SECOND + number, "mvpd": "Cablevision", "mvpd_user_id": format!("user{number}"),
+                "resource_id": number.to_string(), "count": if number == 1 { 7 } else { 1 },
+            }))
+        }));
+    };
+    let drain = || house.drain_with(|options| options.lanes = 1).expect("a drain");
+    store(0..4);
+    let summary = drain();
+    assert_eq!((summary.delivered, summary.dead), (3, 1));
+    // Doubted once and not sent again: held, discarded and vouched for.
+    suite.on_ambiguous = OnAmbiguous::Hold;
+    house.buffer.set_suite(suite.clone()).expect("the policy changes");
+    sandbox.set_faults("reset-after".parse().expect("a fault"));
+    store(10..13);
+    assert_eq!(drain().held, 3);
+    let held = house.buffer.undecided(Undecided::Held, Selection::All, 9).expect("held events");
+    let only = |place: usize| Selection::Sequences(vec![held[place].seq]);
+    assert_eq!(house.buffer.discard(Undecided::Held, only(0)).expect("it is discarded"), 1);
+    assert_eq!(house.buffer.vouch(only(1)).expect("it is settled"), 1);
+    // A repeat with an event ID counts once.
+    (suite.on_ambiguous, suite.form.event_ids) = (OnAmbiguous::Retry, EventIds::On);
+    house.buffer.set_suite(suite.clone()).expect("the settings change");
+    sandbox.set_faults("reset-after first=1".parse().expect("a fault"));
+    store(20..21);
+    assert_eq!(drain().delivered, 1);
+    // An attempt that a killed run left.
+    store(21..22);
+    let database = rusqlite::Connection::open(house.buffer.path()).expect("the database opens");
+    let claim = "INSERT INTO claims (seq, form, run) SELECT max(seq), (SELECT form FROM forms WHERE event_ids = 'off'), 1
+         FROM events";
+    assert_eq!(database.execute(claim, []).expect("a claim"), 1);
+    let over_count = || {
+        let over_count = house.buffer.status().expect("a status").over_count;
+        (over_count.events, over_count.worst_case_units)
+    };
+    assert_eq!(over_count(), (3, 2 + 7 + 1));
     for day in (1..40).step_by(5) {
         house.clock.set(instant(FIRST_SECOND + day * DAY_SECONDS));
         house.buffer.retain(POLICY).expect("retention");
     }
     let status = house.buffer.status().expect("a status");
-    assert_eq!((status.delivered, status.over_count.worst_case_units), (0, 2));
+    assert_eq!((status.delivered, status.discarded, over_count()), (0, 0, (3, 10)));
+    for number in [2, 10, 11, 12, 21] {
+        let mvpd_user_id = format!("user{number}");
+        let forget = Forget::MvpdUser { mvpd: "Cablevision".to_owned(), mvpd_user_id };
+        let lock = house.buffer.lock_whole().expect("the locks");
+        house.buffer.forget(&forget, &lock).expect("an erasure");
+        assert_eq!(over_count(), (3, 10), "{number}");
+    }
+    house.assert_balanced();
 }
 
 #[test]

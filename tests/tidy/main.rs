@@ -64,10 +64,11 @@ const MATES: [(&str, &str); 9] = [
 /// The rooms that do not know one that stands below them: what the buffer must know of an event is handed in.
 const STRANGERS: [(&str, &str); 2] = [("buffer", "mapping"), ("buffer", "encode")];
 /// What may stand only in files whose path begins so.
-const FENCES: [(&str, &[&str]); 14] = [
+const FENCES: [(&str, &[&str]); 15] = [
     ("rusqlite::", &["src/buffer/"]),
-    ("hyper::", &["src/collection/", "src/sandbox/", "src/serve/"]),
-    ("hyper_util::", &["src/collection/", "src/sandbox/", "src/serve/", "src/web/proxy.rs"]),
+    ("httparse::", &["src/collection/"]),
+    ("hyper::", &["src/sandbox/", "src/serve/"]),
+    ("hyper_util::", &["src/sandbox/", "src/serve/", "src/web/proxy.rs"]),
     ("rustls::", &["src/collection/", "src/sandbox/", "src/web/"]),
     ("reqwest::", &["src/analytics/", "src/esm/", "src/web/"]),
     ("clap::", &["src/cli/"]),
@@ -77,7 +78,7 @@ const FENCES: [(&str, &[&str]); 14] = [
     ("cron::", &["src/schedule.rs"]),
     ("Utc::now", &["src/clock.rs"]),
     // collection reads the time for a date in Retry-After, against the very clock that the wait is counted by.
-    ("SystemTime::now", &["src/clock.rs", "src/collection/dia.rs"]),
+    ("SystemTime::now", &["src/clock.rs", "src/collection/connection.rs"]),
     ("io::stdout", &["src/cli/output.rs"]),
     ("println!", &["src/cli/output.rs"]),
 ];
@@ -89,8 +90,11 @@ const EMPTY_NAMES: [&str; 10] =
 /// Lines of a file; tests are left out.
 const FILE_LINES_MAX: usize = 500;
 /// How long `src` may be without tests. The messages, bounds and records that tell an operator what is wrong took the last
-/// seven hundred.
-const SOURCE_LINES_MAX: usize = 54_700;
+/// seven hundred; what says that nothing was lost, and what no report covers, a hundred; what tells of backfills that were
+/// cut off, and of a clock that was ahead, another hundred; what names spoilt inputs, and says why a
+/// command failed in part, one and a half; lanes that take any visitor, on threads of their own, two hundred; files as a
+/// way of live events, two and a half; what conceals parts of secrets, and refuses an answer to another question, two.
+const SOURCE_LINES_MAX: usize = 55_765;
 /// Where the unit tests of a file begin; they stand at its end.
 const TESTS_BEGIN: &str = "\n#[cfg(test)]\nmod tests";
 

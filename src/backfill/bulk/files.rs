@@ -11,14 +11,15 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
-use super::way::{BulkLimits, BulkWay};
+use super::way::BulkWay;
 use crate::backfill::error::BackfillError;
 use crate::buffer::{BufferError, FiledEvent};
+use crate::config::BulkConfig;
 use crate::encode;
 use crate::suite::Rsid;
 use crate::whole_file::{self, Readers};
 
-/// The gzip level of files. It is faster than the default and the files are hardly larger (limits.md).
+/// The gzip level of files. It is faster than the default, and the files are hardly larger.
 pub(in crate::backfill) const LEVEL: u32 = 3;
 /// How many bytes stay free below the size limit, because the last flush and the end of gzip can still grow a file.
 const MARGIN: u64 = 16 << 10;
@@ -53,7 +54,7 @@ pub(super) fn failed(path: &Path, source: io::Error) -> BackfillError {
 /// Deletes all backfill files below a folder. Returns how many.
 pub fn forget_files(dir: &Path) -> Result<u64, BufferError> {
     if dir.is_dir() {
-        // A link that another user put there would lead to files of others.
+        // `sweep` would follow a link that another user had put there, and delete the files behind the link.
         whole_file::refuse_open_folder(dir).map_err(|source| unusable(dir, source))?;
     }
     let folders = whole_file::entries(dir).map_err(|source| unusable(dir, source))?;
@@ -103,7 +104,7 @@ impl<'a> Files<'a> {
         Files { way, groups, folder, open: BTreeMap::new() }
     }
 
-    /// Adds the rows of an event to the open file of its group. If that is full, closes and returns it first.
+    /// Adds the rows of an event to the open file of its group. If that file is full, closes it first and returns it.
     pub(super) fn add(
         &mut self,
         rsid: &Rsid,
@@ -114,7 +115,7 @@ impl<'a> Files<'a> {
         let index = (event.visitor.0 % u64::from(self.groups)) as u32;
         let key = (rsid.clone(), index);
         let is_full = match self.open.get_mut(&key) {
-            Some(open) => open.is_full(event.rows, rows.len() as u64, file_rows, &self.way.limits)?,
+            Some(open) => open.is_full(event.rows, rows.len() as u64, file_rows, &self.way.config)?,
             None => false,
         };
         let full = if is_full { self.open.remove(&key) } else { None };
@@ -122,8 +123,8 @@ impl<'a> Files<'a> {
         let open = match self.open.entry(key) {
             Entry::Occupied(open) => open.into_mut(),
             Entry::Vacant(place) => {
-                // The name is the same for every job with as many groups, so a visitor stays in its group.
-                let group = format!("{}_{rsid}_{}of{}", self.way.company, index + 1, self.groups);
+                // Jobs with the same number of groups use the same names, so a visitor stays in its group.
+                let group = format!("{}_{rsid}_{}of{}", self.way.config.company, index + 1, self.groups);
                 place.insert(OpenFile::create(self.folder, group)?)
             }
         };
@@ -136,7 +137,7 @@ impl<'a> Files<'a> {
     }
 }
 
-/// A file that is still written.
+/// A file that is still being written.
 struct OpenFile {
     group: String,
     path: PathBuf,
@@ -175,13 +176,13 @@ impl OpenFile {
         Ok(open)
     }
 
-    /// Whether rows of so many bytes must go into the next file.
+    /// Whether this many rows, with this many bytes, must go into the next file.
     fn is_full(
         &mut self,
         rows: u32,
         bytes: u64,
         file_rows: u64,
-        limits: &BulkLimits,
+        limits: &BulkConfig,
     ) -> Result<bool, BackfillError> {
         if self.rows + u64::from(rows) > file_rows.max(u64::from(rows))
             || self.unpacked + bytes > limits.file_bytes_unpacked
@@ -217,7 +218,7 @@ impl OpenFile {
         self.encoder.write_all(bytes).map_err(|source| failed(&self.path, source))
     }
 
-    /// Makes the file whole and durable. Its name has the group and the key, so the same rows give the same file.
+    /// Makes the file whole and durable. Its name has the group and the key.
     fn close(self, folder: &Folder) -> Result<Written, BackfillError> {
         let OpenFile { group, path, encoder, mut digest, rows, events, .. } = self;
         // Equal rows of two groups must give two keys.

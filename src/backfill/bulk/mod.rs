@@ -1,4 +1,5 @@
-//! The bulk route: writes events in time order into a file per visitor group, and uploads each once limits allow.
+//! The bulk route: reads the events suite by suite, each suite in time order, writes them into files of their visitor
+//! groups, and uploads each file as soon as the pace allows it.
 //!
 //! ```text
 //! queue ── walk (a thread) ──> rows ──> file of a group ──> on record ──> upload (a task a group) ──> settled, removed
@@ -8,6 +9,7 @@
 //! its files are uploaded in the order in which they were written.
 
 mod files;
+mod leg;
 mod pace;
 mod upload;
 mod walk;
@@ -25,24 +27,26 @@ use tokio::task::JoinSet;
 
 use super::error::BackfillError;
 use super::gate::Leg;
-use crate::buffer::{Buffer, BulkFile, BulkFileState, Change, JobRecord, NewBulkFile};
+use crate::buffer::{Buffer, BulkFile, BulkFileState, Change, JobKey, JobRecord, NewBulkFile};
 use crate::drain::{Stop, StopReason, tell_blocked};
 use files::{Files, Folder, Written};
 use pace::Pace;
-use upload::{Group, State, Tally, Uploading, settle, unnamed_rows, withdraw};
+use upload::{Group, State, Uploading, settle, unnamed_rows};
 use walk::{Step, Walk};
 
 pub(super) use files::LEVEL;
 pub use files::forget_files;
+pub(super) use leg::{LiveLeg, Tally};
+pub(super) use pace::pace_of_calls;
 pub use upload::withdraw_unsent;
-pub use way::{BulkLimits, BulkWay};
+pub use way::BulkWay;
 
 /// How many files of a group may wait during an upload: enough that the next upload need not wait for rows.
 const FILES_AHEAD: usize = 1;
 /// How many dead events are recorded in one transaction.
 const DEAD_TOGETHER: usize = 1_000;
 
-/// The result of an export: files with the events that are left of a job.
+/// The result of an export: files with the events of a job that wait to be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExportReport {
     pub folder: PathBuf,
@@ -56,7 +60,7 @@ pub struct ExportReport {
     pub parked: u64,
 }
 
-/// Writes the events that are left of a job to files. Sends nothing; the events stay pending.
+/// Writes the events of a job that wait to be sent into files. Sends nothing; the events stay pending.
 pub fn export(
     buffer: &Buffer,
     job: &JobRecord,
@@ -64,7 +68,7 @@ pub fn export(
     folder: &Path,
 ) -> Result<ExportReport, BackfillError> {
     let _lock = buffer.lock_backfill()?;
-    let in_files = withdraw_unsent(buffer, job, &way.dir)?;
+    let in_files = withdraw_unsent(buffer, job, &way.config.dir)?;
     let groups = job.groups.unwrap_or_else(|| way.groups(job));
     let folder = Folder::make(folder)?;
     let waiting = buffer.job_counts(job.key)?.pending;
@@ -77,7 +81,7 @@ pub fn export(
         parked: waiting.saturating_sub(in_files + buffer.job_sendable(job.key)?),
     };
     let mut files = Files::new(way, groups, &folder);
-    let mut walk = Walk::new(buffer, job, &way.user_agent)?;
+    let mut walk = Walk::new(buffer, job, &way.config.user_agent, None)?;
     let mut row = Vec::new();
     let mut written = Vec::new();
     while let Some(step) = walk.next(&mut row)? {
@@ -85,7 +89,9 @@ pub fn export(
             Step::Dead { .. } => report.unsendable += 1,
             Step::Rows { rsid, event } => {
                 written.extend(
-                    files.add(&rsid, event, &row, way.limits.file_rows)?.map(|file| (file.path, file.rows)),
+                    files
+                        .add(&rsid, event, &row, way.config.file_rows.into())?
+                        .map(|file| (file.path, file.rows)),
                 );
             }
         }
@@ -102,23 +108,28 @@ pub(super) struct FileRoute<'a> {
     way: &'a BulkWay,
     /// How many rows a file may have; halved if Adobe finds a file too large.
     file_rows: Arc<AtomicU64>,
+    /// The suite whose live events go; `None` for a backfill.
+    live: Option<LiveLeg>,
 }
 
 impl<'a> FileRoute<'a> {
-    pub(super) fn new(buffer: &'a Arc<Buffer>, way: &'a BulkWay) -> FileRoute<'a> {
-        FileRoute { buffer, way, file_rows: Arc::new(AtomicU64::new(way.limits.file_rows.max(1))) }
+    pub(super) fn new(buffer: &'a Arc<Buffer>, way: &'a BulkWay, live: Option<LiveLeg>) -> FileRoute<'a> {
+        let file_rows = Arc::new(AtomicU64::new(way.config.file_rows.max(1).into()));
+        FileRoute { buffer, way, file_rows, live }
     }
 
     /// Runs one leg until all its events are settled or the leg must end.
     pub(super) async fn leg(&self, job: &JobRecord, stop: Stop) -> Result<Leg, BackfillError> {
         let groups = self.buffer.fix_groups(job.key, self.way.groups(job))?;
-        tell_blocked(self.buffer, job.key, &[]).await?;
+        if self.live.is_none() {
+            tell_blocked(self.buffer, job.key, &[]).await?;
+        }
         let uploading = self.uploading(job, groups, &stop)?;
         let (senders, receivers) = mpsc::channel(1);
         let writing = Writing {
             shared: uploading.clone(),
             job: job.clone(),
-            folder: Folder::make(&self.way.dir.join(job.name.as_str()))?,
+            folder: Folder::make(&self.way.config.dir.join(job.name.as_str()))?,
             groups,
             file_rows: self.way.file_rows(job, groups, self.file_rows.load(Ordering::Relaxed)),
             runtime: tokio::runtime::Handle::current(),
@@ -132,24 +143,24 @@ impl<'a> FileRoute<'a> {
             stop.request(StopReason::GiveWay);
         }
         let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let tally = uploads?;
-        let is_whole = written?;
-        self.buffer.finish_run(uploading.run, &tally)?;
-        Ok(if is_whole && stop.requested().is_none() { Leg::Done } else { Leg::Over })
+        uploads?;
+        Ok(if written? && stop.requested().is_none() { Leg::Done } else { Leg::Over })
     }
 
-    /// Deals with the open files of earlier legs and of all jobs: settles files with an answer, looks up sent files,
-    /// withdraws unsent files. Returns false if the leg had to end before all were done.
+    /// Finishes the files that earlier legs left open, of any backfill or of this suite's live events: settles files with
+    /// an answer, looks up sent files, withdraws unsent files. Returns false if the leg had to end before that.
     pub(super) async fn settle_open(&self, job: &JobRecord, stop: &Stop) -> Result<bool, BackfillError> {
-        let open = self.buffer.open_files()?;
+        let mut open = self.buffer.open_files()?;
+        // Drains and backfills run side by side, so neither touches the files of the other.
+        let is_live = |of: JobKey| of.is_standing() || job.key.is_standing();
+        open.retain(|(file, _)| file.file.job == job.key || !is_live(file.file.job));
         if open.is_empty() {
             return Ok(true);
         }
         let shared = self.uploading(job, job.groups.unwrap_or(1), stop)?;
-        let mut tally = Tally::default();
         for (file, state) in open {
             match state {
-                BulkFileState::Written => withdraw(self.buffer, &file)?,
+                BulkFileState::Written => self.buffer.withdraw_file(&file)?,
                 // A file of another job waits until that job is resumed.
                 BulkFileState::Stuck { .. } if file.file.job != job.key => {}
                 BulkFileState::Stuck { unnamed } if !self.way.accepts_unnamed => {
@@ -164,41 +175,44 @@ impl<'a> FileRoute<'a> {
                     if group.file(&file, State::Unknown(why)).await?.is_break() {
                         return Ok(false);
                     }
-                    tally.add(group.tally);
                 }
             }
         }
-        self.buffer.finish_run(shared.run, &tally)?;
         Ok(true)
     }
 
-    /// Begins a run. Returns the state that its groups share.
+    /// Begins a run, unless a drain has begun it. Returns the state that its groups share.
     fn uploading(&self, job: &JobRecord, groups: u32, stop: &Stop) -> Result<Arc<Uploading>, BackfillError> {
         let client = self.way.client()?.clone();
-        let pace = Pace::new(&self.way.limits, self.way.rate(job), groups);
-        if job.is_valid {
-            pace.set_valid();
-        }
+        let live = self.live.clone();
+        let calls = live.as_ref().map_or_else(|| pace_of_calls(&self.way.config), |live| live.calls.clone());
+        let share = f64::from(self.way.rate(job)) / f64::from(groups.max(1));
+        let pace = Pace::new(calls, &self.way.config, share, job.is_valid);
+        let run = match &live {
+            Some(live) => live.start.run,
+            None => self.buffer.begin_run(job.key)?.run,
+        };
         Ok(Arc::new(Uploading {
             buffer: self.buffer.clone(),
             client,
             pace,
             way: self.way.clone(),
             job: job.key,
-            run: self.buffer.begin_run(job.key)?.run,
+            run,
             file_rows: self.file_rows.clone(),
             stop: stop.clone(),
+            live,
         }))
     }
 }
 
-/// Starts a task for each group, and gives it the files of the group in their order.
+/// Starts a task for each group, and gives it the files of the group in order.
 async fn upload_all(
     uploading: &Arc<Uploading>,
     mut written: mpsc::Receiver<BulkFile>,
-) -> Result<Tally, BackfillError> {
+) -> Result<(), BackfillError> {
     let mut groups: HashMap<String, mpsc::Sender<BulkFile>> = HashMap::new();
-    let mut tasks: JoinSet<Result<Tally, BackfillError>> = JoinSet::new();
+    let mut tasks: JoinSet<Result<(), BackfillError>> = JoinSet::new();
     let mut failed = None;
     while let Some(file) = written.recv().await {
         let group = match groups.entry(file.file.visitor_group.clone()) {
@@ -209,24 +223,20 @@ async fn upload_all(
                 place.insert(sender)
             }
         };
-        // The group has ended. The join below returns its error.
+        // The group has ended. If it failed, the join below returns its error.
         if group.send(file).await.is_err() {
             break;
         }
     }
     written.close();
     drop(groups);
-    let mut sum = Tally::default();
     while let Some(joined) = tasks.join_next().await {
-        match joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
-            Ok(tally) => sum.add(tally),
-            Err(error) => {
-                uploading.stop.request(StopReason::GiveWay);
-                failed.get_or_insert(error);
-            }
+        if let Err(error) = joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
+            uploading.stop.request(StopReason::GiveWay);
+            failed.get_or_insert(error);
         }
     }
-    failed.map_or(Ok(sum), Err)
+    failed.map_or(Ok(()), Err)
 }
 
 /// The thread that reads the events of the job and writes the files.
@@ -242,13 +252,16 @@ struct Writing {
 impl Writing {
     /// Returns true if all pending events are written and handed to their groups.
     fn run(self, groups: &mpsc::Sender<BulkFile>) -> Result<bool, BackfillError> {
-        let Uploading { buffer, way, stop, .. } = &*self.shared;
-        let mut walk = Walk::new(buffer, &self.job, &way.user_agent)?;
+        let Uploading { buffer, way, stop, live, .. } = &*self.shared;
+        let mut walk = Walk::new(buffer, &self.job, &way.config.user_agent, live.as_ref())?;
         let mut files = Files::new(way, self.groups, &self.folder);
         let (mut dead, mut row) = (Vec::new(), Vec::new());
         while let Some(step) = walk.next(&mut row)? {
             if stop.requested().is_some() {
                 return Ok(false);
+            }
+            if live.as_ref().is_some_and(|live| !live.take_one()) {
+                break;
             }
             match step {
                 Step::Dead { event, form, reason } => {
@@ -258,6 +271,8 @@ impl Writing {
                     }
                 }
                 Step::Rows { rsid, event } => {
+                    // Of a live suite only one task sends, also what was in doubt under another suite.
+                    let rsid = live.as_ref().map_or(rsid, |live| live.rsid.clone());
                     if let Some(written) = files.add(&rsid, event, &row, self.file_rows)?
                         && !self.hand_over(written, groups)?
                     {
@@ -277,12 +292,13 @@ impl Writing {
 
     fn bury(&self, dead: &mut Vec<Change>) -> Result<(), BackfillError> {
         if !dead.is_empty() {
+            self.shared.live.iter().for_each(|live| live.count(0, 0, dead.len() as u64));
             self.runtime.block_on(self.shared.buffer.record(self.shared.run, std::mem::take(dead)))?;
         }
         Ok(())
     }
 
-    /// Records a file in the buffer and gives it to its group. Returns false if the group has ended.
+    /// Records a file in the buffer and gives it to its group. Returns false if the uploads have ended.
     fn hand_over(&self, written: Written, groups: &mpsc::Sender<BulkFile>) -> Result<bool, BackfillError> {
         let Written { group, path, key, rows, bytes, events } = written;
         let file = NewBulkFile { job: self.job.key, visitor_group: group, key, path, rows, bytes };

@@ -1,4 +1,4 @@
-//! Uploads the files of one visitor group, one at a time, each until it is known whether Adobe took it.
+//! Uploads the files of one visitor group, the next one only when it is known whether Adobe took the last.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -7,26 +7,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::files::{failed, sweep};
+use super::leg::LiveLeg;
 use super::pace::Pace;
 use super::way::BulkWay;
 use crate::backfill::error::BackfillError;
-use crate::buffer::{
-    Buffer, BufferError, BulkFile, BulkFileState, JobKey, JobRecord, Received, RefusedRow, RunId,
-};
+use crate::buffer::{Buffer, BufferError, BulkFile, JobKey, JobRecord, Received, RefusedRow, RunId};
 use crate::delivery::DeadReason;
 use crate::drain::{Stop, StopReason};
 use crate::web::{ApiError, Backoff, BulkClient, LookedUp, Patience, Upload, Uploaded, Validated};
 
-/// How long an upload in flight may go on after the leg was asked to end.
+/// How long an upload in flight may go on after the leg (see `Uploading`) was asked to end.
 const GRACE: Duration = Duration::from_secs(25);
-/// How often a key is looked up within the time limit for look-ups.
+/// How often a key is looked up again within the time limit for look-ups.
 const LOOK_UPS: u32 = 5;
+/// The longest pause before another try for a file of live events, whose run must end: it is given up after 3 minutes.
+const LIVE_WAIT_MAX: Duration = Duration::from_secs(100);
 
 /// What the groups of a leg (one stretch of sending without an interruption) share.
 pub(super) struct Uploading {
@@ -39,34 +39,19 @@ pub(super) struct Uploading {
     /// How many rows a file may have; halved if Adobe finds a file too large.
     pub(super) file_rows: Arc<AtomicU64>,
     pub(super) stop: Stop,
-}
-
-/// The counts of a leg.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
-pub(super) struct Tally {
-    pub(super) files: u64,
-    pub(super) delivered: u64,
-    pub(super) dead: u64,
-}
-
-impl Tally {
-    pub(super) fn add(&mut self, other: Tally) {
-        self.files += other.files;
-        self.delivered += other.delivered;
-        self.dead += other.dead;
-    }
+    /// The suite whose live events the leg sends; `None` for a backfill.
+    pub(super) live: Option<LiveLeg>,
 }
 
 /// A visitor group in a leg.
 pub(super) struct Group {
     shared: Arc<Uploading>,
     last: Option<Last>,
-    pub(super) tally: Tally,
 }
 
 /// The last upload of a group. The next one must not begin too soon after it.
 struct Last {
-    /// The time of its answer, because the time at which the upload arrived is unknown.
+    /// When the answer came, because nobody knows when the upload arrived.
     at: Instant,
     rows: u64,
 }
@@ -94,32 +79,33 @@ enum Attempt {
 type Next = Result<ControlFlow<()>, BackfillError>;
 
 impl Group {
-    /// Reads the group's last upload from the buffer. It may have arrived later than another process recorded.
+    /// Reads the time of the group's last upload from the buffer. The upload may have arrived later.
     pub(super) fn new(shared: &Arc<Uploading>, name: &str) -> Result<Group, BackfillError> {
         let last = shared.buffer.group_sent_at(name)?.and_then(|(sent_at, rows)| {
             // If the clock was set back, no time counts as passed.
             let since = shared.buffer.now().nanos().saturating_sub(sent_at.nanos()).max(0).unsigned_abs();
             let since = Duration::from_nanos(since);
-            // The next upload waits one spacing from now, unless the last upload was two spacings ago.
+            // The buffer knows when the upload began, not when it arrived. If that is less than two spacings ago, the
+            // next upload waits one spacing from now.
             let at_least = if since < 2 * shared.pace.gap(0) { Duration::ZERO } else { since };
             Instant::now().checked_sub(at_least).map(|at| Last { at, rows })
         });
-        Ok(Group { shared: shared.clone(), last, tally: Tally::default() })
+        Ok(Group { shared: shared.clone(), last })
     }
 
     /// Uploads the files of the group in their order, until no file is left or the leg ends.
-    pub(super) async fn run(mut self, mut files: mpsc::Receiver<BulkFile>) -> Result<Tally, BackfillError> {
+    pub(super) async fn run(mut self, mut files: mpsc::Receiver<BulkFile>) -> Result<(), BackfillError> {
         while let Some(file) = files.recv().await {
             if self.file(&file, State::New).await?.is_break() {
                 break;
             }
         }
-        Ok(self.tally)
+        Ok(())
     }
 
     /// Uploads one file until an answer or a look-up tells its result, or the leg ends.
     pub(super) async fn file(&mut self, file: &BulkFile, mut state: State) -> Next {
-        // After an upload without an answer, a refusal of the next upload does not tell whether the first one arrived.
+        // If an upload had no answer, the refusal of a later upload does not tell whether the first arrived.
         let mut was_unknown = false;
         let mut has_new_token = false;
         let mut backoff = self.shared.backoff();
@@ -160,7 +146,7 @@ impl Group {
         }
     }
 
-    /// Looks up a file that Adobe may have taken. Returns `Continue` if Adobe did not, so that it is sent again.
+    /// Looks up a file that Adobe may have taken. Returns `Continue` if it did not arrive and must be sent again.
     async fn look_up(
         &mut self,
         file: &BulkFile,
@@ -168,15 +154,15 @@ impl Group {
         backoff: &mut Backoff,
     ) -> Result<ControlFlow<ControlFlow<()>>, BackfillError> {
         let key = &file.file.key;
-        tracing::warn!(key, why, "nobody knows whether a file is in; its key is looked up");
+        tracing::warn!(key, why, "it is unknown whether Adobe has a file; its key is looked up");
         Ok(ControlFlow::Break(match self.shared.looked_up(key, file.file.rows).await? {
             None => ControlFlow::Break(()),
             Some(LookedUp::Arrived(Uploaded::Received { rows, invalid_rows, named, log })) => {
                 self.received(file, Answer { rows, invalid_rows, named, log })?
             }
-            // The file was rejected as a whole, so no earlier upload of it arrived.
+            // Adobe rejected the file as a whole, so it took no row from any upload of it.
             Some(LookedUp::Arrived(rejected)) => return Err(self.refused(file, rejected, false)),
-            // The suite was paused or retired meanwhile.
+            // The suite was paused, blocked or removed meanwhile.
             Some(LookedUp::NotFound) if !self.shared.buffer.file_events(file.id)?.1 => {
                 self.write_anew(file)?
             }
@@ -199,12 +185,12 @@ impl Group {
         if self.shared.stop.requested().is_some() {
             return Ok(Attempt::Ends);
         }
-        // Calls of other groups go on while this blocks.
+        // Calls of other groups go on while this thread waits for the buffer.
         block_in_place(|| self.shared.buffer.file_sent(file.id))?;
         turn.begins();
         let answer = tokio::select! {
             answer = self.shared.client.upload(&upload) => answer,
-            // The next run looks up the answer.
+            // The next run looks up the file.
             () = self.shared.grace_is_over() => return Ok(Attempt::Ends),
         };
         self.last = Some(Last { at: Instant::now(), rows: file.file.rows });
@@ -212,14 +198,14 @@ impl Group {
         Ok(Attempt::Answer(answer))
     }
 
-    /// When a file of so many rows may be sent. The larger of two successive files decides the pause between them.
+    /// When a file of this many rows may be sent. The larger of two successive files decides the pause between them.
     fn next_at(&self, rows: u64) -> Instant {
         let after = |last: &Last| last.at + self.shared.pace.gap(last.rows.max(rows));
         self.last.as_ref().map_or_else(Instant::now, after)
     }
 
-    /// Records the answer to a file that is in, and settles its rows. Whether rows were refused is unknown for good where the
-    /// answer does not say so, as that to a look-up need not.
+    /// Records the answer to a file that Adobe took, and settles its events. The answer to a look-up may not
+    /// say whether Adobe refused rows. Then this stays unknown.
     fn received(&mut self, file: &BulkFile, answer: Answer) -> Next {
         let shared = &self.shared;
         let Answer { rows, invalid_rows, named, log } = answer;
@@ -237,7 +223,7 @@ impl Group {
         }
         let invalid_rows = invalid_rows.unwrap_or(0);
         let refused = refused_rows(named, invalid_rows, written);
-        // The client has checked both: `rows` is at most what was written, and `invalid_rows` is at most `rows`.
+        // The client has checked that `rows` is at most what was written, and `invalid_rows` at most `rows`.
         let unnamed = invalid_rows - refused.len() as u64 + (written - rows);
         let is_stuck = unnamed > 0 && !shared.way.accepts_unnamed;
         let received = Received { refused, unnamed, is_stuck, is_looked_up };
@@ -245,36 +231,36 @@ impl Group {
         if is_stuck {
             return Err(unnamed_rows(file, unnamed, log));
         }
-        let (delivered, dead) = settle(shared, file)?;
-        self.tally.add(Tally { files: 1, delivered, dead });
+        settle(shared, file)?;
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Has all unsent events written again in smaller files, because later files of the group hold later events.
+    /// Has all unsent events written again in smaller files, so that the files of a group stay in the order
+    /// of time. If the file has only one event, the job fails.
     fn too_large(&self, file: &BulkFile) -> Next {
         let (events, _) = self.shared.buffer.file_events(file.id)?;
         if events <= 1 {
             // Adobe took no row of the file, so the other route may send its event.
-            withdraw(&self.shared.buffer, file)?;
+            self.shared.buffer.withdraw_file(file)?;
             return Err(BackfillError::TooLarge(file.file.path.clone()));
         }
         let rows = (file.file.rows / 2).max(1);
-        tracing::warn!(rows, "Adobe finds a file too large; files are written anew with so many rows");
+        tracing::warn!(rows, "Adobe finds a file too large; files are written again with fewer rows");
         self.shared.file_rows.fetch_min(rows, Ordering::Relaxed);
         self.write_anew(file)
     }
 
-    /// Withdraws a file of which Adobe took no row. Ends the leg, because later files of the group hold later events.
+    /// Withdraws a file of which Adobe took no row. Ends the leg; the next leg begins with these events.
     fn write_anew(&self, file: &BulkFile) -> Next {
-        withdraw(&self.shared.buffer, file)?;
+        self.shared.buffer.withdraw_file(file)?;
         self.shared.stop.request(StopReason::GiveWay);
         Ok(ControlFlow::Break(()))
     }
 
-    /// The error of a job whose file is refused. Adobe took no row of it, unless an earlier upload had no answer.
+    /// The error of a job whose file is refused. Withdraws the file, unless Adobe may have taken an earlier upload.
     fn refused(&self, file: &BulkFile, answer: Uploaded, was_unknown: bool) -> BackfillError {
-        if !was_unknown && let Err(error) = withdraw(&self.shared.buffer, file) {
-            return error;
+        if !was_unknown && let Err(error) = self.shared.buffer.withdraw_file(file) {
+            return error.into();
         }
         let path = file.file.path.clone();
         match answer {
@@ -314,7 +300,8 @@ impl Uploading {
     }
 
     fn backoff(&self) -> Backoff {
-        Backoff::new(Patience::bulk(self.way.limits.backoff_base, self.way.limits.backoff_max))
+        let [base, max] = [self.way.config.backoff_base_ms, self.way.config.backoff_max_ms];
+        Backoff::new(Patience::bulk(Duration::from_millis(base), Duration::from_millis(max)))
     }
 
     /// Waits before a call is tried again. Returns true if the leg ends, and the error after too many tries.
@@ -324,7 +311,9 @@ impl Uploading {
         backoff: &mut Backoff,
         what: &str,
     ) -> Result<bool, BackfillError> {
-        let Some(wait) = backoff.next(error.retry_after()) else { return Err(error.into()) };
+        let wait_max = if self.live.is_some() { LIVE_WAIT_MAX } else { Duration::MAX };
+        let wait = backoff.next(error.retry_after()).filter(|wait| *wait <= wait_max);
+        let Some(wait) = wait else { return Err(error.into()) };
         // The random part keeps refused groups from trying again together. Retry-After is kept exactly.
         let wait =
             if error.retry_after().is_some() { wait } else { wait.mul_f64(0.5 + fastrand::f64() / 2.0) };
@@ -359,8 +348,8 @@ impl Uploading {
 
     /// Has the first file of a job validated. Returns `Some` if the file cannot be sent.
     async fn validate(&self, upload: &Upload) -> Result<Option<Attempt>, BackfillError> {
-        let _turn = self.pace.validation.lock().await;
-        if !self.pace.is_valid() {
+        let mut is_valid = self.pace.is_valid.lock().await;
+        if !*is_valid {
             let call = || async {
                 self.pace.calls.turn().await.begins();
                 self.client.validate(upload).await
@@ -376,14 +365,14 @@ impl Uploading {
                 }
             }
             self.buffer.job_is_valid(self.job)?;
-            self.pace.set_valid();
+            *is_valid = true;
         }
         Ok(self.stop.requested().map(|_| Attempt::Ends))
     }
 
     /// Looks a key up until it is found or the time limit is over. Returns `None` if the leg ends meanwhile.
     async fn looked_up(&self, key: &str, rows: u64) -> Result<Option<LookedUp>, BackfillError> {
-        let pause = self.way.limits.lookup / LOOK_UPS;
+        let pause = Duration::from_millis(self.way.config.lookup_ms) / LOOK_UPS;
         let mut missed = 0;
         loop {
             let call = || self.client.look_up(key, rows);
@@ -401,25 +390,17 @@ impl Uploading {
 /// Withdraws the files of a job that were never sent, and deletes the files that killed processes left in its folder.
 /// Returns how many events are in files that were sent.
 pub fn withdraw_unsent(buffer: &Buffer, job: &JobRecord, dir: &Path) -> Result<u64, BackfillError> {
-    for (file, state) in buffer.open_files()? {
-        if file.file.job == job.key && state == BulkFileState::Written {
-            withdraw(buffer, &file)?;
-        }
-    }
+    buffer.withdraw_unsent(|of| of == job.key)?;
     sweep(&dir.join(job.name.as_str()), &buffer.bulk_paths(job.key)?)?;
     Ok(buffer.job_counts(job.key)?.in_files)
 }
 
-pub(super) fn withdraw(buffer: &Buffer, file: &BulkFile) -> Result<(), BackfillError> {
-    buffer.release_file(file.id)?;
-    remove(&file.file.path)
-}
-
-/// Settles the events of a file, removes it, and only then closes its record. If a crash or an error leaves the file,
-/// the next backfill thus removes it.
-pub(super) fn settle(shared: &Uploading, file: &BulkFile) -> Result<(u64, u64), BufferError> {
+/// Settles the events of a file, removes the file, and only then closes its record. So if a crash or an error
+/// leaves the file, the next backfill removes it.
+pub(super) fn settle(shared: &Uploading, file: &BulkFile) -> Result<(), BufferError> {
     block_in_place(|| {
-        let settled = shared.buffer.settle_file(shared.run, file.id)?;
+        let (delivered, dead) = shared.buffer.settle_file(shared.run, file.id)?;
+        shared.live.iter().for_each(|live| live.count(1, delivered, dead));
         if !shared.way.keeps_files
             && let Err(error) = remove(&file.file.path)
         {
@@ -427,11 +408,11 @@ pub(super) fn settle(shared: &Uploading, file: &BulkFile) -> Result<(u64, u64), 
         } else {
             shared.buffer.file_done(file.id)?;
         }
-        Ok(settled)
+        Ok(())
     })
 }
 
-/// The rows that a log names as refused; none if it names more rows than were refused, as it then is wrong.
+/// The rows that a log names as refused. A log that names more than `invalid_rows` is wrong: it gives no row.
 fn refused_rows(named: Vec<(u64, String)>, invalid_rows: u64, written: u64) -> Vec<RefusedRow> {
     let refused = named
         .into_iter()

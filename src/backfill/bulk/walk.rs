@@ -1,14 +1,13 @@
-//! The events of a job in the order of sending: suite after suite, with the requestors of a suite merged by time.
+//! Reads the events of a job in the order of sending: suite after suite, the requestors of a suite merged by time.
 
+use super::leg::LiveLeg;
 use crate::backfill::error::BackfillError;
 use crate::buffer::{
-    Backlog, Buffer, EventRef, FiledEvent, Flow, FormKey, JobRecord, Merge, PendingEvent, Route,
+    Backlog, Buffer, EventRef, FiledEvent, Flow, FormKey, JobKey, JobRecord, Merge, PendingEvent, Route,
 };
 use crate::delivery::{DeadReason, Sequence};
 use crate::suite::{HitForm, Rsid};
 use crate::{encode, mapping};
-
-const COVER: Sequence = Sequence(i64::MAX);
 
 pub(super) enum Step {
     /// The rows of an event, and their suite and visitor.
@@ -25,8 +24,10 @@ pub(super) enum Step {
 
 pub(super) struct Walk {
     backlog: Backlog,
+    /// The last event to read.
+    cover: Sequence,
     user_agent: String,
-    /// The remaining suites; the next one is the last.
+    /// The remaining suites, in reverse order.
     routes: Vec<Route>,
     suite: Option<SuiteWalk>,
 }
@@ -38,17 +39,28 @@ struct SuiteWalk {
 }
 
 impl Walk {
-    pub(super) fn new(buffer: &Buffer, job: &JobRecord, user_agent: &str) -> Result<Walk, BackfillError> {
+    /// Walks over the events of a job, or over the live events of one suite that its run covers.
+    pub(super) fn new(
+        buffer: &Buffer,
+        job: &JobRecord,
+        user_agent: &str,
+        live: Option<&LiveLeg>,
+    ) -> Result<Walk, BackfillError> {
         let mut routes = buffer.routes()?;
+        routes.retain(|route| live.is_none_or(|live| live.rsid == route.suite.form.rsid));
         routes.reverse();
-        Ok(Walk { backlog: buffer.backlog(job.key)?, user_agent: user_agent.to_owned(), routes, suite: None })
+        let (job, cover) =
+            live.map_or((job.key, Sequence(i64::MAX)), |live| (JobKey::LIVE, live.start.cover));
+        let (backlog, user_agent) = (buffer.backlog(job)?, user_agent.to_owned());
+        Ok(Walk { backlog, cover, user_agent, routes, suite: None })
     }
 
     /// The next event, with its rows in `rows`; `None` after the last event.
     pub(super) fn next(&mut self, rows: &mut Vec<u8>) -> Result<Option<Step>, BackfillError> {
         loop {
             if let Some(suite) = &mut self.suite
-                && let Some((_, pending)) = suite.merge.next(&mut self.backlog, COVER, |_| Flow::Flows)?
+                && let Some((_, pending)) =
+                    suite.merge.next(&mut self.backlog, self.cover, |_| Flow::Flows)?
             {
                 return Ok(Some(step(&pending, &suite.form, suite.form_key, &self.user_agent, rows)));
             }
@@ -62,7 +74,7 @@ impl Walk {
     }
 }
 
-/// Maps an event and writes its rows. An event that was tried before keeps the form of its first attempt.
+/// Maps an event and writes its rows. An event that may have been counted keeps the form of its earlier attempts.
 fn step(
     pending: &PendingEvent,
     form: &HitForm,

@@ -10,7 +10,6 @@ use serde::{Serialize, Serializer};
 use crate::event::{Instant, RequestorId};
 use crate::suite::{EventIds, Rsid, SuiteState};
 
-/// Seconds of a day.
 const DAY_SECONDS: i64 = 86_400;
 
 /// How far a plan has come.
@@ -22,16 +21,16 @@ pub struct Progress {
     pub events_new: u64,
 }
 
-/// What becomes of events. Each is counted in exactly one of `events`, `duplicates_in_…` and `conflicts`.
+/// What becomes of events. Each event is counted in one of `events`, `duplicates_in_…` and `conflicts`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Counts {
-    /// New events, which a backfill would store, including the dead.
+    /// New events, which a backfill would store, including dead events.
     pub events: u64,
-    /// The sum of the counts of these events without the dead. The metrics of Analytics would grow by it.
+    /// The sum of these events' counts, without dead events: the metrics of Analytics would grow by this.
     pub units: u64,
     /// Hits, which Adobe bills as server calls. 0 without a suite.
     pub hits: u64,
-    /// Distinct visitors of these hits. 0 without a suite. The sum over suites, which share no visitors.
+    /// Distinct visitors of these hits. 0 without a suite. A total sums the suites, which share no visitors.
     pub visitors: u64,
     /// Events that are already in the buffer.
     pub duplicates_in_buffer: u64,
@@ -60,7 +59,7 @@ impl AddAssign for Counts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SuitePlan {
     pub rsid: Rsid,
-    /// The requestors of the suite that have events, by name.
+    /// The requestors of the suite that have events, sorted by name.
     pub requestors: Vec<RequestorId>,
     pub state: SuiteState,
     pub event_ids: EventIds,
@@ -83,7 +82,6 @@ pub struct SuitePlan {
 pub struct UnmappedPlan {
     pub requestor_id: RequestorId,
     pub total: Counts,
-    /// Each day that has events, in order.
     pub days: Vec<DayPlan>,
 }
 
@@ -118,7 +116,7 @@ impl Day {
 impl fmt::Display for Day {
     /// Writes the day as `2026-11-20`.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // An instant has 64 bits of nanoseconds, so a date can hold its day.
+        // Every instant fits in 64 bits of nanoseconds, so its day is a valid date.
         let at = DateTime::from_timestamp(self.0.saturating_mul(DAY_SECONDS), 0).unwrap_or_default();
         at.date_naive().fmt(out)
     }

@@ -1,11 +1,10 @@
 //! The plan of a backfill: the events that it would store and send, the time that each route takes, and warnings.
 //!
-//! A plan stores nothing. It counts each event with the identity, the mapping and the documents that an ingest and a
-//! drain use. Memory is bounded for every input; `tally` gives the limit. Rules: BDIA-19 to BDIA-23 and BDIA-39.
+//! A plan stores nothing. It counts each event with the identity, the mapping and the documents that an
+//! ingest and a drain use. Memory is bounded for every input; `tally` gives the limit.
 
 mod counts;
 mod routes;
-mod sample;
 mod tally;
 mod warning;
 
@@ -14,7 +13,8 @@ use std::ops::ControlFlow;
 
 use serde::{Serialize, Serializer};
 
-use crate::buffer::{Buffer, BufferError, JobKey, Merge};
+use crate::buffer::{Buffer, BufferError, Flow, JobKey, Merge};
+use crate::delivery::Sequence;
 use crate::event::Instant;
 use crate::ingest::{self, IngestOptions, InputFailure, InputPath};
 use routes::{by_bulk, by_dia};
@@ -36,13 +36,13 @@ pub struct Plan {
     pub window: Option<Window>,
     pub rejected: u64,
     pub total: Counts,
-    /// Each suite that has events, by its ID.
+    /// Each suite that has events, sorted by ID.
     pub suites: Vec<SuitePlan>,
-    /// Each requestor that has events and no suite, by its name.
+    /// Each requestor that has events and no suite, sorted by name.
     pub unmapped: Vec<UnmappedPlan>,
-    /// The route hit by hit, including paused suites.
+    /// The route hit by hit. It includes paused suites.
     pub by_dia: DiaRoute,
-    /// The route of bulk files, including paused suites.
+    /// The route of bulk files. It includes paused suites.
     pub by_bulk: BulkRoute,
     #[serde(serialize_with = "with_texts")]
     pub warnings: Vec<Warning>,
@@ -66,7 +66,7 @@ pub struct InputPlan {
     pub unused: Option<String>,
 }
 
-/// The time in which events happened: from the first instant until before the second.
+/// The time in which the planned events happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Window {
     pub from: Instant,
@@ -74,25 +74,16 @@ pub struct Window {
     pub to: Instant,
 }
 
-/// Receives the progress while a plan is made.
-pub trait Observer {
-    /// Called after each few thousand events.
-    fn progress(&mut self, progress: Progress);
-}
-
-impl Observer for () {
-    fn progress(&mut self, _: Progress) {}
-}
-
 /// Plans the inputs. Reads every input once, as an ingest would, and stores nothing. An input that fails is listed in
 /// the plan's failures. The plan ignores what the buffer remembers of earlier logs of exchanges and ESM reports, so
-/// an ingest may derive other events from logs that begin in the middle of a session.
+/// an ingest may derive other events from logs that begin in the middle of a session. `observe` is called after each
+/// few thousand events.
 pub fn plan(
     buffer: &Buffer,
     inputs: &[InputPath],
     options: &IngestOptions,
     rates: &Rates,
-    observer: &mut dyn Observer,
+    observe: &mut dyn FnMut(Progress),
 ) -> Result<Plan, BufferError> {
     let mut options = options.clone();
     if options.secret.is_none() {
@@ -106,7 +97,7 @@ pub fn plan(
         match taken {
             Ok(is_settled) => {
                 if is_settled {
-                    observer.progress(tally.progress);
+                    observe(tally.progress);
                 }
                 ControlFlow::Continue(())
             }
@@ -115,7 +106,7 @@ pub fn plan(
     });
     taken?;
     tally.settle()?;
-    observer.progress(tally.progress);
+    observe(tally.progress);
     let inputs = summary.inputs.iter().map(|input| InputPlan {
         path: input.path.clone(),
         read: input.counts.read,
@@ -138,8 +129,8 @@ pub fn plan(
     })
 }
 
-/// Plans the live events that wait in the buffer and happened from `from` until before `to`, by the buffer's clock.
-/// Counts an event in doubt in the form of its earlier attempts.
+/// Plans the live events that wait in the buffer and happened from `from` until before `to`. Their age is measured by
+/// the buffer's clock. An event in doubt is counted in the form of its earlier attempts.
 pub fn plan_buffered(
     buffer: &Buffer,
     from: Instant,
@@ -151,7 +142,7 @@ pub fn plan_buffered(
     let mut backlog = buffer.backlog(JobKey::LIVE)?;
     for requestor in reader.waiting(from, to)? {
         let mut waiting = Merge::since([requestor], from);
-        while let Some(pending) = waiting.next_of_all(&mut backlog)?
+        while let Some((_, pending)) = waiting.next(&mut backlog, Sequence(i64::MAX), |_| Flow::Flows)?
             && pending.reference.occurred_at < to
         {
             if tally.take(&pending.event, pending.doubted.as_ref().map(|doubted| &*doubted.form))? {

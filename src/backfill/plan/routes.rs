@@ -1,33 +1,39 @@
 //! The two routes to Analytics, hit by hit (DIA) or as bulk files (BDIA), and how long each would take.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde::Serialize;
 
 use super::counts::SuitePlan;
-use super::sample::Sample;
-use crate::backfill::bulk::BulkLimits;
+use crate::backfill::bulk::LEVEL;
 use crate::config::{BulkConfig, DeliveryConfig};
+use crate::encode::bulk_header;
 use crate::suite::Rsid;
 
-/// The assumed time of a DIA request. No page of Adobe tells it; a request and its reply on the same continent take
-/// 20 to 150 ms. `drain` shows the real time.
+/// The assumed time of a DIA request. Adobe publishes no time; a request and its reply on the same continent
+/// take 20 to 150 ms. `drain` shows the real time.
 pub(super) const REQUEST_LATENCY: Duration = Duration::from_millis(100);
 /// The shortest assumed request, in seconds, because nothing can be divided by a latency of 0.
 const LATENCY_SECONDS_MIN: f64 = 0.001;
+/// How many rows are compressed: as many as the first file would have.
+const SAMPLE_ROWS: u64 = 40_000;
+
 /// The limits of a backfill, on either route.
 #[derive(Debug, Clone)]
 pub struct Rates {
-    /// Hits per second that the backfill may send to one collection host; `None`: as many as the lanes can send. A
-    /// suite's own limit applies too. Default `None`.
+    /// Hits per second that the backfill may send to one collection host; `None` means as many as the lanes can send.
+    /// A suite's own limit applies too. Default `None`.
     pub hits_per_second: Option<NonZeroU32>,
     pub lanes: NonZeroU32,
     pub request_latency: Duration,
-    /// The wanted rows per second of bulk files, over all visitor groups. Decides how many groups there are.
+    /// The wanted rows per second of bulk files, over all visitor groups. The number of groups follows from it.
     pub rows_per_second: NonZeroU32,
-    pub limits: BulkLimits,
+    pub limits: BulkConfig,
 }
 
 impl Default for Rates {
@@ -45,7 +51,7 @@ impl Rates {
             lanes: at_least_1(delivery.lanes),
             request_latency: REQUEST_LATENCY,
             rows_per_second: rate.unwrap_or(at_least_1(bulk.rate)),
-            limits: BulkLimits::of(bulk),
+            limits: bulk.clone(),
         }
     }
 }
@@ -57,7 +63,7 @@ pub struct DiaRoute {
     pub requests: u64,
     /// The total size of the XML documents, without HTTP headers.
     pub bytes: u64,
-    /// How long it takes. All hosts are served at the same time.
+    /// How long this route takes. All hosts are served at the same time.
     pub seconds: u64,
     pub hosts: Vec<HostRoute>,
 }
@@ -102,7 +108,7 @@ pub struct BulkRoute {
     pub sampled_rows: u64,
     /// Visitor groups. A visitor never changes its group, so a backfill keeps the number of groups.
     pub visitor_groups: u64,
-    /// How long it takes, including the wait for every file.
+    /// How long this route takes, including the wait for every file.
     pub seconds: u64,
 }
 
@@ -153,6 +159,44 @@ fn of_host(host: &str, suites: &[&SuitePlan], rates: &Rates) -> HostRoute {
     }
 }
 
+/// The first rows as a bulk file, to measure how well they compress.
+pub(super) struct Sample {
+    packed: GzEncoder<Vec<u8>>,
+    rows: u64,
+    raw_bytes: u64,
+    pub(super) header_bytes: u64,
+}
+
+impl Sample {
+    pub(super) fn new() -> Sample {
+        let mut header = Vec::new();
+        bulk_header(&mut header);
+        let mut sample = Sample {
+            packed: GzEncoder::new(Vec::new(), Compression::new(LEVEL)),
+            rows: 0,
+            raw_bytes: 0,
+            header_bytes: header.len() as u64,
+        };
+        sample.take(&header, 0);
+        sample
+    }
+
+    pub(super) fn take(&mut self, text: &[u8], rows: u64) {
+        if self.rows >= SAMPLE_ROWS {
+            return;
+        }
+        self.rows += rows;
+        self.raw_bytes += text.len() as u64;
+        self.packed.write_all(text).expect("memory takes every write");
+    }
+
+    /// How many rows were compressed, and the ratio of compressed to raw bytes.
+    pub(super) fn finish(self) -> (u64, f64) {
+        let packed = self.packed.finish().expect("memory takes every write");
+        (self.rows, packed.len() as f64 / self.raw_bytes.max(1) as f64)
+    }
+}
+
 pub(super) fn by_bulk(suites: &[SuitePlan], sample: Sample, rates: &Rates) -> BulkRoute {
     let header_bytes = sample.header_bytes;
     let rows: u64 = suites.iter().map(|suite| suite.total.hits).sum();
@@ -172,14 +216,14 @@ pub(super) fn by_bulk(suites: &[SuitePlan], sample: Sample, rates: &Rates) -> Bu
         return route;
     }
     let rows_per_file = rows_per_file(row_bytes.div_ceil(rows), header_bytes, compression_ratio, rates);
-    let group_rate = u64::from(rates.limits.group_rows_per_second.get());
+    let group_rate = u64::from(rates.limits.group_rows_per_second.max(1));
     let groups = u64::from(rates.rows_per_second.get()).div_ceil(group_rate);
     let files_of = |rows: u64| rows.div_ceil(rows_per_file);
     // Every suite has groups of its own, and the suites are sent one after the other.
     let (mut rows_of_a_group, mut files_of_a_group) = (0, 0);
     for suite in suites.iter().filter(|suite| suite.total.hits > 0) {
         let rows = suite.total.hits;
-        // A digest decides a visitor's group, so groups get about equal parts; but a visitor's rows are in one group.
+        // A digest decides a visitor's group, so groups are about equal, except that of the busiest visitor.
         let fullest = rows.div_ceil(groups).max(suite.busiest_visitor_hits);
         let (others, rest) = (groups - 1, rows - fullest);
         let (share, fuller) = (rest / others.max(1), rest % others.max(1));
@@ -192,8 +236,8 @@ pub(super) fn by_bulk(suites: &[SuitePlan], sample: Sample, rates: &Rates) -> Bu
     route.compressed_bytes = (route.raw_bytes as f64 * compression_ratio).round() as u64;
     // A file with more rows than the group may send in one spacing takes longer.
     let rows_seconds = rows_of_a_group.min(rows_per_file) as f64 / group_rate as f64;
-    let of_a_group = files_of_a_group as f64 * rates.limits.group_spacing.as_secs_f64().max(rows_seconds);
-    let of_calls = route.files as f64 * rates.limits.call_spacing.as_secs_f64();
+    let of_a_group = files_of_a_group as f64 * (rates.limits.group_spacing_ms as f64 / 1e3).max(rows_seconds);
+    let of_calls = route.files as f64 * rates.limits.call_spacing_ms as f64 / 1e3;
     route.seconds = f64::max(of_a_group, of_calls).ceil() as u64;
     route
 }
@@ -202,5 +246,5 @@ pub(super) fn by_bulk(suites: &[SuitePlan], sample: Sample, rates: &Rates) -> Bu
 fn rows_per_file(row_bytes: u64, header_bytes: u64, compression_ratio: f64, rates: &Rates) -> u64 {
     let raw = rates.limits.file_bytes_unpacked.saturating_sub(header_bytes) / row_bytes.max(1);
     let packed = (rates.limits.file_bytes as f64 / (row_bytes as f64 * compression_ratio).max(1.0)) as u64;
-    rates.limits.file_rows.min(raw).min(packed).max(1)
+    u64::from(rates.limits.file_rows).min(raw).min(packed).max(1)
 }

@@ -7,7 +7,7 @@
 //! per million                      slot      at most
 //! distinct events                  13 bytes  30 MB      digest of the identity, 32 bits of the digest of the content
 //! distinct visitors of a suite     21 bytes  48 MB      digest, earliest second, hits, suite
-//! visitors of a day, each day      9 bytes   21 MB      digest of visitor and day
+//! pairs of visitor and day         9 bytes   21 MB      digest of visitor and day
 //! ```
 //!
 //! With [`REMEMBERED_MAX`] entries a table is full and takes no more. The three tables together take at most 1.5 GB,
@@ -18,7 +18,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::counts::{Counts, Day, DayPlan, Progress, SuitePlan, UnmappedPlan};
-use super::sample::Sample;
+use super::routes::Sample;
 use super::warning::{GIANT_HITS, GIANT_SHARE, OLD_DAYS, REMEMBERED_MAX, RETAINED_DAYS, Warning};
 use crate::buffer::{Buffer, BufferError, PlanningReader, Recognition, SuiteListing};
 use crate::config::STAND_IN_AGENT;
@@ -29,11 +29,11 @@ use crate::hit::VisitorKey;
 use crate::mapping;
 use crate::suite::{EventIds, HitForm, SuiteState};
 
-/// So many events are compared with the buffer together, in the order of its index.
+/// How many events are compared with the buffer at a time, in the order of its index.
 const BATCH_EVENTS: usize = 4_096;
 const DAY_NANOS: i64 = 86_400_000_000_000;
 
-/// Half of a digest, as bytes, so that the entries of a table are not padded.
+/// The digest of an entry, as bytes: a `u64` would be aligned, and this would pad the entries.
 type Digest = [u8; 8];
 
 /// A visitor of a suite.
@@ -111,7 +111,7 @@ pub(super) struct Tallied {
 }
 
 pub(super) struct Tally {
-    /// The time by which an event is too old or in the future.
+    /// The time that tells whether an event is too old or in the future.
     pub(super) now: Instant,
     reader: PlanningReader,
     /// Whether the events are already stored in the buffer.
@@ -122,7 +122,7 @@ pub(super) struct Tally {
     seen: HashMap<Digest, [u8; 4]>,
     visitors: HashMap<Digest, Visitor>,
     day_visitors: HashSet<Digest>,
-    /// New events that a full table did not remember: first the table of events, then the tables of visitors.
+    /// Events that came while the table of events was full, and while a table of visitors was full.
     unremembered: [u64; 2],
     conflicts_in_buffer: u64,
     conflicts_in_inputs: u64,
@@ -157,8 +157,8 @@ impl Tally {
         })
     }
 
-    /// Adds an event. Returns true if this filled a batch, which was then compared with the buffer. `frozen` is the
-    /// hit form of the event's earlier attempts, if there are any.
+    /// Adds an event. Returns true if the event filled a batch, which was then settled. `frozen` is the hit
+    /// form of the event's earlier attempts, if there are any.
     pub(super) fn take(&mut self, event: &PassEvent, frozen: Option<&HitForm>) -> Result<bool, BufferError> {
         self.progress.events_read += 1;
         let requestor = self.requestor(event.requestor_id());
@@ -188,9 +188,9 @@ impl Tally {
         self.requestors.len() - 1
     }
 
-    /// Whether this is the first event with this identity. If not, it is counted as a duplicate or a conflict.
+    /// Whether this is the first event with this identity. If not, counts it as a duplicate or a conflict.
     fn is_first(&mut self, id: EventId, content: ContentDigest, requestor: usize, day: Day) -> bool {
-        // The second half of an identity is a digest; the first may begin with the time.
+        // The second half of an identity is a digest. The first half may begin with the time.
         let [.., a, b, c, d, e, f, g, h] = *id.bytes();
         let digest = [a, b, c, d, e, f, g, h];
         let [.., w, x, y, z] = content.0.to_be_bytes();
@@ -232,7 +232,7 @@ impl Tally {
         Fate::Sent { visitor: mapped.visitor, hits, document_bytes, row_bytes }
     }
 
-    /// Compares the events of the batch with the buffer, and counts them.
+    /// Counts the events of the batch. If they do not come from the buffer, compares them with it first.
     pub(super) fn settle(&mut self) -> Result<(), BufferError> {
         let mut batch = std::mem::take(&mut self.batch);
         let recognised = if self.is_stored {
@@ -311,7 +311,7 @@ impl Tally {
         }
     }
 
-    /// The counts, and the warnings that come from comparing them with the buffer.
+    /// Returns the counts and all warnings. Compares the counts with what the buffer has already sent.
     pub(super) fn finish(mut self) -> Result<Tallied, BufferError> {
         self.requestors.sort_unstable_by(|one, other| one.id.cmp(&other.id));
         for visitor in self.visitors.values() {
@@ -368,7 +368,7 @@ impl Tally {
         Ok(())
     }
 
-    /// Adobe cannot order hits within a second, so a visitor is out of order only if a sent event is in a later one.
+    /// Warns if an event of a later second was sent for a visitor. Adobe cannot order hits within a second.
     fn warn_of_order(&mut self, warnings: &mut Vec<Warning>) -> Result<(), BufferError> {
         let Some(earliest) = self.earliest else { return Ok(()) };
         let mut found = vec![[0_u64; 2]; self.suites.len()];

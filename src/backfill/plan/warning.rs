@@ -9,15 +9,14 @@ use crate::suite::Rsid;
 
 /// How many entries each table of `tally` holds: 7/8 of 2^25, so that the table is full before it doubles again.
 pub const REMEMBERED_MAX: usize = 29_360_128;
-/// Age in days beyond which the visits of a hit's time are closed: a visit stays open to late hits for 92 days
-/// (Admin, "Timestamp configuration").
+/// The age in days up to which Analytics adds late hits to visits (Admin, "Timestamp configuration").
 pub(super) const OLD_DAYS: i64 = 92;
-/// Age in days beyond which Analytics may delete a hit at once: it keeps hits for 25 months from their own date,
-/// unless the contract says more (Technotes, "Data retention").
+/// The age in days beyond which Analytics may delete a hit at once: it keeps hits for 25 months from their
+/// own date, unless the contract says more (Technotes, "Data retention").
 pub(super) const RETAINED_DAYS: i64 = 760;
 
-/// A visitor with more hits than this is a giant (hardly one person) if they are also more than 1/[`GIANT_SHARE`] of
-/// the suite's. Analytics ends a visit after 2,500 hits (Components, "Visits").
+/// A visitor is a giant (hardly one person) if it has more hits than this, and more than 1/[`GIANT_SHARE`] of the
+/// hits of its suite. Analytics ends a visit after 2,500 hits (Components, "Visits").
 pub(super) const GIANT_HITS: u64 = 2_500;
 /// See [`GIANT_HITS`]: one person hardly has a hundredth of the hits of a suite.
 pub(super) const GIANT_SHARE: u64 = 100;
@@ -91,7 +90,7 @@ pub enum Warning {
         delivered_events: u64,
         events: u64,
     },
-    /// Hits of the same visitors were already sent that happened later (BDIA-39).
+    /// Later hits of the same visitors were already sent.
     #[error(
         "{visitors} visitors of report suite {rsid} were already sent later events: up to {hits_at_most} hits of theirs would arrive out of order, which blurs visits, paths and attribution but no count of events; backfill before going live, or into a suite of its own"
     )]

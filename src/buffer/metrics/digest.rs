@@ -20,7 +20,7 @@ impl Secret {
 
     /// The digest that is stored. Among ten million users, two have the same digest with a chance of 1 in 370,000.
     pub(super) fn keyed(&self, user: PlainDigest) -> KeyedDigest {
-        // Both parts have a fixed length, so different pairs give different bytes. One block of the hash is enough.
+        // Both parts have fixed lengths, so different pairs give different input.
         let digest = Sha256::new_with_prefix(self.0).chain_update(user.bytes()).finalize();
         KeyedDigest(digest[..8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
@@ -32,6 +32,6 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The keyed digest of a user ID: equal for equal IDs in one buffer, without meaning outside it.
+/// The keyed digest of a user ID. It is equal for equal IDs in one buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct KeyedDigest(pub(super) u64);

@@ -1,7 +1,7 @@
 //! Forgets people in the metrics: each person's digest is replaced by one random digest everywhere.
 //!
-//! Figures stay as they were, with one exception: if another MVPD has a user with the same ID, a total counted both
-//! as one user and now counts two. A forgotten person who comes back is a new user. Counts are about nobody and stay.
+//! Reports show the same numbers, with one exception: if another MVPD has a user with the same ID, totals
+//! over both MVPDs counted one user, and now count two. A forgotten person who comes back is a new user.
 
 use std::collections::{HashMap, HashSet};
 
@@ -23,7 +23,7 @@ pub(in super::super) struct Person {
     digest: PlainDigest,
 }
 
-/// The person whom the request names, and the users of the events found, because a visitor ID leads to no user.
+/// The person whom the request names, if it names a user, and the users of the events that were found.
 pub(in super::super) fn people_of(
     connection: &Connection,
     forget: &Forget,
@@ -34,7 +34,7 @@ pub(in super::super) fn people_of(
     if let Forget::MvpdUser { mvpd, mvpd_user_id } = forget {
         let digest = PlainDigest::of(identifier(mvpd_user_id));
         people.insert(Person { mvpd: identifier(mvpd).to_owned(), digest });
-        // An entry without an MVPD belongs to the person if it has the ID, as for events.
+        // As with events, an entry without an MVPD belongs to the person if it has the ID.
         people.insert(Person { mvpd: String::new(), digest });
     }
     for sequence in events {
@@ -60,7 +60,7 @@ pub(in super::super) fn forget(connection: &Connection, people: &HashSet<Person>
             Ok(())
         })?;
     }
-    // One pack at a time, because a person who came daily for years is in a thousand packs.
+    // This reads one pack at a time, because a person who came daily for years is in a thousand packs.
     let packs: Vec<i64> = all(connection, "SELECT pack FROM metric_users ORDER BY pack", [], only)?;
     let mut replaced_in_all = 0;
     for pack in packs {
@@ -79,11 +79,11 @@ pub(in super::super) fn forget(connection: &Connection, people: &HashSet<Person>
 /// The random digest that replaces a person's digest.
 struct Stranger {
     digest: u64,
-    /// The groups in which the digest is replaced: those of the person's MVPD.
+    /// The groups in which the digest is replaced: those with the person's MVPD (empty for an ID without one).
     groups: HashSet<u32>,
 }
 
-/// The pack with the people's digests replaced, and how many were; `None` if the pack has none of them.
+/// The pack with the people's digests replaced, and their number; `None` if the pack has no such digest.
 fn without(packed: &[u8], strangers: &HashMap<KeyedDigest, Stranger>) -> Option<(Vec<u8>, u64)> {
     let is_theirs =
         |entry: &Entry, stranger: &Stranger| stranger.groups.contains(&(entry.group & !SYNTHETIC));

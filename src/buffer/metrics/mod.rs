@@ -1,4 +1,4 @@
-//! Metrics: units and users by hour, kept for ever. Reports read the metrics, so they need no events.
+//! The metrics: units and users by quarter hour, kept for ever. Reports read the metrics, so they need no events.
 //!
 //! ```text
 //! event ── Measure ──> Tally, one a transaction ──> metric_counts      quarter hours of UTC, by group and event
@@ -9,9 +9,8 @@
 //! nothing here. Units that leave the buffer undelivered are also added to `metric_withdrawn`. When a person is
 //! forgotten, one random digest replaces theirs everywhere, so that figures stay and nothing leads to the person.
 //!
-//! One row for each user and day would mean a write at a random place of an index for nearly every event. So users go
-//! into sorted packs, and packs of similar size are merged. Then a write costs the same, however many users there
-//! are.
+//! With one row for each user and day, nearly every event would write at a random place of an index. So users
+//! go into sorted packs, and packs of similar size are merged. A write costs no more with many users.
 
 mod digest;
 mod forgetting;
@@ -19,10 +18,11 @@ mod packs;
 mod reader;
 mod stated;
 mod tally;
+mod transient;
 
 pub(super) use forgetting::{forget, people_of};
 pub(super) use reader::start_of;
 pub use reader::{CountedHour, MetricGroup, MetricsReader, SeenUser, UserMark};
 pub(super) use stated::store as store_stated;
-pub use stated::{TRANSIENT_IDS, TransientIds, looks_transient};
 pub(super) use tally::{SINCE_SCHEMA, Tally, WHOLE_FROM_HOUR, Withdrawals, build};
+pub use transient::{TRANSIENT_IDS, TransientIds, looks_transient};

@@ -5,13 +5,12 @@ use rusqlite::Connection;
 use super::super::error::Result;
 use super::super::rows::{each as each_row, first, run};
 
-/// Bytes of an entry.
 pub(super) const ENTRY_BYTES: usize = 24;
 /// Bytes of an entry's key: digest and group, big endian, so that bytes sort as numbers do.
 const KEY_BYTES: usize = 12;
 /// The bit of a group number that marks a synthetic ID, which stands for degraded or temporary access, not a person.
 pub(super) const SYNTHETIC: u32 = 1 << 31;
-/// Packs with more users are not merged. A pack of this size has 2.4 MB, which any transaction can rewrite.
+/// The most users of a merged pack. It then has 2.4 MB, little enough for any transaction to rewrite it.
 const MERGED_USERS_MAX: usize = 100_000;
 
 /// A user of a day in one group.
@@ -52,7 +51,7 @@ pub(super) fn pack(entries: impl Iterator<Item = Entry>) -> Vec<u8> {
     packed
 }
 
-/// Appends an entry, which must not sort before the last one.
+/// Appends an entry, which must not sort before the last entry. If both have one key, joins their quarters.
 fn push(packed: &mut Vec<u8>, entry: &[u8]) {
     if let Some(last) = packed.last_chunk_mut::<ENTRY_BYTES>()
         && last[..KEY_BYTES] == entry[..KEY_BYTES]
@@ -80,8 +79,8 @@ fn merge(one: &[u8], other: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Adds a pack to a day. The new pack takes in the youngest packs while they are at most twice its size. So a day has
-/// few packs, and each entry is rewritten only a few times, whether a day comes in one file or event by event.
+/// Adds a pack to a day. While the youngest pack is at most twice as large as the new pack, the two are
+/// merged. So a day has few packs, and each entry is rewritten only a few times, however events come.
 pub(super) fn append(connection: &Connection, day: i64, mut packed: Vec<u8>) -> Result<()> {
     loop {
         let users = packed.len() / ENTRY_BYTES;
@@ -102,7 +101,7 @@ pub(super) fn append(connection: &Connection, day: i64, mut packed: Vec<u8>) -> 
     Ok(())
 }
 
-/// Shows each pack of some days.
+/// Calls `show` for each pack, with its day, from the first to the last day.
 pub(super) fn each(
     connection: &Connection,
     (first_day, last_day): (i64, i64),

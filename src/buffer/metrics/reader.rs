@@ -14,7 +14,7 @@ use super::packs::{self, Entry, SYNTHETIC};
 use super::tally::{WHOLE_FROM_HOUR, hour_behind_the_gone};
 use crate::event::{EventKind, Instant, Measure, PassEvent};
 
-/// Users that are sorted at once, in 64 MB. More are read in several passes over the packs, a range of digests each.
+/// The most entries sorted at once: 96 MB. For more, the packs are read again for each range of digests.
 const USERS_AT_ONCE: u64 = 2_000_000;
 
 /// The values that counts are grouped by. A value is empty if the event has none and no default is documented.
@@ -44,7 +44,7 @@ pub struct CountedHour {
     pub units: [u64; 4],
 }
 
-/// A day and a group in which a user was seen. The group never has a reason.
+/// A day and a group in which a user was seen. The `reason` of the group is always empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SeenUser {
     /// The UTC day since the Unix epoch.
@@ -56,7 +56,7 @@ pub struct SeenUser {
     pub quarters: u128,
 }
 
-/// The user of an event: equal for equal MVPD User IDs, without meaning outside this buffer.
+/// The user of an event. It is equal for equal MVPD User IDs, and means nothing outside this buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserMark {
     pub user: u64,
@@ -64,8 +64,7 @@ pub struct UserMark {
     pub is_synthetic: bool,
 }
 
-/// A snapshot of the metrics, on its own connection. It writes nothing, blocks nobody, and does not show what is
-/// stored later.
+/// A snapshot of the metrics, on its own connection. It writes nothing, blocks nobody, and never changes.
 #[derive(Debug)]
 pub struct MetricsReader {
     pub(in super::super) connection: Connection,
@@ -83,13 +82,13 @@ impl Buffer {
 }
 
 impl MetricsReader {
-    /// From this time on, every event ever stored is counted; `None` if earlier ones are too. A buffer that is older
-    /// than the metrics could only count the events that it still had.
+    /// From this time on, the metrics count every event ever stored; `None` if no event is missing. A buffer
+    /// of an older schema could only count the events that it still had.
     pub fn whole_from(&self) -> Result<Option<Instant>> {
         Ok(fact(&self.connection, WHOLE_FROM_HOUR)?.map(start_of))
     }
 
-    /// From this time on, the buffer still has every event ever stored; `None` if it has all.
+    /// From this time on, the buffer still has every event ever stored; `None` if no event was deleted.
     pub fn events_whole_from(&self) -> Result<Option<Instant>> {
         Ok(hour_behind_the_gone(&self.connection)?.map(start_of))
     }
@@ -111,7 +110,7 @@ impl MetricsReader {
         all(&self.connection, select, [], only)
     }
 
-    /// The requestors without events for which ESM stated accounts.
+    /// The requestors for which ESM stated numbers of accounts, but which never had an event in the buffer.
     pub fn requestors_stated_alone(&self) -> Result<BTreeSet<String>> {
         let select = "SELECT DISTINCT requestor_id FROM esm_accounts JOIN requestors USING (requestor)
              WHERE requestor NOT IN (SELECT requestor FROM feeds)";
@@ -129,7 +128,8 @@ impl MetricsReader {
         })
     }
 
-    /// Shows the counts of the UTC hours from `first` to `last`, in order. They include every event ever stored.
+    /// Calls `show` for the counts of the UTC hours from `first` to `last`, in order. The counts include
+    /// deleted events, except events that were deleted before the buffer had metrics (see `whole_from`).
     pub fn each_counted(&self, first: i64, last: i64, show: impl FnMut(CountedHour)) -> Result<()> {
         let select =
             "SELECT hour, metric_group, slot, units_00, units_15, units_30, units_45 FROM metric_counts
@@ -137,8 +137,8 @@ impl MetricsReader {
         each_hour(&self.connection, select, (first, last), show)
     }
 
-    /// Shows the part of these counts that left undelivered: events erased before delivery, and discarded ones that
-    /// expired.
+    /// Does the same for the units whose events left the buffer undelivered: they were erased, or they were
+    /// discarded and then expired.
     pub fn each_withdrawn(&self, first: i64, last: i64, show: impl FnMut(CountedHour)) -> Result<()> {
         let select =
             "SELECT hour, metric_group, slot, units_00, units_15, units_30, units_45 FROM metric_withdrawn
@@ -146,7 +146,7 @@ impl MetricsReader {
         each_hour(&self.connection, select, (first, last), show)
     }
 
-    /// Shows for each user of the UTC days from `first` to `last` where it was seen. Memory does not grow with users.
+    /// Calls `show` for each user of the UTC days from `first` to `last`, with the user's days and groups.
     pub fn each_user(&self, first: i64, last: i64, mut show: impl FnMut(&[SeenUser])) -> Result<()> {
         let users = "SELECT coalesce(sum(users), 0) FROM metric_users WHERE day BETWEEN ?1 AND ?2";
         let users: u64 = value(&self.connection, users, (first, last))?;
@@ -168,7 +168,7 @@ impl MetricsReader {
         Ok(())
     }
 
-    /// Shows every event in the buffer that happened from `from` until before `to`. Reads the whole table of events.
+    /// Calls `show` for every event in the buffer from `from` until before `to`. Reads the whole table.
     pub fn each_event(&self, from: Instant, to: Instant, mut show: impl FnMut(&PassEvent)) -> Result<()> {
         each_event(&self.connection, from, to, |stored| {
             show(&stored.event);
@@ -176,7 +176,7 @@ impl MetricsReader {
         })
     }
 
-    /// The user of an event with this measure.
+    /// The user of an event with this measure; `None` if the event has no known user.
     pub fn mark(&self, measure: &Measure) -> Option<UserMark> {
         let user = measure.user()?;
         Some(UserMark { user: self.secret.keyed(user.digest).0, is_synthetic: user.is_synthetic })
@@ -204,7 +204,7 @@ pub(in super::super) fn start_of(hour: i64) -> Instant {
     Instant::of_quarter(hour.saturating_mul(4))
 }
 
-/// Splits all digests into ranges of nearly the same size. Gives the first and the last digest of each.
+/// Splits all digests into ranges of nearly the same size. Gives the first and the last digest of each range.
 fn digest_ranges(ranges: u64) -> impl Iterator<Item = (u64, u64)> {
     let size = u64::MAX / ranges;
     (0..ranges).map(move |range| {
@@ -213,13 +213,8 @@ fn digest_ranges(ranges: u64) -> impl Iterator<Item = (u64, u64)> {
     })
 }
 
-fn seen(day: i64, entry: &Entry) -> SeenUser {
-    SeenUser {
-        day,
-        group: entry.group & !SYNTHETIC,
-        is_synthetic: entry.group & SYNTHETIC != 0,
-        quarters: entry.quarters,
-    }
+fn seen(day: i64, &Entry { group, quarters, .. }: &Entry) -> SeenUser {
+    SeenUser { day, group: group & !SYNTHETIC, is_synthetic: group & SYNTHETIC != 0, quarters }
 }
 
 #[cfg(test)]

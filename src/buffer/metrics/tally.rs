@@ -1,4 +1,4 @@
-//! What the events of one transaction add to the metrics, or take from them, summed up before a table is written.
+//! Sums up what the events of one transaction add to the metrics, before the tables are written.
 
 use std::collections::HashMap;
 
@@ -22,14 +22,14 @@ const BUILT_AT_ONCE: usize = 50_000;
 /// Quarter hours in a day. In every time zone, days begin on a quarter hour.
 const QUARTERS_A_DAY: i64 = 96;
 
-/// The numbers of a group: with its reason for counts, and without it for users.
+/// The numbers of two groups: the group with its reason, for counts, and without its reason, for users.
 #[derive(Debug, Clone, Copy)]
 struct GroupKeys {
     counted: i64,
     users: u32,
 }
 
-/// Units by hour, group and event, and the numbers of the groups that occurred.
+/// Units by hour, group and event, and the numbers of the groups that these events have.
 #[derive(Debug, Default)]
 struct Counts {
     groups: HashMap<RequestorKey, HashMap<Box<str>, GroupKeys>>,
@@ -68,7 +68,7 @@ fn intern_both(connection: &Connection, requestor: RequestorKey, values: [&str; 
     let [mvpd, proxy, sdk_type, device_type, _] = values;
     let counted = intern(connection, requestor, values)?;
     let users = intern(connection, requestor, [mvpd, proxy, sdk_type, device_type, ""])?;
-    // Group numbers go up by one. Two billion groups would fill a disk with names, so 31 bits are enough.
+    // Group numbers increase by one. Two billion groups would fill a disk with names, so 31 bits are enough.
     Ok(GroupKeys { counted, users: u32::try_from(users).unwrap_or(SYNTHETIC - 1) })
 }
 
@@ -152,7 +152,7 @@ impl Withdrawals {
         Withdrawals { measure, counts: Counts::default() }
     }
 
-    /// Notes an event that is about to be deleted.
+    /// Adds an event that is about to be deleted.
     pub(in super::super) fn add(&mut self, connection: &Connection, stored: &StoredEvent) -> Result<()> {
         self.counts.add(connection, &stored.reference, &(self.measure)(&stored.event)).map(drop)
     }
@@ -162,8 +162,8 @@ impl Withdrawals {
     }
 }
 
-/// Counts the events of a buffer with an older schema, in the transaction of its migration. Events deleted before are
-/// only in the ledger, by hour. The metrics are complete after the last such hour.
+/// Counts the events of a buffer with an older schema, in the transaction of its migration. Events that were deleted
+/// before are only in the ledger, by hour. The metrics are complete from the hour after the last of these hours.
 pub(in super::super) fn build(connection: &Connection, measure: MeasureOf) -> Result<()> {
     make_secret(connection, "metrics")?;
     if let Some(hour) = hour_behind_the_gone(connection)? {
@@ -188,7 +188,7 @@ pub(in super::super) fn build(connection: &Connection, measure: MeasureOf) -> Re
     tally.apply(connection)
 }
 
-/// The UTC hour after the last one of which events have left the buffer; `None` if none have.
+/// The UTC hour after the last hour of which events were deleted; `None` if no event was deleted.
 pub(super) fn hour_behind_the_gone(connection: &Connection) -> Result<Option<i64>> {
     value(
         connection,

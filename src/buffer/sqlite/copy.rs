@@ -1,10 +1,11 @@
 //! Copies a database page by page into a new file, which the caller then places.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
-use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, ffi};
 
 use super::super::error::{BufferError, Result};
 use super::place::SIDE_FILES;
@@ -13,15 +14,13 @@ use crate::whole_file::{Readers, WholeFile, beside};
 /// Pages per step (4 MiB). The copy can be stopped between two steps.
 const PAGES_A_STEP: i32 = 1_000;
 
+const FULL: [i32; 2] = [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_WRITE];
+
 /// Copies every page into a new file. Fails as soon as `goes_on` returns false.
-pub(in super::super) fn copy(
-    source: &Connection,
-    to: &Path,
-    goes_on: &dyn Fn() -> bool,
-) -> Result<WholeFile> {
+pub(in super::super) fn copy(from: &Connection, to: &Path, goes_on: &dyn Fn() -> bool) -> Result<WholeFile> {
     let made = WholeFile::create(to, Readers::Owner).map_err(BufferError::file(to))?;
     // One snapshot for the whole copy. Without it, SQLite begins anew whenever another connection commits.
-    let snapshot = source.unchecked_transaction()?;
+    let snapshot = from.unchecked_transaction()?;
     snapshot.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     finish(made.partial(), |target| {
         let backup = Backup::new(&snapshot, target)?;
@@ -31,6 +30,15 @@ pub(in super::super) fn copy(
             }
         }
         Ok(())
+    })
+    .map_err(|error| match &error {
+        // The buffer is only read, so what could not be written is the copy.
+        BufferError::Sqlite(source)
+            if FULL.contains(&source.sqlite_error().map_or(0, |of| of.extended_code)) =>
+        {
+            BufferError::file(to)(ErrorKind::StorageFull.into())
+        }
+        _ => error,
     })?;
     Ok(made)
 }

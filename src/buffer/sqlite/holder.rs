@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::{fmt, io};
 
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::event::Instant;
@@ -19,12 +18,11 @@ pub fn name_command(command: &str) {
     COMMAND.get_or_init(|| command.to_owned());
 }
 
-/// The process that holds a lock, as it wrote itself into the file. Earlier releases wrote nothing.
+/// The process that holds a lock, by the text in the lock file. Earlier releases wrote no text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Holder {
     pub lock: PathBuf,
     pub pid: Option<u32>,
-    /// The command that the process runs.
     pub command: Option<String>,
     /// When the process took the lock.
     pub since: Option<Instant>,
@@ -39,12 +37,12 @@ impl Holder {
         Holder {
             pid: pid.parse().ok(),
             command: Some(command.to_owned()).filter(|command| !command.is_empty()),
-            since: since.map(|at| Instant::from(DateTime::<Utc>::from(at))),
+            since: since.map(Instant::from),
             lock,
         }
     }
 
-    /// Writes this process into the file that it has locked.
+    /// Writes the ID and the command of this process into a file that it has locked.
     pub(super) fn write(file: &File) -> io::Result<()> {
         let command = COMMAND.get().map_or("passbridge", String::as_str);
         file.set_len(0)?;

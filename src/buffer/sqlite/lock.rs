@@ -1,5 +1,5 @@
-//! The locks of a buffer: one drain and one backfill at a time, and neither during a migration or an erasure. A lock
-//! is released when its holder dies.
+//! The locks of a buffer: one drain and one backfill at a time, and neither during a migration, a restore or an
+//! erasure. A lock is released when its holder dies.
 
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -17,7 +17,7 @@ use crate::whole_file::{beside, share_owner};
 /// The endings of the lock files' names, for drains and for backfills.
 const DRAIN: &str = ".lock";
 const BACKFILL: &str = ".backfill.lock";
-/// How often a taken lock is tried, and the pause, because a process may hold it only to see whether it is taken.
+/// How often a taken lock is tried, and the pause between tries: `drain_holder` takes a lock for a moment.
 const TRIES: u32 = 5;
 const TRY_PAUSE: Duration = Duration::from_millis(10);
 
@@ -25,7 +25,7 @@ const TRY_PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct DrainLock(Held);
 
-/// Held while events of backfills are loaded or sent. It is released in the same way.
+/// Held while events of backfills are loaded or sent.
 #[derive(Debug)]
 pub struct BackfillLock(Held);
 
@@ -108,7 +108,7 @@ fn take(path: &Path, which: &str) -> Result<Held> {
                     Err(BufferError::Replaced(_)) if attempt < TRIES => {}
                     checked => {
                         checked?;
-                        // On a full disk the holder cannot be written, but the lock holds all the same.
+                        // A full disk prevents this text, but not the lock.
                         Holder::write(&file).unwrap_or_default();
                         return Ok(Held { _file: file, place });
                     }
@@ -124,7 +124,7 @@ fn take(path: &Path, which: &str) -> Result<Held> {
 
 /// Opens a lock file that only its owner may read, because whoever can read it can lock it.
 fn open(lock_path: &Path, buffer: &Path) -> io::Result<File> {
-    // A FIFO that is opened for reading too does not block.
+    // Opening a FIFO for reading and writing does not block.
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)

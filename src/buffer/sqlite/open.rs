@@ -1,5 +1,6 @@
 //! Opens the SQLite file: checks its place, sets its options and migrates its schema.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -12,7 +13,7 @@ use rustix::io::Errno;
 
 use super::super::error::{BufferError, Result};
 use super::super::metrics;
-use super::super::rows::value;
+use super::super::rows::{all, value};
 use super::place::{Place, SIDE_FILES};
 use super::{copy, lock};
 use crate::clock::Clock;
@@ -22,7 +23,7 @@ use crate::whole_file::{self, Readers, beside, folder};
 /// The application ID in our files: "Pass" in ASCII.
 const APPLICATION_ID: i64 = 0x5061_7373;
 
-/// Every schema ever released, in order; the first makes version 1. Append only.
+/// Every schema ever released, in order; the first makes version 1. Releases only append to this list.
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../schemas/buffer.sql"),
     include_str!("../../../schemas/buffer-2.sql"),
@@ -31,6 +32,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../schemas/buffer-5.sql"),
     include_str!("../../../schemas/buffer-6.sql"),
     include_str!("../../../schemas/buffer-7.sql"),
+    include_str!("../../../schemas/buffer-8.sql"),
 ];
 
 /// The ending of the name of a copy that a migration made.
@@ -61,7 +63,7 @@ pub struct BufferOptions {
 }
 
 /// The latest schema version that this program knows.
-pub(in super::super) fn known_schema() -> i64 {
+fn known_schema() -> i64 {
     MIGRATIONS.len() as i64
 }
 
@@ -94,7 +96,7 @@ pub(in super::super) fn open(options: &BufferOptions) -> Result<(Place, Connecti
         _ => BufferError::File { path: options.path.clone(), source },
     })?;
     refuse_network_filesystem(options, &path)?;
-    // A folder, a pipe or a device: to open a pipe would wait for its other end.
+    // This refuses folders, pipes and devices. Opening a pipe would wait for its other end.
     if !fs::metadata(&path).map_err(BufferError::file(&path))?.is_file() {
         return Err(BufferError::NotABuffer(path));
     }
@@ -103,16 +105,11 @@ pub(in super::super) fn open(options: &BufferOptions) -> Result<(Place, Connecti
     let place = Place::of(&path)?;
     let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     place.check()?;
-    let found = schema_version(&connection, &path)?;
-    let known = known_schema();
-    if found > known {
-        return Err(BufferError::Newer { path, found, known });
-    }
-    if found < known {
+    if schema_version(&connection, &path)? < known_schema() {
         let _lock = lock::whole(&path)?;
         // Another process may have migrated the buffer before this one got the lock.
         let found = schema_version(&connection, &path)?;
-        if found < known {
+        if found < known_schema() {
             back_up_before_migration(&connection, &path, found)?;
             migrate(&mut connection, found, options.measure)?;
         }
@@ -120,12 +117,13 @@ pub(in super::super) fn open(options: &BufferOptions) -> Result<(Place, Connecti
     if value::<String>(&connection, "PRAGMA journal_mode", [])? != "wal" {
         // Somebody put a copy here by hand. Without WAL mode, a reader would block every writer.
         connection.pragma_update(None, "journal_mode", "WAL")?;
+        schema_version(&connection, &path)?;
     }
-    Ok((place, connection))
+    Ok((place.with_side_files()?, connection))
 }
 
-/// Names the file or folder that this user may not use: SQLite says only that it cannot. Nothing is opened, because closing a
-/// file would free SQLite's locks on it.
+/// Fails with the name of a file or folder that this user may not use, because SQLite's error has no name.
+/// Opens no file, because closing a file would free SQLite's locks on that file.
 fn refuse_without_rights(path: &Path) -> Result<()> {
     let needs = |path: &Path, access| {
         rustix::fs::access(path, access).map_err(|error| BufferError::file(path)(error.into()))
@@ -141,7 +139,7 @@ fn refuse_without_rights(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Opens another connection, which only reads, also while something is written.
+/// Opens a connection that can only read. It can read while another connection writes.
 pub(in super::super) fn open_reader(path: &Path) -> Result<Connection> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.pragma_update(None, "cache_size", -16_384)?;
@@ -152,8 +150,8 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
-    // An acknowledged event survives a power cut. It costs at most 0.5 microseconds per event more than NORMAL.
-    // This is the first statement that reads the file.
+    // With FULL, an acknowledged event survives a power cut. FULL costs at most 0.5 microseconds per event more than
+    // NORMAL. As the first statement that reads the file, it also finds out whether the file is a database.
     connection.pragma_update(None, "synchronous", "FULL").map_err(not_ours(path))?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
     // 64 MiB of cache and a checkpoint every 16,000 pages allow 1.9 times the inserts of the defaults.
@@ -172,18 +170,48 @@ fn not_ours(path: &Path) -> impl Fn(rusqlite::Error) -> BufferError {
     }
 }
 
+/// The schema version of a buffer. Fails unless the buffer has the tables, indexes and triggers of that version.
 pub(in super::super) fn schema_version(connection: &Connection, path: &Path) -> Result<i64> {
+    // Another process may migrate the buffer meanwhile, so everything is read from one snapshot.
+    let connection = connection.unchecked_transaction()?;
     let application: i64 =
         connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(not_ours(path))?;
     if application != APPLICATION_ID {
         return Err(BufferError::NotABuffer(path.to_owned()));
     }
-    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+    let (path, known) = (path.to_owned(), known_schema());
+    match value(&connection, "PRAGMA user_version", [])? {
+        found if found > known => Err(BufferError::Newer { path, found, known }),
+        found @ 1.. => match differs(&connection, found)? {
+            Some(why) => Err(BufferError::OtherSchema { path, why }),
+            None => Ok(found),
+        },
+        found => Err(BufferError::OtherSchema { path, why: format!("its schema version is {found}") }),
+    }
+}
+
+/// The first difference from the schema of a version. Tables of other programs do not count: they change nothing here.
+fn differs(connection: &Connection, version: i64) -> Result<Option<String>> {
+    let model = Connection::open_in_memory()?;
+    model.execute_batch(&MIGRATIONS[..version as usize].concat())?;
+    let objects = |connection| -> Result<BTreeSet<(String, String)>> {
+        let select =
+            "SELECT type || ' ' || name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite!_%' ESCAPE '!'";
+        // Comments and indentation do not count.
+        let plain =
+            |sql: String| sql.lines().flat_map(|line| line.split("--").next()).map(str::trim).collect();
+        all(connection, select, [], |row| Ok((row.get(0)?, plain(row.get(1)?))))
+    };
+    let (model, found) = (objects(&model)?, objects(connection)?);
+    let lost = model.difference(&found).map(|(object, _)| format!("its {object} is missing or was changed"));
+    let foreign = found.difference(&model).filter(|(object, _)| !object.starts_with("table "));
+    let foreign = foreign.map(|(object, _)| format!("its {object} was made by another program"));
+    Ok(lost.chain(foreign).next())
 }
 
 /// Runs every migration after `from`, all in one transaction.
 fn migrate(connection: &mut Connection, from: i64, measure: MeasureOf) -> Result<()> {
-    // Foreign keys are off to replace tables that others refer to. Inside a transaction, SQLite ignores the pragma.
+    // Migrations replace tables that other tables refer to. SQLite ignores this pragma within a transaction.
     connection.pragma_update(None, "foreign_keys", "OFF")?;
     let transaction = connection.transaction()?;
     for migration in &MIGRATIONS[from as usize..] {
@@ -210,7 +238,6 @@ fn back_up_before_migration(connection: &Connection, path: &Path, from: i64) -> 
     placed.map_err(BufferError::file(&to))
 }
 
-/// Removes a file if it exists.
 pub(in super::super) fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -247,7 +274,7 @@ fn refuse_second_name(path: &Path) -> Result<()> {
     Err(BufferError::SecondName { path: path.to_owned(), source: io::Error::other(why) })
 }
 
-/// The mount that a file is on; `None` if the kernel is older than 5.8 and does not tell.
+/// The mount that a file is on; `None` if the kernel is older than 5.8 and does not report it.
 fn mount_of(path: &Path) -> io::Result<Option<u64>> {
     match statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID) {
         Ok(found) if found.stx_mask & StatxFlags::MNT_ID.bits() != 0 => Ok(Some(found.stx_mnt_id)),

@@ -11,7 +11,7 @@ use crate::event::Instant;
 use crate::ingest::FormatChoice;
 use crate::job::{Hours, JobError, JobName, JobRoute};
 
-/// Takes history in and sends it beside live traffic, which always goes first.
+/// Loads old events and sends them beside live events, which always go first.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Plan(PlanArgs),
@@ -19,20 +19,20 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Stops a running backfill until it is resumed.
     ///
-    /// What is in flight is finished and recorded; its events wait, and no live drain sends them.
+    /// Requests in flight are finished and recorded. The other events wait, and no live drain sends them.
     Pause(NameArgs),
     Resume(ResumeArgs),
-    /// Decides against what is left of a backfill; `resume` takes that back.
+    /// Discards the events that a backfill has not sent yet; `resume` restores them.
     ///
-    /// Its events that surely were not sent are discarded. Those that may have been counted keep waiting.
+    /// Events that were certainly not sent are discarded. Events that may have been counted keep waiting.
     Cancel(NameArgs),
     Export(ExportArgs),
 }
 
 /// Reads everything once, stores no event, and says what a backfill would do.
 ///
-/// Per report suite and day: events, hits, visitors, duplicates; by each route: requests or files, bytes, how long; and what to
-/// know before. The name keeps the inputs for `backfill run`.
+/// The plan has events, hits, visitors and duplicates for each report suite and day; requests or files, bytes
+/// and time for each route; and warnings. `backfill run` with its name uses its inputs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("../help/backfill_plan.txt").trim_ascii_end())]
 pub(crate) struct PlanArgs {
@@ -40,10 +40,11 @@ pub(crate) struct PlanArgs {
     pub(super) new: NewArgs,
 }
 
-/// Loads the inputs of a backfill and sends their events, until that is done.
+/// Loads the inputs of a backfill and sends their events until all are sent.
 ///
-/// Events that the buffer has seen before are duplicates, and are not sent again. Nothing is sent before every input is in the
-/// buffer, so that each visitor's events go in the order of time. Whatever ends it, `backfill resume` goes on where it was.
+/// Events that the buffer has seen before are duplicates, and are not sent again. Nothing is sent before
+/// every input is in the buffer, so that each visitor's events are sent in the order of time. If the run ends
+/// early, `backfill resume` continues it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("../help/backfill_run.txt").trim_ascii_end())]
 pub(crate) struct RunArgs {
@@ -53,10 +54,9 @@ pub(crate) struct RunArgs {
     pub(super) files: FileArgs,
 }
 
-/// A backfill that there is none of yet.
 #[derive(Debug, clap::Args)]
 pub(crate) struct NewArgs {
-    /// What it is called: up to 64 letters, digits and any of - _ . in between
+    /// The name of the backfill: up to 64 letters, digits and any of - _ . in between
     pub(super) name: JobName,
     #[command(flatten)]
     pub(super) inputs: InputArgs,
@@ -64,17 +64,17 @@ pub(crate) struct NewArgs {
     pub(super) way: WayArgs,
 }
 
-/// Goes on with a backfill that was planned, stopped, paused or cancelled, or is done and has events that can go now; options
-/// replace those that it had.
+/// Continues a backfill that was planned, stopped, paused or cancelled, or that is done but has events that
+/// can be sent now; options replace its earlier options.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ResumeArgs {
-    /// Which.
+    /// The name of the backfill.
     pub(super) name: JobName,
     #[command(flatten)]
     pub(super) way: WayArgs,
     #[command(flatten)]
     pub(super) files: FileArgs,
-    /// Count rows as delivered that Adobe refused without naming them in its log.
+    /// Count rows as delivered if Adobe refused them without naming them in its log.
     #[arg(long)]
     pub(super) accept_unnamed: bool,
 }
@@ -91,12 +91,11 @@ pub(crate) struct InputArgs {
     /// Take events that wait in the buffer and happened at or after this instant.
     #[arg(long, value_name = "INSTANT", requires = "to")]
     pub(super) from: Option<Instant>,
-    /// The same, before this instant.
+    /// Take events that happened before this instant.
     #[arg(long, value_name = "INSTANT", requires = "from")]
     pub(super) to: Option<Instant>,
 }
 
-/// How it goes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct WayArgs {
     /// One hit a request, or files of the Bulk Data Insertion API.
@@ -105,12 +104,11 @@ pub(crate) struct WayArgs {
     /// Hits a second for each collection host, or rows a second by bulk.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
-    /// The hours of the day to send at, on the clock of schedule.timezone: 22:00-06:00; `always` lifts them.
+    /// The hours of the day to send at, on the clock of schedule.timezone: 22:00-06:00; `always` is no limit.
     #[arg(long, value_name = "HOURS", value_parser = window)]
     window: Option<Window>,
 }
 
-/// What becomes of its files.
 #[derive(Debug, clap::Args)]
 pub(crate) struct FileArgs {
     /// Keep the files of the bulk route once their answers are recorded.
@@ -133,24 +131,23 @@ fn window(text: &str) -> Result<Window, String> {
     text.parse().map(|hours| Window(Some(hours))).map_err(|error: JobError| error.to_string())
 }
 
-/// Which backfill.
 #[derive(Debug, clap::Args)]
 pub(crate) struct NameArgs {
-    /// Its name.
+    /// The name of the backfill.
     pub(super) name: JobName,
 }
 
 /// Shows one backfill, or all of them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct StatusArgs {
-    /// Which; all of them without.
+    /// The name of the backfill; without it, all are shown.
     pub(super) name: Option<JobName>,
 }
 
-/// Writes the files of the bulk route for what is left of a backfill, and sends nothing.
+/// Writes files of the bulk route for the events that a backfill has not sent yet, and sends nothing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExportArgs {
-    /// Which.
+    /// The name of the backfill.
     pub(super) name: JobName,
     /// The folder for the files.
     #[arg(value_name = "DIR", value_parser = written())]
@@ -158,7 +155,7 @@ pub(crate) struct ExportArgs {
 }
 
 impl WayArgs {
-    /// The settings of a job, replaced by those that were given here.
+    /// The settings of a job; the arguments that are given replace some of them.
     pub(super) fn over(&self, before: JobSettings) -> JobSettings {
         JobSettings {
             route: self.via.unwrap_or(before.route),

@@ -6,26 +6,28 @@ mod report;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant as Timer};
 
 use serde_json::json;
 use tokio::runtime::Builder;
 
 pub(super) use args::Command;
+pub(super) use report::Shown;
 
 use super::code::Code;
-use super::progress::{BackfillProgress, Progress};
+use super::progress::{BackfillProgress, Progress, READ};
 use super::signals::{self, Hangup};
 use super::{Context, Exit, Failure, Form, Settings, hint, options, output, refused};
-use crate::backfill::{self, BackfillOptions, BulkWay, Rates};
+use crate::backfill::{self, BackfillOptions, BackfillReport, BulkWay, Rates};
 use crate::buffer::{BackfillLock, Buffer, BufferError, JobKey, JobRecord, JobSettings};
 use crate::collection::Collection;
 use crate::config::Zone;
 use crate::drain::Stop;
+use crate::event::Instant;
 use crate::ingest::{FormatChoice, InputPath};
-use crate::job::{JobName, JobState};
-use args::{ExportArgs, NewArgs, ResumeArgs, StatusArgs};
-use report::{Shown, StatusReport};
+use crate::job::{JobName, JobRoute, JobState};
+use args::{ExportArgs, NewArgs, ResumeArgs, StatusArgs, WayArgs};
+use report::StatusReport;
 
 /// The longest wait for a cancelled job to end. It is longer than a request takes.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(60);
@@ -37,14 +39,18 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         Command::Plan(args) => backfills.plan(&args.new),
         Command::Run(args) => {
             let lock = backfills.buffer.lock_backfill()?;
+            let client = options::bulk_client(&settings)?;
+            let bulk = options::bulk(&settings, client, args.files.keep_files, false);
+            backfills.check_route(&args.new.name, &args.new.way, &bulk)?;
             backfills.begin(&args.new)?;
-            let bulk = options::bulk(&settings, args.files.keep_files, false)?;
             backfills.go(&args.new.name, bulk, &lock)
         }
         Command::Resume(args) => {
             let lock = backfills.buffer.lock_backfill()?;
+            let client = options::bulk_client(&settings)?;
+            let bulk = options::bulk(&settings, client, args.files.keep_files, args.accept_unnamed);
+            backfills.check_route(&args.name, &args.way, &bulk)?;
             backfills.resume(args)?;
-            let bulk = options::bulk(&settings, args.files.keep_files, args.accept_unnamed)?;
             backfills.go(&args.name, bulk, &lock)
         }
         Command::Status(args) => backfills.status(args),
@@ -54,12 +60,36 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
     }
 }
 
-pub(super) fn is_running(buffer: &Buffer) -> bool {
-    matches!(buffer.lock_backfill(), Err(BufferError::Backfilling(_)))
+/// The present state of these backfills. A running backfill is shown as `stopped` if no process works on it.
+pub(super) fn shown(buffer: &Buffer, jobs: Vec<JobRecord>) -> Result<Vec<Shown>, BufferError> {
+    let open = buffer.open_job()?;
+    let at_work = open.filter(|_| matches!(buffer.lock_backfill(), Err(BufferError::Backfilling(_))));
+    let show = |mut job: JobRecord| -> Result<Shown, BufferError> {
+        let mut obstacles = buffer.job_obstacles(job.key)?;
+        let is_at_work = at_work == Some(job.key);
+        if is_at_work {
+            obstacles.inputs_left = 0;
+        } else if job.state == JobState::Running {
+            job.state = JobState::Stopped;
+            obstacles.failure = obstacles.open_since.map(|at| cut_off(&job.name, at)).or(obstacles.failure);
+        }
+        Ok(Shown {
+            counts: buffer.job_counts(job.key)?,
+            obstacles,
+            inputs: buffer.job_input_counts(job.key)?,
+            looked_up_files: buffer.looked_up_files(job.key)?,
+            is_at_work,
+            job,
+        })
+    };
+    jobs.into_iter().map(show).collect()
 }
 
-pub(super) fn seen(job: &JobRecord, is_running: bool) -> JobState {
-    if job.state == JobState::Running && !is_running { JobState::Stopped } else { job.state }
+fn cut_off(name: &JobName, began_at: Instant) -> String {
+    let since = began_at.to_the_second();
+    let why = format!("cut off by a kill, a crash or a power loss, in its run since {since}");
+    let advice = format!("what was in flight is in doubt; to go on: passbridge backfill resume {name}");
+    format!("{why}; {}", hint::complete(&advice))
 }
 
 struct Backfills<'a> {
@@ -77,7 +107,16 @@ impl Backfills<'_> {
         }
     }
 
-    /// Plans a backfill and stores its inputs. They replace those of an earlier plan of that name.
+    /// Fails if the route needs a credential and there is none, before anything is recorded.
+    fn check_route(&self, name: &JobName, way: &WayArgs, bulk: &BulkWay) -> Result<(), Failure> {
+        let known = self.known(name)?.map(|job| job.settings).unwrap_or_default();
+        if way.over(known).route == JobRoute::Bulk {
+            bulk.client().map_err(Failure::of_backfill(name))?;
+        }
+        Ok(())
+    }
+
+    /// Plans a backfill and stores its inputs. The inputs replace those of an earlier plan with the same name.
     fn plan(&self, args: &NewArgs) -> Result<Exit, Failure> {
         let (name, sources) = (&args.name, args.inputs.sources()?);
         if sources.is_empty() {
@@ -94,17 +133,15 @@ impl Backfills<'_> {
         let plan = self.make_plan(args, job.rate.and_then(NonZeroU32::new))?;
         self.buffer.forget_empty_job(name)?;
         self.buffer.create_job(name, job, sources)?;
-        self.context.form.report(&plan)?;
-        if !plan.failures.is_empty() {
-            return Ok(Exit::Failed);
-        }
+        let is_unused = plan.inputs.iter().any(|input| input.unused.is_some());
+        let is_unclean = is_unused || plan.rejected + plan.total.conflicts > 0;
+        let failure = plan.failures.first().map(Failure::of_input);
+        let exit = self.context.ended(&plan, failure, if is_unclean { Exit::Unclean } else { Exit::Done })?;
         if self.context.form == Form::Text {
             let run = format!("passbridge backfill run {name}");
             output::note(format_args!("to run it: {}", hint::complete(&run)));
         }
-        let is_unused = plan.inputs.iter().any(|input| input.unused.is_some());
-        let is_unclean = is_unused || plan.rejected + plan.total.conflicts > 0;
-        Ok(if is_unclean { Exit::Unclean } else { Exit::Done })
+        Ok(exit)
     }
 
     fn make_plan(&self, args: &NewArgs, rate: Option<NonZeroU32>) -> Result<backfill::Plan, Failure> {
@@ -116,37 +153,47 @@ impl Backfills<'_> {
         let format = args.inputs.format;
         let options = options::keyed_ingest(self.settings, format, &self.context.clock)?;
         let inputs: Vec<InputPath> = args.inputs.inputs.iter().map(InputPath::new).collect();
-        let mut progress = Progress::of_plan();
-        Ok(backfill::plan(&self.buffer, &inputs, &options, &rates, &mut progress)?)
+        let mut progress = Progress::new(None, READ);
+        Ok(backfill::plan(&self.buffer, &inputs, &options, &rates, &mut |done| progress.show_plan(done))?)
     }
 
     /// Starts a planned or new job.
     fn begin(&self, args: &NewArgs) -> Result<(), Failure> {
         let (name, sources) = (&args.name, args.inputs.sources()?);
-        let Some(job) = self.known(name)? else {
-            if sources.is_empty() {
+        let job = match self.known(name)? {
+            None if sources.is_empty() => {
                 return Err(refused(
                     format!("there is no plan of {name}, and no input is named"),
                     format!("passbridge backfill run {name} FILE..."),
                 ));
             }
-            self.buffer.create_job(name, args.way.over(JobSettings::default()), sources)?;
-            return Ok(self.buffer.set_job_state(self.buffer.job(name)?.key, JobState::Running)?);
+            None => {
+                self.buffer.create_job(name, JobSettings::default(), sources)?;
+                self.buffer.job(name)?
+            }
+            Some(JobRecord { state, .. }) if state != JobState::Planned => {
+                // No process runs this job, because the caller holds the lock.
+                let state = if state == JobState::Running { JobState::Stopped } else { state };
+                return Err(refused(
+                    format!("there is a backfill {name} already, and it is {state}"),
+                    format!("passbridge backfill resume {name}; or choose another name"),
+                ));
+            }
+            Some(_) if !sources.is_empty() => {
+                return Err(refused(
+                    format!("backfill {name} is planned with its inputs already"),
+                    format!(
+                        "run it without inputs, or plan it anew: passbridge backfill plan {name} FILE..."
+                    ),
+                ));
+            }
+            Some(job) => job,
         };
-        if job.state != JobState::Planned {
-            // No process runs this job, because the caller holds the lock.
-            return Err(refused(
-                format!("there is a backfill {name} already, and it is {}", seen(&job, false)),
-                format!("passbridge backfill resume {name}; or choose another name"),
-            ));
-        }
-        if !sources.is_empty() {
-            return Err(refused(
-                format!("backfill {name} is planned with its inputs already"),
-                format!("run it without inputs, or plan it anew: passbridge backfill plan {name} FILE..."),
-            ));
-        }
-        self.buffer.set_job_settings(job.key, args.way.over(job.settings))?;
+        self.start(&job, &args.way)
+    }
+
+    fn start(&self, job: &JobRecord, way: &WayArgs) -> Result<(), Failure> {
+        self.buffer.set_job_settings(job.key, way.over(job.settings))?;
         Ok(self.buffer.set_job_state(job.key, JobState::Running)?)
     }
 
@@ -156,18 +203,24 @@ impl Backfills<'_> {
         if job.state == JobState::Cancelled {
             self.buffer.restore_job(job.key)?;
         }
-        self.buffer.set_job_settings(job.key, args.way.over(job.settings))?;
-        Ok(self.buffer.set_job_state(job.key, JobState::Running)?)
+        self.start(&job, &args.way)
     }
 
     fn go(&self, name: &JobName, bulk: BulkWay, lock: &BackfillLock) -> Result<Exit, Failure> {
+        let job = self.buffer.job(name)?;
+        let report = self.work(&job, bulk, lock).inspect_err(|failure| self.note_end(job.key, failure))?;
+        self.context.form.report(&report)?;
+        Ok(report::exit(&report))
+    }
+
+    fn work(&self, job: &JobRecord, bulk: BulkWay, lock: &BackfillLock) -> Result<BackfillReport, Failure> {
         let Backfills { buffer, settings, context } = self;
-        let job = buffer.job(name)?;
+        let name = &job.name;
         let mut collection = options::collection(&settings.config.delivery);
         let rate = job.settings.rate.and_then(NonZeroU32::new);
         // The lower of both rates applies.
         collection.rate_per_host = [rate, collection.rate_per_host].into_iter().flatten().min();
-        if let Some(fixed) = job.groups.filter(|fixed| *fixed < bulk.groups(&job)) {
+        if let Some(fixed) = job.groups.filter(|fixed| *fixed < bulk.groups(job)) {
             tracing::warn!(
                 visitor_groups = fixed,
                 "the rate is more than the visitor groups of this backfill carry, whose number is fixed"
@@ -178,7 +231,7 @@ impl Backfills<'_> {
             drain: options::drain(&settings.config.delivery, context),
             collection: Collection::new(collection)?,
             bulk,
-            // This name was parsed before, for the timetable.
+            // This cannot fail: the name of the time zone was parsed before, for the timetable.
             zone: settings.config.schedule.timezone.parse().unwrap_or(Zone(chrono_tz::UTC)),
         };
         let mut progress = BackfillProgress::new(buffer, job.key, context.form);
@@ -194,16 +247,16 @@ impl Backfills<'_> {
         });
         // Does not wait for a thread that still reads standard input or a slow disk.
         runtime.shutdown_timeout(Duration::from_secs(1));
-        let report = report.inspect_err(|failure| self.note_end(job.key, failure))?;
-        context.form.report(&report)?;
-        Ok(report::exit(&report))
+        report
     }
 
-    /// Records why a backfill ended, for `status`, unless the buffer itself failed.
+    /// Records why and when a backfill ended, for `status`, unless its buffer is lost.
     fn note_end(&self, job: JobKey, failure: &Failure) {
-        let text = format!("{}; {}", failure.on_one_line(), failure.advice);
-        if !matches!(failure.code, Code::BufferLost | Code::Database)
-            && let Err(error) = self.buffer.note_job_failure(job, &text)
+        let since = self.buffer.now().to_the_second();
+        let text = format!("{} (since {since}); {}", failure.on_one_line(), failure.advice);
+        if failure.code != Code::BufferLost
+            && let Err(error) =
+                self.buffer.end_job_run(job).and_then(|()| self.buffer.note_job_failure(job, &text))
         {
             tracing::warn!(%error, "why the backfill ended cannot be recorded");
         }
@@ -215,19 +268,7 @@ impl Backfills<'_> {
             Some(name) => vec![buffer.job(name)?],
             None => buffer.jobs()?,
         };
-        let is_running = is_running(buffer);
-        let show = |job: JobRecord| -> Result<Shown, BufferError> {
-            let state = seen(&job, is_running);
-            Ok(Shown {
-                counts: buffer.job_counts(job.key)?,
-                obstacles: buffer.job_obstacles(job.key)?,
-                inputs: buffer.job_input_counts(job.key)?,
-                looked_up_files: buffer.looked_up_files(job.key)?,
-                is_at_work: state == JobState::Running,
-                job: JobRecord { state, ..job },
-            })
-        };
-        self.context.done(&StatusReport { backfills: jobs.into_iter().map(show).collect::<Result<_, _>>()? })
+        self.context.done(&StatusReport { backfills: shown(buffer, jobs)? })
     }
 
     fn pause(&self, name: &JobName) -> Result<Exit, Failure> {
@@ -287,7 +328,7 @@ impl Backfills<'_> {
 
     /// Takes the lock of backfills after the process that runs the job has stopped.
     fn lock_once_free(&self) -> Result<BackfillLock, Failure> {
-        let since = Instant::now();
+        let since = Timer::now();
         loop {
             match self.buffer.lock_backfill() {
                 Err(BufferError::Backfilling(_)) if since.elapsed() < CANCEL_PATIENCE => {
@@ -307,7 +348,7 @@ impl Backfills<'_> {
                 format!("passbridge backfill run {name}"),
             ));
         }
-        let way = options::bulk(self.settings, false, false)?;
+        let way = options::bulk(self.settings, None, false, false);
         let report =
             backfill::export(&self.buffer, &job, &way, folder).map_err(Failure::of_backfill(name))?;
         self.context.done(&report)

@@ -7,7 +7,7 @@ use crate::backfill::{BulkRoute, Counts, DayPlan, DiaRoute, Limit, Plan, SuitePl
 use crate::cli::Table;
 use crate::suite::SuiteState;
 
-/// The most days with a row each; for more days there is a row per month, and `--json` has the days.
+/// The most rows of days in the text. If there are more days, it has rows of months, and `--json` the days.
 const DAY_ROWS_MAX: usize = 62;
 
 impl fmt::Display for Plan {
@@ -57,22 +57,11 @@ impl Plan {
         let names = ["suite", "state", "requestors", "first day", "last day"];
         let counts = ["events", "hits", "visitors", "duplicates", "dead"];
         let mut table = Table::new(&[names, counts].concat());
-        let mut add = |rsid: &str, state: &str, requestors: &str, days: &[DayPlan], total: &Counts| {
+        let mut add = |rsid: &str, state: &str, whose: &str, days: &[DayPlan], total: &Counts| {
             let day = |day: Option<&DayPlan>| day.map_or(String::new(), |day| day.day.to_string());
-            let (first, last, duplicates) = (day(days.first()), day(days.last()), duplicates(total));
+            let (first, last, twice) = (day(days.first()), day(days.last()), duplicates(total));
             let Counts { events, hits, visitors, dead, .. } = total;
-            table.row(&[
-                &rsid,
-                &state,
-                &requestors,
-                &first,
-                &last,
-                events,
-                hits,
-                visitors,
-                &duplicates,
-                dead,
-            ]);
+            table.row(&[&rsid, &state, &whose, &first, &last, events, hits, visitors, &twice, dead]);
         };
         for SuitePlan { rsid, state, requestors, days, total, .. } in &self.suites {
             let state = match state {

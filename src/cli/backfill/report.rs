@@ -17,18 +17,18 @@ pub(super) struct StatusReport {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Shown {
+pub(crate) struct Shown {
     #[serde(flatten)]
-    pub(super) job: JobRecord,
+    pub(crate) job: JobRecord,
     #[serde(flatten)]
-    pub(super) counts: JobCounts,
-    pub(super) is_at_work: bool,
+    pub(crate) counts: JobCounts,
+    pub(crate) is_at_work: bool,
     #[serde(flatten)]
-    pub(super) obstacles: JobObstacles,
-    pub(super) inputs: Vec<Value>,
+    pub(crate) obstacles: JobObstacles,
+    pub(crate) inputs: Vec<Value>,
     /// Keys of files whose arrival only a look-up at Adobe confirms; Adobe can be asked about them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) looked_up_files: Vec<String>,
+    pub(crate) looked_up_files: Vec<String>,
 }
 
 impl fmt::Display for StatusReport {
@@ -55,7 +55,7 @@ impl Shown {
         let why = match self.job.state {
             JobState::Stopped => "is stopped",
             JobState::Done if self.counts.pending > 0 => {
-                "is done but for events whose requestor had no active suite; once it has"
+                "is done but for events that could not go then, or were requeued since; once they can go"
             }
             JobState::Cancelled if self.counts.pending > 0 => {
                 "is cancelled but for events that may have been counted; to settle them"
@@ -97,7 +97,7 @@ fn sum(inputs: &[Value], name: &str) -> u64 {
     inputs.iter().filter_map(|input| input["counts"][name].as_u64()).sum()
 }
 
-/// The exit status of a run. Events left to send have priority over events for a person to look at.
+/// The exit status of a run. Events that are left after an early end count more than dead or held events.
 pub(super) fn exit(report: &BackfillReport) -> Exit {
     let BackfillReport { counts, inputs, ending, .. } = report;
     let is_unused = inputs.iter().any(|input| input["unused"].is_string());
@@ -147,7 +147,10 @@ impl fmt::Display for BackfillReport {
                     "{parked} pending events have no active suite: see passbridge status; then backfill resume {name}"
                 ),
             ),
-            (pending.saturating_sub(*parked), format!("to go on: passbridge backfill resume {name}")),
+            (
+                pending.saturating_sub(*parked) + obstacles.inputs_left,
+                format!("to go on: passbridge backfill resume {name}"),
+            ),
             (counts.looked_up_rows, looked_up(name, counts.looked_up_rows)),
             (
                 unnamed_rows,

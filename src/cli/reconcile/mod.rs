@@ -7,7 +7,7 @@ use std::error::Error;
 use chrono::{Days, NaiveDate, TimeDelta};
 
 use super::code::Code;
-use super::progress::Progress;
+use super::progress::{DAYS, Progress};
 use super::{Context, Exit, Failure, Settings, options, refused, unless_stopped};
 use crate::config::Zone;
 use crate::esm::EsmClient;
@@ -20,9 +20,10 @@ const LIVE: &str = "live";
 
 /// Compares what ESM counted, what the buffer holds and what Analytics reports, and says why they differ.
 ///
-/// Each requestor, MVPD, day and event of a suite is a cell. What is pending, parked, dead, held, too fresh or ambiguous explains a
-/// difference; what is left is one. Analytics shows a live day whole some 3 hours after its last drain, and a backfilled one a day
-/// after. Reading it costs one call to Adobe for each day and one for each requestor that had traffic on it, two a second.
+/// Each requestor, MVPD, day and event of a suite is a cell. Events that are pending, parked, dead, held, too
+/// fresh or ambiguous explain a difference. Analytics shows a whole live day some 3 hours after its last
+/// drain, and a whole backfilled day after one day. Reading it costs one call to Adobe for each day and one
+/// for each requestor that had traffic on it, at two calls a second.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("../help/reconcile.txt").trim_ascii_end())]
 pub(super) struct Args {
@@ -68,7 +69,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         esm: settings.config.esm.clone(),
         proof_age: settings.config.analytics.proof_age(),
     };
-    let mut shown = Progress::of_reconciliation();
+    let mut shown = Progress::new(Some(0), DAYS);
     let compared = unless_stopped(reconcile(&buffer, analytics.as_ref(), esm, &options, &mut |progress| {
         shown.show_days(progress)
     }));
@@ -111,7 +112,7 @@ fn esm_source(args: &Args, settings: &Settings, requestors: &[String]) -> Result
     match &args.esm[..] {
         [] => Ok(EsmSource::None),
         [source] if source == LIVE => {
-            let client = EsmClient::new(options::esm(&settings.config.esm, requestors))?;
+            let client = EsmClient::new(settings.config.esm.clone(), requestors.to_vec(), &options::proxy())?;
             Ok(EsmSource::Live(Box::new(client)))
         }
         files => {

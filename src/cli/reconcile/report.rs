@@ -9,7 +9,7 @@ use crate::reconcile::{Cause, Cell, Line, Part, Reconciliation, Sums, Verdict};
 
 /// The most cells of each verdict in the text. `--json` has all.
 const CELLS_SHOWN: usize = 40;
-/// The most days in the text with a row each; more days are summed up by requestor.
+/// The most days in the text with a row each.
 const DAYS_SHOWN: usize = 31;
 
 impl fmt::Display for Reconciliation {
@@ -18,9 +18,11 @@ impl fmt::Display for Reconciliation {
         writeln!(out, "report suite {rsid}, {from} to {to} in {timezone}")?;
         self.lines("requestor", &self.requestors).fmt(out)?;
         let is_worse = |line: &&Line| line.sums.verdict() > Verdict::Agrees;
-        let days: Vec<Line> = self.days.iter().filter(is_worse).take(DAYS_SHOWN).cloned().collect();
+        let days: Vec<Line> = self.days.iter().filter(is_worse).cloned().collect();
         if self.days.len() > 1 {
-            self.lines("day", &days).fmt(out)?;
+            self.lines("day", &days[..days.len().min(DAYS_SHOWN)]).fmt(out)?;
+            let more = days.len().saturating_sub(DAYS_SHOWN) as u64;
+            write_notes(out, [(more, format!("and {more} more days; --json has every day"))])?;
         }
         for (verdict, title) in [
             (Verdict::Differs, "cells that differ, and nothing explains it"),
@@ -47,8 +49,12 @@ impl Reconciliation {
         let mut table =
             Table::new(&[heading, "ESM", "counted beside", "counted", "delivered", "Analytics", "result"]);
         for Line { name, sums } in lines {
-            let Sums { esm, counted_beside_esm, counted, delivered, analytics, .. } = sums;
-            table.row(&[name, esm, counted_beside_esm, counted, delivered, analytics, &result(sums)]);
+            let Sums { esm, counted_beside_esm, counted, delivered, analytics, unknown, .. } = sums;
+            // A count that no report states is unknown, so it is not shown as 0.
+            let is_stated = *unknown == 0 || esm + counted_beside_esm > 0;
+            let stated = |units: &u64| if is_stated { units.to_string() } else { "-".to_owned() };
+            let (esm, beside) = (stated(esm), stated(counted_beside_esm));
+            table.row(&[name, &esm, &beside, counted, delivered, analytics, &result(sums)]);
         }
         self.compared(table)
     }

@@ -2,13 +2,16 @@
 
 mod text;
 
+use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::words::written;
-use super::{Context, Exit, Failure, output};
+use super::{Context, Exit, Failure, output, undisturbed};
 use crate::config::Zone;
 use crate::event::{EventKind, Instant, Property};
 use crate::report::{Dimension, Period, PeriodError, Report, ReportOptions, csv, page, report};
+use crate::whole_file::{Readers, WholeFile};
 use chrono_tz::Tz;
 
 /// Shows the server-side metrics of a period, as Adobe Pass defines them: per MVPD and in total.
@@ -16,9 +19,9 @@ use chrono_tz::Tz;
 /// Without a period it is the last whole month. Days and months are those of --timezone, by default esm.timezone (US Pacific, as
 /// ESM). Everything that was ever stored counts, whether it was delivered or not, and also after retention has deleted it.
 ///
-/// Unique users are distinct MVPD User IDs over all events but AuthN requested, each counted once in whatever a figure is asked
-/// for: a month is less than the sum of its days. In the total one ID is one user, whatever the MVPD. Synthetic IDs of degraded
-/// and temporary access are left out and shown apart.
+/// Unique users are distinct MVPD User IDs over all events but AuthN requested. A user counts once in each
+/// figure, so a month has fewer users than the sum of its days. In the total one ID is one user, whatever the
+/// MVPD. Synthetic IDs of degraded and temporary access are shown apart.
 ///
 /// --by groups rows by requestor, mvpd, proxy, sdk-type, device, day or hour, which are kept for ever, or by any other property
 /// that is reported as an eVar, by its name (resource_id, token_type, ...), which is read from the events that the buffer still
@@ -35,10 +38,10 @@ pub(super) struct Args {
     /// The first day, as a date; or the first instant, in RFC 3339, on a quarter hour.
     #[arg(long, value_name = "DATE")]
     from: Option<String>,
-    /// The last day, as a date, which is in the report whole; or an instant, which is its end and not in it. Default today.
+    /// The last day, as a date, which is included; or the instant at which the period ends. Default today.
     #[arg(long, value_name = "DATE", requires = "from")]
     to: Option<String>,
-    /// Whose days and hours, by its IANA name. Default esm.timezone.
+    /// The time zone of days and hours, by its IANA name. Default esm.timezone.
     #[arg(long, value_name = "ZONE")]
     timezone: Option<Zone>,
     /// Only this requestor; may be given several times.
@@ -74,7 +77,17 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
 }
 
 fn write_page(report: &Report, path: &Path) -> Result<(), Failure> {
-    output::replace_file(path, page(report).as_bytes()).map_err(Failure::writing(path))?;
+    let page = page(report);
+    let replace = || {
+        let mut file = WholeFile::create(path, Readers::Umask)?;
+        file.write_all(page.as_bytes())?;
+        file.replace()
+    };
+    // A device or a pipe is written to, not replaced, and so is /dev/stdout, whatever it leads to. A signal ends this,
+    // because a slow reader can block it. A link to a file is replaced, and that file is left alone.
+    let is_file = !path.starts_with("/dev") && fs::metadata(path).map_or(true, |known| known.is_file());
+    let written = if is_file { undisturbed(replace)? } else { fs::write(path, &page) };
+    written.map_err(Failure::writing(path))?;
     output::note(format_args!("the page is in {}", path.display()));
     Ok(())
 }

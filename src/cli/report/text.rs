@@ -5,16 +5,15 @@ use std::fmt;
 use crate::cli::Table;
 use crate::cli::table::write_notes;
 use crate::event::EventKind;
-use crate::report::{Figures, Report, Row};
+use crate::report::{Figures, Report, Row, percent};
 
-/// Columns of MVPDs side by side, without the total. With the longest headings they take a hundred characters.
+/// How many MVPDs stand side by side before the total. With the longest headings, a line has 100 characters.
 const MVPDS_A_BLOCK: usize = 4;
-/// The longest name of an MVPD in a heading; longer names are shortened if they stay different.
+/// The longest name of an MVPD in a heading. Longer names are cut to this length if they stay different.
 const HEADING_CHARS_MAX: usize = 13;
 /// The most failures in the text; `--json` has all.
 const FAILURES_SHOWN: usize = 20;
 
-/// The name of a metric, and a function that formats its value.
 type Metric = (&'static str, fn(&Figures) -> String);
 
 /// The metrics in the order of Adobe's page ("Events Summary", "Example"), then those that the page describes.
@@ -31,19 +30,19 @@ const METRICS: [Metric; 27] = [
     ("  requests / granted", |of| ratio(of.authentication_ratio)),
     ("Authorization conversion", |of| share(of.authorization_conversion)),
     ("  requests / granted", |of| ratio(of.authorization_ratio)),
-    ("Pending Authentications", |of| units(of, EventKind::AuthnPending)),
-    ("Failed Authentications", |of| units(of, EventKind::AuthnFailed)),
-    ("Denied Authorizations", |of| units(of, EventKind::AuthzFailed)),
-    ("Failed Play Requests", |of| units(of, EventKind::PlayFailed)),
-    ("Logout requests", |of| units(of, EventKind::LogoutRequested)),
-    ("Logouts completed", |of| units(of, EventKind::LogoutCompleted)),
-    ("Logouts failed", |of| units(of, EventKind::LogoutFailed)),
-    ("Preauthorization requests", |of| units(of, EventKind::PreflightRequested)),
-    ("Preauthorizations granted", |of| units(of, EventKind::PreflightGranted)),
-    ("Preauthorizations denied", |of| units(of, EventKind::PreflightDenied)),
-    ("Preauthorizations failed", |of| units(of, EventKind::PreflightFailed)),
-    ("Clientless tokens OK", |of| units(of, EventKind::ClientlessTokenOk)),
-    ("Clientless tokens failed", |of| units(of, EventKind::ClientlessTokenFailed)),
+    ("Pending Authentications", |of| known(of.units(EventKind::AuthnPending))),
+    ("Failed Authentications", |of| known(of.units(EventKind::AuthnFailed))),
+    ("Denied Authorizations", |of| known(of.units(EventKind::AuthzFailed))),
+    ("Failed Play Requests", |of| known(of.units(EventKind::PlayFailed))),
+    ("Logout requests", |of| known(of.units(EventKind::LogoutRequested))),
+    ("Logouts completed", |of| known(of.units(EventKind::LogoutCompleted))),
+    ("Logouts failed", |of| known(of.units(EventKind::LogoutFailed))),
+    ("Preauthorization requests", |of| known(of.units(EventKind::PreflightRequested))),
+    ("Preauthorizations granted", |of| known(of.units(EventKind::PreflightGranted))),
+    ("Preauthorizations denied", |of| known(of.units(EventKind::PreflightDenied))),
+    ("Preauthorizations failed", |of| known(of.units(EventKind::PreflightFailed))),
+    ("Clientless tokens OK", |of| known(of.units(EventKind::ClientlessTokenOk))),
+    ("Clientless tokens failed", |of| known(of.units(EventKind::ClientlessTokenFailed))),
     ("Synthetic users (apart)", |of| known(of.synthetic_users)),
     ("Unique accounts (ESM stated)", |of| known(of.stated_unique_accounts)),
 ];
@@ -55,12 +54,8 @@ fn known(figure: Option<u64>) -> String {
     figure.map_or("-".to_owned(), |figure| figure.to_string())
 }
 
-fn units(figures: &Figures, kind: EventKind) -> String {
-    figures.events[usize::from(kind.slot() - 1)].to_string()
-}
-
 fn share(rate: Option<f64>) -> String {
-    rate.map_or("-".to_owned(), |rate| format!("{:.1} %", rate * 100.0))
+    rate.map_or("-".to_owned(), |rate| percent(rate).replace('\u{a0}', " "))
 }
 
 fn ratio(rate: Option<f64>) -> String {
@@ -138,22 +133,17 @@ fn write_block(out: &mut fmt::Formatter<'_>, block: &[(String, &Figures)], total
 fn write_rows(out: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
     let headings =
         ["AuthN OK", "AuthZ OK", "plays", "users", "AuthN tried", "AuthZ tried", "AuthN %", "AuthZ %"];
-    let headings: Vec<&str> = report.by.iter().map(String::as_str).chain(headings).collect();
+    let has_stated = report.rows.iter().any(|row| row.figures.stated_unique_accounts.is_some());
+    let headings = report.by.iter().map(String::as_str).chain(headings);
+    let headings: Vec<&str> = headings.chain(has_stated.then_some("accounts (ESM)")).collect();
     let mut table = Table::new(&headings);
     let mut add = |key: Vec<String>, figures: &Figures| {
-        let of = [
-            figures.successful_authentications.to_string(),
-            figures.successful_authorizations.to_string(),
-            figures.successful_play_requests.to_string(),
-            known(figures.unique_users),
-            figures.attempted_authentications.to_string(),
-            figures.attempted_authorizations.to_string(),
-            format!("{:>7}", share(figures.authentication_conversion)),
-            format!("{:>7}", share(figures.authorization_conversion)),
-        ];
-        let cells: Vec<&dyn fmt::Display> =
-            key.iter().chain(&of).map(|cell| cell as &dyn fmt::Display).collect();
-        table.row(&cells);
+        let shares = [figures.authentication_conversion, figures.authorization_conversion];
+        let shares = shares.map(|rate| format!("{:>7}", share(rate)));
+        let stated = has_stated.then(|| known(figures.stated_unique_accounts));
+        let of = METRICS[..PUBLISHED].iter().map(|(_, value)| value(figures)).chain(shares).chain(stated);
+        let cells: Vec<String> = key.into_iter().chain(of).collect();
+        table.row(&cells.iter().map(|cell| cell as &dyn fmt::Display).collect::<Vec<_>>());
     };
     for Row { key, partial, figures } in &report.rows {
         let shown = |value: &String| if value.is_empty() { "(none)".to_owned() } else { value.clone() };

@@ -3,16 +3,14 @@
 use std::fs;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::buffer::{
-    Buffer, BufferError, Holder, JobCounts, JobObstacles, RunId, RunRecord, Status, SuiteListing,
-};
-use crate::cli::{Context, Failure, backfill};
+use crate::buffer::{Buffer, Holder, RunId, RunRecord, Status, SuiteListing};
+use crate::cli::backfill::{Shown, shown};
+use crate::cli::{Context, Failure};
 use crate::delivery::Trouble;
 use crate::event::Instant;
-use crate::job::{JobName, JobState};
+use crate::job::JobState;
 use crate::suite::{Readiness, Rsid};
 
 #[derive(Debug, Serialize)]
@@ -26,11 +24,11 @@ pub(super) struct StatusReport {
     pub(super) status: Status,
     /// The suites that are blocked or overruled, or whose proofs are too old or void.
     pub(super) verdicts: Vec<SuiteVerdict>,
-    /// The backfills with waiting events, which no drain sends.
-    pub(super) backfills: Vec<BackfillStatus>,
+    /// The backfills that are running, stopped or paused, and those with pending events, which no drain sends.
+    pub(super) backfills: Vec<Shown>,
     pub(super) last_completed_at: Option<Instant>,
-    /// The earliest time for a first drain: the first event, or the creation of the buffer if only the inbox has
-    /// rows.
+    /// When the oldest event in the buffer was stored; if that is not known, when the buffer was created; `None` if
+    /// nothing ever came in. The age of the last drain counts from here if no drain was ever completed.
     #[serde(skip)]
     pub(super) first_arrival_at: Option<Instant>,
 }
@@ -55,7 +53,7 @@ pub(super) struct DrainStatus {
     pub(super) state: DrainState,
     pub(super) holder: Option<Holder>,
     /// The current run, or a run that was cut off.
-    run_id: Option<RunId>,
+    pub(super) run_id: Option<RunId>,
     pub(super) began_at: Option<Instant>,
 }
 
@@ -69,32 +67,6 @@ pub(super) enum DrainState {
     CutOff,
 }
 
-#[derive(Debug, Serialize)]
-pub(super) struct BackfillStatus {
-    pub(super) name: JobName,
-    pub(super) state: JobState,
-    pub(super) pending: u64,
-    /// The events in bulk files. They may have been counted if Adobe did not answer for a file.
-    pub(super) in_files: u64,
-    /// The obstacles that it met when it last ran.
-    #[serde(flatten)]
-    pub(super) obstacles: JobObstacles,
-}
-
-fn backfills(buffer: &Buffer) -> Result<Vec<BackfillStatus>, BufferError> {
-    let mut found = Vec::new();
-    let is_running = backfill::is_running(buffer);
-    for job in buffer.jobs()? {
-        let JobCounts { pending, in_files, .. } = buffer.job_counts(job.key)?;
-        if pending > 0 {
-            let state = backfill::seen(&job, is_running);
-            let obstacles = buffer.job_obstacles(job.key)?;
-            found.push(BackfillStatus { name: job.name, state, pending, in_files, obstacles });
-        }
-    }
-    Ok(found)
-}
-
 pub(super) fn look(buffer: &Buffer, context: &Context, proof_age: Duration) -> Result<StatusReport, Failure> {
     let status = buffer.status_with_ages()?;
     let beside = |ending: &str| {
@@ -102,8 +74,10 @@ pub(super) fn look(buffer: &Buffer, context: &Context, proof_age: Duration) -> R
         path.push(ending);
         fs::metadata(path).map_or(0, |metadata| metadata.len())
     };
+    let now = context.clock.now();
     let last = status.runs.first();
     let open = last.filter(|run| run.finished_at.is_none());
+    let (run_id, began_at) = open.map(|run| (run.run_id, run.started_at)).unzip();
     let holder = buffer.drain_holder()?;
     let state = match (&holder, open) {
         (Some(_), _) => DrainState::Running,
@@ -112,31 +86,27 @@ pub(super) fn look(buffer: &Buffer, context: &Context, proof_age: Duration) -> R
     };
     let created_at = || fs::metadata(buffer.path()).and_then(|file| file.created()).ok();
     let first_arrival_at = match buffer.first_arrival()? {
-        None if status.inbox > 0 || status.accounting.ingested.events > 0 => {
-            created_at().map(|at| Instant::from(DateTime::<Utc>::from(at)))
-        }
+        None if status.inbox > 0 || status.accounting.ingested.events > 0 => created_at().map(Instant::from),
         first => first,
     };
+    let mut backfills = shown(buffer, buffer.jobs()?)?;
+    let is_open = |state| matches!(state, JobState::Running | JobState::Stopped | JobState::Paused);
+    backfills.retain(|Shown { job, counts, .. }| counts.pending > 0 || is_open(job.state));
     // The problems of the latest run with a summary. A current run gets a summary with its first problem.
     let troubles = status.runs.iter().find(|run| run.summary.is_some()).map(RunRecord::troubles);
     Ok(StatusReport {
         version: env!("CARGO_PKG_VERSION"),
-        at: context.clock.now(),
+        at: now,
         buffer: BufferFile {
             path: buffer.path().display().to_string(),
             bytes: beside("") + beside("-wal"),
             free_bytes: buffer.free_bytes()?,
         },
-        drain: DrainStatus {
-            state,
-            holder,
-            run_id: open.map(|run| run.run_id),
-            began_at: open.map(|run| run.started_at),
-        },
+        drain: DrainStatus { state, holder, run_id, began_at },
         troubles: troubles.unwrap_or_default(),
         verdicts: verdicts(buffer, proof_age)?,
-        backfills: backfills(buffer)?,
-        last_completed_at: buffer.last_finished_run()?,
+        backfills,
+        last_completed_at: buffer.last_finished_run(now)?,
         first_arrival_at,
         status,
     })

@@ -5,11 +5,12 @@ mod monitor;
 mod text;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use super::{Context, Exit, Failure, Form, Settings, output};
+use super::code::Code;
+use super::{Context, Exit, Failure, Form, Settings, output, refused};
 use crate::buffer::Buffer;
-use crate::config::{MonitorConfig, Span, duration};
+use crate::config::{MonitorConfig, Span};
+use crate::event::RequestorId;
 use look::StatusReport;
 use monitor::Check;
 use text::Answer;
@@ -24,23 +25,23 @@ pub(super) struct Args {
     /// Check the limits of [monitor], or of the options below, instead of showing anything.
     #[arg(long, conflicts_with_all = ["verify", "in_doubt"])]
     check: bool,
-    /// The longest that an event that could go may wait since it was stored, or the last completed drain lie back. Without
-    /// --check the status is shown as well, and no other limit is looked at.
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    max_age: Option<Duration>,
-    /// The longest since the last event came in; REQUESTOR=DURATION is of one requestor.
+    /// The longest time for which an event that can be sent may wait, and since the last completed drain.
+    /// Without --check the status is shown too, and no other limit is checked.
+    #[arg(long, value_name = "DURATION")]
+    max_age: Option<Span>,
+    /// The longest time since the last live event came in; ID=DURATION is for one requestor.
     #[arg(long, value_name = "[ID=]DURATION", value_parser = silence, requires = "check")]
-    max_silence: Vec<(Option<String>, Span)>,
-    /// Events that may have died within 24 hours.
+    max_silence: Vec<(Option<RequestorId>, Span)>,
+    /// How many events may have become dead within 24 hours.
     #[arg(long, value_name = "N", requires = "check")]
     max_dead: Option<u64>,
-    /// Events that may be held.
+    /// How many events may be held.
     #[arg(long, value_name = "N", requires = "check")]
     max_held: Option<u64>,
-    /// Events that may be parked.
+    /// How many events may be parked.
     #[arg(long, value_name = "N", requires = "check")]
     max_parked: Option<u64>,
-    /// Lines that may have been rejected within 24 hours.
+    /// How many lines may have been rejected within 24 hours.
     #[arg(long, value_name = "N", requires = "check")]
     max_rejects: Option<u64>,
     /// Recount every row and compare with the counters. Reads the whole buffer.
@@ -52,8 +53,9 @@ pub(super) struct Args {
 }
 
 /// Reads `DURATION`, `off` or `ID=DURATION`.
-fn silence(text: &str) -> Result<(Option<String>, Span), String> {
-    let (id, span) = text.split_once('=').map_or((None, text), |(id, span)| (Some(id.to_owned()), span));
+fn silence(text: &str) -> Result<(Option<RequestorId>, Span), String> {
+    let (id, span) = text.rsplit_once('=').map_or((None, text), |(id, span)| (Some(id), span));
+    let id = id.map(RequestorId::new).transpose().map_err(|error| error.to_string())?;
     Ok((id, span.parse()?))
 }
 
@@ -64,19 +66,20 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         return check(args, &report, &buffer, &settings, context.form);
     }
     let answer = Answer {
-        overdue: args.max_age.map(|age| broken(monitor::ages(&report, Span(Some(age))))),
+        overdue: args.max_age.map(|age| broken(monitor::ages(&report, age))),
         discrepancies: args.verify.then(|| buffer.verify()).transpose()?,
         doubted: args.in_doubt.then(|| buffer.doubted()).transpose()?,
         report,
     };
-    context.form.report(&answer)?;
     tell(answer.overdue.iter().flatten());
     let differs = answer.discrepancies.iter().any(|found| !found.is_empty());
-    if args.verify && (differs || !answer.report.status.accounting.balanced) {
-        return Ok(Exit::Failed);
-    }
+    let is_off = args.verify && (differs || !answer.report.status.accounting.balanced);
+    let failure = is_off.then(|| {
+        let what = "the account is off: the counters and the rows of the buffer differ";
+        Failure::of(what, None, Code::BufferDamaged.failed("check the disk, and restore the latest backup"))
+    });
     let is_overdue = answer.overdue.iter().any(|found| !found.is_empty());
-    Ok(if is_overdue { Exit::Pending } else { Exit::Done })
+    context.ended(&answer, failure, if is_overdue { Exit::Pending } else { Exit::Done })
 }
 
 fn check(
@@ -86,8 +89,8 @@ fn check(
     settings: &Settings,
     form: Form,
 ) -> Result<Exit, Failure> {
-    let limits = args.over(settings.config.monitor.clone());
-    let checks = monitor::checks(report, buffer, &limits, &settings.config.ingest.rejects_dir)?;
+    let limits = args.over(settings.config.monitor.clone())?;
+    let checks = monitor::checks(report, buffer, &limits, &settings.config.ingest)?;
     if form == Form::Json {
         output::document(&BTreeMap::from([("checks", &checks)]))?;
     }
@@ -98,21 +101,27 @@ fn check(
 
 impl Args {
     /// The limits of the configuration; the options replace some of them.
-    fn over(&self, mut limits: MonitorConfig) -> MonitorConfig {
-        for (id, span) in self.max_silence.iter().cloned() {
-            match id {
-                Some(id) => drop(limits.max_silence_of.insert(id, span)),
-                None => limits.max_silence = span,
+    fn over(&self, mut limits: MonitorConfig) -> Result<MonitorConfig, Failure> {
+        let mut given = BTreeMap::new();
+        for (id, span) in &self.max_silence {
+            if let Some(first) = given.insert(id, span) {
+                let of = id.as_ref().map_or_else(String::new, |id| format!(" for {id}"));
+                let why = format!("--max-silence is given twice{of}: {first} and {span}");
+                return Err(refused(why, "give it once for each requestor, and once without one"));
+            }
+            match id.clone() {
+                Some(id) => drop(limits.max_silence_of.insert(id, *span)),
+                None => limits.max_silence = *span,
             }
         }
-        MonitorConfig {
-            max_age: self.max_age.map_or(limits.max_age, |age| Span(Some(age))),
+        Ok(MonitorConfig {
+            max_age: self.max_age.unwrap_or(limits.max_age),
             max_dead: self.max_dead.unwrap_or(limits.max_dead),
             max_held: self.max_held.unwrap_or(limits.max_held),
             max_parked: self.max_parked.unwrap_or(limits.max_parked),
             max_rejects: self.max_rejects.unwrap_or(limits.max_rejects),
             ..limits
-        }
+        })
     }
 }
 

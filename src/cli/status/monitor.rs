@@ -1,4 +1,4 @@
-//! `status --check`: prints the broken limits of `[monitor]`, one per line.
+//! `status --check`: prints the broken limits of `[monitor]`, and what else is wrong, one per line.
 
 use std::cmp::Reverse;
 use std::fs;
@@ -6,28 +6,32 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::look::{BackfillStatus, StatusReport};
+use super::look::{DrainState, StatusReport};
 use crate::buffer::{Buffer, RequestorStatus};
 use crate::cli::ages::{age, ago, passed};
+use crate::cli::backfill::Shown;
 use crate::cli::drain::why_parked;
 use crate::cli::{Failure, hint};
-use crate::config::{MonitorConfig, Span};
+use crate::config::{IngestConfig, MonitorConfig, Span};
+use crate::delivery::{Trouble, TroubleKind};
 use crate::event::Instant;
+use crate::ingest::{files_of_rejects, rejects_limit};
 use crate::job::JobState;
 use crate::suite::Readiness;
+use crate::whole_file::refuse_open_folder;
 
-/// Dead letters and rejects count for this time: one day includes everybody's working hours.
+/// For how long dead letters and rejects count. One day includes the working hours of every operator.
 const COUNTED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-const PARKED_NAMED_MAX: usize = 5;
+/// The most requestors or hosts that one line names: it has to fit on the screen of a telephone.
+const NAMED_MAX: usize = 5;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Check {
-    /// The key of `[monitor]`; or `blocked`, `backfill` or `balanced`, which always count; or `overruled`, which
-    /// never does.
+    /// The key of `[monitor]`, or one of five checks without a limit. Of these, `blocked`, `backfill`, `inbox` and
+    /// `balanced` can be broken; `overruled` never is.
     pub(super) check: &'static str,
     /// The requestor or report suite; `None` for the whole buffer.
     pub(super) of: Option<String>,
@@ -41,7 +45,7 @@ pub(super) fn checks(
     report: &StatusReport,
     buffer: &Buffer,
     limits: &MonitorConfig,
-    rejects_dir: &Path,
+    IngestConfig { rejects_dir, rejects_max, .. }: &IngestConfig,
 ) -> Result<Vec<Check>, Failure> {
     let status = &report.status;
     let nanos = i64::try_from(COUNTED_FOR.as_nanos()).unwrap_or(i64::MAX);
@@ -55,7 +59,7 @@ pub(super) fn checks(
     let parked = format!("events are parked ({}): passbridge status", parked(&status.requestors));
     let mut rejected = format!("lines were rejected within 24 hours: see {}", rejects_dir.display());
     if unkept > 0 {
-        rejected += &format!(" ({unkept} of them are kept nowhere: ingest.rejects_max)");
+        rejected += &format!(" ({unkept} of them are kept nowhere: {})", rejects_limit(*rejects_max));
     }
     for (check, found, limit, what) in [
         ("max_dead", dead, limits.max_dead, "events died within 24 hours: passbridge dead-letter list"),
@@ -67,9 +71,19 @@ pub(super) fn checks(
         let (found, limit, broken) = (Some(found), Some(limit), found > limit);
         checks.push(Check { check, of: None, broken, found, limit, says });
     }
+    let exists = fs::symlink_metadata(rejects_dir).is_ok();
+    let unusable = exists.then(|| refuse_open_folder(rejects_dir).err()).flatten();
+    checks.extend(unusable.map(|why| {
+        let says = format!("rejected lines cannot be kept in {}: {why}", rejects_dir.display());
+        always("max_rejects", "ingest.rejects_dir".to_owned(), true, None, says)
+    }));
     checks.extend(blocked(report));
     checks.extend(backfills(report));
-    // Listed, but no alarm: people would turn off an alarm that never ends.
+    checks.extend(report.inbox_left().map(|why| {
+        let (found, says) = (report.status.inbox, format!("{} rows wait, {why}", report.status.inbox));
+        always("inbox", "inbox".to_owned(), true, Some(found), says)
+    }));
+    // An overruled suite is listed, but is no alarm: people would turn off an alarm that never ends.
     checks.extend(report.verdicts.iter().filter(|one| one.readiness == Readiness::Overruled).map(|one| {
         let says = format!("its hits are known to be lost, and somebody overruled that: {}", one.why);
         always("overruled", one.rsid.to_string(), false, None, says)
@@ -90,19 +104,23 @@ pub(super) fn ages(report: &StatusReport, limit: Span) -> Vec<Check> {
         Some(at) => {
             let happened =
                 report.status.oldest_sendable_at.map(|at| format!("; the oldest happened {}", ago(at, now)));
-            let stopped = report.troubles.iter().find(|trouble| trouble.stopped);
-            let why = stopped.map(|trouble| format!("; {} is stopped: {}", trouble.host, trouble.cause));
-            let more = [happened, why].into_iter().flatten().collect::<String>();
+            let hinders = |trouble: &&Trouble| trouble.stopped || trouble.kind == TroubleKind::Throttled;
+            let why = named(report.troubles.iter().filter(hinders).map(Trouble::to_string));
+            let more: String = happened.into_iter().chain(why.iter().map(|why| format!("; {why}"))).collect();
             format!("events wait since {}{more}", ago(at, now))
         }
     };
-    let run = match (report.last_completed_at, report.first_arrival_at) {
+    let mut run = match (report.last_completed_at, report.first_arrival_at) {
         (Some(at), _) => format!("the last drain was completed {}", ago(at, now)),
         (None, Some(at)) => {
             format!("no drain was ever completed, and the first event came in {}", ago(at, now))
         }
         (None, None) => "no drain was ever completed, and no event ever came in".to_owned(),
     };
+    run += &report.drain_ahead();
+    if let (DrainState::CutOff, Some(at)) = (report.drain.state, report.drain.began_at) {
+        run += &format!("; one that began {} was cut off", ago(at, now));
+    }
     let since = report.last_completed_at.or(report.first_arrival_at);
     vec![
         aged("max_age", None, oldest, limit, now, waits),
@@ -119,24 +137,35 @@ fn parked(requestors: &[RequestorStatus]) -> String {
         .filter(|(events, _)| *events > 0)
         .collect();
     parked.sort_by_key(|(events, _)| Reverse(*events));
-    let named: Vec<String> = parked.into_iter().take(PARKED_NAMED_MAX).map(|(_, text)| text).collect();
-    named.join("; ")
+    named(parked.into_iter().map(|(_, text)| text)).join("; ")
 }
 
-/// Checks the time since the last event: of all requestors, and of each requestor with its own limit.
+/// The first of these texts, and how many others there are.
+fn named(texts: impl Iterator<Item = String>) -> Vec<String> {
+    let mut named: Vec<String> = texts.collect();
+    let others = named.len().saturating_sub(NAMED_MAX);
+    if others > 0 {
+        named.truncate(NAMED_MAX);
+        named.push(format!("and {others} others"));
+    }
+    named
+}
+
+/// Checks the time since the last live event: of all requestors, and of each requestor with its own limit. Events of
+/// backfills do not count, because they say nothing of the source that should never be silent.
 fn silences(report: &StatusReport, limits: &MonitorConfig) -> Vec<Check> {
     let requestors = &report.status.requestors;
     let last = requestors.iter().filter_map(|requestor| requestor.arrived_at).max();
     let all = limits.max_silence.0.map(|limit| (None, last, limit));
     let each = limits.max_silence_of.iter().filter_map(|(id, limit)| {
-        let found = requestors.iter().find(|requestor| requestor.requestor_id == *id);
-        Some((Some(id.clone()), found.and_then(|requestor| requestor.arrived_at), limit.0?))
+        let found = requestors.iter().find(|requestor| requestor.requestor_id == id.as_str());
+        Some((Some(id.to_string()), found.and_then(|requestor| requestor.arrived_at), limit.0?))
     });
     let checks = all.into_iter().chain(each).map(|(of, last, limit)| {
         let whose = of.as_deref().map_or_else(String::new, |id| format!(" of {id}"));
         let says = match last {
-            Some(at) => format!("the last event{whose} came in {}", ago(at, report.at)),
-            None => format!("no event{whose} ever came in"),
+            Some(at) => format!("the last live event{whose} came in {}", ago(at, report.at)),
+            None => format!("no live event{whose} ever came in"),
         };
         let mut check = aged("max_silence", of, last, limit, report.at, says);
         check.broken |= last.is_none();
@@ -154,17 +183,19 @@ fn aged(
     says: String,
 ) -> Check {
     let found = since.map(|since| passed(since, now).as_secs());
-    let broken = found.is_some_and(|found| found > limit.as_secs());
+    // An instant ahead of the clock breaks the limit too, or the check would be silent until that instant.
+    let ahead = since.map(|since| passed(now, since).as_secs());
+    let broken = found.max(ahead).is_some_and(|seconds| seconds > limit.as_secs());
     let says = format!("{says}; {} are allowed", age(limit));
     Check { check, of, broken, found, limit: Some(limit.as_secs()), says }
 }
 
-/// A check without a limit, which always counts. `of` is a suite or a backfill.
+/// A check without a limit. `of` is a suite or a backfill.
 fn always(check: &'static str, of: String, broken: bool, found: Option<i64>, says: String) -> Check {
     Check { check, of: Some(of), broken, found: found.map(i64::unsigned_abs), limit: None, says }
 }
 
-/// Suites that are known to lose their hits.
+/// The requestors whose suites are known to lose their hits.
 fn blocked(report: &StatusReport) -> impl Iterator<Item = Check> {
     report.status.requestors.iter().filter_map(|requestor| {
         let (rsid, why) = (requestor.rsid.clone()?, requestor.parked_because.as_ref()?);
@@ -178,30 +209,31 @@ fn blocked(report: &StatusReport) -> impl Iterator<Item = Check> {
     })
 }
 
-/// Backfills that stopped because of a problem. They go on only after `resume`.
+/// Backfills that stopped because of a problem, and finished backfills with events that can be sent again,
+/// such as requeued events. They continue only after `resume`. Parked events have their own checks.
 fn backfills(report: &StatusReport) -> impl Iterator<Item = Check> {
-    report.backfills.iter().filter(|one| one.state == JobState::Stopped).filter_map(|one| {
-        let BackfillStatus { name, pending, obstacles, .. } = one;
-        let why = obstacles.lines().reduce(|all, next| format!("{all}; {next}"))?;
+    let is_alarm = |one: &&Shown| match one.job.state {
+        JobState::Stopped => one.obstacles.is_trouble(),
+        JobState::Done => one.counts.pending > report.status.parked.unsigned_abs(),
+        _ => false,
+    };
+    report.backfills.iter().filter(is_alarm).map(|Shown { job, counts, obstacles, .. }| {
+        let resume = || hint::complete(&format!("passbridge backfill resume {}", job.name)).into_owned();
+        let why =
+            if obstacles.is_trouble() { obstacles.lines().collect::<Vec<_>>().join("; ") } else { resume() };
+        let pending = counts.pending;
         let says = format!("it has ended, and {pending} events wait: {why}");
-        Some(always("backfill", name.to_string(), true, i64::try_from(*pending).ok(), says))
+        always("backfill", job.name.to_string(), true, i64::try_from(pending).ok(), says)
     })
 }
 
 /// Lines in the files of rejects that were written within one day. A removed file does not count.
 fn rejects(folder: &Path, now: Instant) -> Result<u64, Failure> {
     let failed = Failure::reading(folder);
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
-        entries => entries.map_err(&failed)?,
-    };
     let mut lines = 0;
-    for entry in entries {
-        let entry = entry.map_err(&failed)?;
-        let metadata = entry.metadata().map_err(&failed)?;
-        let written_at = Instant::from(DateTime::<Utc>::from(metadata.modified().map_err(&failed)?));
-        if metadata.is_file() && passed(written_at, now) <= COUNTED_FOR {
-            let file = fs::File::open(entry.path()).map_err(&failed)?;
+    for (path, written_at) in files_of_rejects(folder).map_err(&failed)? {
+        if passed(written_at, now) <= COUNTED_FOR {
+            let file = fs::File::open(path).map_err(&failed)?;
             lines += BufReader::new(file).split(b'\n').count() as u64;
         }
     }

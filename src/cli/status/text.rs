@@ -5,12 +5,14 @@ use std::fmt;
 use indicatif::HumanBytes;
 use serde::Serialize;
 
-use super::look::{BackfillStatus, BufferFile, DrainState, StatusReport, SuiteVerdict};
+use super::look::{BufferFile, DrainState, StatusReport, SuiteVerdict};
 use super::monitor::Check;
-use crate::buffer::{Amount, Discrepancy, DoubtedEvent, Holder, RunRecord, Status};
+use crate::buffer::{Amount, Discrepancy, DoubtedEvent, Holder, JobCounts, RunRecord, Status};
 use crate::cli::ages::{age, ago, passed};
+use crate::cli::backfill::Shown;
 use crate::cli::{Table, hint};
 use crate::event::Instant;
+use crate::job::JobState;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Answer {
@@ -72,31 +74,58 @@ impl StatusReport {
             (DrainState::Idle, _, Some(at)) => format!("none; the last ended {}", ago(at, self.at)),
             (DrainState::Idle, _, None) => "none yet".to_owned(),
         };
-        writeln!(out, "drain        {drain}")
+        writeln!(out, "drain        {drain}{}", self.drain_ahead())
+    }
+
+    /// Names a drain that does not count as the last drain, because it ended when the clock was ahead.
+    pub(super) fn drain_ahead(&self) -> String {
+        let told = |at| format!("; one that ended {} does not count", ago(at, self.at));
+        let mut ended = self.status.runs.iter().filter_map(|run| run.finished_at);
+        ended.find(|at| *at > self.at).map_or_else(String::new, told)
+    }
+
+    /// Since when rows stay in the inbox although drains run.
+    pub(super) fn inbox_left(&self) -> Option<String> {
+        let since = self.status.inbox_left_since.filter(|_| self.status.inbox > 0)?;
+        Some(format!(
+            "which drains could not move since {}: {} says why",
+            ago(since, self.at),
+            hint::complete("passbridge drain")
+        ))
     }
 
     fn write_backlog(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Status { pending, parked, in_doubt, inbox, dead, held, over_count, .. } = &self.status;
+        let Status { pending, parked, in_doubt, in_files, inbox, dead, held, over_count, .. } = &self.status;
         writeln!(out, "pending      {pending}, of which {parked} parked and {in_doubt} in doubt")?;
+        if *in_files > 0 {
+            writeln!(out, "in files     {in_files} of them; the next drain asks what became of these files")?;
+        }
         if let Some(stored) = self.status.oldest_stored_at {
             writeln!(out, "waits        since {} (of those that could go)", ago(stored, self.at))?;
         }
         if let Some(oldest) = self.status.oldest_sendable_at {
             writeln!(out, "happened     {} (the oldest of them)", ago(oldest, self.at))?;
         }
-        for BackfillStatus { name, state, pending, in_files, obstacles } in &self.backfills {
+        for Shown { job, counts, obstacles, .. } in &self.backfills {
+            let (name, state, JobCounts { pending, in_files, .. }) = (&job.name, job.state, counts);
             let files = if *in_files > 0 { format!(" ({in_files} in files)") } else { String::new() };
+            let next = match state {
+                JobState::Done => {
+                    format!(", only {}", hint::complete(&format!("passbridge backfill resume {name}")))
+                }
+                _ => String::new(),
+            };
             writeln!(
                 out,
-                "backfill     {pending} of the pending ones{files} are those of {name}, which is {}: no drain sends them",
-                state.as_str()
+                "backfill     {pending} of the pending ones{files} are those of {name}, which is {state}: no drain sends them{next}"
             )?;
             for trouble in obstacles.lines() {
                 writeln!(out, "             trouble of {name}: {trouble}")?;
             }
         }
         if *inbox > 0 {
-            writeln!(out, "inbox        {inbox} rows, moved in by the next drain")?;
+            let next = self.inbox_left().unwrap_or_else(|| "moved in by the next drain".to_owned());
+            writeln!(out, "inbox        {inbox} rows, {next}")?;
         }
         for (name, count, command) in
             [("dead", *dead, "passbridge dead-letter list"), ("held", *held, "passbridge held list")]
@@ -142,11 +171,11 @@ impl StatusReport {
             ["requestor", "suite", "pending", "waits", "happened", "last in", "last delivered", "parked"];
         let mut table = Table::new(&headings);
         let since = |at: Option<Instant>| at.map_or("-".to_owned(), |at| age(passed(at, self.at)));
-        let instant = |at: Option<Instant>| at.map_or("-".to_owned(), Instant::to_the_second);
         for one in &self.status.requestors {
             let rsid = one.rsid.as_deref().unwrap_or("-");
             let (waits, happened) = (since(one.oldest_stored_at), since(one.oldest_occurred_at));
-            let (came, went) = (instant(one.arrived_at), instant(one.delivered_at));
+            let came = one.arrived_at.map_or("none live".to_owned(), Instant::to_the_second);
+            let went = one.delivered_at.map_or("-".to_owned(), Instant::to_the_second);
             let parked = one.parked.unwrap_or("");
             table.row(&[&one.requestor_id, &rsid, &one.pending, &waits, &happened, &came, &went, &parked]);
         }
@@ -169,6 +198,12 @@ impl StatusReport {
             let ended = run.finished_at.map_or("-".to_owned(), Instant::to_the_second);
             let [delivered, dead, held, stopped] =
                 ["delivered", "dead", "held", "stopped"].map(|name| summary_text(run, name));
+            let is_under_way =
+                self.drain.state == DrainState::Running && self.drain.run_id == Some(run.run_id);
+            let stopped = match run.finished_at {
+                Some(_) => stopped,
+                None => (if is_under_way { "under way" } else { "cut off" }).to_owned(),
+            };
             table.row(&[&run.run_id.0, &began, &ended, &delivered, &dead, &held, &stopped]);
         }
         table

@@ -7,45 +7,45 @@ use super::settings::SettingArgs;
 use crate::buffer::{BufferError, SuiteListing};
 use crate::cli::{Context, Exit, Failure, refused};
 use crate::event::RequestorId;
-use crate::suite::{CollectionUrl, HitForm, IdentityKind, ReportSuite, Rsid, SuiteState};
+use crate::suite::{CollectionUrl, IdentityKind, ReportSuite, Rsid, SuiteState};
 
-/// Maps requestors to a suite, whose events flow from then on, or with --paused from `suite resume` on.
+/// Maps requestors to a suite, to which their events are then sent; with --paused, after `suite resume`.
 ///
-/// A suite that is known already gets the requestors added; settings that differ from its own are refused, because `suite
-/// set` is where they change.
+/// A known suite gets the requestors added. Settings that differ from its own are refused: change them with
+/// `suite set`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct AddArgs {
-    /// The requestor IDs whose events go there.
+    /// The requestor IDs whose events are sent to the suite.
     #[arg(long = "requestor", required = true, num_args = 1.., value_name = "ID", value_parser = RequestorId::new)]
     requestors: Vec<RequestorId>,
     /// The report suite ID, 1 to 40 letters, digits or periods.
     #[arg(long)]
     rsid: Rsid,
-    /// The collection host, such as https://example.sc.omtrdc.net; plain http for a collector on this host only. Required
+    /// The collection host, such as `https://example.sc.omtrdc.net`; plain http for a collector on this host only. Required
     /// for a new suite.
     #[arg(long, value_name = "URL")]
     collection_url: Option<CollectionUrl>,
     #[command(flatten)]
     settings: SettingArgs,
-    /// Let nothing flow yet, until `suite resume`: first the suite is checked, and probed.
+    /// Send nothing until `suite resume`, so that the suite can be checked and probed first.
     #[arg(long)]
     paused: bool,
 }
 
-/// Lets the events of a suite flow again that was paused, or whose hits are known to be lost.
+/// Sends events again to a suite that was paused, or whose hits are known to be lost.
 ///
-/// Where the last check or probe found that the suite loses its hits, nothing is sent to it until a check finds it mended:
-/// this is refused without --anyway.
+/// If the last check or probe found that the suite loses its hits, nothing is sent to it until a check finds
+/// it right, and `resume` needs --anyway.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ResumeArgs {
     /// The report suite ID.
     rsid: Rsid,
-    /// Send all the same to a suite that is known to lose its hits, until another reason for that is found.
+    /// Send to a suite although it is known to lose its hits, until another reason for the loss is found.
     #[arg(long)]
     anyway: bool,
 }
 
-/// Changes settings of a suite; what is not named stays.
+/// Changes settings of a suite; settings that are not named stay.
 ///
 /// Events with an attempt of unknown outcome are repeated exactly as they were first sent, whatever changes here.
 #[derive(Debug, clap::Args)]
@@ -116,18 +116,16 @@ pub(super) fn set(args: &SetArgs, suites: &Suites) -> Result<SuiteReport, Failur
     if let Some(url) = &args.collection_url {
         changed.collection_url = url.clone();
     }
-    if splits_visitors(&known.suite.form, &changed.form) && !args.split_visitors {
+    let (from, to) = (&known.suite.form, &changed.form);
+    // The organisation makes new visitors only where ECIDs are sent.
+    let is_other = to.identity == IdentityKind::Ecid && from.org_id != to.org_id;
+    if (from.identity != to.identity || is_other) && !args.split_visitors {
         return Err(refused(split(&known, &changed), "repeat it with --split-visitors if that is meant"));
     }
     args.settings.refuse_unknown_organisation(&changed)?;
     buffer.set_suite(changed)?;
     suites.renew(&args.rsid)?;
     listing::one(suites, &args.rsid)
-}
-
-/// Tells if a viewer becomes a new visitor. The organisation matters only if ECIDs are sent.
-fn splits_visitors(from: &HitForm, to: &HitForm) -> bool {
-    from.identity != to.identity || (to.identity == IdentityKind::Ecid && from.org_id != to.org_id)
 }
 
 fn split(known: &SuiteListing, changed: &ReportSuite) -> String {

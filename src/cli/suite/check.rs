@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -11,8 +11,8 @@ use super::listing::{self, Suites};
 use crate::analytics::AnalyticsClient;
 use crate::cli::code::Code;
 use crate::cli::{Context, Exit, Failure, Settings, Table, hint, input, options, refused, runtime};
-use crate::onboarding::check::{ApiSettings, CheckReport, Finding, ItemState, Severity};
-use crate::onboarding::settings_file::{self, SettingsFile};
+use crate::onboarding::check::{ApiSettings, CheckReport, Finding, ItemState, Seen, Severity};
+use crate::onboarding::settings_file::{self, BYTES_MAX, SettingsFile};
 use crate::onboarding::verdict;
 use crate::suite::{Readiness, Rsid};
 use crate::web::{ApiError, Cause};
@@ -21,10 +21,11 @@ const ROWS_NAMED_MAX: usize = 5;
 
 /// Compares a report suite with what the integration needs, field by field.
 ///
-/// It reads the suite through the Analytics 2.0 API where `[analytics]` has credentials, and the file that Admin > Report
-/// Suites > Download writes where one is given; one of the two will do. What neither shows has to be confirmed by a person
-/// (`suite confirm`) or proved by a probe (`suite probe`). Nothing is changed at Adobe. What it comes to is remembered, and what a
-/// file showed as well: where the suite is seen to lose its hits, its events wait until a check finds it mended.
+/// It reads the suite through the Analytics 2.0 API if `[analytics]` has credentials, and the file that
+/// Admin > Report Suites > Download writes if one is given; one of the two is enough. What neither shows has to be
+/// confirmed by a person (`suite confirm`) or proved by a probe (`suite probe`). Nothing is changed at Adobe.
+/// The result is stored, and so is what a file showed: if the suite loses its hits, its events wait until a
+/// check finds it right.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("../help/suite_check.txt").trim_ascii_end())]
 pub(crate) struct CheckArgs {
@@ -37,7 +38,7 @@ pub(crate) struct CheckArgs {
     /// The file of Admin > Report Suites > Download.
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
-    /// Exit with 3 also while something is neither shown nor proved nor confirmed, or is warned of and not confirmed.
+    /// Also exit with 3 while an item is not shown, proved or confirmed, or has an unconfirmed warning.
     #[arg(long)]
     strict: bool,
 }
@@ -62,24 +63,31 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Exit, Failure> 
     let suites = Suites::open(context, &settings)?;
     let Some(rsid) = &args.rsid else { return all(args, &settings, &suites, context) };
     suites.buffer.suite(rsid)?;
-    let file = args.settings.as_deref().map(|path| Ok::<_, Failure>((path, read_file(path)?))).transpose()?;
+    let read_file = |path| Ok::<_, Failure>((path, input::read(path, BYTES_MAX, SETTINGS_ADVICE)?));
+    let file = args.settings.as_deref().map(read_file).transpose()?;
     let api = match client(&settings, args.settings.is_some())? {
         Some(client) => Some(runtime()?.block_on(read(&client, rsid))?),
         None => None,
     };
-    let name = api.as_ref().and_then(|api| api.suite.as_ref()).map(|suite| suite.name.as_str());
-    let file = file.map(|(path, bytes)| parse_file(path, &bytes, rsid, name)).transpose()?;
+    let names = api.as_ref().and_then(|api| api.suite.as_ref()).map(|suite| suite.name.as_str());
+    let parsed = file.map(|(path, bytes)| {
+        settings_file::parse(&bytes, rsid, names.as_slice()).map_err(|error| {
+            refused(format!("{path:?} is no settings file for this suite: {error}"), SETTINGS_ADVICE)
+        })
+    });
+    let file = parsed.transpose()?;
     let report = judge(&suites, rsid, api, file)?;
     let is_refused = report.is_refused(args.strict);
     context.form.report(&report)?;
     Ok(if is_refused { Exit::Unclean } else { Exit::Done })
 }
 
-/// Checks every suite with one client. Stops only at an error of the credentials, because no suite can be read then.
+/// Checks every suite with one client. Stops if the credentials are at fault, because no suite can be read then.
 fn all(args: &CheckArgs, settings: &Settings, suites: &Suites, context: &Context) -> Result<Exit, Failure> {
     let client = options::analytics(settings)?;
     let runtime = runtime()?;
     let mut report = AllReport { suites: Vec::new(), unread: BTreeMap::new() };
+    let mut first = None;
     for listing in suites.buffer.suites()? {
         let rsid = listing.suite.form.rsid;
         match runtime.block_on(read(&client, &rsid)) {
@@ -87,16 +95,12 @@ fn all(args: &CheckArgs, settings: &Settings, suites: &Suites, context: &Context
             Err(error) if is_of_credentials(&error) => return Err(of_no_suite(error).into()),
             Err(error) => {
                 report.unread.insert(rsid, error.to_string());
+                first.get_or_insert(Failure::from(error));
             }
         }
     }
     let is_refused = report.suites.iter().any(|one| one.is_refused(args.strict));
-    context.form.report(&report)?;
-    Ok(match (report.unread.is_empty(), is_refused) {
-        (false, _) => Exit::Failed,
-        (true, true) => Exit::Unclean,
-        (true, false) => Exit::Done,
-    })
+    context.ended(&report, first, if is_refused { Exit::Unclean } else { Exit::Done })
 }
 
 fn is_of_credentials(error: &ApiError) -> bool {
@@ -120,7 +124,8 @@ pub(super) fn judge(
     file: Option<SettingsFile>,
 ) -> Result<Report, Failure> {
     let Suites { buffer, proof_age } = suites;
-    let (mut seen, now, is_api) = (verdict::seen(buffer, rsid)?, buffer.now(), api.is_some());
+    let mut seen: Seen = buffer.seen(rsid)?.unwrap_or_default();
+    let (now, is_api) = (buffer.now(), api.is_some());
     api.into_iter().for_each(|api| seen.add_api(api, now));
     file.iter().for_each(|file| seen.add_file(file.clone(), now));
     let check = verdict::judge(buffer, rsid, &seen, *proof_age)?;
@@ -157,17 +162,6 @@ pub(super) async fn read(client: &AnalyticsClient, rsid: &Rsid) -> Result<ApiSet
 const SETTINGS_ADVICE: &str =
     "in Admin > Report Suites select the suite, then Download, and give that file as it is";
 
-fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
-    input::read(path, settings_file::BYTES_MAX, SETTINGS_ADVICE)
-}
-
-fn parse_file(path: &Path, bytes: &[u8], rsid: &Rsid, name: Option<&str>) -> Result<SettingsFile, Failure> {
-    let names: Vec<&str> = name.into_iter().collect();
-    settings_file::parse(bytes, rsid, &names).map_err(|error| {
-        refused(format!("{path:?} is no settings file for this suite: {error}"), SETTINGS_ADVICE)
-    })
-}
-
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let CheckReport { rsid, name, requestors, items, findings, hints, .. } = &self.check;
@@ -187,7 +181,8 @@ impl fmt::Display for Report {
             |item| findings.iter().any(|one| one.item == item && one.severity == Severity::Warning);
         let (warned, right): (Vec<_>, Vec<_>) = items.iter().partition(|report| is_warned(report.item));
         for (what, items) in [("right", right), ("accepted", warned)] {
-            let settled = items.into_iter().filter(|report| is_settled(report.state));
+            let is_open = |state| matches!(state, ItemState::Wrong | ItemState::Open | ItemState::Warned);
+            let settled = items.into_iter().filter(|report| !is_open(report.state));
             for (because, names) in grouped(settled.map(|report| (&report.because, report.item.as_str()))) {
                 writeln!(out, "  {what:<10}{}: {because}", names.join(", "))?;
             }
@@ -228,7 +223,7 @@ impl Report {
         self.check.is_wrong() || (is_strict && self.check.open().next().is_some())
     }
 
-    /// A sort key: suites that lose hits come first, then those with the most severe and the most findings.
+    /// A sort key: first suites that lose hits, then by the most severe finding, then by the number of such findings.
     fn badness(&self) -> (bool, Severity, Reverse<usize>) {
         let open = self.check.findings.iter().map(|one| one.severity).filter(|one| *one < Severity::Ok);
         let gravest = open.clone().min().unwrap_or(Severity::Ok);
@@ -261,13 +256,6 @@ impl Report {
             file.other_rows.iter().take(ROWS_NAMED_MAX).map(|label| format!("{label:?}")).collect();
         let more = if others > ROWS_NAMED_MAX { ", ..." } else { "" };
         writeln!(out, ", {others} about other things: {}{more}", named.join(", "))
-    }
-}
-
-fn is_settled(state: ItemState) -> bool {
-    match state {
-        ItemState::Wrong | ItemState::Open | ItemState::Warned => false,
-        ItemState::Shown | ItemState::Proved | ItemState::Confirmed | ItemState::NotNeeded => true,
     }
 }
 

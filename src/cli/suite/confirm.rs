@@ -10,25 +10,26 @@ const TEXT_CHARS_MAX: usize = 500;
 
 const ITEMS: &str = include_str!("../help/checklist.txt").trim_ascii_end();
 
-/// Records a person's word that something is right in Admin which no interface shows.
+/// Records that a person has confirmed settings in Admin that no interface shows.
 ///
-/// `suite check` counts on it from then on, `suite show` shows it. When a setting that it rests on changes here (identity,
-/// event IDs, the requestors; of `suite` the collection host), it is void, and `suite check` asks again.
+/// `suite check` then accepts the confirmation, and `suite show` shows it. It is void once a setting changes
+/// that it depends on (identity, event IDs, requestors; for `suite` the collection host): `suite check` asks
+/// again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ITEMS)]
 pub(crate) struct ConfirmArgs {
     /// The report suite ID.
     rsid: Rsid,
-    /// What is right: see below.
+    /// The confirmed items: see below.
     #[arg(value_name = "ITEM", required = true)]
     items: Vec<Item>,
-    /// Who says so.
+    /// The name of the person who confirms.
     #[arg(long, value_name = "NAME", required_unless_present = "withdraw", value_parser = text)]
     by: Option<String>,
-    /// What else is to be known: a ticket, a reason.
+    /// A note, such as a ticket or a reason.
     #[arg(long, value_name = "TEXT", value_parser = text, conflicts_with = "withdraw")]
     note: Option<String>,
-    /// Take the word back.
+    /// Withdraw the confirmation.
     #[arg(long, conflicts_with = "by")]
     withdraw: bool,
 }

@@ -46,13 +46,14 @@ impl fmt::Display for SuitesReport {
         if self.suites.is_empty() {
             return write_none(out);
         }
-        let policies = ["rsid", "state", "readiness", "stage", "identity", "event ids", "in doubt"];
+        let policies = ["rsid", "state", "readiness", "stage", "identity", "event ids", "in doubt", "route"];
         let mut table = Table::new(&[&policies[..], &["collection host", "requestors"]].concat());
         for ListedSuite { listing: SuiteListing { suite, requestors, .. }, readiness } in &self.suites {
-            let ReportSuite { form, collection_url: url, on_ambiguous, state, stage, .. } = suite;
+            let ReportSuite { form, collection_url: url, on_ambiguous: doubt, state, stage, route, .. } =
+                suite;
             let HitForm { rsid, identity, event_ids, .. } = form;
             let requestors = names(requestors);
-            table.row(&[rsid, state, readiness, stage, identity, event_ids, on_ambiguous, url, &requestors]);
+            table.row(&[rsid, state, readiness, stage, identity, event_ids, doubt, route, url, &requestors]);
         }
         table.fmt(out)
     }
@@ -73,7 +74,7 @@ pub(super) struct SuiteReport {
 struct Word {
     #[serde(flatten)]
     confirmation: Confirmation,
-    /// True if it was given for the current settings of the suite.
+    /// True if the confirmation was given for the current settings of the suite.
     holds: bool,
 }
 
@@ -83,7 +84,7 @@ struct ProbeLine {
     started_at: Instant,
     sent_at: Option<Instant>,
     read_at: Option<Instant>,
-    /// `right`, `wrong` or `unseen`; `None` if it was never read back.
+    /// `right`, `wrong` or `unseen`; `None` if the probe was never read back.
     verdict: Option<String>,
 }
 
@@ -112,7 +113,7 @@ impl fmt::Display for ProbeLine {
 impl fmt::Display for SuiteReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let SuiteReport { suite, requestors, readiness, .. } = self;
-        let ReportSuite { form, collection_url, on_ambiguous, hits_per_second, state, stage } = suite;
+        let ReportSuite { form, collection_url, on_ambiguous, hits_per_second, state, stage, route } = suite;
         let rate = hits_per_second.map_or("no limit".to_owned(), |rate| format!("{rate} hits per second"));
         writeln!(out, "report suite     {} ({state})", form.rsid)?;
         writeln!(out, "requestors       {}", names(requestors))?;
@@ -124,6 +125,7 @@ impl fmt::Display for SuiteReport {
         writeln!(out, "counts above 1   {}", count_form(form.count_form))?;
         writeln!(out, "in doubt         {on_ambiguous}")?;
         writeln!(out, "rate             {rate}")?;
+        writeln!(out, "route            {route}")?;
         writeln!(out, "readiness        {readiness}")?;
         let verdict = self.verdict.iter();
         for (what, why) in verdict.flat_map(|verdict| {

@@ -18,9 +18,10 @@ use listing::Suites;
 
 /// Says which requestor's events go to which report suite, and how.
 ///
-/// A requestor maps to exactly one suite; many requestors may share one. Suites live in the buffer: a change holds from the
-/// next drain on, without a restart, and `pause` within a second also in a running one. Events of a requestor without a suite, or whose suite is paused,
-/// wait in the buffer (`status` calls them parked) and flow when that changes.
+/// A requestor maps to exactly one suite; many requestors may share one. Suites are stored in the buffer: a
+/// change applies from the next drain on, without a restart; `pause` also stops a running drain within a
+/// second. Events of a requestor without a suite, or with a paused one, wait in the buffer (`status` calls
+/// them parked).
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = include_str!("../help/suite.txt").trim_ascii_end())]
 pub(crate) enum Command {

@@ -16,10 +16,11 @@ use crate::suite::{Rsid, Stage};
 
 /// Sends marked canary hits into a suite, and reads them back through the Reports API.
 ///
-/// For each of the 18 events one hit goes out with all 34 eVars, once more as the very same hit (which must not count
-/// again), and a second one of the same visitor (which must); three more show that values expire with their hit. Their eVar2
-/// begins with passbridge-probe. They take the way of real events, but are none: nothing of them is in the buffer's account or in
-/// any report of passbridge. Adobe takes tens of minutes to show them; an interrupted wait is taken up with --read-back.
+/// For each of the 18 events, one hit with all 34 eVars is sent, then the same hit again (which must not
+/// count), and then another hit of the same visitor (which must count); three more hits show that values
+/// expire with their hit. Their eVar2 begins with passbridge-probe. They are sent like real events, but no
+/// account and no report of passbridge counts them. Adobe takes tens of minutes to show them; --read-back
+/// continues an interrupted wait.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("../help/suite_probe.txt").trim_ascii_end())]
 pub(crate) struct ProbeArgs {
@@ -70,7 +71,7 @@ pub(super) fn run(args: &ProbeArgs, context: &Context) -> Result<Exit, Failure> 
     let last_before = last()?;
     let probed = until_stopped(async |stop| {
         let work = async {
-            // A probe proves the settings at this time; a later change makes its proofs void.
+            // Stores the settings that the probe is about to prove. If they change later, its proofs become void.
             let api = check::read(&analytics, rsid).await?;
             check::judge(&suites, rsid, Some(api), None)?;
             Ok::<_, Failure>(match &earlier {
@@ -129,7 +130,8 @@ impl fmt::Display for ProbeReport {
         if !is_sent {
             writeln!(
                 out,
-                "  it is not known that all of its hits were received: what is missing may never have been sent"
+                "  it is not known that all of its hits were received: what is missing may never have been sent; where anything \
+                 is missing, probe again"
             )?;
         }
         let mut table = Table::new(&["event", "label", "sent", "to be counted", "counted", "first seen"]);

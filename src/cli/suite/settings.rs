@@ -6,11 +6,11 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::cli::words::{explained, words};
 use crate::cli::{Failure, refused};
-use crate::suite::{CountForm, EventIds, IdentityKind, OnAmbiguous, OrgId, ReportSuite, Stage};
+use crate::suite::{CountForm, EventIds, IdentityKind, LiveRoute, OnAmbiguous, OrgId, ReportSuite, Stage};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct SettingArgs {
-    /// Which value is the visitor of a hit. One kind per suite: Analytics never joins two. Default mvpd_user_id.
+    /// Which value identifies the visitor; Analytics never joins visitors of two kinds. Default mvpd_user_id.
     #[arg(long, value_name = "KIND", value_parser = explained(IDENTITIES))]
     identity: Option<IdentityKind>,
     /// The Experience Cloud organisation that an ECID belongs to, such as 1234567890ABCDEF12345678@AdobeOrg, or `none`.
@@ -34,6 +34,10 @@ pub(super) struct SettingArgs {
     /// What the suite is for. A probe writes into a development suite without asking. Default production.
     #[arg(long, value_name = "STAGE", value_parser = explained(STAGES))]
     stage: Option<Stage>,
+    /// How live events go: as single hits; in bulk files, which Analytics processes in 20 minutes to 2 hours; or, with `auto`, in
+    /// files while more than bulk.auto_above_events wait. Default dia.
+    #[arg(long, value_name = "dia|bulk|auto", value_parser = words::<LiveRoute>(LiveRoute::ALL.map(LiveRoute::as_str)))]
+    via: Option<LiveRoute>,
 }
 
 #[derive(Debug, Clone)]
@@ -56,13 +60,15 @@ fn org_id(text: &str) -> Result<Unset<OrgId>, crate::suite::SuiteError> {
 }
 
 impl SettingArgs {
-    /// Refuses ECIDs without an organisation, as Adobe may not know whose they are; `--org-id none` accepts that.
+    /// Refuses ECIDs without an organisation, because Adobe may not know whose they are; `--org-id none`
+    /// allows them. Refuses an organisation without ECIDs, because it would not be sent.
     pub(super) fn refuse_unknown_organisation(&self, suite: &ReportSuite) -> Result<(), Failure> {
-        if self.identity.is_none() || self.org_id.is_some() {
-            return Ok(());
-        }
         match (suite.form.identity, &suite.form.org_id) {
-            (IdentityKind::Ecid, None) => Err(refused(
+            (IdentityKind::MvpdUserId, _) if matches!(self.org_id, Some(Unset::Set(_))) => Err(refused(
+                format!("--org-id has no effect on {}: its visitors are MVPD User IDs", suite.form.rsid),
+                "leave it out; or, if Experience Cloud IDs are meant, add --identity ecid",
+            )),
+            (IdentityKind::Ecid, None) if self.identity.is_some() && self.org_id.is_none() => Err(refused(
                 "--identity ecid needs the organisation that the Experience Cloud IDs belong to",
                 "add --org-id ID@AdobeOrg, with the ID of Admin > Company Settings",
             )),
@@ -86,6 +92,7 @@ impl SettingArgs {
         suite.on_ambiguous = self.on_ambiguous.unwrap_or(suite.on_ambiguous);
         suite.hits_per_second = self.rate.map_or(suite.hits_per_second, NonZeroU32::new);
         suite.stage = self.stage.unwrap_or(suite.stage);
+        suite.route = self.via.unwrap_or(suite.route);
         suite
     }
 }

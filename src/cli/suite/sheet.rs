@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::buffer::SuiteListing;
 use crate::cli::words::explained;
-use crate::cli::{Context, Exit, Failure, Form, output, refused};
+use crate::cli::{Context, Ended, Exit, Failure, Form, output, refused, undisturbed};
 use crate::onboarding::sheet::{Sheet, SheetForm, SheetOf};
 use crate::suite::Rsid;
 use crate::whole_file::{self, Readers};
@@ -37,7 +37,7 @@ fn form_of(path: &Path) -> Option<SheetForm> {
     path.extension()?.to_str()?.to_ascii_lowercase().parse().ok()
 }
 
-pub(super) fn run(args: &SheetArgs, context: &Context) -> Result<Exit, Failure> {
+pub(super) fn run(args: &SheetArgs, context: &Context) -> Ended {
     let of = match &args.rsid {
         None => SheetOf::default(),
         Some(rsid) => {
@@ -52,12 +52,7 @@ pub(super) fn run(args: &SheetArgs, context: &Context) -> Result<Exit, Failure> 
     }
 }
 
-fn to_file(
-    sheet: &Sheet,
-    path: &Path,
-    format: Option<SheetForm>,
-    context: &Context,
-) -> Result<Exit, Failure> {
+fn to_file(sheet: &Sheet, path: &Path, format: Option<SheetForm>, context: &Context) -> Ended {
     let format = format.or_else(|| form_of(path)).ok_or_else(|| {
         refused(
             format!("the name of {} says none of the forms md, csv, xlsx and html", path.display()),
@@ -65,13 +60,14 @@ fn to_file(
         )
     })?;
     let bytes = written(sheet, format)?;
-    whole_file::write_new(path, &bytes, Readers::Umask).map_err(Failure::writing_new(path))?;
+    let made = undisturbed(|| whole_file::write_new(path, &bytes, Readers::Umask))?;
+    made.map_err(Failure::writing_new(path))?;
     let settings: usize = sheet.topics.iter().map(|topic| topic.rows.len()).sum();
     let report = json!({ "path": path, "format": format, "settings": settings });
     context.answer(&report, format_args!("{settings} settings written to {}", path.display()))
 }
 
-fn to_output(sheet: &Sheet, format: Option<SheetForm>, form: Form) -> Result<Exit, Failure> {
+fn to_output(sheet: &Sheet, format: Option<SheetForm>, form: Form) -> Ended {
     let format = match (form, format) {
         (Form::Json, None) => return output::document(sheet).map(|()| Exit::Done),
         (Form::Json, Some(_)) => {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::listing::Suites;
 use crate::buffer::{Buffer, SuiteListing};
-use crate::cli::{Context, Exit, Failure, input, output, refused};
+use crate::cli::{Context, Exit, Failure, input, output, refused, undisturbed};
 use crate::confirmation::Confirmation;
 use crate::event::RequestorId;
 use crate::suite::{ReportSuite, Rsid, SuiteState};
@@ -34,7 +34,7 @@ struct ExportedSuite {
 impl From<SuiteListing> for ExportedSuite {
     fn from(listing: SuiteListing) -> ExportedSuite {
         let SuiteListing { mut suite, requestors, confirmations, verdict: _ } = listing;
-        // The verdict is not exported, but an importing host must not send to this suite either, so it is paused.
+        // The verdict is not exported. The importing host must not send to the suite either, so it becomes paused.
         if suite.state == SuiteState::Blocked {
             suite.state = SuiteState::Paused;
         }
@@ -51,8 +51,9 @@ pub(super) fn export(file: Option<&Path>, buffer: &Buffer, context: &Context) ->
     let Some(path) = file.filter(|path| *path != Path::new("-")) else {
         return output::bytes(text.as_bytes()).map(|()| Exit::Done);
     };
-    // Confirmations name the people who gave them.
-    whole_file::write_new(path, text.as_bytes(), Readers::Owner).map_err(Failure::writing_new(path))?;
+    // Confirmations name people, so only the owner may read the file.
+    let written = undisturbed(|| whole_file::write_new(path, text.as_bytes(), Readers::Owner))?;
+    written.map_err(Failure::writing_new(path))?;
     let report = json!({ "path": path, "suites": count });
     context.answer(&report, format_args!("{count} suites written to {}", path.display()))
 }

@@ -7,8 +7,9 @@ use super::super::recorder::{ClaimTicket, Recorder, RecorderGone};
 use crate::buffer::Change;
 use crate::hit::VisitorKey;
 
-/// How many claims a lane may hold: one in flight and one ready behind it.
-const CLAIMS_MAX: usize = 2;
+/// How many claims a lane may hold. While it sends them, the next ones become durable, many in one commit. After a
+/// crash, this many events a lane may be in doubt although no byte of them was sent.
+const CLAIMS_MAX: usize = 8;
 
 /// The claims of one lane that are not in flight.
 pub(super) struct Claims {
@@ -33,48 +34,36 @@ impl Claims {
         self.claimed.iter().map(|(parcel, _)| parcel)
     }
 
-    pub(super) fn front_mut(&mut self) -> Option<&mut Parcel> {
-        self.claimed.front_mut().map(|(parcel, _)| parcel)
-    }
-
     /// Claims an event behind the others.
-    pub(super) async fn add(&mut self, parcel: Parcel) -> Result<(), RecorderGone> {
+    pub(super) fn add(&mut self, parcel: Parcel) {
         let claim = Change::Claim { sequence: parcel.event.sequence, form: parcel.form };
-        let ticket = self.recorder.claim(claim).await?;
+        let ticket = self.recorder.record(claim);
         self.claimed.push_back((parcel, ticket));
-        Ok(())
     }
 
-    /// Takes the first event once its claim is durable. The caller must then settle or release it.
+    /// Takes the first event once its claim is durable. The caller must then settle or release it. The next claims become
+    /// durable while the first ones are sent, so that a lane waits for none.
     pub(super) async fn take_front(&mut self) -> Result<Option<Parcel>, RecorderGone> {
         let Some((parcel, ticket)) = self.claimed.pop_front() else { return Ok(None) };
-        ticket.granted().await?;
+        if let Some((_, soon)) = self.claimed.get(CLAIMS_MAX / 2) {
+            self.recorder.is_granted(*soon);
+        }
+        self.recorder.granted(ticket).await?;
         Ok(Some(parcel))
     }
 
-    /// Releases the claims, of which no byte was sent, and returns their events in their order.
-    pub(super) async fn take_back(&mut self) -> Result<Vec<Parcel>, RecorderGone> {
-        self.take_back_where(|_| true).await
-    }
-
-    /// As `take_back`, for the claims of one visitor.
-    pub(super) async fn take_back_of(&mut self, visitor: VisitorKey) -> Result<Vec<Parcel>, RecorderGone> {
-        self.take_back_where(|parcel| parcel.visitor == visitor).await
-    }
-
-    async fn take_back_where(
-        &mut self,
-        is_meant: impl Fn(&Parcel) -> bool,
-    ) -> Result<Vec<Parcel>, RecorderGone> {
+    /// Releases claims, of all visitors or of one, and returns their events in their order. No byte of these was sent.
+    pub(super) fn take_back(&mut self, of: Option<VisitorKey>) -> Vec<Parcel> {
         let mut taken = Vec::new();
-        for (parcel, ticket) in std::mem::take(&mut self.claimed) {
-            if is_meant(&parcel) {
-                self.recorder.record(Change::Release { sequence: parcel.event.sequence }).await?;
+        for (mut parcel, ticket) in std::mem::take(&mut self.claimed) {
+            if of.is_none_or(|visitor| parcel.visitor == visitor) {
+                parcel.turn = None;
+                self.recorder.record(Change::Release { sequence: parcel.event.sequence });
                 taken.push(parcel);
             } else {
                 self.claimed.push_back((parcel, ticket));
             }
         }
-        Ok(taken)
+        taken
     }
 }

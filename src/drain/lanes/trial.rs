@@ -1,23 +1,23 @@
-//! A lane's part in the trial of a suite (see `ward`): holds events back, and keeps or settles refused events.
+//! A lane's part in the trial of a suite (see `ward`): the lane holds events back, and keeps or settles refused ones.
 
 use super::super::parcel::Parcel;
-use super::super::recorder::RecorderGone;
 use super::super::retry::Next;
 use super::super::summary::Fate;
 use super::super::verdict::Refusal;
-use super::super::ward::{Refused, Whose};
+use super::super::ward::{Phase, Refused};
 use super::Lane;
 use crate::delivery::Outcome;
 use crate::suite::OnAmbiguous;
 
 impl Lane {
-    /// An event of the lane that the trial of a suite may try.
+    /// Takes an event of the lane that the trial of a suite may try.
     pub(super) fn candidate(&self) -> Option<Parcel> {
-        let on_trial = self.context.host.suites.iter().filter(|suite| suite.is_on_trial());
+        let on_trial = self.context.host.suites.iter().filter(|suite| suite.is(Phase::OnTrial));
         on_trial.filter_map(|suite| suite.ward(|ward| ward.take_candidate(self.number))).next()
     }
 
-    /// Returns an event of the queue if it may be sent. If not, leaves it pending or lets it wait.
+    /// Returns an event of the queue if it may be sent. If not, leaves it pending, or gives it to the ward. Drops a
+    /// scout that may not be sent: the feed gives it again when its turn comes.
     pub(super) fn gate(&mut self, mut parcel: Parcel) -> Option<Parcel> {
         let is_ended = self.ended.contains(&parcel.visitor);
         let suite = self.suite(&parcel);
@@ -26,89 +26,89 @@ impl Lane {
             let is_known = is_ended
                 || self.aside.knows(parcel.visitor)
                 || self.queue.iter().chain(self.claims.parcels()).any(is_of_visitor);
-            return suite.admits_scout(&mut parcel, is_known).then_some(parcel);
+            if suite.ward(|ward| ward.admit_scout(&mut parcel, is_known)) {
+                return Some(parcel);
+            }
+            suite.settle(&parcel);
+            self.context.host.bindings.end(parcel.visitor, self.number, parcel.waiting);
+            return None;
         }
         if suite.is_over() || is_ended {
             self.leave(&parcel);
             return None;
         }
-        if !suite.lets_go(&parcel) || suite.blocks(parcel.visitor) {
-            suite.ward(|ward| ward.wait(self.number, parcel));
+        if !suite.lets_go(&parcel) || suite.blocks(self.number, &parcel) {
+            self.unload(&mut parcel);
+            self.suite(&parcel).ward(|ward| ward.wait(self.number, parcel));
             return None;
         }
         Some(parcel)
     }
 
-    /// Leaves a refused event undecided until it is known who is at fault. Later events of its visitor may be sent
-    /// before only if this event was surely not counted and will be sent again only if the suite is at fault.
-    pub(super) async fn refuse(
-        &mut self,
-        mut parcel: Parcel,
-        outcome: Outcome,
-        refusal: Refusal,
-    ) -> Result<(), RecorderGone> {
+    /// Gives a refused event to the ward until it is known who is at fault. Later events of its visitor must
+    /// wait with it if it may have been counted, or if it is sent again even when the suite is not at fault.
+    pub(super) fn refuse(&mut self, mut parcel: Parcel, outcome: Outcome, refusal: Refusal) {
         if !parcel.was_refused {
             let rsid = self.suite(&parcel).rsid();
-            self.context.tally.refuse(rsid, parcel.event.sequence, &refusal.cause);
+            self.context.host.known.tally.refuse(rsid, parcel.event.sequence, &refusal.cause);
+            self.context.host.known.allowance.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
         let is_bare = matches!(outcome, Outcome::BareFailure);
         parcel.bare_failures += u32::from(is_bare);
         let keeps_claim = refusal.is_doubtful || parcel.some_counted().is_some();
         let is_blocking = keeps_claim || is_bare;
         if !keeps_claim {
-            self.release(&parcel).await?;
+            self.release(&parcel);
         }
-        // The gate decides whether these events may be sent before the refused event is decided.
-        let claimed = self.claims.take_back_of(parcel.visitor).await?;
+        // `gate` decides whether these later events may be sent before the refused event is decided.
+        let claimed = self.claims.take_back(Some(parcel.visitor));
         let aside = self.aside.release(parcel.visitor);
         self.requeue(claimed.into_iter().chain(aside));
+        self.unload(&mut parcel);
         let suite = self.suite(&parcel);
-        let refused = Refused { lane: self.number, parcel, outcome, is_blocking, known_at: 0, whose: None };
+        let refused =
+            Refused { lane: self.number, parcel, outcome, is_blocking, known_at: 0, is_decided: false };
         suite.ward(|ward| ward.refuse(refused, refusal));
-        Ok(())
     }
 
-    /// Takes back from the suites the events that need not wait any more and the refused events that are decided.
-    pub(super) async fn take_back(&mut self, is_last: bool) -> Result<(), RecorderGone> {
+    /// Takes back events that need not wait any more, or all events if `is_last`, and takes the next step
+    /// with refused events. Releases the claims if one of the claimed events may not be sent now.
+    pub(super) fn take_back(&mut self, is_last: bool) {
         let host = self.context.host.clone();
         host.leave_where_all_refuse();
         if self.claims.parcels().any(|parcel| !host.suite(parcel).lets_go(parcel)) {
-            self.give_back().await?;
+            self.give_back();
         }
         for suite in &host.suites {
             let (refused, waiting) = suite.ward(|ward| ward.take_back(self.number, is_last));
             self.requeue(waiting.into_iter());
-            // The latest first, so that events that are sent again stand in their order. An event that is left
-            // pending leaves later events of its visitor pending too.
+            // The latest event comes first, so that events that are sent again stand in their order. If an
+            // event stays pending, the later events of its visitor stay pending too.
             for refused in refused.into_iter().rev() {
                 let step = self.next(&refused.parcel, &refused.outcome);
-                match (refused.whose, &step) {
-                    (None, _) => self.leave_refused(refused).await?,
-                    // If the suite delivers, the next success tells whether the event was at fault. An event with
-                    // FAILURE without a reason was already tried several times, with pauses.
-                    (Some(Whose::Unknown), Next::Bury(_))
-                        if suite.has_succeeded() && refused.parcel.bare_failures == 0 =>
-                    {
-                        self.leave_refused(refused).await?;
-                    }
-                    (Some(_), _) => self.take_step(refused.parcel, refused.outcome, step).await?,
+                // Without a later success, a refusal makes no event dead: a success of a later run decides.
+                let is_unproven = matches!(step, Next::Bury(_)) && !refused.parcel.is_at_fault;
+                if refused.is_decided && !is_unproven {
+                    self.take_step(refused.parcel, refused.outcome, step);
+                } else {
+                    self.leave_refused(refused);
                 }
             }
         }
-        Ok(())
     }
 
-    /// Leaves a refused event to the next run, or holds it if it may have been counted and the suite does not repeat.
-    async fn leave_refused(&mut self, refused: Refused) -> Result<(), RecorderGone> {
+    /// Leaves a refused event to the next run. Holds an event in doubt instead if its suite's policy says so.
+    fn leave_refused(&mut self, refused: Refused) {
         let Refused { mut parcel, outcome, .. } = refused;
         let policy = self.suite(&parcel).suite.on_ambiguous;
         match outcome {
             Outcome::Ambiguous(doubt) if policy == OnAmbiguous::Hold => {
-                self.settle(parcel, Fate::Held(doubt)).await
+                self.settle(parcel, Fate::Held(doubt))
             }
             outcome => {
-                self.end_attempt(&mut parcel, outcome.doubt()).await?;
-                self.end_visitor(parcel).await
+                self.context.host.leave_behind(&parcel, &outcome);
+                self.end_attempt(&mut parcel, outcome.doubt());
+                self.end_visitor(parcel)
             }
         }
     }

@@ -1,8 +1,8 @@
 //! What a check is made from: what sources showed of a suite, people's confirmations, and what a probe saw.
 //!
-//! What a source showed counts until the source shows something else. What a settings file showed counts only until a
-//! newer confirmation or probe says otherwise. So a check with only the API keeps what an earlier check read from a
-//! file, and a suite that was seen to lose hits stays blocked until something shows that it is mended.
+//! What a source showed is valid until the source shows something else. An item that only a settings file
+//! shows to be right counts as right for the proof age. An item that a file showed to be wrong counts as
+//! wrong until a newer confirmation or probe says that it is right; until then a lossy suite stays blocked.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub struct ApiSettings {
 pub struct Seen {
     pub checked_at: Option<Instant>,
     pub api: Option<Dated<ApiSettings>>,
-    /// Since when the API shows these credentials no such suite; `None` if it shows the suite, or was never asked.
+    /// Since when the API does not show the suite; `None` if the API shows it or was never asked.
     pub invisible_at: Option<Instant>,
     pub file: Option<Dated<SettingsFile>>,
     /// When a source last showed other settings than before.
@@ -58,7 +58,7 @@ impl Seen {
 
     pub fn add_file(&mut self, file: SettingsFile, now: Instant) {
         self.checked_at = Some(now);
-        // Rows about other things are not compared, and may be many.
+        // Rows that were not understood are not compared and may be many, so they are not stored.
         let file = SettingsFile { other_rows: Vec::new(), ..file };
         self.note_change(self.file.as_ref().is_some_and(|known| known.read != file), now);
         self.file = Some(Dated { at: now, read: file });
@@ -102,7 +102,7 @@ impl<'a> Evidence<'a> {
         self.file().and_then(|file| file.suite.get(field))
     }
 
-    /// Why a probe proves nothing any more; `None` while its proofs count.
+    /// Why a probe proves nothing any more; `None` while its proofs are valid.
     pub(super) fn void(&self, probe: &ProbeOutcome) -> Option<String> {
         match self.seen.changed_at {
             Some(at) if at > probe.started_at => {
@@ -112,7 +112,7 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// Why a proof from `proved_at` does not count any more; `None` while it counts.
+    /// Why a proof from `proved_at` is not valid any more; `None` while it is valid.
     pub(super) fn aged(&self, proved_at: Instant) -> Option<String> {
         let days = self.proof_age.as_secs() / 86_400;
         proved_at.is_older(self.now, self.proof_age).then(|| format!("it is older than {days} days"))

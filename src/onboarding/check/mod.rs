@@ -1,8 +1,8 @@
 //! Compares a report suite with what the fixed table asks of it.
 //!
-//! A pure comparison. It takes what Analytics shows of the suite, what its settings file says, what people confirmed
-//! and what a probe saw, and returns findings. A setting that no source shows is a finding too, until somebody
-//! confirms it.
+//! This is a pure comparison. It takes what Analytics shows of the suite, what its settings file says, what people
+//! confirmed and what a probe saw, and returns findings. A setting that no source shows is a finding too, until
+//! somebody confirms it.
 
 mod evidence;
 mod report;

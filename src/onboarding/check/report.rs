@@ -20,7 +20,7 @@ words! {
         Wrong = "wrong",
         /// A known trap: numbers may be misread.
         Warning = "warning",
-        /// No source shows it, so a person has to look.
+        /// No source shows the setting, so a person has to look.
         Confirm = "confirm",
         Ok = "ok",
     }
@@ -128,7 +128,7 @@ impl CheckReport {
         self.findings.iter().any(|finding| finding.severity <= Severity::Wrong)
     }
 
-    /// The items that nobody knows about, and the items with a warning that nobody has confirmed.
+    /// The items that nothing shows to be right, and those with a warning that nobody confirmed.
     pub fn open(&self) -> impl Iterator<Item = Item> {
         let is_open = |report: &&ItemReport| matches!(report.state, ItemState::Open | ItemState::Warned);
         self.items.iter().filter(is_open).map(|report| report.item)
@@ -151,7 +151,7 @@ pub(super) struct Check<'a> {
     pub(super) requestors: &'a [String],
     pub(super) evidence: Evidence<'a>,
     pub(super) findings: Vec<Finding>,
-    /// How many of an item's settings a source showed.
+    /// How many settings of each item a source showed.
     pub(super) shown: BTreeMap<Item, usize>,
     pub(super) proved_at: Option<Instant>,
     pub(super) void: Option<String>,

@@ -44,7 +44,7 @@ impl<'a> Check<'a> {
         if !is_settled || !self.findings.iter().any(is_warned) {
             return report;
         }
-        // A confirmation covers the settings of its time, not settings that have changed since then.
+        // A confirmation covers the settings of its time. It does not cover settings that have changed since then.
         let covers = |word: &&Confirmation| self.evidence.seen.changed_at.is_none_or(|at| word.at >= at);
         match self.word(item).filter(covers) {
             Some(word) => confirmed(word),
@@ -96,8 +96,8 @@ impl<'a> Check<'a> {
         report(ItemState::Open, &because)
     }
 
-    /// When all settings of an item were shown, and by which source. A settings file as the only source counts only
-    /// while it is young enough; after that, `void` gets the reason.
+    /// The time at which all settings of an item were shown, and by which source. If a settings file is the
+    /// only source and is too old, the result is `None`, and `void` gets the reason.
     fn shown(&mut self, item: Item, void: &mut Option<String>) -> Option<(Instant, String)> {
         let (at, because) = self.shown_at_any_time(item)?;
         if !self.is_shown_by(item, Source::Api) {
@@ -115,9 +115,9 @@ impl<'a> Check<'a> {
             return None;
         }
         let seen = self.evidence.seen;
-        let api = seen.api.as_ref().filter(|_| self.is_shown_by(item, Source::Api));
+        let api = seen.api.as_ref().map(|api| api.at).or(seen.invisible_at);
         let file = seen.file.as_ref().filter(|_| self.is_shown_by(item, Source::File));
-        match (api.map(|api| api.at).or(seen.invisible_at), file) {
+        match (api.filter(|_| self.is_shown_by(item, Source::Api)), file) {
             (Some(at), None) => Some((at, "shown by the API".to_owned())),
             (Some(at), Some(_)) => Some((at, "shown by the API and the settings file".to_owned())),
             (None, Some(file)) => Some((file.at, format!("shown by the settings file of {}", date(file.at)))),
@@ -137,22 +137,23 @@ impl<'a> Check<'a> {
         self.proved_at = self.proved_at.into_iter().chain([proved_at]).min();
     }
 
-    /// A person's confirmation of an item, if it holds for the current settings of the suite here.
-    fn word(&self, item: Item) -> Option<&'a Confirmation> {
+    /// A person's confirmation of an item, if it holds for the suite's current settings in passbridge.
+    pub(super) fn word(&self, item: Item) -> Option<&'a Confirmation> {
         let word = self.evidence.confirmations.iter().find(|word| word.item == item);
         word.filter(|word| word.holds(self.suite, self.requestors))
     }
 
     /// What the latest probe says of an item, if the suite still has the settings that the probe ran under.
-    fn proof(&self, item: Item) -> Option<(&'a ProbeOutcome, &'a Proof)> {
+    pub(super) fn proof(&self, item: Item) -> Option<(&'a ProbeOutcome, &'a Proof)> {
         let probe = self.evidence.probe?;
         let proof = probe.proofs.iter().find(|proof| proof.item == item)?;
         (proof.basis == item.basis(self.suite, self.requestors)).then_some((probe, proof))
     }
 
     /// Drops what a settings file says against an item, if a newer confirmation or probe says that the item is right.
+    /// A confirmed time zone may differ on purpose, so what the file says of it stays.
     fn drop_outdated(&mut self, item: Item) {
-        let Some(file) = &self.evidence.seen.file else { return };
+        let Some(file) = self.evidence.seen.file.as_ref().filter(|_| item != Item::TimeZone) else { return };
         let proof = self.proof(item).filter(|(_, proof)| proof.is_right);
         let probe = proof.map(|(probe, _)| probe).filter(|probe| self.evidence.void(probe).is_none());
         let said_at = self.word(item).map(|word| word.at);
@@ -167,7 +168,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// The finding for an item that nobody knows about, or whose proof is void.
+    /// The finding for an item that no source, probe or person shows to be right, or whose proof is void.
     fn open(&self, item: Item, void: Option<&str>) -> Finding {
         let (rsid, about) = (&self.suite.form.rsid, item.about());
         let word = self.evidence.confirmations.iter().find(|word| word.item == item);
@@ -213,7 +214,7 @@ fn confirmed(word: &Confirmation) -> ItemReport {
     ItemReport { item: word.item, state: ItemState::Confirmed, because }
 }
 
-/// The finding for an item that a probe saw to be wrong. It is disputed if a newer source says that it is right.
+/// The finding for an item that a probe saw to be wrong; disputed if a newer source shows it to be right.
 fn disproved(item: Item, probe: &ProbeOutcome, proof: &Proof, is_disputed: bool) -> Finding {
     let found = format!("probe {} on {}: {}", probe.id, date(probe.read_at), proof.found);
     let finding = Finding::of_suite(item, [item.about().claim, &found], Source::Probe);

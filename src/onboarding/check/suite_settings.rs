@@ -1,5 +1,6 @@
-//! The settings of the suite itself, at Adobe (whether it is there, timestamps, characters, time zone) and here.
+//! The settings of the suite itself: existence, timestamps, characters, time zone, and those in passbridge.
 
+use super::evidence::Evidence;
 use super::report::{Check, Finding, Severity, Source, first};
 use crate::confirmation::Item;
 use crate::onboarding::reading;
@@ -57,10 +58,10 @@ impl Check<'_> {
         self.findings.push(finding.but(Severity::Blocks, fix));
     }
 
-    /// The API also shows no suite if the credentials lost their rights, or because of a fault. Only if Adobe never
-    /// took a hit is it likely that there is no such suite.
+    /// The API shows no suite also when the credentials lost their rights, or because of a fault. So a suite
+    /// that is known to exist is not blocked for this.
     fn invisible(&mut self) {
-        let severity = if self.evidence.has_delivered { Severity::Warning } else { Severity::Blocks };
+        let severity = if self.exists() { Severity::Warning } else { Severity::Blocks };
         let fix = format!(
             "compare {} with the Report Suite ID in Admin > Report Suites (Adobe answers SUCCESS to hits of a suite that does \
              not exist), or add it to the product profile of these credentials in the Admin Console",
@@ -68,6 +69,15 @@ impl Check<'_> {
         );
         let texts = [COLLECTS, "no such suite, or none that these credentials may see"];
         self.show(Finding::of_suite(Item::Suite, texts, Source::Api).but(severity, fix));
+    }
+
+    /// Whether anything but the API shows that the suite exists: delivered events, a probe whose hits were
+    /// seen, its settings file, or a person who looked after the API stopped showing it.
+    fn exists(&self) -> bool {
+        let Evidence { seen, has_delivered, .. } = self.evidence;
+        let is_seen = self.proof(Item::Suite).is_some_and(|(_, proof)| proof.is_right);
+        let is_confirmed = self.word(Item::Suite).is_some_and(|word| Some(word.at) > seen.invisible_at);
+        has_delivered || is_seen || seen.file.is_some() || is_confirmed
     }
 
     fn multi_byte(&mut self) {
@@ -83,18 +93,16 @@ impl Check<'_> {
         let api = self.evidence.facts().map(|suite| suite.timezone.as_str());
         let Some((text, source)) = first(api, self.evidence.row(Field::TimeZone)) else { return };
         let finding = Finding::of_suite(Item::TimeZone, ["US/Pacific", text], source);
-        let is_confirmed = self.evidence.confirmations.iter().any(|word| word.item == Item::TimeZone);
         let fix = format!(
             "set the time zone to US/Pacific in Admin > Report Suites > Edit Settings > General > General Account Settings before \
              data arrives: Adobe Pass and ESM count days in US/Pacific, so the days of this suite do not agree with theirs; or, if \
              that is meant: passbridge suite confirm {} time-zone --by NAME",
             self.suite.form.rsid
         );
-        let is_right = reading::is_pacific(text) || is_confirmed;
-        self.show(finding.unless(is_right, Severity::Warning, fix));
+        self.show(finding.unless(reading::is_pacific(text), Severity::Warning, fix));
     }
 
-    /// Checks the suite's own settings here, where they are traps.
+    /// Warns of settings in passbridge that may lead to wrong or misread numbers.
     pub(super) fn own_settings(&mut self) {
         let (form, probe) = (&self.suite.form, self.evidence.probe);
         let rsid = &form.rsid;

@@ -38,7 +38,7 @@ fn slots(item: Item, word: &str, labels: impl Iterator<Item = &'static str>) -> 
 
 impl Check<'_> {
     pub(super) fn variables(&mut self) {
-        // If the suite does not exist or cannot be seen, the API shows nothing of it.
+        // If the API does not show the suite, `api` is `None`, so that no variable is taken for disabled.
         let (api, file) = (self.evidence.api(), self.evidence.file());
         let events = slots(Item::Events, "event", EventKind::ALL.iter().map(|kind| kind.label()));
         for slot in &events {
@@ -75,7 +75,7 @@ impl Check<'_> {
         }
     }
 
-    /// The API only tells counters from currency and decimals; the file names the exact type.
+    /// The API shows only that an event is currency or has decimals; the file names the exact type.
     fn event_type(&mut self, slot: &Slot, facts: Option<&EventFacts>, file: Option<&str>) {
         let finding = |found: &str, source| Finding {
             item: Item::EventTypes,

@@ -17,12 +17,12 @@ pub(super) type Units = [u64; EventKind::ALL.len()];
 pub(super) struct ExpectedRow {
     pub(super) text: String,
     pub(super) units: Units,
-    /// Whether the value is of the probe's own visitor, whose hits show the events.
+    /// Whether the value belongs to the probe's own visitor, who has hits of every event.
     pub(super) is_main: bool,
 }
 
 /// Everything that should be seen of a probe, and everything that was seen.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Comparison {
     id: String,
     /// The eVar of the suite's identity, and its value for the probe's own visitor.
@@ -47,7 +47,7 @@ pub(super) struct ObservedRow {
 pub(super) struct Progress {
     pub(super) units: u64,
     pub(super) is_complete: bool,
-    /// Whether the missing units may never come. If so, the wait ends when the next look shows no more units.
+    /// Whether every event and a bare hit were seen. Then the wait ends when a look shows nothing new.
     pub(super) is_plausible: bool,
 }
 
@@ -61,15 +61,7 @@ impl Comparison {
         let own = plan.hits.iter().find(|hit| hit.group == Group::First);
         let own = own.and_then(|hit| hit.evars.iter().find(|(number, _)| *number == evar));
         let identity = (evar, own.map(|(_, value)| value.clone()).unwrap_or_default());
-        let mut new = Comparison {
-            id: plan.record.id.clone(),
-            identity,
-            expected: BTreeMap::new(),
-            rows: BTreeMap::new(),
-            refused: BTreeMap::new(),
-            refused_evars: BTreeMap::new(),
-            first_seen: BTreeMap::new(),
-        };
+        let mut new = Comparison { id: plan.record.id.clone(), identity, ..Comparison::default() };
         for hit in &plan.hits {
             for (evar, value) in &hit.evars {
                 let Some(key) = new.key(*evar, value) else { continue };
@@ -87,8 +79,8 @@ impl Comparison {
         new
     }
 
-    /// The part of a value that identifies it as a value of this probe, even if the rest was altered; `None` for
-    /// other values, such as documented defaults. It is in lower case, because Analytics ignores case in eVars.
+    /// The part by which a value of this probe is known even if the rest was altered, in lower case, because
+    /// Analytics ignores case in eVars. `None` for other values, such as documented defaults.
     pub(super) fn key(&self, evar: u8, value: &str) -> Option<String> {
         let value = value.to_lowercase();
         let (identity, own) = &self.identity;
@@ -122,7 +114,7 @@ impl Comparison {
         self.main(WAITED_FOR[0]).map_or(0, |(_, row)| row.units[index(kind)])
     }
 
-    /// All units that a wait is for: the events of the probe's own visitor, and the bare hits.
+    /// The number of units to wait for: the events of the probe's own visitor, and the bare hits.
     pub(super) fn units(&self) -> u64 {
         EventKind::ALL.iter().map(|kind| self.units_of(*kind)).sum::<u64>() + BARE_KINDS.len() as u64
     }
@@ -158,8 +150,8 @@ impl Comparison {
         self.refused.contains_key(&u16::from(kind.slot()))
     }
 
-    /// How many of the hits have come in. Analytics processes the hits of a visitor in order. So if the hit after a
-    /// repeat is seen, the repeat has been counted too, if it counts at all.
+    /// How much of the probe was seen. Analytics processes the hits of a visitor in order. So if the hit after a
+    /// repeat is seen, the repeat was processed too, and is counted if Analytics counts repeats.
     pub(super) fn progress(&self) -> Progress {
         let mut progress = Progress { units: 0, is_complete: true, is_plausible: true };
         for kind in EventKind::ALL {

@@ -1,12 +1,11 @@
 //! What each difference between sent and seen hits means, in a sentence that names the fix.
 
-use std::time::Duration;
-
 use super::compare::{Comparison, ObservedRow, index};
 use super::plan::{BARE_KINDS, COUNTED, Group, OTHER_ADDRESS, OTHER_USER_AGENT, Plan, USER_AGENT};
 use super::report::{
-    COMPLETE_AFTER, EvarSeen, EvarState, EventSeen, ProbeFinding, ProbeOutcome, ProbeReport, Proof, Verdict,
+    EvarSeen, EvarState, EventSeen, ProbeFinding, ProbeOutcome, ProbeReport, Proof, Verdict, is_complete,
 };
+use crate::buffer::ProbeRecord;
 use crate::confirmation::Item;
 use crate::event::{EventKind, Instant, Property};
 use crate::onboarding::table::{EVARS_PAGE, EVENTS_PAGE, USE_EVENT_ID};
@@ -17,8 +16,6 @@ pub(super) struct Judge<'a> {
     pub(super) requestors: &'a [String],
     pub(super) plan: &'a Plan,
     pub(super) compared: &'a Comparison,
-    pub(super) is_sent: bool,
-    pub(super) deadline: Duration,
 }
 
 fn finding(item: Item, subject: &str, found: String, fix: impl Into<String>) -> ProbeFinding {
@@ -26,17 +23,18 @@ fn finding(item: Item, subject: &str, found: String, fix: impl Into<String>) -> 
 }
 
 impl Judge<'_> {
-    /// The report on what was seen until now. `is_settled`: everything that can be seen was seen.
+    /// The report on what was seen until now. `is_settled` means that everything that can be seen was seen.
     pub(super) fn report(&self, is_settled: bool, now: Instant) -> ProbeReport {
+        let is_complete = is_complete(&self.plan.record, now);
         let events: Vec<EventSeen> = EventKind::ALL.into_iter().map(|kind| self.event(kind)).collect();
         let evars: Vec<EvarSeen> = Property::reported().iter().map(|property| self.evar(*property)).collect();
-        let findings = self.findings(&events, &evars);
+        let findings = self.findings(&events, &evars, is_complete);
         let record = &self.plan.record;
         ProbeReport {
             id: record.id.clone(),
             rsid: record.form.rsid.clone(),
             requestor_id: record.requestor_id.clone(),
-            verdict: match (is_settled, findings.is_empty()) {
+            verdict: match (is_settled || is_complete, findings.is_empty()) {
                 (true, true) => Verdict::Right,
                 (true, false) => Verdict::Wrong,
                 (false, _) => Verdict::Unseen,
@@ -44,7 +42,7 @@ impl Judge<'_> {
             started_at: record.started_at,
             read_at: now,
             hits: self.plan.hits.len(),
-            is_sent: self.is_sent,
+            is_sent: self.is_sent(),
             outcome: ProbeOutcome {
                 id: record.id.clone(),
                 started_at: record.started_at,
@@ -58,18 +56,19 @@ impl Judge<'_> {
         }
     }
 
-    fn findings(&self, events: &[EventSeen], evars: &[EvarSeen]) -> Vec<ProbeFinding> {
+    fn findings(&self, events: &[EventSeen], evars: &[EvarSeen], is_complete: bool) -> Vec<ProbeFinding> {
+        // A hit that may never have been sent does not count as lost.
         if !self.compared.is_anything_seen() {
-            return vec![self.nothing()];
+            return self.is_sent().then(|| self.nothing(is_complete)).into_iter().collect();
         }
-        if events.iter().all(|event| event.seen == 0) {
+        if self.is_sent() && events.iter().all(|event| event.seen == 0) {
             return vec![self.excluded(true)];
         }
         let of_events = EventKind::ALL.into_iter().zip(events);
         let of_events = of_events.filter_map(|(kind, event)| self.judge_event(kind, event));
         let of_evars = (1..).zip(evars).filter_map(|(number, evar)| self.judge_evar(number, evar));
         let mut findings: Vec<ProbeFinding> = of_events.chain(of_evars).collect();
-        if findings.is_empty() && !self.is_leak_tested() {
+        if self.is_sent() && findings.is_empty() && !self.is_leak_tested() {
             findings.push(self.excluded(false));
         }
         findings
@@ -82,28 +81,28 @@ impl Judge<'_> {
             label: kind.label(),
             sent: hits.count(),
             expected: self.compared.units_of(kind),
-            seen: self.seen(kind),
+            seen: self.compared.seen(kind),
             first_seen_at: self.compared.first_seen.get(&kind).copied(),
         }
     }
 
-    fn seen(&self, kind: EventKind) -> u64 {
-        self.compared.seen(kind)
+    fn is_sent(&self) -> bool {
+        self.plan.record.sent_at.is_some()
     }
 
-    fn nothing(&self) -> ProbeFinding {
-        let mut found = format!(
-            "none of its {} hits was seen within {} s, though Adobe answered SUCCESS",
-            self.plan.hits.len(),
-            self.deadline.as_secs()
-        );
-        if self.deadline < COMPLETE_AFTER {
-            let record = &self.plan.record;
-            found.push_str(&format!(
-                ". That is too early to call them lost: Adobe may need 2 h. Look again then: passbridge suite probe {} --read-back {}",
-                record.form.rsid, record.id
-            ));
-        }
+    fn nothing(&self, is_complete: bool) -> ProbeFinding {
+        let ProbeRecord { id, form, .. } = &self.plan.record;
+        let hits = self.plan.hits.len();
+        let found = match is_complete {
+            true => format!(
+                "none of its {hits} hits was seen 2 h after Adobe answered SUCCESS, when it calls a report complete"
+            ),
+            false => format!(
+                "none of its {hits} hits was seen yet, though Adobe answered SUCCESS. That is too early to call them lost: Adobe \
+                 may need 2 h. Look again then: passbridge suite probe {} --read-back {id}",
+                form.rsid
+            ),
+        };
         finding(
             Item::Timestamps,
             "suite",
@@ -114,7 +113,8 @@ impl Judge<'_> {
         )
     }
 
-    /// Only the hits of one visitor were seen, though no setting of the table tells the two visitors apart.
+    /// The finding that hits of only one of the probe's two visitors were seen. No setting of the suite
+    /// treats the two visitors differently, so a rule excludes the other hits.
     fn excluded(&self, is_own: bool) -> ProbeFinding {
         let own = format!("those from this host's own address, with the agent {USER_AGENT:?}");
         let other = format!("those with the address {OTHER_ADDRESS} and the agent {OTHER_USER_AGENT:?}");
@@ -130,7 +130,7 @@ impl Judge<'_> {
 
     fn judge_event(&self, kind: EventKind, event: &EventSeen) -> Option<ProbeFinding> {
         let EventSeen { event, label, expected, seen, .. } = event;
-        if seen == expected {
+        if seen == expected || !self.is_sent() && seen < expected {
             return None;
         }
         if *seen == 0 {
@@ -173,7 +173,7 @@ impl Judge<'_> {
 
     fn proves_counts(&self) -> bool {
         let is_asked = self.plan.has_ids() && self.plan.record.form.count_form == CountForm::CountWithId;
-        is_asked && self.seen(COUNTED) == self.compared.units_of(COUNTED)
+        is_asked && self.compared.seen(COUNTED) == self.compared.units_of(COUNTED)
     }
 
     fn evar(&self, property: Property) -> EvarSeen {
@@ -196,7 +196,7 @@ impl Judge<'_> {
         if row.value.to_lowercase() != sent.to_lowercase() {
             return (EvarState::Altered, Some(row.value.clone()));
         }
-        match EventKind::ALL.into_iter().find(|kind| row.units[index(*kind)] < self.seen(*kind)) {
+        match EventKind::ALL.into_iter().find(|kind| row.units[index(*kind)] < self.compared.seen(*kind)) {
             Some(kind) => {
                 (EvarState::Partial, Some(format!("fewer of event{} than were counted", kind.slot())))
             }
@@ -219,16 +219,17 @@ impl Judge<'_> {
         })
     }
 
-    /// What the probe proves or disproves. An item whose hits were not seen gets no proof.
+    /// What the probe proves or disproves. An item is proved right only if the hits that show it were seen.
     fn proofs(&self, findings: &[ProbeFinding], evars: &[EvarSeen]) -> Vec<Proof> {
         let is_anything_seen = self.compared.is_anything_seen();
         let is_right = |evar: &EvarSeen| evar.state == EvarState::Right;
+        let are_counted = EventKind::ALL.into_iter().all(|kind| self.compared.seen(kind) > 0);
         let beyond_ascii = Property::reported().iter().zip(evars);
         let mut beyond_ascii = beyond_ascii.filter(|(property, _)| **property == Property::ResourceId);
         let seen = [
             (Item::Timestamps, true, "hits with a timestamp were recorded"),
             (Item::Suite, true, "hits were recorded in it"),
-            (Item::Events, true, "each of event1 to event18 was counted"),
+            (Item::Events, are_counted, "each of event1 to event18 was counted"),
             (
                 Item::Evars,
                 evars.iter().all(is_right) && self.is_leak_tested(),
@@ -236,7 +237,7 @@ impl Judge<'_> {
             ),
             (
                 Item::UniqueEventRecording,
-                self.plan.has_ids() && self.is_sent,
+                self.plan.has_ids() && self.is_sent(),
                 "a repeat of each of event1 to event18 was not counted again, a second one was",
             ),
             (
@@ -277,6 +278,7 @@ impl Judge<'_> {
         let found = seen.clone().unwrap_or_default();
         let (item, found, fix) = match state {
             EvarState::Right | EvarState::Unread => return None,
+            EvarState::Missing | EvarState::Partial if !self.is_sent() => return None,
             EvarState::Missing => (
                 Item::Evars,
                 format!("its value was not seen{}", refusal(self.compared.refused_evars.get(&number))),

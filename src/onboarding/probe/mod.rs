@@ -9,17 +9,16 @@
 //! bare     the second   12, then 13   a different one for each event  no value of `set` is credited: it expired with its hit
 //! ```
 //!
-//! The hits use the same mapping, encoding and connection as events, but they are no Pass events: they never enter
-//! the buffer's account or any metric of ours. A probe takes no lock, because its hits are not in the queue of a
-//! drain. Its record is stored before its first hit is sent, and all hits follow from that record, so that the hits
-//! of an interrupted probe can be read back later.
+//! The hits use the same mapping, encoding and connection as events, but they are no Pass events: neither the
+//! buffer nor our metrics count them. A probe takes no lock, because its hits are not in the queue of a
+//! drain. Its record is stored before its first hit is sent, and all hits follow from that record, so that
+//! the hits of an interrupted probe can be read back later.
 
 mod compare;
 mod judge;
 mod plan;
 mod report;
 mod run;
-mod send;
 
 pub use report::{
     EvarSeen, EvarState, EventSeen, ProbeError, ProbeFinding, ProbeOutcome, ProbeReport, Proof, Verdict,

@@ -20,10 +20,10 @@ pub(super) const USER_AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) G
 pub(super) const OTHER_USER_AGENT: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 15_6) AppleWebKit/605.1.15 (KHTML, like Gecko) \
                                            Version/18.6 Safari/605.1.15";
 pub(super) const OTHER_ADDRESS: &str = "203.0.113.7";
-/// How many seconds ago the first hit happened. No hit may be in the future on Adobe's clock.
+/// How many seconds before the probe's start its first hit happened. No hit may be in the future on Adobe's clock.
 const BEFORE_SECONDS: i64 = 120;
 pub(super) const COUNT: u32 = 3;
-/// The event that has a count, if counts are sent together with their serial.
+/// The event that is sent with a count above 1, if counts are sent together with their serial.
 pub(super) const COUNTED: EventKind = EventKind::AuthzOk;
 /// The eVars of the first and of the second bare hit.
 pub(super) const BARE_EVARS: [Property; 2] = [Property::ResourceId, Property::SdkVersion];
@@ -142,7 +142,7 @@ impl Plan {
         }
     }
 
-    /// Adds the hit of an event that happened `after_seconds` after the first one.
+    /// Adds the hit of an event that happened `after_seconds` after the first event.
     fn add(
         &mut self,
         group: Group,

@@ -1,4 +1,4 @@
-//! The result of a probe: what it saw of each event and eVar, what this proves, or why it cannot go on.
+//! The result of a probe: what it saw of each event and eVar, what this proves, or why it had to stop.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::web::ApiError;
 use crate::word::words;
 
 /// The time after which Adobe calls a report complete ("Latency" in the Analytics guide).
-pub(super) const COMPLETE_AFTER: Duration = Duration::from_secs(2 * 3600);
+const COMPLETE_AFTER: Duration = Duration::from_secs(2 * 3600);
 
-/// Why a probe cannot go on.
+/// Why a probe had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
     #[error(transparent)]
@@ -29,7 +29,7 @@ pub enum ProbeError {
     #[error("report suite {0} has no requestor, and every hit names one")]
     NoRequestor(Rsid),
     #[error("hit {number} of {of} of probe {id} was not taken: {why}")]
-    NotSent { id: String, number: usize, of: usize, why: String },
+    NotSent { id: String, number: usize, of: usize, why: String, may_be_out: bool },
 }
 
 words! {
@@ -141,8 +141,13 @@ pub fn outcome(record: &ProbeRecord) -> Option<ProbeOutcome> {
     let mut outcome = ProbeOutcome::deserialize(stored).ok()?;
     outcome.started_at = record.started_at;
     // A missing hit is not lost if it may never have been sent, or if Analytics had too little time to show it.
-    if !record.sent_at.is_some_and(|at| at.is_older(outcome.read_at, COMPLETE_AFTER)) {
+    if !is_complete(record, outcome.read_at) {
         outcome.proofs.retain(|proof| proof.item != Item::Timestamps || proof.is_right);
     }
     Some(outcome)
+}
+
+/// Whether Analytics had its time to show every hit, so that what it does not show is lost.
+pub(super) fn is_complete(record: &ProbeRecord, now: Instant) -> bool {
+    record.sent_at.is_some_and(|at| at.is_older(now, COMPLETE_AFTER))
 }

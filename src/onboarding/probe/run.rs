@@ -1,6 +1,7 @@
 //! Runs a probe: stores its record, sends its hits, and reads until everything was seen or the time is over.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use chrono::{DateTime, Days, NaiveDateTime, NaiveTime, Utc};
@@ -8,15 +9,15 @@ use tokio::time;
 
 use super::compare::{Comparison, ObservedRow, Progress, WAITED_FOR};
 use super::judge::Judge;
-use super::plan::{self, Plan};
+use super::plan::{self, Canary, Plan};
 use super::report::{ProbeError, ProbeReport};
-use super::send;
-use crate::analytics::{AnalyticsClient, Breakdown, Fractions, ReportRequest, SuiteFacts};
+use crate::analytics::{AnalyticsClient, Fractions, ReportRequest, SuiteFacts};
 use crate::buffer::{Buffer, NewProbe, ProbeRecord};
-use crate::collection::Collection;
+use crate::collection::{Collection, Connection, Limiter};
+use crate::delivery::Outcome;
 use crate::event::{EventKind, Instant, Property, RequestorId};
 use crate::suite::ReportSuite;
-use crate::web::{ApiError, Cause};
+use crate::web::{Backoff, Cause, Patience};
 
 /// How a probe waits.
 #[derive(Debug, Clone)]
@@ -36,7 +37,7 @@ pub struct Probe<'a> {
 }
 
 impl Probe<'_> {
-    /// Sends the hits and reads them back. If it is dropped before its end, the hits can be read back later.
+    /// Sends the hits and reads them back. After a cancellation, the sent hits can be read back later.
     pub async fn run(&self, options: &ProbeOptions) -> Result<ProbeReport, ProbeError> {
         let facts = self.facts().await?;
         let rsid = &self.suite.form.rsid;
@@ -45,15 +46,19 @@ impl Probe<'_> {
         let started_at = self.buffer.now();
         let id = plan::id_of(rsid, started_at);
         let new = NewProbe { id: id.clone(), requestor_id, form: self.suite.form.clone(), started_at };
+        // A proxy variable that cannot be used is refused before anything is recorded.
+        let host = self.collection.host(&self.suite.collection_url)?;
         self.buffer.begin_probe(new)?;
         let plan = Plan::new(self.buffer.probe(rsid, &id)?);
         tracing::info!(probe = id, hits = plan.hits.len(), "the probe sends its hits");
-        let connection = &mut self.collection.host(&self.suite.collection_url)?.connection();
-        let is_sent = send::all(connection, &plan, self.suite.hits_per_second).await?;
-        if is_sent {
+        let sent = send_all(&mut host.connection(), &plan, self.suite.hits_per_second).await;
+        if let Err(ProbeError::NotSent { may_be_out: false, .. }) = sent {
+            self.buffer.drop_probe(&id)?;
+        }
+        if sent? {
             self.buffer.probe_sent(&id)?;
         }
-        self.read(&plan, &facts, is_sent, options).await
+        self.read(self.buffer.probe(rsid, &id)?, &facts, options).await
     }
 
     pub async fn read_back(
@@ -61,9 +66,7 @@ impl Probe<'_> {
         record: &ProbeRecord,
         options: &ProbeOptions,
     ) -> Result<ProbeReport, ProbeError> {
-        let facts = self.facts().await?;
-        let is_sent = record.sent_at.is_some();
-        self.read(&Plan::new(record.clone()), &facts, is_sent, options).await
+        self.read(record.clone(), &self.facts().await?, options).await
     }
 
     /// What Analytics shows of the suite. No hit is sent to a suite that cannot collect.
@@ -79,14 +82,14 @@ impl Probe<'_> {
         Err(ProbeError::NoSuite { rsid: rsid.clone(), why })
     }
 
-    /// Reads until everything was seen, nothing more comes, or the time is over; then reads every eVar once.
+    /// Reads until all was seen, no more comes, or the time is over; then reads the other eVars if a hit was seen.
     async fn read(
         &self,
-        plan: &Plan,
+        record: ProbeRecord,
         facts: &SuiteFacts,
-        is_sent: bool,
         options: &ProbeOptions,
     ) -> Result<ProbeReport, ProbeError> {
+        let plan = &Plan::new(record);
         let mut reading = Reading {
             probe: self,
             plan,
@@ -97,14 +100,8 @@ impl Probe<'_> {
         if reading.seen.is_anything_seen() {
             reading.read_evars().await?;
         }
-        let judge = Judge {
-            suite: self.suite,
-            requestors: self.requestors,
-            plan,
-            compared: &reading.seen,
-            is_sent,
-            deadline: options.deadline,
-        };
+        let compared = &reading.seen;
+        let judge = Judge { suite: self.suite, requestors: self.requestors, plan, compared };
         let report = judge.report(is_settled, self.buffer.now());
         let stored = serde_json::to_value(&report).expect("texts and numbers always serialise");
         self.buffer.probe_read(&plan.record.id, &stored)?;
@@ -112,12 +109,73 @@ impl Probe<'_> {
     }
 }
 
-/// The days on the suite's clock that must have the hits. More days do no harm: only the probe's values are read.
+/// Days, in the suite's time zone, that surely include all hits. Only the probe's values are read from them.
 fn span(facts: &SuiteFacts, started_at: Instant, now: Instant) -> (NaiveDateTime, NaiveDateTime) {
     let zone: chrono_tz::Tz = facts.timezone.parse().unwrap_or(chrono_tz::UTC);
     let day = |at: Instant| DateTime::<Utc>::from(at).with_timezone(&zone).date_naive();
     let (first, last) = (day(started_at) - Days::new(1), day(now) + Days::new(2));
     (first.and_time(NaiveTime::MIN), last.and_time(NaiveTime::MIN))
+}
+
+/// Sends the hits no faster than the suite's rate. Returns whether SUCCESS is known for every hit.
+async fn send_all(
+    connection: &mut Connection,
+    plan: &Plan,
+    hits_per_second: Option<NonZeroU32>,
+) -> Result<bool, ProbeError> {
+    let limiter = Limiter::new(hits_per_second, time::Instant::now());
+    let (mut is_sent, mut may_be_out) = (true, false);
+    for (index, hit) in plan.hits.iter().enumerate() {
+        time::sleep(limiter.reserve(time::Instant::now())).await;
+        match send(connection, plan, hit, &mut may_be_out).await {
+            Ok(is_taken) => is_sent &= is_taken,
+            Err(why) => {
+                let (id, of) = (plan.record.id.clone(), plan.hits.len());
+                return Err(ProbeError::NotSent { id, number: index + 1, of, why, may_be_out });
+            }
+        }
+    }
+    Ok(is_sent)
+}
+
+/// Sends one hit; returns whether SUCCESS is known. If Adobe may have received the hit, `out` becomes true,
+/// and a hit without a serial is not sent again. Analytics counts a serial once.
+async fn send(
+    connection: &mut Connection,
+    plan: &Plan,
+    hit: &Canary,
+    out: &mut bool,
+) -> Result<bool, String> {
+    let mut backoff = Backoff::new(Patience::PROBE);
+    loop {
+        let mut asked = None;
+        let outcome = connection.send(hit.body.clone()).await;
+        *out |= matches!(outcome, Outcome::Delivered | Outcome::Ambiguous(_));
+        let why = match outcome {
+            Outcome::Delivered => return Ok(true),
+            Outcome::Retry { cause, retry_after } => {
+                asked = retry_after;
+                cause.to_string()
+            }
+            Outcome::Ambiguous(doubt) => {
+                tracing::warn!(probe = plan.record.id, %doubt, "it is unknown whether a hit was received");
+                if !plan.has_ids() {
+                    return Ok(false);
+                }
+                doubt.to_string()
+            }
+            Outcome::BareFailure => "Adobe says FAILURE without a reason".to_owned(),
+            Outcome::Rejected(reason) => return Err(reason.to_string()),
+            Outcome::Refused { status } => return Err(format!("HTTP {status}")),
+            Outcome::SuiteFault(fault) => return Err(fault.to_string()),
+        };
+        let Some(wait) = backoff.next(asked) else {
+            return Err(format!("{why}, {} times", Patience::PROBE.attempts_max));
+        };
+        let wait_ms = wait.as_millis() as u64;
+        tracing::warn!(probe = plan.record.id, why, wait_ms, "a hit was not taken; it is sent again");
+        time::sleep(wait).await;
+    }
 }
 
 struct Reading<'a> {
@@ -128,7 +186,7 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// Looks again and again. Returns whether everything that can be seen was seen before the time was over.
+    /// Reads the reports again and again. Returns whether all that can be seen was seen before the time was over.
     async fn wait(&mut self, options: &ProbeOptions) -> Result<bool, ProbeError> {
         let ends_at = time::Instant::now() + options.deadline;
         let (probe, mut before) = (&self.plan.record.id, None);
@@ -142,13 +200,16 @@ impl Reading<'_> {
                     }
                     before = Some(seen.units);
                 }
-                // The hits are sent, and reports do not lose them, so only the deadline ends the wait.
-                Err(ProbeError::Api(error)) if error.is_for_the_moment() => {
+                // The hits were sent, and a later report shows them too. So such an error does not end the wait,
+                // except at its end: hits that nobody could look for are not lost.
+                Err(ProbeError::Api(error))
+                    if error.is_for_the_moment() && time::Instant::now() < ends_at =>
+                {
                     tracing::warn!(probe, %error, "the probe cannot be read back for the moment");
                 }
                 Err(error) => return Err(error),
             }
-            // The last look is at the end of the time. Hits that are not seen then count as lost.
+            // The last look comes when the time is over.
             let now = time::Instant::now();
             if now >= ends_at {
                 return Ok(false);
@@ -170,7 +231,7 @@ impl Reading<'_> {
         Ok(self.seen.progress())
     }
 
-    /// Reads every eVar. eVar1 has only the requestor's name, so it is read within the hits of this probe.
+    /// Reads the other eVars. eVar1 has only the requestor's name, so it is read within the hits of this probe.
     async fn read_evars(&mut self) -> Result<(), ProbeError> {
         for evar in (2..=Property::EVARS as u8).filter(|evar| !WAITED_FOR.contains(evar)) {
             self.ask(evar, None).await?;
@@ -188,22 +249,24 @@ impl Reading<'_> {
             from: self.span.0,
             to: self.span.1,
             metrics: EventKind::ALL.map(|kind| u16::from(kind.slot())).to_vec(),
-            by: Breakdown::Evar(u16::from(evar)),
+            evar: u16::from(evar),
             within,
             search,
             fractions: Fractions::Kept,
         };
         let answer = match self.probe.analytics.report(&request).await {
             Ok(answer) => answer,
-            // Adobe may refuse a disabled dimension as a whole. Then no value of it is seen.
-            Err(ApiError { endpoint, cause: Cause::Refused { status: 400 | 403 | 404, why, .. } })
-                if !endpoint.gives_credentials =>
-            {
+            // Adobe may refuse a whole report if its dimension is disabled. Then no value of the eVar is seen.
+            Err(error) => {
+                let Cause::Refused { status: 400 | 403 | 404, why, .. } = &error.cause else {
+                    return Err(error.into());
+                };
                 self.seen.rows.insert(evar, Vec::new());
-                self.seen.refused_evars.insert(evar, why);
-                return Ok(());
+                self.seen.refused_evars.insert(evar, why.clone());
+                // If Adobe refuses all of these reports, nobody could look for the hits, so they are not lost.
+                let is_blind = WAITED_FOR.iter().all(|evar| self.seen.refused_evars.contains_key(evar));
+                return if is_blind || error.endpoint.gives_credentials { Err(error.into()) } else { Ok(()) };
             }
-            Err(error) => return Err(error.into()),
         };
         let refused: BTreeSet<u16> = answer.refused.iter().map(|(slot, _)| *slot).collect();
         self.seen.refused.extend(answer.refused);
@@ -218,6 +281,7 @@ impl Reading<'_> {
             }),
         });
         self.seen.rows.insert(evar, rows.collect());
+        self.seen.refused_evars.remove(&evar);
         Ok(())
     }
 }

@@ -1,14 +1,43 @@
-//! The texts of the sheet: a topic for each place where something is set.
+//! The content of a sheet: a topic for each place where something is set, each with a table of settings.
 
-use super::topic::{SheetOf, Topic};
+use serde::Serialize;
+
 use crate::event::{EventKind, Property};
 use crate::onboarding::table::{EVAR_SETTINGS, EVARS_PAGE, EVENTS_PAGE, USE_EVENT_ID};
-use crate::suite::{EventIds, IdentityKind};
+use crate::suite::{EventIds, IdentityKind, ReportSuite};
 
+pub(super) const DONE: &str = "Done";
 const ROWS: &str = include_str!("rows.txt");
 /// A blank for a person to fill in, if no suite is mapped yet.
 const TO_FILL_IN: &str = "________";
 const SETTING: &[&str] = &["Setting", "Value", "Where", "Why"];
+
+/// The suite and the requestors that a sheet is for.
+#[derive(Debug, Clone, Default)]
+pub struct SheetOf {
+    pub suite: Option<ReportSuite>,
+    pub requestors: Vec<String>,
+}
+
+/// A configuration sheet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Sheet {
+    pub title: String,
+    /// The topics, in the order in which a person works through them.
+    pub topics: Vec<Topic>,
+}
+
+/// Settings that are found in one place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Topic {
+    /// The name, short enough for the tab of a workbook.
+    pub name: &'static str,
+    pub place: &'static str,
+    pub note: &'static str,
+    /// The names of the columns. Every form for people has one more column, to tick off.
+    pub columns: &'static [&'static str],
+    pub rows: Vec<Vec<String>>,
+}
 
 pub(super) fn all(of: &SheetOf) -> Vec<Topic> {
     vec![suite(of), events(of), evars(), metrics(), agreements()]

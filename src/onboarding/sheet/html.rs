@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::topic::{DONE, Sheet, Topic};
+use super::content::{DONE, Sheet, Topic};
 use crate::html::document;
 
 const STYLE: &str = include_str!("style.css");

@@ -1,15 +1,14 @@
 //! The configuration sheet of a report suite: settings to tick off, grouped by the place where they are set.
 
 mod content;
-mod csv;
 mod html;
-mod markdown;
-mod topic;
 mod workbook;
 
-pub use topic::{Sheet, SheetOf, Topic};
+pub use content::{Sheet, SheetOf, Topic};
 
+use crate::encode::{csv_row, safe_value};
 use crate::word::words;
+use content::DONE;
 
 words! {
     /// How a sheet is written.
@@ -41,11 +40,45 @@ impl Sheet {
     /// The sheet as a file. The same sheet always gives the same bytes.
     pub fn write(&self, form: SheetForm) -> Result<Vec<u8>, SheetError> {
         Ok(match form {
-            SheetForm::Markdown => markdown::write(self).into_bytes(),
-            SheetForm::Csv => csv::write(self),
+            SheetForm::Markdown => self.markdown().into_bytes(),
+            SheetForm::Csv => self.csv(),
             SheetForm::Html => html::write(self).into_bytes(),
             SheetForm::Xlsx => workbook::write(self)?,
         })
+    }
+
+    /// A table for each topic, with a box at the end of each row.
+    fn markdown(&self) -> String {
+        let topics: Vec<String> = self.topics.iter().map(Topic::markdown).collect();
+        format!("# {}\n\n{}", self.title, topics.join("\n"))
+    }
+
+    /// One row for each value of a setting, so that every topic fits one table.
+    fn csv(&self) -> Vec<u8> {
+        let mut file = Vec::new();
+        csv_row(["topic", "place", "item", "setting", "value"], &mut file);
+        for topic in &self.topics {
+            for row in &topic.rows {
+                for (column, value) in topic.columns.iter().zip(row).skip(1) {
+                    // Names of requestors come from outside, so a spreadsheet must not take them for formulas.
+                    csv_row([topic.name, topic.place, &row[0], column, value].map(safe_value), &mut file);
+                }
+            }
+        }
+        file
+    }
+}
+
+impl Topic {
+    fn markdown(&self) -> String {
+        let mut text = format!("## {}\n\n{}. {}\n\n", self.name, self.place, self.note);
+        text.push_str(&format!("| {} | {DONE} |\n", self.columns.join(" | ")));
+        text.push_str(&format!("|{}---|\n", "---|".repeat(self.columns.len())));
+        for row in &self.rows {
+            let cells: Vec<String> = row.iter().map(|cell| cell.replace('|', "\\|")).collect();
+            text.push_str(&format!("| {} | [ ] |\n", cells.join(" | ")));
+        }
+        text
     }
 }
 

@@ -1,20 +1,20 @@
-//! The sheet as a workbook: an overview of the work done, then a tab for each topic with a column to tick off.
+//! The sheet as a workbook: an overview of what is done, then a tab for each topic with a column to tick off.
 
 use rust_xlsxwriter::{
     Color, ConditionalFormatCell, ConditionalFormatCellRule, DataValidation, DocProperties, ExcelDateTime,
     Format, FormatAlign, FormatBorder, Formula, Url, Workbook, Worksheet, XlsxError,
 };
 
-use super::topic::{DONE, Sheet, Topic};
+use super::content::{DONE, Sheet, Topic};
 
 /// The row of the header. The title, the place and the note are above it.
 const HEADER_ROW: u32 = 4;
-/// The widest that a column becomes, in characters: longer text wraps.
+/// The greatest width of a column, in characters. Longer text wraps.
 const WIDTH_MAX: usize = 52;
 /// The values of the column to tick off, in the order of the work.
 const STATES: [&str; 3] = ["open", "done", "not needed"];
 const PAPER_A4: u8 = 9;
-/// The colours of headers, of every second row, of lines and of quiet text; then of cells that are done.
+/// Colours of headers, of every second row, of lines and of notes; then background and text of done cells.
 const HEAD: Color = Color::RGB(0x1F_3A5F);
 const BAND: Color = Color::RGB(0xF3_F6F9);
 const LINE: Color = Color::RGB(0xD5_DBE3);

@@ -1,10 +1,11 @@
-//! The columns of a report: parts of the time, dimensions and metrics. Every name that ESM documents stands here.
+//! The columns of a report: parts of the time, dimensions and metrics, and the words for a metric without a
+//! number. Every name that ESM documents is here.
 
 use crate::config::EsmConfig;
 use crate::event::{EventKind, Property};
 
-/// The metrics that become events, each with the kind of event (section 8.4 of the reference).
-const METRICS: [(&str, EventKind); 10] = [
+/// The metrics that become events, each with the kind of event.
+pub(super) const METRICS: [(&str, EventKind); 10] = [
     ("authn-attempts", EventKind::AuthnRequested),
     ("authn-pending", EventKind::AuthnPending),
     ("authn-successful", EventKind::AuthnOk),
@@ -18,10 +19,11 @@ const METRICS: [(&str, EventKind); 10] = [
 ];
 /// Requests that Adobe refused as an attack. They become failed authorizations if the configuration says so.
 pub(super) const REJECTED: &str = "authz-rejected";
-/// No event can carry this metric, so it is stored as ESM states it.
+/// No event can carry this metric, so its numbers are stored as ESM states them.
 pub(super) const ACCOUNTS: &str = "unique-accounts";
-/// The other documented metrics.
 const OTHER_METRICS: [&str; 5] = [REJECTED, ACCOUNTS, "authz-latency", "unique-sessions", "count"];
+/// Values of a metric that mean "no number".
+const NO_NUMBERS: [&str; 4] = ["", "-", "N/A", "null"];
 /// The dimensions that have an eVar.
 pub(super) const PROPERTIES: [(&str, Property); 12] = [
     ("mvpd", Property::Mvpd),
@@ -37,28 +39,10 @@ pub(super) const PROPERTIES: [(&str, Property); 12] = [
     ("eap", Property::ExternalAuthProvider),
     ("sso-type", Property::SsoMechanism),
 ];
-/// The other documented dimensions. They distinguish records, but no eVar reports them.
-const DIMENSIONS: [&str; 18] = [
-    "requestor-id",
-    "media-company",
-    "dc",
-    "channel",
-    "device",
-    "browser-family",
-    "browser-version",
-    "os-type",
-    "os-version",
-    "platform",
-    "platform-version",
-    "application-name",
-    "application-version",
-    "customer-app",
-    "content-category",
-    "event",
-    "country",
-    "api",
-];
-/// The parts of the time. `utc-offset` is no column of ESM: operators add it to tell two equal hours apart.
+/// The other documented dimensions. Only `requestor-id` becomes a part of events; the others distinguish records.
+const DIMENSIONS: &str = "requestor-id media-company dc channel device browser-family browser-version os-type os-version \
+     platform platform-version application-name application-version customer-app content-category event country api";
+/// The parts of the time. ESM has no `utc-offset`: operators add this column to distinguish two equal hours.
 const TIME: [&str; 6] = ["year", "month", "day", "hour", "minute", "utc-offset"];
 
 /// The metric with this name and the kind of its events; `None` if it does not become events.
@@ -76,19 +60,22 @@ pub(super) fn is_metric(name: &str) -> bool {
     METRICS.iter().any(|(metric, _)| *metric == name) || OTHER_METRICS.contains(&name)
 }
 
+pub(super) fn is_no_number(value: &str) -> bool {
+    NO_NUMBERS.contains(&value.trim())
+}
+
 pub(super) fn is_dimension(name: &str, config: &EsmConfig) -> bool {
-    DIMENSIONS.contains(&name)
+    DIMENSIONS.split(' ').any(|known| known == name)
         || PROPERTIES.iter().any(|(known, _)| *known == name)
         || config.dimensions.iter().any(|known| known == name)
 }
 
-/// Whether a column is a part of the time.
 pub(super) fn is_time(name: &str) -> bool {
     TIME.contains(&name)
 }
 
-/// Whether this name is allowed in `esm.dimensions`: it is spelled as ESM spells dimensions and is neither a metric
-/// (its value would become part of a count's identity) nor a part of the time.
+/// Whether this name is allowed in `esm.dimensions`: it is spelled as ESM spells dimensions, it is no part of the
+/// time, and it is no metric, whose value would become part of a count's identity.
 pub fn is_dimension_name(name: &str) -> bool {
     let is_spelled =
         name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');

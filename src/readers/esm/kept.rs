@@ -1,4 +1,4 @@
-//! The rows of memory for ESM: `esm TOTAL BEFORE` for a count, `esm GROUPING` for one hour of a requestor.
+//! The rows that memory keeps for ESM: `esm TOTAL BEFORE` for a count, `esm GROUPING` for an hour of a requestor.
 
 /// The start of every row for ESM, which distinguishes it from rows about a person.
 pub const ROW_PREFIX: &str = "esm ";
@@ -8,9 +8,9 @@ pub(super) fn first_word(row: &str) -> Option<&str> {
     row.strip_prefix(ROW_PREFIX)?.split(' ').next()
 }
 
-/// Whether a row may still replace the stored row. Two ingests of the same hour may have read the same total before
-/// either stored a new one; then the second would count the first increase again. So a row contains the total before
-/// it, which must be the stored one. The grouping of an hour never changes.
+/// Whether a row may still replace the stored row. Two ingests of the same hour may read the same total before either
+/// stores a new one; the second would then count the increase of the first again. So a row contains the total before
+/// it, which must be the stored total. The grouping of an hour never changes.
 pub fn follows_from(row: &str, stored: Option<&str>) -> bool {
     let known = stored.and_then(first_word);
     match row.split(' ').collect::<Vec<_>>()[..] {

@@ -1,12 +1,13 @@
 //! Reports of Entitlement Service Monitoring (ESM v3): the hourly counts of Adobe Pass, as events with a count.
 //!
 //! - In: a report as JSON, XML or CSV, by hour or by minute, with `requestor-id` among its dimensions. Out: for each
-//!   record and metric an event with the part of the count that is new.
-//! - Guarantees: a report that is read again gives nothing. A higher total gives its increase; a lower total gives
-//!   nothing and is reported. Two reports that group an hour differently are not both counted. A report with an unknown
-//!   dimension is not counted.
+//!   record and metric, events with the part of the count that is new. Unique accounts, also by day or month, become
+//!   no events: they are stored as ESM states them.
+//! - Guarantees: a report that is read again makes no event. If a total is higher than before, its increase
+//!   becomes events; if it is lower, a note says so. An hour is counted by one grouping only: records with
+//!   another grouping are rejected. A report that groups by an unknown dimension is refused as a whole.
 //! - Does not know: where its memory is stored, who fetched the report.
-//! - Rules: sections 8.2 to 8.4 of `reference/adobe-analytics.md`.
+//! - Rules: "Entitlement Service Monitoring API" in Adobe's guide to Pass Authentication; `docs/sources.md`.
 
 mod fields;
 mod kept;

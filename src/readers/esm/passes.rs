@@ -1,13 +1,13 @@
-//! A clock that is set back shows one hour twice. The pass of a record says which of the two hours it belongs to.
+//! A clock that is set back shows one hour twice. The pass of a record says to which of the two hours it belongs.
 //!
 //! ```text
 //! report by time     00:50  01:10  01:45 | 01:05  01:45  02:00      the clock goes back where the time falls,
-//!                    M 0h   M 1h   N 1h  | M 1h          M 2h       or between two equal hours of one MVPD (M, N)
+//!                    M 0h   M 1h   N 1h  | M 1h          M 2h       or where an MVPD (M or N) has an equal hour
 //! ```
 //!
-//! If a report is in the order of time, the place where its time falls separates the two hours. If a report is in
-//! another order, the records with equal dimensions may still be in the order of time. Otherwise the pass is unknown,
-//! and a guess could count an hour twice.
+//! If a report is in the order of time, the second hour begins where its time falls. If a report is in another order,
+//! all records with equal dimensions may still be in the order of time. Otherwise the pass is unknown: a guess could
+//! count an hour twice, or swap the two hours.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -19,14 +19,7 @@ use super::report::Record;
 use super::time::{Pass, day_alone, local_time};
 use crate::readers::memory::Keyring;
 
-/// The pass of each record.
-pub(super) struct Passes {
-    pub(super) of: Vec<Pass>,
-    /// Records of the first hour, each with the record of the second hour that has the same dimensions.
-    pub(super) twins: HashMap<usize, usize>,
-}
-
-/// A record of an hour that the clock shows twice.
+/// A record without `utc-offset` of an hour that the clock shows twice.
 struct Shown {
     index: usize,
     local: NaiveDateTime,
@@ -37,15 +30,15 @@ struct Shown {
 type Moment = (NaiveDateTime, [u8; 16]);
 
 impl Grouping {
-    /// Finds the pass of each record. If two records differ although their time and dimensions are equal, or a text
-    /// stands in the place of a number, the report groups by an unknown dimension: then no count has an identity, and
-    /// the result is the number of that record and the reason.
-    pub(super) fn passes(&self, records: &[Record]) -> Result<Passes, (u64, String)> {
+    /// Finds the pass of each record. Fails with the number of a record and the reason if the report groups by an
+    /// unknown dimension, because its counts then have no identity. Signs of such a dimension are a text in the place
+    /// of a number, and two different records with the same time and dimensions.
+    pub(super) fn passes(&self, records: &[Record]) -> Result<Vec<Pass>, (u64, String)> {
         let keyring = Keyring::new(b"");
         let mut known: HashMap<Moment, usize> = HashMap::with_capacity(records.len());
         let mut second: HashMap<Moment, usize> = HashMap::new();
-        let mut moments: Vec<Option<Moment>> = Vec::with_capacity(records.len());
-        let mut passes = Passes { of: vec![Pass::First; records.len()], twins: HashMap::new() };
+        let mut moments: Vec<(usize, Moment)> = Vec::with_capacity(records.len());
+        let mut passes = vec![Pass::First; records.len()];
         let (mut shown, mut repeated) = (Vec::new(), Vec::new());
         for (index, record) in records.iter().enumerate() {
             self.refuse_unknown_text(record)?;
@@ -54,42 +47,43 @@ impl Grouping {
                 Ok(Some(day)) => (Ok(day.and_time(NaiveTime::MIN)), true),
                 Ok(None) | Err(_) => (local_time(record), false),
             };
-            let Ok(local) = time else {
-                moments.push(None);
-                continue;
-            };
+            let Ok(local) = time else { continue };
             let values: Vec<&[u8]> =
                 self.dimensions().map(|name| record.field(name).unwrap_or("").as_bytes()).collect();
             let moment = (local, keyring.derived(if is_day { "day" } else { "cell" }, &values).0);
-            moments.push(Some(moment));
             let is_shown_twice = !is_day
                 && matches!(self.config.timezone.0.from_local_datetime(&local), LocalResult::Ambiguous(..));
             let first = *known.entry(moment).or_insert(index);
-            if is_shown_twice && record.has_name("utc-offset") {
-                passes.of[index] = Pass::Told;
+            if is_shown_twice && record.field("utc-offset").is_some() {
+                passes[index] = Pass::Told;
             } else if is_shown_twice {
                 let twin = (first != index).then(|| *second.entry(moment).or_insert(index));
                 match twin.filter(|twin| *twin != index) {
                     None => shown.push(Shown { index, local, dimensions: moment.1 }),
-                    // A third record must repeat one of the two, as overlapping pages do.
+                    // A third record is accepted only if it repeats one of the two, as in pages that overlap.
                     Some(twin) => {
                         let like = [first, twin].into_iter().find(|at| records[*at].is_like(record));
                         repeated.push((index, like.ok_or_else(|| same_cell(record, &records[first]))?));
+                        continue;
                     }
                 }
-            } else if first != index && !records[first].is_like(record) {
+            } else if first != index && records[first].is_like(record) {
+                // A page that repeats records of the page before does not change their order.
+                continue;
+            } else if first != index {
                 return Err(same_cell(record, &records[first]));
             }
+            moments.push((index, moment));
         }
         resolve(&shown, &moments, &mut passes);
         for (index, like) in repeated {
-            passes.of[index] = passes.of[like];
+            passes[index] = passes[like];
         }
         Ok(passes)
     }
 }
 
-/// Why a record with an unknown pass is held back.
+/// Why a record with an unknown pass is refused.
 pub(super) fn in_doubt(record: &Record, zone: impl Display) -> String {
     let local = local_time(record).map_or(String::new(), |local| local.to_string());
     format!(
@@ -101,7 +95,7 @@ pub(super) fn in_doubt(record: &Record, zone: impl Display) -> String {
 
 fn same_cell(record: &Record, first: &Record) -> (u64, String) {
     let what = format!(
-        "has the hour and the dimensions of record {}: the report groups by something that is neither a known dimension nor a \
+        "has the hour and the dimensions of record (in CSV: line) {}: the report groups by something that is neither a known dimension nor a \
          metric; name it in esm.dimensions",
         first.number
     );
@@ -109,38 +103,41 @@ fn same_cell(record: &Record, first: &Record) -> (u64, String) {
 }
 
 /// Finds the pass of each record whose hour the clock shows twice.
-fn resolve(shown: &[Shown], moments: &[Option<Moment>], passes: &mut Passes) {
+fn resolve(shown: &[Shown], moments: &[(usize, Moment)], passes: &mut [Pass]) {
     if shown.is_empty() {
         return;
     }
-    // How often the time rises and falls between neighbours: of all records, and of those with the same dimensions.
-    let (mut all, mut alike, mut has_foreign_fall) = (Turns::default(), Turns::default(), [false; 2]);
+    // From one record to the next, how often the time rises and falls: at all; within a day but not within
+    // the repeated hour; and the latter between records with equal dimensions. Days may stand in any order.
+    let [mut all, mut outside, mut alike] = <[Turns; 3]>::default();
     let is_shown = |index: usize| shown.binary_search_by_key(&index, |each| each.index).is_ok();
-    let mut before: Option<(usize, Moment)> = None;
-    for (index, moment) in moments.iter().enumerate().filter_map(|(index, moment)| Some((index, (*moment)?)))
-    {
-        if let Some((last, one)) = before {
-            all.see(one.0, moment.0);
-            if one.1 == moment.1 {
-                alike.see(one.0, moment.0);
-            }
-            // The time changes outside the repeated hour. If it falls there, the report is not in the order of time.
-            if one.0 != moment.0 && !(is_shown(last) && is_shown(index)) {
-                has_foreign_fall[usize::from(moment.0 > one.0)] = true;
-            }
-        }
-        before = Some((index, moment));
+    let mut last: HashMap<Option<[u8; 16]>, (bool, NaiveDateTime)> = HashMap::new();
+    for (index, (local, dimensions)) in moments {
+        let is_inside = is_shown(*index);
+        let mut before = |dimensions| last.insert(dimensions, (is_inside, *local));
+        let is_outside = |(was_inside, before): &(bool, NaiveDateTime)| {
+            before.date() == local.date() && !(*was_inside && is_inside)
+        };
+        let (any, same) = (before(None), before(Some(*dimensions)));
+        all.see(any, *local);
+        outside.see(any.filter(is_outside), *local);
+        alike.see(same.filter(is_outside), *local);
     }
-    let is_backwards = all.falls > all.rises;
-    if !has_foreign_fall[usize::from(is_backwards)] {
-        settle(shown.iter().collect(), is_backwards, all.tells(), passes);
+    // Where the repeated hour stands alone, the clock goes back once at most.
+    let is_alone = outside.rises == 0 && outside.falls == 0;
+    let is_sorted =
+        outside.is_one_way() || is_alone && all.rises != all.falls && all.rises.min(all.falls) <= 1;
+    if is_sorted || !alike.is_one_way() {
+        let is_backwards = if is_alone { all.falls > all.rises } else { outside.falls > 0 };
+        settle(shown.iter().collect(), is_backwards, is_sorted, passes);
         return;
     }
     let mut groups: HashMap<[u8; 16], Vec<&Shown>> = HashMap::new();
     shown.iter().for_each(|each| groups.entry(each.dimensions).or_default().push(each));
-    groups.into_values().for_each(|group| settle(group, alike.falls > alike.rises, alike.tells(), passes));
+    groups.into_values().for_each(|group| settle(group, alike.falls > 0, true, passes));
 }
 
+/// How often the time rises and falls.
 #[derive(Default)]
 struct Turns {
     rises: u64,
@@ -148,39 +145,44 @@ struct Turns {
 }
 
 impl Turns {
-    fn see(&mut self, one: NaiveDateTime, next: NaiveDateTime) {
-        self.rises += u64::from(next > one);
-        self.falls += u64::from(next < one);
+    fn see(&mut self, before: Option<(bool, NaiveDateTime)>, next: NaiveDateTime) {
+        self.rises += u64::from(before.is_some_and(|(_, before)| next > before));
+        self.falls += u64::from(before.is_some_and(|(_, before)| next < before));
     }
 
-    /// Whether rises and falls show the order of the records.
-    fn tells(&self) -> bool {
-        self.rises != self.falls
+    fn is_one_way(&self) -> bool {
+        (self.rises == 0) != (self.falls == 0)
     }
 }
 
-/// Finds where the clock was set back, in records in the order of time: records before that place are of the first
-/// hour, records after it of the second. Otherwise only two records with the same time and dimensions get a pass.
-fn settle(mut shown: Vec<&Shown>, is_backwards: bool, is_order_known: bool, passes: &mut Passes) {
+/// Finds where the clock was set back, in records that are in the order of time. Records before that place are of the
+/// first hour, records after it of the second. If the place is uncertain, only two records with the same time and
+/// dimensions get a pass: so where such pairs stand side by side and the time never falls, as in an order by dimensions.
+fn settle(mut shown: Vec<&Shown>, is_backwards: bool, is_order_known: bool, passes: &mut [Pass]) {
+    if !is_order_known {
+        shown.iter().for_each(|each| passes[each.index] = Pass::Unknown);
+        return;
+    }
     if is_backwards {
         shown.reverse();
     }
-    // How many records are certainly of the first hour, and the index of the first that is certainly of the second.
+    // How many records surely are of the first hour, and the index from which all are of the second.
     let (mut before, mut behind, mut pairs) = (0, shown.len(), vec![None; shown.len()]);
-    let mut cells: HashMap<Moment, usize> = HashMap::new();
+    let (mut cells, mut is_proved) = (HashMap::<Moment, usize>::new(), false);
     for (place, each) in shown.iter().enumerate() {
         if place > 0 && each.local < shown[place - 1].local {
+            is_proved = true;
             (before, behind) = (before.max(place), behind.min(place));
         }
         if let Some(first) = cells.insert((each.local, each.dimensions), place) {
+            is_proved |= place > first + 1;
             (before, behind) = (before.max(first + 1), behind.min(place));
             (pairs[first], pairs[place]) = (Some(Pass::First), Some(Pass::Second));
-            passes.twins.insert(shown[first].index, each.index);
         }
     }
-    let is_certain = is_order_known && before > 0 && before <= behind;
+    let is_certain = is_proved && before > 0 && before <= behind;
     for (place, each) in shown.iter().enumerate() {
-        passes.of[each.index] = match pairs[place] {
+        passes[each.index] = match pairs[place] {
             Some(pass) => pass,
             None if is_certain && place < before => Pass::First,
             None if is_certain && place >= behind => Pass::Second,

@@ -1,17 +1,17 @@
-//! Reads a report and gives the part of its counts that is new, as events.
+//! Reads a report, and makes events of the part of its counts that is new.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::io::{self, BufRead, Read};
 
-use super::fields::ACCOUNTS;
+use super::fields::{ACCOUNTS, counted_metric};
 use super::kept::{ROW_PREFIX, first_word};
-use super::passes::{self, Passes};
+use super::passes;
 use super::record::{Count, Grouping};
 use super::report::{self, Record};
 use super::summary::EsmSummary;
 use super::time::Pass;
 use crate::config::EsmConfig;
-use crate::event::{Instant, PassEvent, TimeBounds};
+use crate::event::{Instant, PassEvent, Property, TimeBounds, is_spoilt};
 use crate::readers::line::{Excerpt, Line, ReadError, Reader, RejectReason, SourceSummary};
 use crate::readers::memory::{Feed, Keyring, MemoryError, MemoryKey, Recollection};
 use crate::readers::remarks::Remarks;
@@ -23,24 +23,15 @@ const NO_SECRET: &[u8] = b"esm";
 const DAY_NANOS: i64 = 86_400_000_000_000;
 const HOUR_NANOS: i64 = 3_600_000_000_000;
 
-/// Reads a report. The number of a line is the number of the record, from 1.
+/// Reads a report. The number of a `Line` is the number of its record from 1, or in CSV its first line.
 pub struct EsmReader {
     keyring: Keyring,
-    /// The records that are not taken yet.
-    records: VecDeque<Waiting>,
+    /// The records that are not taken yet. The pass says which hour is meant if the clock shows two hours alike.
+    records: VecDeque<(Record, Pass)>,
     grouping: Grouping,
     ready: VecDeque<(u64, PassEvent)>,
     summary: EsmSummary,
     remarks: Remarks,
-}
-
-/// A record that is not taken yet.
-struct Waiting {
-    record: Record,
-    /// Which of two hours the record belongs to, if the clock shows both alike.
-    pass: Pass,
-    /// The record of the other hour with the same dimensions.
-    twin: Option<Box<Record>>,
 }
 
 /// Why a record is not taken.
@@ -48,7 +39,7 @@ struct Waiting {
 enum Refusal {
     #[error(transparent)]
     Rejected(#[from] RejectReason),
-    /// Reading cannot go on.
+    /// The memory cannot be read, so reading must stop.
     #[error(transparent)]
     Memory(#[from] MemoryError),
 }
@@ -63,9 +54,17 @@ impl EsmReader {
             return Err(broken(io::Error::other(what)));
         }
         let refuse = |(line, what)| ReadError::Broken { line, source: io::Error::other(what) };
-        let report = report::read(&document).map_err(refuse)?;
+        // The zero bytes that a power loss leaves behind a report are counted where the input is opened.
+        let end = document.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let report = report::read(&document[..end]).map_err(refuse)?;
         drop(document);
         let grouping = Grouping::of(&report.records, config.clone());
+        if let Some(name) = report::nameless(&report.records, grouping.dimensions()) {
+            let what = format!(
+                "no record says its {name}: leave out this column if the report is not by {name}, or fetch it again"
+            );
+            return Err(refuse((1, what)));
+        }
         let passes = grouping.passes(&report.records).map_err(refuse)?;
         let summary = EsmSummary {
             records: report.records.len() as u64,
@@ -74,7 +73,7 @@ impl EsmReader {
         };
         Ok(EsmReader {
             keyring: Keyring::new(NO_SECRET),
-            records: waiting(report.records, &passes),
+            records: report.records.into_iter().zip(passes).collect(),
             grouping,
             ready: VecDeque::new(),
             summary,
@@ -82,7 +81,7 @@ impl EsmReader {
         })
     }
 
-    /// Takes a record: makes its events and keeps its unique accounts.
+    /// Takes a record: makes its events and keeps its unique accounts. Notes dimensions that a spreadsheet spoilt.
     fn take(
         &mut self,
         record: &Record,
@@ -90,14 +89,24 @@ impl EsmReader {
         bounds: TimeBounds,
         memory: &mut Recollection,
     ) -> Result<(), Refusal> {
+        let is_noted =
+            |(name, text): &(&str, &str)| self.grouping.has(name) && is_spoilt(Property::Mvpd, text);
+        record.fields().filter(is_noted).for_each(|(name, text)| {
+            self.remarks.note_spoilt(record.number, name, text);
+        });
         if pass == Pass::Unknown {
             let known = self.pass_by_totals(record, memory)?;
             pass = known
                 .ok_or_else(|| RejectReason::Esm(passes::in_doubt(record, self.grouping.config.timezone)))?;
         }
+        for (name, _) in record.fields().filter(|(_, text)| text.trim().is_empty()) {
+            if counted_metric(name, &self.grouping.config).is_some() {
+                self.summary.skipped(&format!("{name} without a number"));
+            }
+        }
         let accounts = self.grouping.accounts(record, pass)?;
         if accounts.is_some() && record.field("hour").is_none() {
-            // Counts of a whole day or month do not become events.
+            // Counts of a whole day or month do not become events, because an event needs an hour.
             let by = if record.field("day").is_some() { "day" } else { "month" };
             let counts = self.grouping.metrics(record).filter(|(name, _)| *name != ACCOUNTS);
             counts.for_each(|(name, _)| self.summary.skipped(&format!("{name} by {by}")));
@@ -106,6 +115,7 @@ impl EsmReader {
         }
         if let Some(accounts) = accounts {
             self.summary.stated_accounts += 1;
+            self.summary.used += 1;
             memory.state(accounts);
         }
         Ok(())
@@ -122,6 +132,7 @@ impl EsmReader {
         let counts = self.grouping.counts(record, pass)?;
         self.grouping.skipped(record).for_each(|name| self.summary.skipped(name));
         let Some(first) = counts.first() else { return Ok(()) };
+        self.summary.used += 1;
         let place = self.place(first);
         self.refuse_counted_otherwise(first, place, memory)?;
         let (mut ready, mut totals, mut lower) = (Vec::new(), Vec::new(), Vec::new());
@@ -151,55 +162,35 @@ impl EsmReader {
         Ok(())
     }
 
-    /// The total and the known total of each count. Empty if the record cannot be read: `take` will refuse it.
-    fn totals(
-        &self,
-        record: &Record,
-        pass: Pass,
-        memory: &mut Recollection,
-    ) -> Result<Vec<(u64, u64)>, MemoryError> {
-        let counts = self.grouping.counts(record, pass).unwrap_or_default();
-        let known = |count: Count| Ok((count.total, total_of(memory, count.key(&self.keyring, "count"))?));
-        counts.into_iter().map(known).collect()
-    }
-
-    /// The pass of a record if all its totals are known already for one of the two hours, so that it adds nothing.
+    /// The pass for which all totals of a record are known already, so that the record adds nothing. A record that
+    /// cannot be read has none, and is refused later.
     fn pass_by_totals(
         &self,
         record: &Record,
         memory: &mut Recollection,
     ) -> Result<Option<Pass>, MemoryError> {
+        let has_accounts = !matches!(self.grouping.accounts(record, Pass::First), Ok(None));
         for pass in [Pass::First, Pass::Second] {
-            if self.totals(record, pass, memory)?.iter().all(|(total, known)| total == known) {
+            let counts = self.grouping.counts(record, pass).unwrap_or_default();
+            // A total of zero fits both hours, so it does not show to which hour the accounts belong.
+            let mut is_known = !has_accounts || counts.iter().any(|count| count.total > 0);
+            for count in counts {
+                is_known &= count.total == total_of(memory, count.key(&self.keyring, "count"))?;
+            }
+            if is_known {
                 return Ok(Some(pass));
             }
         }
         Ok(None)
     }
 
-    /// Whether an earlier report, with its records in an unknown order, led to the opposite assignment of the two
-    /// hours. Then a known total would be lowered, and the difference added to the other hour.
-    fn is_other_way_round(
-        &self,
-        first: &Record,
-        second: &Record,
-        memory: &mut Recollection,
-    ) -> Result<bool, MemoryError> {
-        let mut lowers = |record, pass| {
-            let totals = self.totals(record, pass, memory)?;
-            Ok::<_, MemoryError>(totals.iter().any(|(total, known)| total < known))
-        };
-        let is_lowered = lowers(first, Pass::First)? || lowers(second, Pass::Second)?;
-        Ok(is_lowered && !lowers(first, Pass::Second)? && !lowers(second, Pass::First)?)
-    }
-
-    /// The key of the row that holds the grouping by which this hour of the requestor was counted.
+    /// The key of the row that keeps the grouping by which this hour of the requestor was counted.
     fn place(&self, count: &Count) -> MemoryKey {
         let hour = count.occurred_at.nanos().div_euclid(HOUR_NANOS).to_be_bytes();
         self.keyring.digest("grouping", &[count.requestor_id.as_str().as_bytes(), &hour])
     }
 
-    /// Refuses counts of a requestor with single events, and of an hour that was counted by another grouping.
+    /// Refuses counts of a requestor that has single events, and counts of an hour that another grouping counted.
     fn refuse_counted_otherwise(
         &self,
         count: &Count,
@@ -227,26 +218,14 @@ impl EsmReader {
         }
     }
 
-    /// Totals are kept as long as Adobe may correct them or a report may be read again.
+    /// When a total is dropped. Until then, Adobe may correct it, or a report may be read again.
     fn drops_at(&self, occurred_at: Instant, now: Instant) -> Instant {
         let days = i64::from(self.grouping.config.dedup_days) * DAY_NANOS;
         Instant::from_nanos(occurred_at.nanos().max(now.nanos()).saturating_add(days))
     }
 }
 
-/// The records in their order; two records that differ only in the repeated hour are taken together.
-fn waiting(records: Vec<Record>, passes: &Passes) -> VecDeque<Waiting> {
-    let seconds: HashSet<usize> = passes.twins.values().copied().collect();
-    let firsts = (0..records.len()).filter(|index| !seconds.contains(index));
-    let mut records: Vec<Option<Record>> = records.into_iter().map(Some).collect();
-    let with_twin = |index: usize| {
-        let twin = passes.twins.get(&index).and_then(|second| records[*second].take());
-        Some(Waiting { record: records[index].take()?, pass: passes.of[index], twin: twin.map(Box::new) })
-    };
-    firsts.filter_map(with_twin).collect()
-}
-
-/// The total that was counted under this key. In its row, the total before it stands behind it.
+/// The total that was counted under this key; 0 if none was. The row is `esm TOTAL BEFORE`.
 fn total_of(memory: &mut Recollection, key: MemoryKey) -> Result<u64, MemoryError> {
     if let Some(total) = memory.passing_total(key) {
         return Ok(total);
@@ -270,19 +249,11 @@ impl Reader for EsmReader {
             if memory.is_full() {
                 return Ok(None);
             }
-            let Some(Waiting { record, mut pass, twin }) = self.records.pop_front() else { return Ok(None) };
+            let Some((record, pass)) = self.records.pop_front() else { return Ok(None) };
             let number = record.number;
-            let failed = |source| ReadError::Memory { line: number, source };
-            if let Some(twin) = twin {
-                let mut other = Pass::Second;
-                if self.is_other_way_round(&record, &twin, memory).map_err(failed)? {
-                    std::mem::swap(&mut pass, &mut other);
-                }
-                self.records.push_front(Waiting { record: *twin, pass: other, twin: None });
-            }
             match self.take(&record, pass, bounds, memory) {
                 Ok(()) => {}
-                Err(Refusal::Memory(source)) => return Err(failed(source)),
+                Err(Refusal::Memory(source)) => return Err(ReadError::Memory { line: number, source }),
                 Err(Refusal::Rejected(reason)) => {
                     let excerpt = Excerpt::of_text(record.text());
                     return Ok(Some(Line { number, excerpt, result: Err(reason), rule: None }));

@@ -1,9 +1,9 @@
-//! A record as counts: when, which requestor, which dimensions, how many events of which kind.
+//! A record as counts: when, for which requestor and which dimensions, and how many events of which kind.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::fields::{ACCOUNTS, PROPERTIES, counted_metric, is_dimension, is_metric, is_time};
+use super::fields::{ACCOUNTS, PROPERTIES, counted_metric, is_dimension, is_metric, is_no_number, is_time};
 use super::report::Record;
 use super::summary::StatedAccounts;
 use super::time::{Pass, instant, span};
@@ -14,8 +14,6 @@ use crate::event::{
 use crate::readers::line::RejectReason;
 use crate::readers::memory::{Keyring, MemoryKey};
 
-/// Texts that mean "no number".
-const NO_NUMBERS: [&str; 4] = ["", "-", "N/A", "null"];
 /// The largest count of an hour. A larger count is an error, and would become very many events.
 const TOTAL_MAX: u64 = 10_000_000_000;
 
@@ -60,7 +58,6 @@ impl Grouping {
         self.dimensions.iter().map(String::as_str)
     }
 
-    /// Whether records have this dimension.
     pub(super) fn has(&self, dimension: &str) -> bool {
         self.dimensions.contains(dimension)
     }
@@ -70,7 +67,7 @@ impl Grouping {
         &self.name
     }
 
-    /// Refuses a record with a text in an unknown column, which may be a dimension that nobody configured.
+    /// Refuses a record with a text in an unknown column: the column may be a dimension that is not configured.
     pub(super) fn refuse_unknown_text(&self, record: &Record) -> Result<(), (u64, String)> {
         let is_unknown_text = |(name, text): &(&str, &str)| {
             !self.has(name)
@@ -92,7 +89,7 @@ impl Grouping {
         record.fields().filter(|(name, text)| is_metric(name) && !is_no_number(text))
     }
 
-    /// The columns of a record that are neither time nor dimension, and not blank.
+    /// The columns of a record that are neither blank nor a dimension nor a part of the time.
     fn numbers<'r>(&'r self, record: &'r Record) -> impl Iterator<Item = (&'r str, &'r str)> {
         record.fields().filter(|(name, text)| !text.trim().is_empty() && !is_time(name) && !self.has(name))
     }
@@ -103,12 +100,12 @@ impl Grouping {
         self.numbers(record).map(|(name, _)| name).filter(is_skipped)
     }
 
-    /// The counts of a record. `pass` says which of two hours it belongs to, if the clock shows one hour twice.
+    /// The counts of a record. `pass` says to which of two hours it belongs, if the clock shows one hour twice.
     pub(super) fn counts(&self, record: &Record, pass: Pass) -> Result<Vec<Count>, RejectReason> {
         self.counts_at(record, instant(record, &self.config, pass)?)
     }
 
-    /// The counts of a record at a given instant, for a record of a whole day.
+    /// The counts of a record at a given instant: a record of a whole day has no instant of its own.
     pub(super) fn counts_at(
         &self,
         record: &Record,
@@ -160,7 +157,7 @@ impl Grouping {
 }
 
 impl Count {
-    /// The identity of a count, which must never change: its metric, requestor, time and dimensions.
+    /// The identity of a count: its metric, requestor, time and dimensions. It must never change.
     pub(super) fn key(&self, keyring: &Keyring, name: &str) -> MemoryKey {
         let occurred_at = self.occurred_at.nanos().to_be_bytes();
         let mut parts = vec![self.metric.as_bytes(), self.requestor_id.as_str().as_bytes(), &occurred_at];
@@ -170,7 +167,7 @@ impl Count {
         keyring.digest(name, &parts)
     }
 
-    /// The events that raise the count from `before` to its total: several if one event cannot carry the difference.
+    /// The events that raise the count from `before` to its total: several if one event cannot carry it.
     pub(super) fn events(
         &self,
         digest: &str,
@@ -202,12 +199,13 @@ fn count_of(name: &str, text: &str) -> Result<u64, RejectReason> {
     total.ok_or_else(|| RejectReason::Esm(format!("has {name} {text:?}, which is no count")))
 }
 
-/// Whether a text means "no number".
-fn is_no_number(text: &str) -> bool {
-    NO_NUMBERS.contains(&text.trim())
-}
-
+/// The requestor of a record. Refuses a record with a value that cannot be taken as a text.
 fn requestor_of(record: &Record) -> Result<RequestorId, RejectReason> {
+    if let Some((name, text)) = record.no_text.and_then(|index| record.fields().nth(index.into())) {
+        return Err(RejectReason::Esm(format!(
+            "has {name} {text:?}, which is an object, a list, half a character, or a number that lost digits: write it as text"
+        )));
+    }
     let requestor = record.field("requestor-id").ok_or_else(|| {
         RejectReason::Esm("has no requestor-id: fetch a report that groups by requestor-id".to_owned())
     })?;

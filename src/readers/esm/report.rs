@@ -8,28 +8,35 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::fields::{is_metric, is_time};
 use crate::readers::line::COLUMNS_MAX;
 use crate::readers::lines::BYTE_ORDER_MARK;
 use crate::readers::members::{Members, unquoted};
 use crate::readers::records::Records;
 use crate::readers::remarks::Remarks;
-use crate::readers::surrogates;
 
-/// The longest record, in bytes of its values. Ends of values take 16 bits, which halves a report's memory.
+/// The most bytes that all values of a record may have together. With this limit, the place where a value ends fits
+/// into 16 bits, which halves the memory.
 const RECORD_BYTES_MAX: usize = u16::MAX as usize;
+/// The most records of a report, so that many tiny records take no more memory than a report of `REPORT_BYTES_MAX`.
+const RECORDS_MAX: u64 = 1_000_000;
 
 /// The columns that every report has.
 const TIME_COLUMNS: [&str; 2] = ["year", "month"];
 
-/// A record: texts by name. A report of half a million records is in memory as a whole, so records with the same
+/// A record: texts by name. A report of half a million records is in memory as a whole. So records with the same
 /// names share the list of names, and all values of a record are one text.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
+    /// The number of the record, from 1; in CSV the line where it starts.
     pub(super) number: u64,
     names: Rc<[String]>,
     /// Where each value ends in `values`.
     ends: Box<[u16]>,
     values: Box<str>,
+    /// The index of the first value that cannot be taken as a text: an object, a list, a text with half of a surrogate
+    /// pair, or a number that is written otherwise than in the report. In metrics and times such numbers are allowed.
+    pub(super) no_text: Option<u16>,
 }
 
 impl Record {
@@ -38,13 +45,16 @@ impl Record {
         names: &Rc<[String]>,
         values: impl Iterator<Item = impl AsRef<str>>,
     ) -> Result<Record, String> {
+        if number > RECORDS_MAX {
+            return Err(format!("a report has at most {RECORDS_MAX} records: fetch it in parts"));
+        }
         let (mut text, mut ends) = (String::new(), Vec::with_capacity(names.len()));
         for value in values {
             text.push_str(value.as_ref());
             let end = u16::try_from(text.len());
             ends.push(end.map_err(|_| format!("record {number} has more than {RECORD_BYTES_MAX} bytes"))?);
         }
-        Ok(Record { number, names: Rc::clone(names), ends: ends.into(), values: text.into() })
+        Ok(Record { number, names: Rc::clone(names), ends: ends.into(), values: text.into(), no_text: None })
     }
 
     /// Names and values, in the order of the report.
@@ -83,39 +93,45 @@ impl Record {
     }
 }
 
-/// The lists of names, each stored once.
-#[derive(Debug, Default)]
-struct Shapes {
-    last: Option<Rc<[String]>>,
+/// Whoever is counted has one of each of these. In a report by one of them, at least one record names it.
+const ALWAYS_NAMED: [&str; 4] = ["media-company", "proxy", "mvpd", "requestor-id"];
+
+/// The first of these dimensions that is blank in all records, as in a report that was made without it. If such a
+/// report were taken, the same hours would be counted again from the right one.
+pub(super) fn nameless<'a>(
+    records: &[Record],
+    mut dimensions: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let is_nameless = |name: &&str| records.iter().all(|record| record.field(name).is_none());
+    dimensions.find(|name| ALWAYS_NAMED.contains(name) && !records.is_empty() && is_nameless(name))
 }
 
-impl Shapes {
-    /// The names as the documentation spells them. Refuses a name that stands twice: its right value is unknown.
-    fn of(&mut self, names: Vec<String>, whose: &str, place: &str) -> Result<Rc<[String]>, String> {
-        if let Some(known) = self.last.as_ref().filter(|known| known[..] == names[..]) {
-            return Ok(Rc::clone(known));
-        }
-        let mut places: HashMap<&str, usize> = HashMap::new();
-        for (index, name) in names.iter().enumerate() {
-            if let Some(first) = places.insert(name, index).filter(|_| !name.is_empty()) {
-                return Err(format!(
-                    "{whose} has {name:?} twice: {place} {} and {place} {}",
-                    first + 1,
-                    index + 1
-                ));
-            }
-        }
-        let names: Rc<[String]> = names.into();
-        self.last = Some(Rc::clone(&names));
-        Ok(names)
+/// The list of names. Neighbouring records with the same names share the list. Refuses a name that occurs
+/// twice, because nobody knows which of its values is right.
+fn shape_of(
+    last: &mut Option<Rc<[String]>>,
+    names: Vec<String>,
+    whose: &str,
+    place: &str,
+) -> Result<Rc<[String]>, String> {
+    if let Some(known) = last.as_ref().filter(|known| known[..] == names[..]) {
+        return Ok(Rc::clone(known));
     }
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for (index, name) in names.iter().enumerate() {
+        if let Some(first) = places.insert(name, index).filter(|_| !name.is_empty()) {
+            let (first, second) = (first + 1, index + 1);
+            return Err(format!("{whose} has {name:?} twice: {place} {first} and {place} {second}"));
+        }
+    }
+    Ok(Rc::clone(last.insert(names.into())))
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub(super) records: Vec<Record>,
     pub(super) remarks: Remarks,
-    /// The limit of rows in the report, if the report has so many. It may then lack rows.
+    /// The limit of rows, if the report has reached it. The report may then lack rows.
     pub(super) reached_limit: Option<u64>,
 }
 
@@ -149,12 +165,12 @@ pub fn starts_like_esm(start: &[u8]) -> bool {
 /// The kind of a report with this start; `None` if it is no report.
 fn kind_of(start: &[u8]) -> Option<Kind> {
     let start = without_marks(start).trim_ascii_start();
-    let has = |text: &[u8]| memchr::memmem::find(start, text).is_some();
+    let has = |text: &str| memchr::memmem::find(start, text.as_bytes()).is_some();
     match start.first()? {
         b'{' if start[1..].trim_ascii_start().starts_with(b"\"_links\"") || has_list_of_records(start) => {
             Some(Kind::Json)
         }
-        b'<' if has(b"<resource") => Some(Kind::Xml),
+        b'<' if has("<resource") || has("<Resource") || has("<RESOURCE") => Some(Kind::Xml),
         _ => {
             let header = start.split(|byte| *byte == b'\n').next()?;
             let header = std::str::from_utf8(header).ok()?.to_ascii_lowercase();
@@ -176,7 +192,7 @@ fn without_marks(document: &[u8]) -> &[u8] {
     rest.unwrap_or(document)
 }
 
-/// Whether an object has a list named `report`. The word alone is not enough: an event may have it as a value.
+/// Whether an object has a list named `report`. The word alone is not enough: it may be a value of an event.
 fn has_list_of_records(start: &[u8]) -> bool {
     const NAME: &[u8] = b"\"report\"";
     memchr::memmem::find_iter(start, NAME).any(|at| {
@@ -187,24 +203,22 @@ fn has_list_of_records(start: &[u8]) -> bool {
 
 /// Reads a report. An error has a line number, from 1, and a reason.
 pub(super) fn read(document: &[u8]) -> Result<Report, (u64, String)> {
-    let document = without_marks(document);
     match kind_of(document) {
-        Some(Kind::Json) => read_json(document),
-        Some(Kind::Xml) => read_xml(document),
+        Some(Kind::Json) => read_json(without_marks(document)),
+        Some(Kind::Xml) => read_xml(without_marks(document)),
         Some(Kind::Csv) => read_csv(document),
         None => Err((1, "no ESM report: it is neither JSON with \"report\", nor XML of a <resource>, nor CSV with columns year and month".to_owned())),
     }
 }
 
-/// Reads one report, or several saved behind each other as pages. A page that was saved twice adds nothing.
-pub(super) fn read_json(source: &[u8]) -> Result<Report, (u64, String)> {
-    let text = std::str::from_utf8(source)
-        .map_err(|error| (line_at(source, error.valid_up_to()), "it is not UTF-8".to_owned()))?;
-    let mended = surrogates::mended(text);
-    let document = mended.as_bytes();
+/// Reads one report, or several pages that were saved in one file. A page that was saved twice adds nothing.
+pub(super) fn read_json(document: &[u8]) -> Result<Report, (u64, String)> {
+    if let Err(error) = std::str::from_utf8(document) {
+        return Err((line_at(document, error.valid_up_to()), "it is not UTF-8".to_owned()));
+    }
     let mut whole = Report::default();
     let mut pages: Vec<std::ops::Range<usize>> = Vec::new();
-    let mut shapes = Shapes::default();
+    let mut last_names = None;
     for report in serde_json::Deserializer::from_slice(document).into_iter::<JsonReport<'_>>() {
         let report = report.map_err(|error| (error.line() as u64, error.to_string()))?;
         let limit = report.limit().filter(|limit| report.report.len() as u64 >= *limit);
@@ -214,11 +228,8 @@ pub(super) fn read_json(source: &[u8]) -> Result<Report, (u64, String)> {
         for json in &report.report {
             let number = (before + records.len()) as u64 + 1;
             let at = json.get().as_ptr().addr() - document.as_ptr().addr();
-            let record = json_record(number, json.get(), &mut shapes);
+            let record = json_record(number, json.get(), &mut last_names);
             records.push(record.map_err(|what| (line_at(document, at), what))?);
-            if source[at..at + json.get().len()] != *json.get().as_bytes() {
-                whole.remarks.half_pairs.note(number);
-            }
         }
         let is_known = |page: &std::ops::Range<usize>| {
             page.len() == records.len()
@@ -232,15 +243,24 @@ pub(super) fn read_json(source: &[u8]) -> Result<Report, (u64, String)> {
     Ok(whole)
 }
 
-fn json_record(number: u64, json: &str, shapes: &mut Shapes) -> Result<Record, String> {
-    let read = || {
+fn json_record(number: u64, json: &str, last_names: &mut Option<Rc<[String]>>) -> Result<Record, String> {
+    let mut no_text = None;
+    let mut read = || {
         let Members(members) = serde_json::from_str(json)?;
-        let pairs = members.into_iter().map(|(name, value)| Ok((name_of(&unquoted(name)?), text_of(value)?)));
+        let pairs = (0..).zip(members).map(|(index, (name, value))| {
+            let (name, text) = (name_of(&unquoted(name)?), text_of(value));
+            let is_text = text.as_ref().is_ok_and(|text| {
+                let is_as_written = value.starts_with(['"', 'n']) || text == value;
+                !value.starts_with(['{', '[']) && (is_as_written || is_metric(&name) || is_time(&name))
+            });
+            no_text = no_text.or(if is_text { None } else { Some(index) });
+            Ok((name, text.unwrap_or_else(|_| value.to_owned())))
+        });
         pairs.collect::<serde_json::Result<(Vec<String>, Vec<String>)>>()
     };
     let (names, values) = read().map_err(|error| format!("record {number} cannot be read: {error}"))?;
-    let names = shapes.of(names, &format!("record {number}"), "member")?;
-    Record::new(number, &names, values.iter())
+    let names = shape_of(last_names, names, &format!("record {number}"), "member")?;
+    Ok(Record { no_text, ..Record::new(number, &names, values.iter())? })
 }
 
 /// The line of a byte in a document, from 1.
@@ -248,15 +268,14 @@ fn line_at(document: &[u8], at: usize) -> u64 {
     memchr::memchr_iter(b'\n', &document[..at.min(document.len())]).count() as u64 + 1
 }
 
-/// The row limit that a JSON report has reached: the limit in its link, else the requested one. `None`: not reached.
+/// The limit of rows that a JSON report has reached: the lower of the limit in its link and the requested limit.
 pub fn limit_reached(document: &[u8], rows_asked: u64) -> Option<u64> {
-    let text = surrogates::mended(std::str::from_utf8(document).ok()?);
-    let rows: JsonReport<'_> = serde_json::from_str(&text).ok()?;
+    let rows: JsonReport<'_> = serde_json::from_slice(document).ok()?;
     let limit = rows.limit().map_or(rows_asked, |own| own.min(rows_asked));
     (rows.report.len() as u64 >= limit).then_some(limit)
 }
 
-/// A value as text. A missing value becomes an empty text, so that its column is kept.
+/// A value as text. Null becomes an empty text, so that its column is kept.
 fn text_of(json: &str) -> serde_json::Result<String> {
     Ok(match json.as_bytes().first() {
         Some(b'"') => unquoted(json)?.into_owned(),
@@ -272,25 +291,37 @@ fn read_xml(document: &[u8]) -> Result<Report, (u64, String)> {
     let line = |reader: &quick_xml::Reader<&[u8]>| {
         line_at(document.as_bytes(), usize::try_from(reader.buffer_position()).unwrap_or(document.len()))
     };
-    let (mut is_ended, mut limit, mut shapes) = (false, None, Shapes::default());
+    let (mut is_ended, mut limit, mut page_starts_at, mut last_names) = (false, None, 0, None);
     loop {
         let event = match reader.read_event() {
             Ok(event) => event,
             Err(error) => return Err((line(&reader), error.to_string())),
         };
         let is_empty_tag = matches!(event, Event::Empty(_));
+        let is_of_report = match &event {
+            Event::Text(text) => text.trim_ascii().is_empty(),
+            Event::Start(tag) | Event::Empty(tag) => name_of(tag.local_name().as_ref()) == "resource",
+            other => !matches!(other, Event::CData(_) | Event::GeneralRef(_)),
+        };
+        if is_ended && !is_of_report {
+            let what =
+                "something follows the </resource> of the report: take it off, or fetch the report again";
+            return Err((line(&reader), what.to_owned()));
+        }
         match event {
-            Event::Eof if is_ended => {
-                report.reached_limit = limit.filter(|limit| report.records.len() as u64 >= *limit);
-                return Ok(report);
-            }
+            Event::Eof if is_ended => return Ok(report),
             Event::Eof => return Err((line(&reader), "the XML ends before its </resource>".to_owned())),
-            Event::End(tag) if tag.local_name().as_ref() == "resource" => is_ended = true,
-            Event::Start(tag) | Event::Empty(tag) => match tag.local_name().as_ref() {
+            Event::End(tag) if name_of(tag.local_name().as_ref()) == "resource" => {
+                is_ended = true;
+                let rows = (report.records.len() - page_starts_at) as u64;
+                report.reached_limit = report.reached_limit.or(limit.filter(|limit| rows >= *limit));
+            }
+            Event::Start(tag) | Event::Empty(tag) => match &name_of(tag.local_name().as_ref())[..] {
                 "record" => {
                     let number = report.records.len() as u64 + 1;
                     let record = attributes(&tag).and_then(|(names, values)| {
-                        let names = shapes.of(names, &format!("record {number}"), "attribute")?;
+                        let names =
+                            shape_of(&mut last_names, names, &format!("record {number}"), "attribute")?;
                         Record::new(number, &names, values.iter())
                     });
                     report.records.push(record.map_err(|what| (line(&reader), what))?);
@@ -299,6 +330,7 @@ fn read_xml(document: &[u8]) -> Result<Report, (u64, String)> {
                     let (names, values) = attributes(&tag).map_err(|what| (line(&reader), what))?;
                     let href = names.iter().position(|name| name == "href").map(|index| &values[index]);
                     limit = href.and_then(|href| limit_of(href));
+                    page_starts_at = report.records.len();
                     is_ended = is_empty_tag;
                 }
                 _ => {}
@@ -308,7 +340,7 @@ fn read_xml(document: &[u8]) -> Result<Report, (u64, String)> {
     }
 }
 
-/// Names and values of the attributes of a tag, including attributes that stand twice.
+/// Names and values of the attributes of a tag, including attributes that occur twice.
 fn attributes(tag: &quick_xml::events::BytesStart<'_>) -> Result<(Vec<String>, Vec<String>), String> {
     let (mut names, mut values) = (Vec::new(), Vec::new());
     for attribute in tag.attributes().with_checks(false) {
@@ -317,7 +349,7 @@ fn attributes(tag: &quick_xml::events::BytesStart<'_>) -> Result<(Vec<String>, V
         names.push(name_of(attribute.key.as_ref()));
         values.push(match quick_xml::escape::unescape(text) {
             Ok(text) => text.into_owned(),
-            // Adobe's samples have bare ampersands in href: such a text is taken as it is.
+            // Adobe's samples have bare ampersands in `href`. Such a text is taken as it is.
             Err(_) if !has_reference(text) => text.to_owned(),
             Err(_) => {
                 return Err(format!(
@@ -343,7 +375,9 @@ fn read_csv(document: &[u8]) -> Result<Report, (u64, String)> {
     let mut records = Records::new(document);
     let mut names: Option<Rc<[String]>> = None;
     while records.advance().map_err(|error| (1, error.to_string()))? {
-        take_row(&mut report, &mut names, &records).map_err(|what| (records.start_line, what))?;
+        if !records.is_separator_line() {
+            take_row(&mut report, &mut names, &records).map_err(|what| (records.start_line, what))?;
+        }
     }
     Ok(report)
 }
@@ -358,7 +392,7 @@ fn take_row(
     }
     let cells = row.cells().map_err(|why| format!("a row {why}"))?;
     let all: Vec<String> = cells.iter().map(|cell| name_of(cell)).collect();
-    // A file that was made of several reports has a header before each.
+    // A file that was made of several reports has a header before each of them.
     let is_header = TIME_COLUMNS.iter().all(|name| all.iter().any(|cell| cell == name));
     let Some(names) = names.as_mut().filter(|_| !is_header) else {
         if let Some(before) = names {
@@ -366,9 +400,11 @@ fn take_row(
             let seen = if before[..] == all[..] { same_headers } else { other_headers };
             seen.note(row.start_line);
         }
-        *names = Some(Shapes::default().of(all, "the header", "column")?);
+        *names = Some(shape_of(&mut None, all, "the header", "column")?);
         return Ok(());
     };
+    let year = names.iter().position(|name| name == "year");
+    row.refuse_rows_inside(names.len(), year).map_err(|why| format!("a row {why}"))?;
     // Spreadsheets leave rows of commas at the end.
     if cells.iter().all(|cell| cell.trim().is_empty()) {
         return Ok(());
@@ -377,16 +413,15 @@ fn take_row(
         return Err(format!("a row has {} cells, the header {}", cells.len(), names.len()));
     }
     let cells = cells.iter().map(|cell| cell.trim());
-    report.records.push(Record::new(report.records.len() as u64 + 1, names, cells)?);
+    report.records.push(Record::new(row.start_line, names, cells)?);
     Ok(())
 }
 
-/// A name as the documentation spells it, although a header may write it with spaces or capitals.
+/// A name as the documentation spells it. A header may write it with blanks, underscores or capitals.
 fn name_of(name: &str) -> String {
     name.trim().to_ascii_lowercase().replace([' ', '_'], "-")
 }
 
-/// The `limit` in a link.
 fn limit_of(href: &str) -> Option<u64> {
     let query = href.split_once('?')?.1;
     query.split('&').find_map(|pair| pair.strip_prefix("limit="))?.parse().ok()

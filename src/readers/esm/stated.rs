@@ -1,9 +1,8 @@
-//! A report as it stands: all counts that ESM states, new or not. It serves comparisons, where no event is made.
+//! All counts that an ESM report states, new or not. They are only compared; they make no events.
 
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 
-use super::fields::REJECTED;
-use super::passes::Passes;
+use super::fields::{REJECTED, is_dimension};
 use super::record::{Count, Grouping};
 use super::report::{self, Record};
 use super::time::{Pass, day_alone, end, local_time};
@@ -15,10 +14,10 @@ use crate::readers::memory::{Keyring, MemoryKey};
 /// The counts of a report.
 pub struct StatedReport {
     records: Vec<Record>,
-    passes: Passes,
+    passes: Vec<Pass>,
     grouping: Grouping,
     keyring: Keyring,
-    /// The limit of rows, if the report has reached it: it may then lack rows.
+    /// The limit of rows, if the report has reached it. The report may then lack rows.
     pub truncated_at: Option<u64>,
 }
 
@@ -29,22 +28,22 @@ pub struct StatedCount {
     /// The MVPD; empty if the count has none.
     pub mvpd: String,
     pub kind: EventKind,
-    /// Whether it counts requests that Adobe refused as an attack, which have a metric of their own.
+    /// Whether the count is of requests that Adobe refused as an attack. ESM has a separate metric for them.
     pub is_rejected: bool,
     pub time: StatedTime,
     pub total: u64,
     /// The identity of the count: a digest of its metric, requestor, time and dimensions.
     pub identity: MemoryKey,
-    /// If nothing shows which of two hours the count belongs to: its identity in the second hour.
+    /// The identity of the count in the second hour, if nothing shows to which of two hours the count belongs.
     pub or_identity: Option<MemoryKey>,
 }
 
 /// The time of a count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatedTime {
-    /// The begin and the end of an hour or a minute.
+    /// The start and the end of an hour or a minute.
     Span(Instant, Instant),
-    /// A whole day, on the clock of the reports.
+    /// A whole day, in the time zone of the reports.
     Day(NaiveDate),
 }
 
@@ -52,7 +51,7 @@ impl StatedReport {
     /// Reads a report in any of its forms, by minute, hour or day. An error has a line number, from 1, and a reason.
     pub fn read(document: &[u8], config: &EsmConfig) -> Result<StatedReport, (u64, String)> {
         let report = report::read(document)?;
-        // Rejections are always read; `is_rejected` marks their counts.
+        // Counts of refused attacks are always read; `is_rejected` marks them.
         let config = EsmConfig { rejected_is_failed: true, ..config.clone() };
         let grouping = Grouping::of(&report.records, config);
         let passes = grouping.passes(&report.records)?;
@@ -66,29 +65,25 @@ impl StatedReport {
         })
     }
 
-    /// The granularity and dimensions, as messages show them.
     pub fn grouping(&self) -> &str {
         self.grouping.name()
     }
 
-    /// Whether the report distinguishes MVPDs.
     pub fn has_mvpd(&self) -> bool {
         self.grouping.has("mvpd")
     }
 
-    /// All counts, also zeros. A record that cannot be read gives its number and the reason.
+    /// All counts, also those that are 0. A record that cannot be read gives its number and the reason.
     pub fn counts(&self) -> impl Iterator<Item = Result<StatedCount, (u64, String)>> {
-        self.records.iter().zip(&self.passes.of).flat_map(|(record, pass)| {
-            match self.counts_of(record, *pass) {
-                Ok(counts) => counts.into_iter().map(Ok).collect(),
-                Err(why) => vec![Err((record.number, why.to_string()))],
-            }
+        self.records.iter().zip(&self.passes).flat_map(|(record, pass)| match self.counts_of(record, *pass) {
+            Ok(counts) => counts.into_iter().map(Ok).collect(),
+            Err(why) => vec![Err((record.number, why.to_string()))],
         })
     }
 
     fn counts_of(&self, record: &Record, pass: Pass) -> Result<Vec<StatedCount>, RejectReason> {
         if let Some(date) = day_alone(record)? {
-            // A count of a day becomes no event. For its identity it occurs at midnight UTC of that date.
+            // A count of a day becomes no event. Its identity has midnight UTC of that date as its time.
             let midnight = Instant::from(date.and_time(NaiveTime::MIN).and_utc());
             let counts = self.grouping.counts_at(record, midnight)?;
             return Ok(counts.into_iter().map(|count| self.state(count, StatedTime::Day(date))).collect());
@@ -123,26 +118,40 @@ impl StatedReport {
     }
 }
 
-/// Why a report in JSON is not the requested one: it must have these dimensions below the day or the hour, and times
-/// from `from` to before `to`. A wrong report would close those hours with counts of other hours, or with too few.
-pub fn mismatch<'a>(
+/// Why a report in JSON is not the requested report. `None` if it is: each record has the dimensions of
+/// `esm.group_by` and no others, none of them blank in all records, is of one of these requestors, if any are named,
+/// and has a time down to the hour from `from` until before `to`.
+pub fn mismatch(
     document: &[u8],
-    dimensions: impl Iterator<Item = &'a str> + Clone,
+    config: &EsmConfig,
+    requestors: &[String],
     (from, to): (NaiveDateTime, NaiveDateTime),
 ) -> Option<String> {
     let report = match report::read_json(document) {
         Ok(report) => report,
         Err((line, why)) => return Some(format!("it is no report in JSON: line {line}: {why}")),
     };
+    let asked = || config.group_by.split('/');
     for record in &report.records {
         let number = record.number;
-        let mut asked = ["year", "month", "day", "hour"].into_iter().chain(dimensions.clone());
-        if let Some(name) = asked.find(|name| !record.has_name(name)) {
+        let mut names = ["year", "month", "day", "hour"].into_iter().chain(asked());
+        if let Some(name) = names.find(|name| !record.has_name(name)) {
             return Some(format!("record {number} has no {name}"));
+        }
+        // The counts of finer records would be taken for those of whole groups.
+        let is_finer = |name: &&String| {
+            (*name == "minute" || is_dimension(name, config)) && !asked().any(|asked| asked == *name)
+        };
+        if let Some(name) = record.names().iter().find(is_finer) {
+            return Some(format!("record {number} has {name}, by which it was not asked for"));
+        }
+        let requestor = record.field("requestor-id").unwrap_or_default();
+        if !requestors.is_empty() && !requestors.iter().any(|asked| asked == requestor) {
+            return Some(format!("record {number} is of another requestor"));
         }
         if !local_time(record).is_ok_and(|at| (from..to).contains(&at)) {
             return Some(format!("record {number} is of another time"));
         }
     }
-    None
+    report::nameless(&report.records, asked()).map(|name| format!("no record says its {name}"))
 }

@@ -1,5 +1,3 @@
-//! What a report contained in addition to the counts that became events.
-
 use std::collections::BTreeMap;
 
 use crate::event::{Instant, RequestorId};
@@ -13,9 +11,9 @@ pub struct StatedAccounts {
     pub requestor_id: RequestorId,
     pub from: Instant,
     pub to: Instant,
-    /// The MVPD; empty if there is none.
+    /// The MVPD; empty if the record has none.
     pub mvpd: String,
-    /// The other dimensions: a line `name=value` for each. For `mvpd` the line has no value.
+    /// The dimensions but `requestor-id`: a line `name=value` for each. For `mvpd` the line has only the name.
     pub dimensions: String,
     pub accounts: u64,
 }
@@ -26,7 +24,6 @@ impl StatedAccounts {
         self.dimensions.lines().map(|line| line.split_once('=').map_or(line, |(name, _)| name))
     }
 
-    /// Whether the report distinguishes MVPDs.
     pub fn has_mvpd(&self) -> bool {
         self.grouping().any(|name| name == "mvpd")
     }
@@ -35,12 +32,14 @@ impl StatedAccounts {
 /// What a report contained in addition to the counts that became events.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct EsmSummary {
-    /// All records of the report.
     #[serde(skip)]
     pub records: u64,
+    /// Records with a number for a metric that becomes events, also 0, or for unique accounts.
+    #[serde(skip)]
+    pub used: u64,
     /// Metrics that do not become events, and how many records have each.
     pub skipped_metrics: BTreeMap<String, u64>,
-    /// Counts that ESM corrected downwards. Events that were counted stay counted.
+    /// Counts that ESM corrected downwards. The events that were made before stay counted.
     pub decreases: u64,
     /// The sum of these corrections.
     pub decreased_units: u64,
@@ -48,11 +47,31 @@ pub struct EsmSummary {
     pub first_decrease: Option<u64>,
     /// Records whose unique accounts are stored as ESM stated them.
     pub stated_accounts: u64,
-    /// The limit of rows, if the report has reached it: it may then lack rows.
+    /// The limit of rows, if the report has reached it. The report may then lack rows.
     pub truncated_at: Option<u64>,
 }
 
 impl EsmSummary {
+    /// Says why nothing of the report was used: no record has a number that is counted. `None` if one has.
+    pub fn unused(&self) -> Option<String> {
+        let (records, names) = (self.records, super::fields::METRICS.map(|(name, _)| name).join(", "));
+        let why = "nothing of it was used: none of its";
+        (records > 0 && self.used == 0)
+            .then(|| format!("{why} {records} records has a number for one of the metrics {names}"))
+    }
+
+    /// What to say of the report, each with the first record that it is about.
+    pub fn notes(&self) -> Vec<(Option<u64>, String)> {
+        let metrics = self.skipped_metrics.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let EsmSummary { decreases, decreased_units, .. } = self;
+        let skipped = format!("no event stands for {metrics}; these were passed over");
+        let lower = format!(
+            "{decreases} counts are lower than when they were read before, by {decreased_units} units together; what was counted stays"
+        );
+        let all = [(!metrics.is_empty(), None, skipped), (*decreases > 0, self.first_decrease, lower)];
+        all.into_iter().filter(|(is_so, ..)| *is_so).map(|(_, record, what)| (record, what)).collect()
+    }
+
     pub(super) fn skipped(&mut self, metric: &str) {
         if let Some(records) = self.skipped_metrics.get_mut(metric) {
             *records += 1;
@@ -67,12 +86,12 @@ impl EsmSummary {
         self.first_decrease.get_or_insert(record);
     }
 
-    /// Adds the summary of another report.
     pub fn add(&mut self, other: &EsmSummary) {
         for (metric, records) in &other.skipped_metrics {
             *self.skipped_metrics.entry(metric.clone()).or_default() += records;
         }
         self.records += other.records;
+        self.used += other.used;
         self.decreases += other.decreases;
         self.decreased_units = self.decreased_units.saturating_add(other.decreased_units);
         self.first_decrease = self.first_decrease.or(other.first_decrease);

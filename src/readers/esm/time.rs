@@ -1,4 +1,4 @@
-//! The time of a record, on the clock of the reports.
+//! The time of a record, in the time zone of the reports.
 
 use chrono::{DateTime, Days, FixedOffset, LocalResult, Months, NaiveDate, NaiveDateTime, TimeZone};
 
@@ -7,10 +7,10 @@ use crate::config::EsmConfig;
 use crate::event::{Instant, whole_number};
 use crate::readers::line::RejectReason;
 
-/// The first year with four digits: nobody means the year 26.
+/// The first year with four digits. An earlier year is refused: nobody means the year 26.
 const YEAR_MIN: u32 = 1000;
 
-/// Which of two equal hours, when the clock is set back; `First` if the clock shows the hour once.
+/// To which of two equal hours a record belongs, if the clock is set back; otherwise `First`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pass {
     First,
@@ -20,12 +20,12 @@ pub(super) enum Pass {
     Unknown,
 }
 
-/// The local time of a record, on the clock of the reports.
+/// The local time of a record, in the time zone of the reports.
 pub(super) fn local_time(record: &Record) -> Result<NaiveDateTime, RejectReason> {
     local_time_with(record, [None; 2])
 }
 
-/// The local time, with a default day and hour for a record that has none.
+/// The local time. `or` has the day and the hour for a record that lacks them.
 fn local_time_with(record: &Record, or: [Option<u32>; 2]) -> Result<NaiveDateTime, RejectReason> {
     let number = |name: &str| match record.field(name) {
         None => Ok(None),
@@ -60,7 +60,7 @@ pub(super) fn day_alone(record: &Record) -> Result<Option<NaiveDate>, RejectReas
     local_time_with(record, [None, Some(0)]).map(|local| Some(local.date()))
 }
 
-/// The begin of a record's hour or minute.
+/// The start of a record's hour or minute.
 pub(super) fn instant(record: &Record, config: &EsmConfig, pass: Pass) -> Result<Instant, RejectReason> {
     let local = local_time(record)?;
     let zone = config.timezone;

@@ -1,6 +1,5 @@
-//! Reads the lines of a log into exchanges on a second thread, while the caller derives events from earlier lines.
-//!
-//! Parsing and redacting take about as long as deriving, and the two share no data.
+//! Parses the lines of a log on a second thread, while the caller derives events from earlier lines. The two tasks
+//! take about equally long, and share no data.
 
 use std::io::BufRead;
 use std::panic;
@@ -13,9 +12,8 @@ use super::raw::RawExchange;
 use crate::readers::line::{LINE_BYTES_MAX, ReadError, RejectReason};
 use crate::readers::lines::Lines;
 use crate::readers::options::ReaderOptions;
-use crate::readers::surrogates;
 
-/// This many bytes of lines are handed over at once, so that the handing over costs almost nothing.
+/// The worker hands over lines in batches of about this many bytes, because each hand-over costs time.
 const BATCH_BYTES: u64 = 512 << 10;
 const BATCHES_AHEAD: usize = 4;
 
@@ -23,9 +21,9 @@ const BATCHES_AHEAD: usize = 4;
 pub(super) struct Ahead {
     batches: Receiver<Vec<Parsed>>,
     parsed: vec::IntoIter<Parsed>,
-    /// Sends exchanges back to be freed where they were made: freed elsewhere, both threads would wait for one heap.
+    /// Sends exchanges back to the worker, which frees them: else both threads would wait for one heap.
     spent: Sender<Spent>,
-    /// Returns how the source ended; `None` after that was reported.
+    /// The worker, which returns how the source ended; `None` after `next` has returned this result.
     worker: Option<JoinHandle<Result<(), ReadError>>>,
 }
 
@@ -40,7 +38,7 @@ impl Ahead {
                 let mut batch = Vec::new();
                 let end = read_batch(&mut lines, &mut redactor, &mut batch);
                 freed.try_iter().for_each(drop::<Spent>);
-                // If nobody receives any more, the rest is not read.
+                // If nobody receives batches any more, the rest of the source is not read.
                 if sender.send(batch).is_err() || !matches!(end, Ok(true)) {
                     return end.map(drop);
                 }
@@ -49,13 +47,13 @@ impl Ahead {
         Ahead { batches, parsed: Vec::new().into_iter(), spent, worker: Some(worker) }
     }
 
-    /// The next line that is not blank; `None` at the end of the source. Sends spent exchanges back.
+    /// The next line that is not blank; `None` at the end. Sends spent exchanges back before it takes a new batch.
     pub(super) fn next(&mut self, spent: &mut Spent) -> Result<Option<Parsed>, ReadError> {
         loop {
             if let Some(parsed) = self.parsed.next() {
                 return Ok(Some(parsed));
             }
-            // If the worker has ended, it does not need them.
+            // If the worker has ended, sending fails, and the exchanges are freed here.
             drop(self.spent.send(std::mem::take(spent)));
             let Ok(batch) = self.batches.recv() else {
                 let ended = self.worker.take().map_or(Ok(Ok(())), JoinHandle::join);
@@ -66,7 +64,7 @@ impl Ahead {
     }
 }
 
-/// Reads some lines. Returns whether there may be more.
+/// Reads one batch of lines. Returns false at the end of the source.
 fn read_batch(
     lines: &mut Lines<impl BufRead>,
     redactor: &mut Redactor,
@@ -91,8 +89,9 @@ fn exchange(redactor: &mut Redactor, bytes: &[u8], line_bytes: u64) -> Read {
         return Err(RejectReason::TooLong(line_bytes));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| RejectReason::NotUtf8(error.valid_up_to() + 1))?;
-    let text = surrogates::mended(text);
-    let raw = RawExchange::from_line(&text).map_err(|bad| RejectReason::Exchange(bad.to_string()))?;
+    let raw = RawExchange::from_line(text).map_err(|bad| {
+        RejectReason::of_filler(bytes).unwrap_or_else(|| RejectReason::Exchange(bad.to_string()))
+    })?;
     Ok(redactor.redacted(&raw))
 }
 

@@ -1,17 +1,16 @@
-//! Reads from an answer what events need and what may be kept. It is lenient where Adobe's pages and servers differ.
+//! Reads from an answer the facts that events need, leniently where Adobe's pages and servers differ.
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use super::device::Device;
 use super::hop;
-use super::json::{Entries, millis, word};
+use super::json::{Entries, WRONG_TEXTS, millis, word};
 use super::raw::RawExchange;
 use super::route::Endpoint;
 use super::state::Profile;
-use super::vocabulary::DEGRADED_USER_PREFIX;
+use crate::event::DEGRADED_USER_PREFIX;
 use crate::readers::memory::{Keyring, MemoryKey};
-use crate::readers::surrogates;
 
 /// A response body, read according to its endpoint and status.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,15 +22,15 @@ pub(super) enum Reply {
     Decisions(Vec<Decision>),
     Logout(Logout),
     /// The MVPDs behind a proxy.
-    Proxied(Vec<String>),
+    Proxied(Vec<(String, bool)>),
     Error(String),
     /// A body without information: a redirect, HTML, an error without a code.
     Nothing,
-    /// Why the body of a success cannot be read, or the body of a failure whose error code is cut off.
+    /// Why a body cannot be read: the body of a success, or of a failure whose error code is cut off or packed.
     Unreadable(String),
 }
 
-/// An answer of the three session endpoints. The code and the session ID are digests.
+/// An answer of the endpoints that create or resume a session. The code and the session ID are digests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Session {
     pub(super) action: String,
@@ -43,7 +42,6 @@ pub(super) struct Session {
     pub(super) not_after: Option<i64>,
 }
 
-/// One decision about a resource.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Decision {
@@ -65,7 +63,7 @@ pub(super) struct Decision {
     error: Option<ErrorBody>,
 }
 
-/// The begin and end of a validity, as far as they are given.
+/// When a media token begins and ends, in milliseconds since the Unix epoch; `None` if the answer does not say so.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Validity {
@@ -79,7 +77,7 @@ pub(super) struct Validity {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Logout {
     pub(super) action: Option<String>,
-    /// The first hop of the browser, and the place where the logout ends.
+    /// Digests of the browser's first URL and of the place where the logout ends; `None` without both.
     pub(super) leg: Option<(MemoryKey, MemoryKey)>,
 }
 
@@ -97,39 +95,42 @@ impl Decision {
     }
 }
 
-/// Reads the body of an answer. A success that cannot be read is unreadable; a failure may have any body, but not a
-/// cut object, because its code may be in the missing part.
+/// Reads the body of an answer. A success must have a body that can be read. A failure may have any body, except an
+/// object that is broken, cut off or packed, because the object may hold the error code.
 pub(super) fn read(
     endpoint: Endpoint,
     raw: &RawExchange<'_>,
     service_provider: &str,
     keyring: &Keyring,
 ) -> Reply {
-    let body = surrogates::mended(&raw.answer);
+    let body = &*raw.answer;
     if !(200..300).contains(&raw.status) {
-        return match error_code(&body) {
-            Some(code) => Reply::Error(code),
-            None if is_processed(raw.status) && is_cut(&body) => Reply::Unreadable(cut_off(&body)),
-            None if is_processed(raw.status) && is_packed(&body) => Reply::Unreadable(
+        return match error_code(body) {
+            Ok(Some(code)) => Reply::Error(code),
+            _ if !is_processed(raw.status) => Reply::Nothing,
+            Err(error) if error.is_eof() => Reply::Unreadable(cut_off(body)),
+            _ if is_packed(body) => Reply::Unreadable(
                 "the body of the answer (response.body) is packed as gzip or Base64: have your gateway log it as text".to_owned(),
             ),
-            None => Reply::Nothing,
+            Err(error) => Reply::Unreadable(format!(
+                "its error code cannot be read: the answer is no JSON, or has the code twice or with half a character, before \
+                 column {}", error.column()
+            )),
+            Ok(None) => Reply::Nothing,
         };
     }
     let digest = |name: &str, code: Option<String>| {
         code.map(|code| keyring.digest(name, &[service_provider.as_bytes(), code.as_bytes()]))
     };
     let reply = match endpoint {
-        Endpoint::CreateSession | Endpoint::ResumeSession | Endpoint::PartnerSession => {
-            session(&body, digest)
-        }
-        Endpoint::RetrieveSession => device(&body),
+        Endpoint::CreateSession | Endpoint::ResumeSession | Endpoint::PartnerSession => session(body, digest),
+        Endpoint::RetrieveSession => device(body),
         Endpoint::Profiles | Endpoint::ProfileOfMvpd | Endpoint::ProfileOfCode | Endpoint::PartnerProfile => {
-            profiles(&body)
+            profiles(body)
         }
-        Endpoint::Authorize | Endpoint::Preauthorize => decisions(&body),
-        Endpoint::Logout => logout(&body, raw, keyring),
-        Endpoint::Configuration => proxied(&body),
+        Endpoint::Authorize | Endpoint::Preauthorize => decisions(body),
+        Endpoint::Logout => logout(body, raw, keyring),
+        Endpoint::Configuration => proxied(body),
         Endpoint::UserAgent | Endpoint::Elsewhere => Ok(Reply::Nothing),
     };
     reply.unwrap_or_else(|error| {
@@ -138,21 +139,20 @@ pub(super) fn read(
                 "the body of a success (response.body) is missing or empty: have your gateway log the bodies of answers too"
                     .to_owned()
             }
-            true => cut_off(&body),
-            false => format!("the body of a success cannot be read from its column {} on", error.column()),
+            true => cut_off(body),
+            false => {
+                let (text, column) = (error.to_string(), error.column());
+                let wrong = WRONG_TEXTS.into_iter().find(|what| text.starts_with(what));
+                let what = wrong.unwrap_or("is not of the documented form");
+                format!("the body of a success cannot be read from its column {column} on: it {what}")
+            }
         })
     })
 }
 
-/// Whether Adobe processed a request with this status. If not, the gateway tries again and nothing is counted.
+/// Whether Adobe processed a request with this status. If not, nothing is counted, because the gateway tries again.
 pub(super) fn is_processed(status: u16) -> bool {
-    !matches!(status, 0 | 401 | 405 | 429)
-}
-
-/// Whether a body begins as an object and ends before the object does.
-fn is_cut(body: &str) -> bool {
-    body.trim_ascii_start().starts_with('{')
-        && serde_json::from_str::<IgnoredAny>(body).is_err_and(|error| error.is_eof())
+    !matches!(status, 0 | 100..=199 | 401 | 405 | 429 | 499)
 }
 
 /// Whether a body is gzip that was logged as text, or an object in Base64.
@@ -201,7 +201,7 @@ fn session(
     }))
 }
 
-/// Reads the device without its address.
+/// Reads the description of a device, but not its IP address.
 fn device(body: &str) -> Result<Reply, serde_json::Error> {
     #[derive(Deserialize)]
     struct Body {
@@ -212,7 +212,7 @@ fn device(body: &str) -> Result<Reply, serde_json::Error> {
     Ok(Reply::Device(Device::of_session(&device)))
 }
 
-/// Reads profiles. Of the attributes only the user ID and two flags are read.
+/// Reads profiles. Of the attributes, only the user ID, `hba_status` and `tokenSource` are read.
 fn profiles(body: &str) -> Result<Reply, serde_json::Error> {
     #[derive(Deserialize)]
     struct Body {
@@ -288,7 +288,7 @@ fn decisions(body: &str) -> Result<Reply, serde_json::Error> {
     Ok(Reply::Decisions(decisions))
 }
 
-/// Reads what the first entry asks for.
+/// Reads what the first entry of `logouts` asks the application to do.
 fn logout(body: &str, raw: &RawExchange<'_>, keyring: &Keyring) -> Result<Reply, serde_json::Error> {
     #[derive(Deserialize)]
     struct Body {
@@ -326,21 +326,31 @@ fn proxied(body: &str) -> Result<Reply, serde_json::Error> {
     struct Mvpd {
         #[serde(deserialize_with = "word")]
         id: Option<String>,
-        is_proxy: bool,
+        is_proxy: Option<bool>,
     }
     let Body { requestor, mvpds } = serde_json::from_str(body)?;
     let all = requestor.unwrap_or_default().mvpds.into_iter().chain(mvpds);
-    Ok(Reply::Proxied(all.filter(|mvpd| mvpd.is_proxy).filter_map(|mvpd| mvpd.id).collect()))
+    Ok(Reply::Proxied(all.filter_map(|mvpd| mvpd.id.zip(mvpd.is_proxy)).collect()))
 }
 
-/// The code of an enhanced error, which may be inside `error`.
-fn error_code(body: &str) -> Option<String> {
+/// The code of an enhanced error, which is the body itself or its member `error`.
+fn error_code(body: &str) -> serde_json::Result<Option<String>> {
     #[derive(Deserialize)]
-    struct Wrapped {
-        error: ErrorBody,
+    struct Body<'a> {
+        #[serde(default, deserialize_with = "word")]
+        code: Option<String>,
+        #[serde(borrow)]
+        error: Option<&'a RawValue>,
     }
-    let bare = serde_json::from_str::<ErrorBody>(body).ok().and_then(|error| error.code);
-    bare.or_else(|| serde_json::from_str::<Wrapped>(body).ok().and_then(|body| body.error.code))
+    if !body.trim_ascii_start().starts_with('{') {
+        return Ok(None);
+    }
+    match serde_json::from_str(body)? {
+        Body { code: None, error: Some(error) } if error.get().starts_with('{') => {
+            Ok(serde_json::from_str::<ErrorBody>(error.get())?.code)
+        }
+        Body { code, .. } => Ok(code),
+    }
 }
 
 #[cfg(test)]
@@ -372,6 +382,8 @@ mod tests {
         for (attribute, expected) in [
             (r#"{"value":"u1","state":"plain"}"#, Some("u1")),
             (r#"{"value":17}"#, Some("17")),
+            (r#"{"value":98765432109876543211}"#, Some("98765432109876543211")),
+            (r#"{"value":[0.10,-7,true,null]}"#, Some("0.10, -7, true")),
             (r#"{"value":"u1","state":"enc"}"#, None),
             (r#"{"value":["a","b"],"state":"plain"}"#, Some("a, b")),
             ("{}", None),
@@ -379,6 +391,28 @@ mod tests {
             let body = format!(r#"{{"profiles":{{"M":{{"attributes":{{"userID":{attribute}}}}}}}}}"#);
             let Reply::Profiles(profiles) = answered(Endpoint::Profiles, &body) else { panic!("{body}") };
             assert_eq!(profiles[0].user_id.as_deref(), expected, "{attribute}");
+        }
+    }
+
+    #[test]
+    fn a_number_with_an_exponent_is_no_user_id_and_a_time_all_the_same() {
+        let body = |user: &str, time: &str| {
+            format!(
+                r#"{{"profiles":{{"M":{{"notAfter":{time},"attributes":{{"userID":{{"value":{user}}}}}}}}}}}"#
+            )
+        };
+        for user in ["1e5", "1E22", "1.2345678901234568e+22", "[1e5]", "[[1]]", r#""\ud800""#] {
+            let Reply::Unreadable(why) = answered(Endpoint::Profiles, &body(user, "1")) else {
+                panic!("{user}")
+            };
+            let is_named = why.contains("in the place of a text") || why.contains("has half a character");
+            assert!(is_named && !why.contains(user), "{why}");
+        }
+        for (time, expected) in [("1.7942976e12", Some(1_794_297_600_000)), ("7.0", Some(7)), ("7.5", None)] {
+            let Reply::Profiles(profiles) = answered(Endpoint::Profiles, &body("1", time)) else {
+                panic!("{time}")
+            };
+            assert_eq!(profiles[0].not_after, expected, "{time}");
         }
     }
 
@@ -394,7 +428,7 @@ mod tests {
             ("<html></html>", None),
             ("", None),
         ] {
-            assert_eq!(error_code(body).as_deref(), expected, "{body}");
+            assert_eq!(error_code(body).ok().flatten().as_deref(), expected, "{body}");
         }
     }
 

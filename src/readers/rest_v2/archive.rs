@@ -1,4 +1,4 @@
-//! HTTP archives (HAR 1.2), as browsers and proxies save them. They contain the same exchanges in another form.
+//! Reads HTTP archives (HAR 1.2) as browsers and proxies save them. Their entries are the same exchanges as in logs.
 
 use std::borrow::Cow;
 use std::io::BufRead;
@@ -9,75 +9,65 @@ use serde_json::value::RawValue;
 use super::entries::Entries;
 use super::exchange::{Parsed, Read, Redactor};
 use super::headers::{self, Headers, Pair, decode_base64};
-use super::json::{BodyText, Text};
+use super::json::{BodyText, Text, number};
 use super::members;
-use super::raw::{self, BadExchange, RawExchange, Unread, bad_form, required};
+use super::raw::{self, BadExchange, IS_TWICE, RawExchange, Unread, bad_form, required};
 use crate::readers::line::{LINE_BYTES_MAX, ReadError, RejectReason};
 use crate::readers::options::ReaderOptions;
-use crate::readers::surrogates;
 
 /// The place of the answer's body in an entry.
 const ANSWER: &str = "response.content.text";
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", expecting = "entry")]
+#[serde(rename_all = "camelCase", expecting = "entry", bound(deserialize = "'de: 'a"))]
 struct Entry<'a> {
-    #[serde(borrow)]
-    started_date_time: Text<'a>,
-    #[serde(borrow, default)]
+    started_date_time: Option<&'a RawValue>,
+    #[serde(default)]
     time: Option<&'a RawValue>,
-    #[serde(borrow, deserialize_with = "members::in_any_spelling")]
+    #[serde(deserialize_with = "members::in_any_spelling")]
     request: Request<'a>,
-    #[serde(borrow, default, deserialize_with = "members::in_any_spelling")]
+    #[serde(default, deserialize_with = "members::in_any_spelling")]
     response: Option<Response<'a>>,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", expecting = "request")]
+#[serde(rename_all = "camelCase", expecting = "request", bound(deserialize = "'de: 'a"))]
 struct Request<'a> {
-    #[serde(borrow)]
     method: Text<'a>,
-    #[serde(borrow)]
     url: Text<'a>,
-    #[serde(borrow, default, deserialize_with = "headers::of_request")]
+    #[serde(default, deserialize_with = "headers::of_request")]
     headers: Headers<'a>,
-    #[serde(borrow, default, deserialize_with = "members::in_any_spelling")]
+    #[serde(default, deserialize_with = "members::in_any_spelling")]
     post_data: Option<PostData<'a>>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, expecting = "request.postData")]
+#[serde(default, expecting = "request.postData", bound(deserialize = "'de: 'a"))]
 struct PostData<'a> {
-    #[serde(borrow)]
     text: BodyText<'a>,
     /// This member is not part of HAR, but proxies that save bodies as bytes write it.
-    #[serde(borrow)]
     encoding: Text<'a>,
-    #[serde(borrow)]
     params: Option<Vec<Pair<'a>>>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default, expecting = "response")]
+#[serde(rename_all = "camelCase", default, expecting = "response", bound(deserialize = "'de: 'a"))]
 struct Response<'a> {
-    #[serde(borrow)]
     status: Option<&'a RawValue>,
-    #[serde(borrow, deserialize_with = "headers::of_response")]
+    status_code: Option<&'a RawValue>,
+    #[serde(deserialize_with = "headers::of_response")]
     headers: Headers<'a>,
-    #[serde(borrow, deserialize_with = "members::in_any_spelling")]
+    #[serde(deserialize_with = "members::in_any_spelling")]
     content: Option<Content<'a>>,
-    #[serde(borrow, rename = "redirectURL")]
+    #[serde(rename = "redirectURL")]
     redirect_url: Text<'a>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, expecting = "response.content")]
+#[serde(default, expecting = "response.content", bound(deserialize = "'de: 'a"))]
 struct Content<'a> {
-    #[serde(borrow)]
     size: Option<&'a RawValue>,
-    #[serde(borrow)]
     text: BodyText<'a>,
-    #[serde(borrow)]
     encoding: Text<'a>,
 }
 
@@ -97,26 +87,28 @@ impl<R: BufRead> Archive<R> {
         if !self.entries.advance()? {
             return Ok(None);
         }
-        Ok(Some(Parsed { number: self.entries.number(), line_bytes: 0, result: self.exchange() }))
+        Ok(Some(Parsed { number: self.entries.number, line_bytes: 0, result: self.exchange() }))
     }
 
     fn exchange(&mut self) -> Read {
-        let entry = String::from_utf8_lossy(self.entries.bytes());
-        let bad = if self.entries.entry_bytes() > LINE_BYTES_MAX as u64 {
-            RejectReason::TooLong(self.entries.entry_bytes())
+        let entry = String::from_utf8_lossy(&self.entries.entry);
+        let bad = if self.entries.entry_bytes > LINE_BYTES_MAX as u64 {
+            RejectReason::TooLong(self.entries.entry_bytes)
         } else {
-            let mended = surrogates::mended(&entry);
-            match (read(&mended), &entry) {
+            match (read(&entry), &entry) {
                 (Ok(raw), Cow::Borrowed(_)) => return Ok(self.redactor.redacted(&raw)),
                 (Ok(_), Cow::Owned(_)) => {
-                    let valid =
-                        std::str::from_utf8(self.entries.bytes()).map_err(|error| error.valid_up_to());
+                    let valid = std::str::from_utf8(&self.entries.entry).map_err(|error| error.valid_up_to());
                     RejectReason::NotUtf8(valid.err().unwrap_or(0) + 1)
+                }
+                // Nothing says which of the two requests was made, so the entry may be an exchange.
+                (Err(BadExchange::Member(member, IS_TWICE)), _) if member.starts_with("request") => {
+                    return Err(RejectReason::Exchange(format!("{member} {IS_TWICE}")));
                 }
                 (Err(bad), _) => RejectReason::Exchange(bad.to_string()),
             }
         };
-        // An entry of another site is skipped, even if it is wrong.
+        // An entry that is no exchange with the API is skipped, even if the entry cannot be read.
         match target(&entry).and_then(|(method, url)| self.redactor.route(&method, &url).err()) {
             Some(elsewhere) => Ok(Err(elsewhere)),
             None => Err(bad),
@@ -127,11 +119,11 @@ impl<R: BufRead> Archive<R> {
 fn read(entry: &str) -> Result<RawExchange<'_>, BadExchange> {
     let Entry { started_date_time, time, request, response } =
         members::parse(entry).map_err(|error| bad_form(&error))?;
-    let Response { status, headers, content, redirect_url } = response.unwrap_or_default();
+    let Response { status, status_code, headers, content, redirect_url } = response.unwrap_or_default();
     let Content { size, text, encoding } = content.unwrap_or_default();
     let text = raw::body(text, ANSWER)?.unwrap_or_default();
-    let status = raw::status(status, &text)?;
-    if text.is_empty() && status >= 400 && size.and_then(raw::number).is_some_and(|size| size > 0.0) {
+    let status = raw::status([status, status_code], &text)?;
+    if text.is_empty() && status >= 400 && size.and_then(number).is_some_and(|size| size > 0.0) {
         let what = "is missing, though response.content.size says that there was a body";
         return Err(BadExchange::Member(ANSWER.to_owned(), what));
     }
@@ -139,7 +131,7 @@ fn read(entry: &str) -> Result<RawExchange<'_>, BadExchange> {
     Ok(RawExchange {
         started_at: raw::instant(started_date_time, "startedDateTime")?,
         duration_ms: raw::duration(time, "time")?,
-        method: required(request.method, "request.method")?,
+        method: raw::method(request.method)?,
         url: required(request.url, "request.url")?,
         headers: request.headers,
         body: body(request.post_data.unwrap_or_default())?,
@@ -150,28 +142,30 @@ fn read(entry: &str) -> Result<RawExchange<'_>, BadExchange> {
     })
 }
 
-/// The method and URL of an entry that cannot be read completely.
+/// The method and the URL of an entry that cannot be read completely. An unknown method is empty.
 fn target(entry: &str) -> Option<(String, String)> {
     let request = &entry[memchr::memmem::find(entry.as_bytes(), b"\"request\"")?..];
     let member = |name: &str| {
         let value = &request[memchr::memmem::find(request.as_bytes(), name.as_bytes())? + name.len()..];
         let value = value.trim_ascii_start().strip_prefix(':')?;
-        serde_json::Deserializer::from_str(value).into_iter::<String>().next()?.ok()
+        serde_json::Deserializer::from_str(value).into_iter::<serde_json::Value>().next()?.ok()
     };
-    Some((member("\"method\"")?, member("\"url\"")?))
+    let text = |value: serde_json::Value| value.as_str().map(str::to_owned);
+    Some((member("\"method\"").and_then(text).unwrap_or_default(), member("\"url\"").and_then(text)?))
 }
 
 fn is_base64(encoding: &Text<'_>) -> bool {
     encoding.0.as_deref().is_some_and(|encoding| encoding.trim().eq_ignore_ascii_case("base64"))
 }
 
-/// The text in Base64, which may have line breaks.
+/// Decodes Base64, which may have line breaks, to a text.
 fn decoded(text: &str) -> Option<String> {
     let letters: String = text.chars().filter(|letter| !letter.is_ascii_whitespace()).collect();
     String::from_utf8(decode_base64(&letters)?).ok()
 }
 
-/// The answer, and whether an earlier release took it for empty. An unreadable body may hide the code of a failure.
+/// The answer, and whether an earlier release took it for empty, because that release knew no line breaks in Base64.
+/// A body that does not decode is an error: it may hide the error code of a failure.
 fn answer<'a>(text: Cow<'a, str>, encoding: &Text<'_>) -> Result<(Cow<'a, str>, bool), BadExchange> {
     if !is_base64(encoding) {
         return Ok((text, false));
@@ -202,5 +196,8 @@ fn body<'a>(post: PostData<'a>) -> Result<Result<Cow<'a, str>, Unread>, BadExcha
 fn parameter(Pair { name, value }: Pair<'_>) -> Result<String, BadExchange> {
     let escape = |text: Cow<'_, str>| text.replace('%', "%25").replace('&', "%26").replace('+', "%2B");
     let name = required(name, "the name of an entry of request.postData.params")?;
-    Ok(format!("{}={}", escape(name), escape(value.0.unwrap_or_default())))
+    let Text(value) = value
+        .map_or(Ok(Text(None)), Text::of_fingerprint)
+        .map_err(|what| BadExchange::Member("request.postData.params".to_owned(), what))?;
+    Ok(format!("{}={}", escape(name), escape(value.unwrap_or_default())))
 }

@@ -1,4 +1,4 @@
-//! The facts about a device, from the header of a request or from the answer about a session.
+//! The facts about a device, from the header of a request or from an answer that describes a session.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -9,16 +9,15 @@ use serde_json::Value;
 use super::headers::decode;
 use super::json::{Text, word};
 use crate::event::Property;
-use crate::readers::surrogates;
 
 /// How many values of `X-Device-Info` are remembered: more than the number of models in most logs.
 const DEVICE_INFOS_MAX: usize = 1_024;
-/// Longer values, in bytes, are decoded each time, so that a hostile log fills at most 4 MiB of memory.
+/// The longest value that is remembered, in bytes. So a hostile log fills at most 4 MiB of memory.
 const REMEMBERED_BYTES_MAX: usize = 4 << 10;
 
-/// The members of `X-Device-Info` that have an eVar. Addresses are left out.
+/// The members of `X-Device-Info` that have an eVar. Addresses of devices are left out.
 const OF_HEADER: [(&str, Property); 13] = [
-    // Adobe's own iOS cookbook sends this instead of `primaryHardwareType`.
+    // One of Adobe's pages (the iOS cookbook) has `type` in the place of `primaryHardwareType`.
     ("type", Property::PrimaryHardwareType),
     ("primaryHardwareType", Property::PrimaryHardwareType),
     ("model", Property::DeviceModel),
@@ -33,7 +32,7 @@ const OF_HEADER: [(&str, Property); 13] = [
     ("browserVendor", Property::DeviceBrowserVendor),
     ("browserVersion", Property::DeviceBrowserVersion),
 ];
-/// The texts in Adobe's normalised view of a device, by their places.
+/// The texts in Adobe's description of a device, as JSON pointers. Adobe normalises these texts.
 const OF_SESSION: [(&str, Property); 10] = [
     ("/type", Property::PrimaryHardwareType),
     ("/model", Property::DeviceModel),
@@ -46,7 +45,7 @@ const OF_SESSION: [(&str, Property); 10] = [
     ("/browser/name", Property::DeviceBrowserName),
     ("/browser/vendor", Property::DeviceBrowserVendor),
 ];
-/// The parts of that view that have a version.
+/// The parts of Adobe's description of a device that have a version.
 const VERSIONS_OF_SESSION: [(&str, Property); 4] = [
     ("version", Property::DeviceVersion),
     ("hardware", Property::DeviceHardwareVersion),
@@ -63,7 +62,6 @@ impl Device {
     fn of_header(header: &str) -> Option<Device> {
         let json = decode(header)?;
         let json = String::from_utf8_lossy(&json);
-        let json = surrogates::mended(&json);
         let members: BTreeMap<String, Text<'_>> = serde_json::from_str(&json).ok()?;
         let mut device = Device::default();
         for (name, property) in OF_HEADER {
@@ -73,7 +71,7 @@ impl Device {
         Some(device)
     }
 
-    /// The device in the answer about a session. A part in an unknown form only loses its eVars.
+    /// The device in an answer that describes a session. A part in an unknown form loses only its own eVars.
     pub(super) fn of_session(device: &Value) -> Device {
         let mut found = Device::default();
         for (place, property) in OF_SESSION {
@@ -97,7 +95,7 @@ impl Device {
         self.0.get(property.name()).map(String::as_str)
     }
 
-    /// Adds the device of the server: Adobe's normalised values replace others.
+    /// Adds what Adobe's server says about the device. Its values are normalised, so they replace others.
     pub(super) fn overlay(&mut self, other: &Device) {
         for (name, value) in &other.0 {
             self.0.insert(name.clone(), value.clone());
@@ -105,8 +103,8 @@ impl Device {
         self.derive();
     }
 
-    /// Sets the properties that follow from others (section 10 of the reference). When an event is made, words of the
-    /// configuration replace some of them.
+    /// Sets the properties that follow from other properties. When an event is made, the configuration may
+    /// replace the device type.
     fn derive(&mut self) {
         let os = self.get(Property::DeviceOsName).map(str::to_owned);
         let hardware = self.get(Property::PrimaryHardwareType).map(str::to_owned);
@@ -116,7 +114,7 @@ impl Device {
         self.set(Property::NormalizedClientlessDeviceType, platform.as_deref());
     }
 
-    /// Adobe's word for the platform, as in ESM's `platform`.
+    /// Adobe's word for the platform, as in ESM's `platform`; else the family of the operating system.
     fn platform(&self) -> Option<&str> {
         use Property::{
             DeviceHardwareManufacturer, DeviceHardwareVendor, DeviceOsFamily, DeviceOsName, DeviceOsVendor,
@@ -143,10 +141,10 @@ impl Device {
 }
 
 fn text_of(value: &Value) -> Option<String> {
-    word(value).ok().flatten()
+    word(&mut serde_json::Deserializer::from_str(&value.to_string())).ok().flatten()
 }
 
-/// A version as text, or an object with `major`, `minor` and `patch`. All zeros mean unknown.
+/// A version: a text, or an object with `major`, `minor` and `patch`. All zeros mean an unknown version.
 fn version_of(value: &Value) -> Option<String> {
     match value {
         Value::String(_) => text_of(value),
@@ -164,7 +162,6 @@ fn version_of(value: &Value) -> Option<String> {
 pub(super) struct DeviceInfos(HashMap<Box<str>, Option<Arc<Device>>>);
 
 impl DeviceInfos {
-    /// The device in a header; `None` if the header does not decode.
     pub(super) fn read(&mut self, header: &str) -> Option<Arc<Device>> {
         if let Some(known) = self.0.get(header) {
             return known.clone();

@@ -1,4 +1,4 @@
-//! Reads an HTTP archive and returns its entries one at a time, so that only one entry is in memory.
+//! Reads an HTTP archive and returns its entries one at a time, so that it holds only one entry in memory.
 
 use std::io::{self, BufRead};
 
@@ -7,17 +7,18 @@ use memchr::{memchr_iter, memchr2};
 use crate::readers::line::{LINE_BYTES_MAX, ReadError};
 use crate::readers::lines::{BYTE_ORDER_MARK, fill};
 
-/// How many bytes of a member's name are kept: more than any name that is looked for has.
+/// How many bytes of a member's name are returned. The names that the code looks for are shorter.
 const NAME_BYTES_MAX: usize = 64;
 
-/// The entries of an archive.
 pub(super) struct Entries<R> {
     source: R,
     line: u64,
     /// The current entry, or its start if it is above [`LINE_BYTES_MAX`].
-    entry: Vec<u8>,
-    entry_bytes: u64,
-    number: u64,
+    pub(super) entry: Vec<u8>,
+    /// The length of the whole entry.
+    pub(super) entry_bytes: u64,
+    /// The number of the current entry, from 1.
+    pub(super) number: u64,
     is_ended: bool,
 }
 
@@ -45,6 +46,10 @@ impl<R: BufRead> Entries<R> {
             self.is_ended = true;
             self.leave()?;
             self.leave()?;
+            // The zero bytes that a power loss leaves behind an archive are counted where the input is opened.
+            while self.peek()? == Some(0) {
+                self.source.consume(1);
+            }
             return match self.peek()? {
                 None => Ok(false),
                 Some(_) => Err(self.broken("something follows its end")),
@@ -60,20 +65,7 @@ impl<R: BufRead> Entries<R> {
         Ok(true)
     }
 
-    /// The current entry, or its start if it is above [`LINE_BYTES_MAX`].
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.entry
-    }
-
-    pub(super) fn entry_bytes(&self) -> u64 {
-        self.entry_bytes
-    }
-
-    pub(super) fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// Skips the members of an object before this one, and enters its value.
+    /// Skips the members of an object before the member `name`, and the opening bracket of its value.
     fn enter(&mut self, name: &str, opener: u8) -> Result<(), ReadError> {
         while self.peek()? != Some(b'}') {
             let is_it = self.name()? == name.as_bytes();
@@ -91,7 +83,7 @@ impl<R: BufRead> Entries<R> {
         Err(self.broken(&format!("{name} is missing")))
     }
 
-    /// Skips the remaining members of an object, and its end.
+    /// Skips the remaining members of an object and its closing bracket.
     fn leave(&mut self) -> Result<(), ReadError> {
         while self.peek()? == Some(b',') {
             self.expect(b',')?;
@@ -132,7 +124,7 @@ impl<R: BufRead> Entries<R> {
         }
     }
 
-    /// A name of a member, without its quotes.
+    /// Reads the name of a member. Returns it without its quotes.
     fn name(&mut self) -> Result<Vec<u8>, ReadError> {
         if self.peek()? != Some(b'"') {
             return Err(self.broken("it is not JSON of the form of an archive"));
@@ -144,7 +136,7 @@ impl<R: BufRead> Entries<R> {
         Ok(name.strip_prefix(b"\"").and_then(|name| name.strip_suffix(b"\"")).unwrap_or(name).to_vec())
     }
 
-    /// Reads to the end of a value. Keeps the value as the entry if `is_kept`.
+    /// Reads to the end of a value. If `is_kept`, the value becomes the entry.
     fn value(&mut self, is_kept: bool) -> Result<(), ReadError> {
         self.peek()?;
         let mut scan = Scan::default();
@@ -179,7 +171,7 @@ impl<R: BufRead> Entries<R> {
     }
 }
 
-/// Finds the end of a JSON value, chunk by chunk. The parser of the value checks whether it is valid inside.
+/// Finds the end of a JSON value, chunk by chunk. It only counts brackets: the parser of the entry checks the rest.
 #[derive(Default)]
 struct Scan {
     depth: u64,
@@ -188,7 +180,7 @@ struct Scan {
 }
 
 impl Scan {
-    /// The place in a chunk where the value ends, if it ends there.
+    /// The index in a chunk after the end of the value; `None` if the value does not end in the chunk.
     fn end(&mut self, chunk: &[u8]) -> Option<usize> {
         let mut at = 0;
         while let Some(&byte) = chunk.get(at) {
@@ -231,7 +223,7 @@ mod tests {
             Entries::open(BufReader::with_capacity(capacity, archive.as_bytes())).map_err(failed)?;
         let mut found = Vec::new();
         while entries.advance().map_err(failed)? {
-            found.push(String::from_utf8_lossy(entries.bytes()).trim_end().to_owned());
+            found.push(String::from_utf8_lossy(&entries.entry).trim_end().to_owned());
         }
         Ok(found)
     }

@@ -1,5 +1,5 @@
-//! One exchange with the API: a line of an exchange log, or an entry of a HAR. An `Exchange` holds nothing that must
-//! not be kept (section 12 of the reference): tokens and addresses are never read, codes and devices only as digests.
+//! One exchange with the API: a line of an exchange log, or an entry of a HAR. An `Exchange` holds only what
+//! may be kept: no tokens, no addresses, and only digests of codes and devices.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,14 +10,13 @@ use super::answer::{self, Reply};
 use super::device::{Device, DeviceInfos};
 use super::headers;
 use super::hop::Hop;
-use super::raw::{RawExchange, Unread};
+use super::raw::{RawExchange, Unread, is_method};
 use super::route::{self, Endpoint, Route};
 use super::service_token::{ServiceKeys, TokenCheck};
 use crate::event::Instant;
 use crate::readers::line::RejectReason;
 use crate::readers::memory::{Keyring, MemoryKey};
 use crate::readers::options::ReaderOptions;
-use crate::readers::surrogates;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Exchange {
@@ -25,11 +24,11 @@ pub(super) struct Exchange {
     pub(super) fingerprint: MemoryKey,
     /// The fingerprint of version 1, if an earlier release may have read the exchange.
     pub(super) former: Option<MemoryKey>,
-    /// The fingerprints of earlier releases, if the log spells the exchange in another way than [`Spelling::normal`].
+    /// The fingerprints of earlier releases, if the log spells the exchange in another way than `Spelling::normal`.
     pub(super) as_written: Vec<MemoryKey>,
-    /// Whether the path lacks the configured prefix.
+    /// Whether the path lacks the configured prefix. The exchange is used all the same.
     pub(super) is_unprefixed: bool,
-    /// The length of the URL and both bodies, in bytes. The exchange takes up to three times as much memory.
+    /// The length of the URL and both bodies, in bytes. An exchange takes up to three times as much memory.
     pub(super) text_bytes: usize,
     pub(super) started_at: Instant,
     pub(super) answered_at: Instant,
@@ -46,10 +45,10 @@ pub(super) struct Exchange {
     /// Whether `X-Device-Info` is there, but does not decode.
     pub(super) is_device_info_broken: bool,
     pub(super) visitor_id: Option<String>,
-    /// The result of the check of the service token, if keys are configured.
+    /// The result of the checks of the service token; `None` without a token or without configured keys.
     pub(super) token_check: Option<TokenCheck>,
     pub(super) asked: Asked,
-    /// `None` if the answer is no redirect; else the `mso_id` in its target, if there is one.
+    /// `None` if the answer is no redirect; `Some(None)` if the target of the redirect has no `mso_id`.
     pub(super) redirect: Option<Option<String>>,
     /// The redirect that a browser followed, if it may be part of a logout.
     pub(super) hop: Option<Hop>,
@@ -63,14 +62,13 @@ pub(super) struct Asked {
     pub(super) resources: Vec<String>,
     /// The `mvpd` of a session's form.
     pub(super) mvpd: Option<String>,
-    /// Why the body, which would give more facts of the events, cannot be read.
+    /// Why the body cannot be read. The facts in the body are then missing in the events.
     pub(super) unread: Option<Unread>,
 }
 
-/// What a line or an entry is: an exchange with the API, one with another server, or a reject.
+/// What a line or an entry is: an exchange with the API, an exchange with another server, or a reject.
 pub(super) type Read = Result<Result<Box<Exchange>, Elsewhere>, RejectReason>;
 
-/// A line or an entry after parsing.
 #[derive(Debug)]
 pub(super) struct Parsed {
     pub(super) number: u64,
@@ -78,23 +76,22 @@ pub(super) struct Parsed {
     pub(super) result: Read,
 }
 
-/// Exchanges whose events were derived. They are freed where they were made.
+/// Exchanges whose events were derived. The thread that made these exchanges frees them.
 pub(super) type Spent = Vec<Box<Exchange>>;
 
 /// An exchange with another server than Adobe's API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Elsewhere {
-    /// Whether the path ends in a path of the API, so that a prefix may be missing in the configuration.
+    /// Whether the path ends in a path of the API. If so, the configuration may lack the prefix before it.
     pub(super) is_prefixed: bool,
 }
 
-/// Makes an `Exchange` of a raw exchange, without anything that must not be kept.
+/// Makes an `Exchange` of a raw exchange, with only what may be kept.
 #[derive(Debug, Clone)]
 pub(super) struct Redactor {
     keyring: Keyring,
     service_keys: ServiceKeys,
     device_infos: DeviceInfos,
-    /// The configured prefix of paths.
     path_prefix: String,
     knows_former: bool,
 }
@@ -103,7 +100,7 @@ impl Redactor {
     pub(super) fn new(options: &ReaderOptions) -> Redactor {
         let prefix = route::normal(route::path_of(&options.rest_v2.path_prefix));
         let prefix = prefix.trim_matches('/');
-        // If the configured prefix includes the path of the API, only the part before that path is the prefix.
+        // If the configured prefix ends in the path of the API, only the part before that path is the prefix.
         let prefix = prefix.strip_suffix("api/v2").unwrap_or(prefix).trim_end_matches('/');
         Redactor {
             keyring: options.keyring.clone(),
@@ -114,12 +111,15 @@ impl Redactor {
         }
     }
 
+    /// The route of a request. If `method` is no method of HTTP, only the path decides.
     pub(super) fn route<'a>(&self, method: &str, url: &'a str) -> Result<Route<'a>, Elsewhere> {
+        let methods: &[&str] = if is_method(method) { &[method] } else { &["GET", "POST"] };
+        let route = |path: &'a str| methods.iter().find_map(|method| route::route(method, path));
         let path = route::path_of(url);
         let inside = path.strip_prefix(self.path_prefix.as_str()).unwrap_or(path);
-        route::route(method, inside).or_else(|| route::route(method, path)).ok_or_else(|| {
+        route(inside).or_else(|| route(path)).ok_or_else(|| {
             let behind = path.find("/api/v2/").map_or("", |at| &path[at..]);
-            Elsewhere { is_prefixed: route::route(method, behind).is_some() }
+            Elsewhere { is_prefixed: route(behind).is_some() }
         })
     }
 
@@ -198,7 +198,7 @@ impl<'a> Spelling<'a> {
         }
     }
 
-    /// The spellings of earlier releases: the last one kept URLs as the log wrote them, older releases also methods.
+    /// The spellings of earlier releases, if they differ: URLs as the log wrote them, in older releases also methods.
     fn earlier(&self, raw: &'a RawExchange<'_>) -> Vec<Spelling<'a>> {
         let url = Cow::Borrowed(raw.url.as_ref());
         let urls = Spelling { url, location: raw.location.as_deref().map(Cow::Borrowed), ..self.clone() };
@@ -210,9 +210,9 @@ impl<'a> Spelling<'a> {
     }
 }
 
-/// The fingerprint of an exchange, version 2: all that tells two exchanges apart and that every kind of log writes
-/// alike. So the duration is rounded, a form is compared by its decoded parameters (an archive may list them), and
-/// hosts and unused headers are left out.
+/// The fingerprint of an exchange, version 2. It covers all that distinguishes exchanges, in a spelling that
+/// is the same for all logs. So the duration is rounded, and a web form is compared by its decoded
+/// parameters, because an archive may list these. Hosts and unused headers are left out.
 fn fingerprint(
     raw: &RawExchange<'_>,
     Spelling { method, url, location }: &Spelling<'_>,
@@ -277,10 +277,10 @@ impl Asked {
             Ok(body) if is_session => {
                 return Asked { mvpd: route::parameter(body, "mvpd"), ..Asked::default() };
             }
-            Ok(body) => surrogates::mended(body),
+            Ok(body) => body,
             Err(why) => return unread(*why),
         };
-        match serde_json::from_str(&body) {
+        match serde_json::from_str(body) {
             Ok(Body { resources }) => Asked { resources, ..Asked::default() },
             Err(_) if body.trim().is_empty() => unread(Unread("the body of the request is empty")),
             Err(_) => unread(Unread("the body of the request is no JSON object with a list of resources")),

@@ -6,15 +6,17 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::json::Text;
+use super::members::is_same;
 use super::route::decoded;
 use crate::event::VisitorRules;
 
 /// The longest header value that is decoded, in bytes. Servers refuse longer values.
 const HEADER_BYTES_MAX: usize = 64 << 10;
 
-/// Logs contain both alphabets; the URL-safe one is first mapped to the other.
+/// Decodes the standard alphabet of Base64, with or without padding.
 pub(super) const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -22,7 +24,7 @@ pub(super) const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The headers of a request or an answer that are kept. The others are bearer tokens, addresses and cookies.
+/// The headers of a request or an answer that are read. Other headers, such as cookies, are dropped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Headers<'a> {
     pub device_identifier: Option<Cow<'a, str>>,
@@ -30,30 +32,42 @@ pub(super) struct Headers<'a> {
     pub visitor_identifier: Option<Cow<'a, str>>,
     /// `AD-Service-Token`. It is checked if keys are configured, and never stored.
     pub service_token: Option<Cow<'a, str>>,
-    /// Whether the request has a platform identity: `Adobe-Subject-Token` or Roku's.
+    /// Whether the request has a platform identity: `Adobe-Subject-Token` or Roku's header.
     pub has_platform_token: bool,
-    /// `Location` of a redirect.
     pub location: Option<Cow<'a, str>>,
 }
 
 impl<'a> Headers<'a> {
-    fn take(&mut self, name: &str, value: Option<Cow<'a, str>>) {
+    /// Takes a header that is read. Refuses a header with two different values: either may be right.
+    fn take<E: serde::de::Error>(&mut self, name: &str, value: Option<&'a RawValue>) -> Result<(), E> {
         let name = name.trim();
-        let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
-        if is("location") {
-            self.location = value;
-        } else if value.is_none() {
+        // CGI and nginx write `HTTP_AP_DEVICE_IDENTIFIER`, and some loggers only the underscores.
+        let of_cgi = name.get(..5).filter(|start| start.eq_ignore_ascii_case("HTTP_"));
+        let bare = of_cgi.map_or(name, |start| &name[start.len()..]);
+        let is = |wanted: &str| is_same(bare, wanted);
+        let place = if is("Location") {
+            &mut self.location
         } else if is("AP-Device-Identifier") {
-            self.device_identifier = value;
+            &mut self.device_identifier
         } else if is("X-Device-Info") {
-            self.device_info = value;
+            &mut self.device_info
         } else if is("AP-Visitor-Identifier") {
-            self.visitor_identifier = value;
+            &mut self.visitor_identifier
         } else if is("AD-Service-Token") {
-            self.service_token = value;
-        } else if is("Adobe-Subject-Token") || is("X-Roku-Reserved-Roku-Connect-Token") {
-            self.has_platform_token = true;
+            &mut self.service_token
+        } else {
+            let is_token = is("Adobe-Subject-Token") || is("X-Roku-Reserved-Roku-Connect-Token");
+            self.has_platform_token |= is_token && value.is_some();
+            return Ok(());
+        };
+        let Some(value) = value else { return Ok(()) };
+        let wrong = |what: &str| E::custom(format!("{what} `{name}`"));
+        let Text(value) = Text::of_fingerprint(value).map_err(wrong)?;
+        if place.is_some() && value.is_some() && *place != value {
+            return Err(wrong("duplicate field"));
         }
+        *place = value.or(place.take());
+        Ok(())
     }
 }
 
@@ -64,24 +78,22 @@ pub(super) struct Pair<'a> {
     #[serde(borrow)]
     pub(super) name: Text<'a>,
     #[serde(borrow)]
-    pub(super) value: Text<'a>,
+    pub(super) value: Option<&'a RawValue>,
 }
 
-/// Reads `request.headers`.
 pub(super) fn of_request<'de: 'a, 'a, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Headers<'a>, D::Error> {
     deserializer.deserialize_any(HeadersVisitor("request.headers"))
 }
 
-/// Reads `response.headers`.
 pub(super) fn of_response<'de: 'a, 'a, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Headers<'a>, D::Error> {
     deserializer.deserialize_any(HeadersVisitor("response.headers"))
 }
 
-/// Reads headers as an object, as a list of names and values, or as null. The text names the member.
+/// Reads headers as an object, as a list of names and values, or as null. Holds the member's name, for messages.
 struct HeadersVisitor(&'static str);
 
 impl<'de> Visitor<'de> for HeadersVisitor {
@@ -102,21 +114,21 @@ impl<'de> Visitor<'de> for HeadersVisitor {
                 let missing = format!("missing field `the name of an entry of {}`", self.0);
                 return Err(serde::de::Error::custom(missing));
             };
-            headers.take(&name, value.0);
+            headers.take(&name, value)?;
         }
         Ok(headers)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Headers<'de>, A::Error> {
         let mut headers = Headers::default();
-        while let Some((name, value)) = map.next_entry::<Text<'de>, Text<'de>>()? {
-            headers.take(&name.0.unwrap_or_default(), value.0);
+        while let Some((name, value)) = map.next_entry::<Text<'de>, Option<&'de RawValue>>()? {
+            headers.take(&name.0.unwrap_or_default(), value)?;
         }
         Ok(headers)
     }
 }
 
-/// Decodes the Base64 of a header, which may have `%3D` for `=` and blanks around it.
+/// Decodes the Base64 of a header, which may have `%3D` in the place of `=`, and blanks around it.
 pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     let text = text.trim();
     if text.len() > HEADER_BYTES_MAX {
@@ -125,12 +137,9 @@ pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     decode_base64(&decoded(text, false))
 }
 
-/// Decodes Base64 of either alphabet, with or without padding.
+/// Decodes Base64 of the standard or the URL-safe alphabet, because logs contain both.
 pub(super) fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    if text.contains(['-', '_']) {
-        return LENIENT.decode(text.replace('-', "+").replace('_', "/")).ok();
-    }
-    LENIENT.decode(text).ok()
+    LENIENT.decode(text.replace('-', "+").replace('_', "/")).ok()
 }
 
 fn device_value(header: &str) -> &str {
@@ -138,22 +147,22 @@ fn device_value(header: &str) -> &str {
     header.split_once(' ').map_or(header, |(_, value)| value.trim())
 }
 
-/// Whether an identifier names a device. A word for "unknown" does not: all devices that send it would be one device.
+/// Whether an identifier names a device. A word for "unknown" would join all devices that send it.
 pub(super) fn names_device(header: &str, identifier: &[u8]) -> bool {
-    let is_known = |text: &str| VisitorRules::default().known(text).is_some();
     let value = device_value(header);
+    let mut texts = [header, value].into_iter().chain(std::str::from_utf8(identifier));
     let is_scheme_alone = value.eq_ignore_ascii_case("fingerprint");
-    !is_scheme_alone && is_known(value) && std::str::from_utf8(identifier).map_or(true, is_known)
+    !is_scheme_alone && texts.all(|text| VisitorRules::default().known(text).is_some())
 }
 
-/// The identifier in `AP-Device-Identifier: fingerprint <Base64>`, or the text itself if it does not decode.
+/// The identifier in `AP-Device-Identifier: fingerprint <Base64>`, or its text if it does not decode.
 pub(super) fn device_identifier(header: &str) -> Option<Vec<u8>> {
     let value = device_value(header);
     let decoded = decode(value).filter(|decoded| !decoded.is_empty());
     decoded.or_else(|| (!value.is_empty()).then(|| value.as_bytes().to_vec()))
 }
 
-/// The ECID in `AP-Visitor-Identifier`, which one page of Adobe's writes in quotes.
+/// The ECID in `AP-Visitor-Identifier`, which one of Adobe's pages puts in quotes.
 pub(super) fn visitor_identifier(header: &str) -> Option<&str> {
     let header = header.trim();
     let inside = header.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(header).trim();

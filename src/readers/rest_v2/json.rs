@@ -4,98 +4,96 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A text, borrowed if possible. A list is joined as HTTP joins repeated headers; anything else counts as absent.
+use crate::readers::members::unquoted;
+
+pub(super) const HAS_HALF: &str = "has half a character (a lone \\ud800 to \\udfff)";
+const HAS_EXPONENT: &str = "has a number with an exponent (1e22) in the place of a text: digits may be lost";
+const HAS_LISTS: &str = "has a list in a list in the place of a text";
+const IS_FLOAT: &str = "is a number with a fraction or of more than 64 bits, which many programs change: write it as text, in quotes";
+/// What may be wrong with a value in the place of a text.
+pub(super) const WRONG_TEXTS: [&str; 4] = [HAS_HALF, HAS_EXPONENT, HAS_LISTS, IS_FLOAT];
+
+/// A text, borrowed if possible. A number keeps its digits as written, a flag becomes a text, a list is joined as
+/// HTTP joins repeated headers, and null and objects count as absent.
 #[derive(Debug, Default)]
 pub(super) struct Text<'a>(pub Option<Cow<'a, str>>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextVisitor).map(Text)
+        Text::of(<&'de RawValue>::deserialize(deserializer)?.get()).map_err(D::Error::custom)
     }
 }
 
-struct TextVisitor;
-
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Option<Cow<'de, str>>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("text")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Some(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Some(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_bool<E>(self, flag: bool) -> Result<Self::Value, E> {
-        Ok(Some(Cow::Borrowed(if flag { "true" } else { "false" })))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(Some(Cow::Owned(number.to_string())))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-        Ok(Some(Cow::Owned(number.to_string())))
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
-        Ok(Some(Cow::Owned(number.to_string())))
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        let mut joined: Option<String> = None;
-        while let Some(Text(item)) = items.next_element()? {
-            let Some(item) = item else { continue };
-            match &mut joined {
-                Some(joined) => {
-                    joined.push_str(", ");
-                    joined.push_str(&item);
-                }
-                None => joined = Some(item.into_owned()),
-            }
+impl<'a> Text<'a> {
+    /// The text of a JSON value, or one of [`WRONG_TEXTS`].
+    pub(super) fn of(json: &'a str) -> Result<Text<'a>, &'static str> {
+        if !json.starts_with('[') {
+            return item(json).map(Text);
         }
-        Ok(joined.map(Cow::Owned))
+        let texts = items(json)?;
+        Ok(Text((!texts.is_empty()).then(|| texts.join(", ").into())))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(None)
+    /// A text that goes into the fingerprint of an exchange. Earlier releases read a longer number, or one with a
+    /// fraction, as a float. With its own digits, such an exchange would be counted once more.
+    pub(super) fn of_fingerprint(json: &'a RawValue) -> Result<Text<'a>, &'static str> {
+        let json = json.get();
+        let is_float =
+            json.parse::<f64>().is_ok() && json.parse::<u64>().is_err() && json.parse::<i64>().is_err();
+        if !is_float && json.starts_with('[') {
+            let mut texts = items(json)?;
+            texts.dedup();
+            // Go writes a header as the list of its values. Of two values, either may be right.
+            return if texts.len() > 1 { Err("duplicate field") } else { Ok(Text(texts.pop())) };
+        }
+        if is_float { Err(IS_FLOAT) } else { Text::of(json) }
     }
 }
 
-/// Reads a text without white space around it. An empty text is `None`.
+fn items(json: &str) -> Result<Vec<Cow<'_, str>>, &'static str> {
+    let items: Vec<&RawValue> = serde_json::from_str(json).unwrap_or_default();
+    items.into_iter().filter_map(|it| item(it.get()).transpose()).collect()
+}
+
+fn item(json: &str) -> Result<Option<Cow<'_, str>>, &'static str> {
+    match json.as_bytes() {
+        [b'"', ..] => unquoted(json).map(Some).map_err(|_| HAS_HALF),
+        [b'{' | b'n', ..] => Ok(None),
+        [b'[', ..] => Err(HAS_LISTS),
+        [b'0'..=b'9' | b'-', ..] if json.contains(['e', 'E']) => Err(HAS_EXPONENT),
+        _ => Ok(Some(json.into())),
+    }
+}
+
+/// Reads a text without white space around it. An empty text becomes `None`.
 pub(super) fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let Text(text) = Text::deserialize(deserializer)?;
     Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
 }
 
-/// Reads milliseconds since the Unix epoch, as a number or as text. Anything else is `None`.
-pub(super) fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-    let Text(text) = Text::deserialize(deserializer)?;
-    // No event can be later than the year 2262.
-    let limit = i64::MAX / 1_000_000;
-    let millis = text.and_then(|text| text.trim().parse::<i64>().ok());
-    Ok(millis.filter(|millis| (0..=limit).contains(millis)))
+/// A number, which JSON may have as a text.
+pub(super) fn number(json: &RawValue) -> Option<f64> {
+    json.get().trim_matches('"').trim().parse().ok().filter(|number: &f64| number.is_finite())
 }
 
-/// A body: text, or nothing.
+/// Reads milliseconds since the Unix epoch, from a number or a text. Anything else becomes `None`.
+pub(super) fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    // An `Instant` can be no later than the year 2262.
+    let limit = (i64::MAX / 1_000_000) as f64;
+    let millis = number(<&'de RawValue>::deserialize(deserializer)?);
+    Ok(millis.filter(|ms| ms.fract() == 0.0 && (0.0..=limit).contains(ms)).map(|ms| ms as i64))
+}
+
+/// A body: absent, a text, a text with half a character, or another JSON value.
 #[derive(Debug, Default)]
 pub(super) enum BodyText<'a> {
     #[default]
     Absent,
     Text(Cow<'a, str>),
+    Half,
     Other,
 }
 
@@ -103,17 +101,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for BodyText<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = <&'de RawValue>::deserialize(deserializer)?.get();
         match json.as_bytes() {
-            [b'"', ..] => {
-                let Text(text) = serde_json::from_str(json).map_err(serde::de::Error::custom)?;
-                Ok(text.map_or(BodyText::Absent, BodyText::Text))
-            }
+            [b'"', ..] => Ok(unquoted(json).map_or(BodyText::Half, BodyText::Text)),
             b"null" | b"[]" => Ok(BodyText::Absent),
             _ => Ok(BodyText::Other),
         }
     }
 }
 
-/// The entries of an object in their order. Anything else gives no entries.
+/// The members of an object, in their order. An empty list counts as an empty object; anything else is an error.
 pub(super) struct Entries<T>(pub Vec<(String, T)>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
@@ -135,7 +130,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for EntriesVisitor<T> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Entries<T>, A::Error> {
         match items.next_element::<IgnoredAny>()? {
             None => Ok(Entries(Vec::new())),
-            Some(_) => Err(serde::de::Error::custom("a list")),
+            Some(_) => Err(A::Error::custom("a list")),
         }
     }
 

@@ -1,14 +1,11 @@
-//! Reads the objects of an exchange, whose names loggers spell in different ways: `started_at`, `startedAt`,
-//! `StartedAt`. A missing member is an error, and so is a member that stands twice, in any spelling.
+//! Reads the objects of an exchange. Loggers spell the names of members in different ways: `started_at`,
+//! `startedAt`, `StartedAt`. A member that occurs twice, in any spelling, is an error.
 
 use serde::de::value::StrDeserializer;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::json::Text;
-
-/// Other names that some languages give to members, each with our name.
-const OTHER_NAMES: [(&str, &str); 2] = [("header", "headers"), ("statuscode", "status")];
 
 /// Parses a document whose outermost object may spell its names in any way.
 pub(super) fn parse<'de, T: Deserialize<'de>>(text: &'de str) -> serde_json::Result<T> {
@@ -53,7 +50,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for AnySpelling<D> {
     }
 }
 
-/// Passes an object to its visitor, with the names that the visitor knows.
+/// Passes an object to its visitor. Each name gets the spelling that the visitor knows.
 struct Members<V> {
     names: &'static [&'static str],
     visitor: V,
@@ -108,10 +105,9 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for KnownNames<A> {
     }
 }
 
-/// Whether a name in any spelling is this known name of a member.
+/// Whether this name means the known member, whatever its spelling. Go writes `Header` for the headers.
 pub(in crate::readers) fn is_same(name: &str, known: &str) -> bool {
-    let is_other = |(other, meant): &(&str, &str)| *meant == known && letters(name).eq(other.bytes());
-    letters(name).eq(letters(known)) || OTHER_NAMES.iter().any(is_other)
+    letters(name).eq(letters(known)) || known == "headers" && letters(name).eq(*b"header")
 }
 
 /// The letters of a name in lower case, without the characters that join its words.

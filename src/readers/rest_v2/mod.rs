@@ -1,12 +1,12 @@
-//! Exchange logs of the Pass REST API V2: a gateway's requests, Adobe's answers, and the events that follow.
+//! Exchanges with the Pass REST API V2: the requests of a gateway, the answers of Adobe, and the events that follow.
 //!
-//! - In: one exchange per line, roughly in the order of their start. Out: the events that Adobe Pass would count,
-//!   each with the rule that made it.
-//! - Guarantees: tokens, codes, addresses and personal attributes are removed before anything is stored or reported;
-//!   a line that is read twice is counted once; a login may begin in one run and end in another; a bad line costs only
-//!   itself.
+//! - In: a log with one exchange per line, sorted roughly by start, or an HTTP archive. Out: the events that Adobe
+//!   Pass would count, each with the rule that made it.
+//! - Guarantees: tokens, codes, addresses and personal attributes are removed before anything is stored or
+//!   reported. A line that is read twice is counted once. A login may begin in one run and end in another. A
+//!   bad line is rejected alone.
 //! - Does not know: where its memory is stored, who calls it.
-//! - Rules: `reference/pass-rest-api-v2.md`, above all its sections 7, 8 and 12.
+//! - Rules: "REST API V2" in Adobe's guide to Pass Authentication; "Exchange logs" in `docs/sources.md`.
 
 mod ahead;
 mod answer;

@@ -15,7 +15,7 @@ use crate::readers::options::ReaderOptions;
 pub struct ExchangeReader<R> {
     source: Source<R>,
     window: Window,
-    /// Why the source broke off. It is kept until the exchanges before the break were taken.
+    /// Why the source broke off. The error is returned after the exchanges before the break.
     broken: Option<ReadError>,
 }
 
@@ -25,7 +25,6 @@ enum Source<R> {
 }
 
 impl<R: BufRead> ExchangeReader<R> {
-    /// A reader at the start of an exchange log.
     pub fn of_log(source: R, options: &ReaderOptions) -> ExchangeReader<R>
     where
         R: Send + 'static,
@@ -34,8 +33,8 @@ impl<R: BufRead> ExchangeReader<R> {
         ExchangeReader { source, window: Window::new(options, false), broken: None }
     }
 
-    /// A reader at the first entry of an HTTP archive. It sorts the whole archive, because browsers sort entries by
-    /// page.
+    /// A reader at the first entry of an HTTP archive. It sorts the archive as a whole, because browsers sort entries
+    /// by page instead of by start.
     pub fn of_archive(source: R, options: &ReaderOptions) -> Result<ExchangeReader<R>, ReadError> {
         let source = Source::Archive(Box::new(Archive::open(source, options)?));
         Ok(ExchangeReader { source, window: Window::new(options, true), broken: None })

@@ -1,4 +1,4 @@
-//! Finds the endpoint of a request by its path alone, because hosts differ between deployments.
+//! Finds the endpoint of a request by method and path. Hosts are ignored: they differ between deployments.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use crate::word::words;
 
 words! {
-    /// The endpoints of section 2 of the reference, under its names. [`route`] has their paths.
+    /// The endpoints of the REST API V2 and the user agent's way to the MVPD. `route` has their paths.
     pub(super) enum Endpoint {
         Configuration = "configuration",
         CreateSession = "create session",
@@ -22,7 +22,7 @@ words! {
         Logout = "logout",
         PartnerSession = "partner session",
         PartnerProfile = "partner profile",
-        /// A redirect of another server: a browser may be on its way through a logout.
+        /// A redirect of another server, which a browser may follow during a logout.
         Elsewhere = "logout in user agent",
     }
 }
@@ -46,7 +46,7 @@ impl Route<'_> {
     }
 }
 
-/// The path of a URL, absolute or in origin form, without its query.
+/// The path of a URL, without its query. The URL may lack scheme and host.
 pub(super) fn path_of(url: &str) -> &str {
     let rest = match url.find("://") {
         Some(at) => {
@@ -83,7 +83,7 @@ pub(super) fn query_of(url: &str) -> &str {
     url.find('?').map_or("", |at| &url[at + 1..])
 }
 
-/// A URL without its scheme, host and fragment: the request of one hop, for logs with and without hosts.
+/// A URL without its scheme, host and fragment. It is the same in logs with and without hosts.
 pub(super) fn hop_of(url: &str) -> &str {
     let path = path_of(url);
     let (start, end) = (path.as_ptr() as usize - url.as_ptr() as usize, url.find('#').unwrap_or(url.len()));
@@ -95,7 +95,7 @@ pub(super) fn place_of(url: &str) -> &str {
     url[..url.find(['?', '#']).unwrap_or(url.len())].trim_end_matches('/')
 }
 
-/// The value of a form or query parameter, decoded; `None` if it is blank.
+/// The decoded value of a parameter of a form or a query; `None` if it is missing or blank.
 pub(super) fn parameter(form: &str, name: &str) -> Option<String> {
     let value = form.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
     Some(decoded(value, true).into_owned()).filter(|value| !value.trim().is_empty())
@@ -104,22 +104,14 @@ pub(super) fn parameter(form: &str, name: &str) -> Option<String> {
 /// The route of a request; `None` if it is for no endpoint.
 pub(super) fn route<'a>(method: &str, path: &'a str) -> Option<Route<'a>> {
     let inside = path.strip_prefix("/api/v2/")?;
-    let mut parts = [""; 5];
-    let mut count = 0;
-    for part in inside.strip_suffix('/').unwrap_or(inside).split('/') {
-        if part.is_empty() || count == parts.len() {
-            return None;
-        }
-        parts[count] = part;
-        count += 1;
-    }
+    let parts: Vec<&str> = inside.strip_suffix('/').unwrap_or(inside).split('/').collect();
     let is_post = method.eq_ignore_ascii_case("POST");
-    if !is_post && !method.eq_ignore_ascii_case("GET") {
+    if parts.contains(&"") || !is_post && !method.eq_ignore_ascii_case("GET") {
         return None;
     }
-    let (endpoint, sp, name, code) = match (is_post, &parts[..count]) {
+    let (endpoint, sp, name, code) = match (is_post, &parts[..]) {
         (false, ["authenticate", sp, code]) => (Endpoint::UserAgent, sp, None, Some(code)),
-        // Two of Adobe's pages write these two words in the other order.
+        // Samples on two of Adobe's pages have `sessions` and `logout` before the service provider.
         (false, ["sessions", sp, code]) => (Endpoint::RetrieveSession, sp, None, Some(code)),
         (false, ["logout", sp, mvpd]) => (Endpoint::Logout, sp, Some(mvpd), None),
         (false, [sp, "configuration"]) => (Endpoint::Configuration, sp, None, None),
@@ -149,7 +141,7 @@ pub(super) fn route<'a>(method: &str, path: &'a str) -> Option<Route<'a>> {
     })
 }
 
-/// Percent-decoded text. Invalid escapes and bytes that are not UTF-8 stay as they are.
+/// Percent-decoded text; in a form `+` is a blank. Invalid escapes stay. A text that would not be UTF-8 stays too.
 pub(super) fn decoded(text: &str, is_form: bool) -> Cow<'_, str> {
     if !text.contains(['%', '+']) {
         return Cow::Borrowed(text);

@@ -1,4 +1,4 @@
-//! The rows of the derivation table, which is section 8 of the reference.
+//! The rows of the derivation table, which says which events follow from an exchange.
 
 use serde::Serialize;
 
@@ -62,7 +62,6 @@ impl Rule {
     }
 }
 
-/// A rule is written as its number.
 impl Serialize for Rule {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u8(self.number)
@@ -119,8 +118,7 @@ mod tests {
         Rule::NOTHING_TO_COUNT,
     ];
 
-    /// The numbers are part of events' identities: with other numbers, an exchange that is read again would count
-    /// twice.
+    /// The numbers are in events' identities: with others, an exchange that is read again would count twice.
     #[test]
     fn numbers_of_rules_never_change() {
         let golden = include_str!("../../../fixtures/rest-v2-rules.txt");

@@ -21,7 +21,6 @@ use crate::word::words;
 const TOKEN_BYTES_MAX: usize = 64 << 10;
 /// How far the issuer's clock may be ahead, in milliseconds.
 const CLOCK_SKEW_MS: f64 = 60_000.0;
-/// The audience that a token must name.
 const AUDIENCE: &str = "adobe";
 /// The algorithm `rsaEncryption` of RFC 8017.
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
@@ -44,17 +43,17 @@ pub enum ServiceKeyError {
 }
 
 words! {
-    /// The result of the check of a token. The checks run in this order.
+    /// The result of the checks of a token. The checks run in the order of the variants after `Valid`.
     pub enum TokenCheck {
         /// The signature is right, the token is for Adobe, and it was valid when it was sent.
         Valid = "valid",
-        /// The token has not the three parts of a signed token.
+        /// The token is too long, or it is not a header, claims and a signature in Base64.
         Malformed = "malformed",
         /// The token is signed with another algorithm than RS256, or not at all.
         OtherAlgorithm = "other_algorithm",
         UnknownKey = "unknown_key",
         BadSignature = "bad_signature",
-        /// The token is for somebody else.
+        /// The token is not for Adobe.
         OtherAudience = "other_audience",
         NotYetIssued = "not_yet_issued",
         Expired = "expired",
@@ -153,7 +152,7 @@ enum Audience<'a> {
 }
 
 impl Audience<'_> {
-    /// Upper and lower case are equal: the page says "Adobe", its sample "adobe".
+    /// Case is ignored: Adobe's page says "Adobe", but its sample says "adobe".
     fn has(&self, name: &str) -> bool {
         match self {
             Audience::One(one) => one.eq_ignore_ascii_case(name),

@@ -1,11 +1,14 @@
-//! What is remembered between exchanges: open logins, profiles, decisions that Adobe may cache, and logouts.
+//! What is remembered between exchanges. Digests of exchanges and of partner logins are also remembered, as rows
+//! without a body, so that each counts once.
 //!
 //! ```text
-//! store      key (digested)                   holds                                        drops
-//! login      code, other codes, session id    device, MVPD, ECID, what was counted         a day after its code
-//! profile    requestor, device, MVPD          user ID, type, validity                      when it ends
-//! decisions  requestor, device, MVPD          begin and end of each resource's decision    with its last decision
-//! logout     what the browser asks for next   who logs out, and the last place             a day after the last hop
+//! store       key (digested)               holds                                        drops
+//! login       codes, session ID            device, MVPD, ECID, what was counted         a day after its code ends
+//! open login  requestor, device            the key of the last login of the device      with that login
+//! profile     requestor, device, MVPD      user ID, type, validity                      when the profile ends
+//! decisions   requestor, device, MVPD      start and end of each resource's decision    when the last decision ends
+//! logout      next URL of the browser      who logs out, and where the logout ends      a day after the last hop
+//! proxied     requestor, MVPD              nothing: the MVPD is behind a proxy          when a configuration says otherwise
 //! ```
 
 use std::collections::BTreeMap;
@@ -17,20 +20,18 @@ use super::device::Device;
 use crate::event::Instant;
 use crate::readers::memory::{Keyring, MemoryError, MemoryKey, Recollection};
 
-/// How long a login is remembered after its code has ended, and anything without a known end, in milliseconds: a day.
+/// A day, in milliseconds: how long a login is remembered after its code has ended, and a row whose end is not known.
 pub(super) const DAY_MS: i64 = 86_400_000;
-/// How long an MVPD counts as proxied, in milliseconds: a year. Applications fetch the configuration at each start.
-const CONFIGURATION_BELIEVED_MS: i64 = 366 * DAY_MS;
-/// The most resources per profile whose decisions are kept. More come only from a hostile log.
+/// The most resources whose decisions are kept for a profile. Only a hostile log has more.
 const DECISIONS_MAX: usize = 10_000;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Login {
     pub(super) device_id: Option<String>,
-    /// From `X-Device-Info` of the call that opened the login.
+    /// From the last `X-Device-Info` of the calls that opened or continued the login.
     pub(super) device_info: Device,
-    /// The server's description of the device that streams.
+    /// The description of the streaming device in Adobe's answer about the session.
     pub(super) device: Device,
     pub(super) mvpd: Option<String>,
     pub(super) visitor_id: Option<String>,
@@ -39,7 +40,7 @@ pub(super) struct Login {
     pub(super) not_after: i64,
     pub(super) is_requested: bool,
     pub(super) is_done: bool,
-    /// The error codes that were counted.
+    /// The error codes in the answers to the login. Each counts once.
     pub(super) errors: Vec<String>,
 }
 
@@ -66,7 +67,7 @@ pub(super) struct Profile {
     pub(super) not_after: Option<i64>,
 }
 
-/// A logout that a browser is going through.
+/// A logout that continues in a browser.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct LogoutLeg {
@@ -82,10 +83,10 @@ pub(super) struct LogoutLeg {
 
 /// For each digested resource, when its decision was issued and when it ends.
 type Decisions = BTreeMap<String, Stamps>;
-/// When a decision was issued and when it ends, in milliseconds, as far as known.
+/// When a decision was issued and when it ends, in milliseconds since the Unix epoch; `None` if unknown.
 pub(super) type Stamps = (Option<i64>, Option<i64>);
 
-/// The memory of one service provider's devices and logins.
+/// What is remembered of one service provider's devices and logins.
 #[derive(Debug)]
 pub(super) struct State<'a> {
     pub(super) memory: &'a mut Recollection,
@@ -95,7 +96,7 @@ pub(super) struct State<'a> {
 
 impl State<'_> {
     fn read<T: DeserializeOwned>(&mut self, key: MemoryKey) -> Result<Option<T>, MemoryError> {
-        // If a row of an older release cannot be read, it counts as absent.
+        // A row that cannot be read counts as absent: an older release wrote it.
         Ok(self.memory.recall(key)?.and_then(|body| serde_json::from_str(&body).ok()))
     }
 
@@ -112,7 +113,7 @@ impl State<'_> {
         Ok(())
     }
 
-    /// Whether this key is new. Remembers it.
+    /// Remembers this key. Returns whether it was new.
     pub(super) fn is_first(&mut self, key: MemoryKey, drops_at_ms: i64) -> Result<bool, MemoryError> {
         if self.memory.recall(key)?.is_some() {
             return Ok(false);
@@ -121,7 +122,7 @@ impl State<'_> {
         Ok(true)
     }
 
-    /// The login to which a code or a session belongs, and the key of its row.
+    /// The login to which a code or a session ID belongs, and the key of its row.
     pub(super) fn login(&mut self, key: MemoryKey) -> Result<Option<(MemoryKey, Login)>, MemoryError> {
         match self.read(key)? {
             Some(LoginRow::Login(login)) => Ok(Some((key, login))),
@@ -201,7 +202,7 @@ impl State<'_> {
         self.forget(self.device_key("decisions", device, mvpd))
     }
 
-    /// When the last decision about a resource was issued and when it ends. Stores the times of the new decision.
+    /// Stores when a new decision about a resource was issued and ends. Returns the last decision's times.
     pub(super) fn replace_decision(
         &mut self,
         (device, mvpd, resource): (&str, &str, &str),
@@ -237,14 +238,14 @@ impl State<'_> {
         self.write(hop, now_ms + DAY_MS, leg)
     }
 
-    /// Whether a configuration showed this MVPD behind a proxy.
+    /// Whether the last configuration with this MVPD showed it behind a proxy.
     pub(super) fn is_proxied(&mut self, mvpd: &str) -> Result<bool, MemoryError> {
         Ok(self.memory.recall(self.device_key("proxied", "", mvpd))?.is_some())
     }
 
-    pub(super) fn keep_proxied(&mut self, mvpd: &str, now_ms: i64) -> Result<(), MemoryError> {
+    pub(super) fn keep_proxied(&mut self, mvpd: &str, is_proxied: bool) -> Result<(), MemoryError> {
         let key = self.device_key("proxied", "", mvpd);
-        self.is_first(key, now_ms + CONFIGURATION_BELIEVED_MS).map(drop)
+        if is_proxied { self.is_first(key, i64::MAX).map(drop) } else { self.forget(key) }
     }
 }
 

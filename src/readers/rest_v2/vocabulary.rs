@@ -1,9 +1,6 @@
-//! The names in eVars for the words of the API (section 11 of the reference).
+//! Translates words of the API into words of eVars.
 
 use std::borrow::Cow;
-
-/// The prefix of user IDs that Adobe makes up when authentication is degraded.
-pub(super) const DEGRADED_USER_PREFIX: &str = "95cf93bcd183214a";
 
 /// The `authz_error_type` for an enhanced error code: a published value if one fits, else the code itself.
 pub(super) fn error_type(code: &str) -> Cow<'_, str> {
@@ -21,7 +18,7 @@ pub(super) fn error_type(code: &str) -> Cow<'_, str> {
     })
 }
 
-/// Whether an item of a preflight failed for a technical reason, so it was not denied.
+/// Whether this error code of an item in a preflight means a technical failure. Such an item was not denied.
 pub(super) fn is_technical(code: &str) -> bool {
     ["network_", "maximum_", "internal_", "invalid_", "authenticated_profile_"]
         .iter()

@@ -1,10 +1,11 @@
-//! Sorts exchanges by their start and derives their events. Logs and archives share this.
+//! Sorts the exchanges of a log or an archive by their start, and derives their events.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::derive::{self, Derived, Taken};
 use super::exchange::{Elsewhere, Exchange, Spent};
 use super::route::Endpoint;
+use super::rule::Rule;
 use super::state::State;
 use super::summary::ExchangeSummary;
 use crate::config::RestV2Config;
@@ -13,26 +14,27 @@ use crate::readers::line::{AppliedRule, Excerpt, Line, ReadError, RejectReason};
 use crate::readers::memory::{Keyring, Recollection};
 use crate::readers::options::ReaderOptions;
 
-/// The most exchanges that are held back, whatever the window.
+/// The most exchanges that are held back, however long the configured window is.
 const HELD_MAX: usize = 50_000;
-/// The most bytes of URLs and bodies that are held back. With long lists of resources they take some hundred MiB.
+/// The most bytes of URLs and bodies of the exchanges that are held back. The parsed exchanges take more memory than
+/// these bytes: some hundred MiB if they have long lists of resources.
 const HELD_TEXT_BYTES_MAX: usize = 32 << 20;
-/// No exchange is taken before this many have come: they show whether the newest is first.
+/// This many exchanges must have come before the first is taken: they show whether the newest come first.
 const SAMPLE: usize = 64;
 
 /// Holds the exchanges of one source until they are in order, then derives their events.
 pub(super) struct Window {
     config: RestV2Config,
     keyring: Keyring,
-    /// Exchanges that are held back until no earlier one can come, by start and line. The line counts down in a log
-    /// with the newest exchange first.
+    /// Exchanges that are held back until no earlier exchange can come, by start and line number. In a log
+    /// with the newest exchange first, the number is `u64::MAX` less the line number.
     held: BTreeMap<(Instant, u64), HeldExchange>,
     held_text_bytes: usize,
     latest: Instant,
-    /// The start of the exchange taken last; `None` before the first.
+    /// The latest start of the exchanges that were taken; `None` before the first.
     taken_to: Option<Instant>,
     is_begun: bool,
-    /// Whether the whole source is sorted before any exchange is taken, as far as there is room.
+    /// Whether the whole source is sorted before any exchange is taken, as far as the window has room.
     is_whole: bool,
     is_ended: bool,
     /// The events of the last exchange that are still to be returned.
@@ -44,14 +46,13 @@ pub(super) struct Window {
 #[expect(clippy::large_enum_variant, reason = "nearly every one is a line, and none is kept")]
 pub(super) enum Step {
     Line(Line<'static>),
-    /// There is no line until the caller has stored the changes of the memory.
+    /// The caller must store the changes of the memory; then there may be a line.
     Paused,
-    /// There is no line until the caller holds another exchange.
+    /// The caller must hold another exchange or call `end`; then there may be a line.
     Wanting,
     Ended,
 }
 
-/// An exchange that waits, with the number of its line.
 struct HeldExchange {
     number: u64,
     exchange: Box<Exchange>,
@@ -75,7 +76,7 @@ impl Window {
         }
     }
 
-    /// Holds an exchange with the API back, and only counts an exchange with another server.
+    /// Holds back an exchange whose method and path belong to the API. Any other exchange is only counted.
     pub(super) fn hold(&mut self, number: u64, exchange: Result<Box<Exchange>, Elsewhere>) {
         match exchange {
             Ok(exchange) => {
@@ -127,7 +128,7 @@ impl Window {
         &self.summary
     }
 
-    /// The next exchange, if no earlier one can come.
+    /// The next exchange, if no earlier exchange can come or if the window is full.
     fn release(&mut self) -> Result<Option<HeldExchange>, ReadError> {
         let is_full = self.held.len() >= HELD_MAX || self.held_text_bytes >= HELD_TEXT_BYTES_MAX;
         let Some((&(started_at, _), _)) = self.held.first_key_value() else { return Ok(None) };
@@ -192,6 +193,15 @@ impl Window {
             Taken::Elsewhere => self.summary.others += 1,
             Taken::Rejected(reason) => return Ok(Some(reason)),
             Taken::Rule { rule, events, is_recovered } => {
+                // Under these rules a redirect is the expected answer, or nothing is counted whatever the answer is.
+                // So their statuses are not reported as uncounted.
+                let is_right = matches!(
+                    rule,
+                    Rule::USER_AGENT_SENT | Rule::LOGOUT_SENT_TO_MVPD | Rule::NOTHING_TO_COUNT
+                );
+                if events.is_empty() && !is_right && !(200..300).contains(&exchange.status) {
+                    *self.summary.uncounted.entry(exchange.status).or_default() += 1;
+                }
                 let sum = self.summary.rules.entry((exchange.endpoint.as_str(), rule)).or_default();
                 sum.0 += 1;
                 sum.1 += events.len() as u64;
@@ -223,8 +233,7 @@ impl Window {
     }
 }
 
-/// The reject of an exchange keeps nothing of the line, which may contain secrets. Path and number lead to it.
+/// The reject of an exchange keeps nothing of the line, which may contain secrets. Path and number lead to the line.
 pub(super) fn reject(number: u64, line_bytes: u64, reason: RejectReason) -> Line<'static> {
-    let excerpt = Excerpt { bytes: (&b""[..]).into(), line_bytes, header: None, is_lossy: false };
-    Line { number, excerpt, result: Err(reason), rule: None }
+    Line { number, excerpt: Excerpt::part(b"", line_bytes), result: Err(reason), rule: None }
 }

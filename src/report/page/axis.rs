@@ -44,7 +44,7 @@ pub(super) struct Tick {
 /// The time axis of a trend.
 #[derive(Debug)]
 pub(super) struct TimeAxis {
-    /// The number of the day or hour of each row, counted from a fixed day or hour.
+    /// The day or hour of each row, counted from a fixed day or hour; the index if the rows have no time.
     positions: Vec<i64>,
     /// The local time of each row; empty if the rows are neither days nor hours.
     moments: Vec<NaiveDateTime>,
@@ -199,7 +199,7 @@ mod tests {
         let axis = TimeAxis::of(&rows(["2026-03-01", "2026-03-02", "2026-03-05"].map(str::to_owned)));
         assert_eq!([0, 1, 2].map(|index| axis.at(index)), [0.0, 0.25, 1.0]);
         assert_eq!([0, 1, 2].map(|index| axis.follows(index)), [false, true, false]);
-        // A clock that is turned forward skips an hour: that is no gap.
+        // A clock that is put forward skips an hour, but the trend has no gap there.
         let axis =
             TimeAxis::of(&rows(["2026-03-08T01:00-08:00", "2026-03-08T03:00-07:00"].map(str::to_owned)));
         assert!(axis.follows(1));

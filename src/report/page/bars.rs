@@ -8,13 +8,16 @@ use crate::report::metric::{AUTHENTICATION_CONVERSION, AUTHORIZATION_CONVERSION,
 use crate::report::name::cut;
 use crate::report::number::{Number, percent};
 
-/// The most MVPDs in one drawing. Two drawings fit on a sheet of paper, and neither is cut by its edge.
+/// The most MVPDs in one drawing. Two such drawings fit on a sheet of paper, so no page break cuts one.
 pub(super) const MVPDS_PER_CHART: usize = 9;
 /// The most reasons in the chart; the table has all reasons.
 const REASONS_MAX: usize = 15;
 /// Where a bar of 100 % ends, in percent of the width. The rest is for the number of the bar.
 const FULL: f64 = 78.0;
 const ABOVE_FULL: f64 = 81.0;
+/// The width of the longest bar of failures, in percent of the drawing. On a phone, the rest has room for a
+/// number of eight digits and its share.
+const FAILURE_WIDTH_MAX: f64 = 60.0;
 /// The most characters of a name. The table and the tooltip show the whole name.
 const NAME_CHARS_MAX: usize = 38;
 /// The shortest bar, in percent of the width. A shorter bar would be invisible.
@@ -117,7 +120,7 @@ fn failure_bar(failure: &Failure, index: usize, y: usize, (most, total): (u64, u
     let bar = Bar {
         class: "failed",
         y: y + 19,
-        width: failure.count as f64 / most.max(1) as f64 * 70.0,
+        width: failure.count as f64 / most.max(1) as f64 * FAILURE_WIDTH_MAX,
         title: &format!("{name}: {text}"),
         text: &text,
         number,

@@ -1,7 +1,7 @@
 //! A report as one page of charts and tables. It needs no network and no script, and prints well.
 //!
-//! Every number has its place in the JSON document in `data-json`, as a JSON Pointer, and its exact value in
-//! `data-value`, so that a test in a browser can compare the page with the document.
+//! For every number, `data-json` has its place in the JSON document (a JSON Pointer), and `data-value` its exact
+//! value. So a test in a browser can compare the page with the document.
 
 mod axis;
 mod bars;
@@ -63,7 +63,7 @@ fn head(report: &Report, period: &str) -> Markup {
     }
 }
 
-/// `1 March 2026 to 31 March 2026` for whole days, else the two instants.
+/// Writes `1 March 2026 to 31 March 2026` for whole days, and otherwise the two instants.
 fn period(report: &Report) -> String {
     let parsed = |text: &str| DateTime::parse_from_rfc3339(text).ok();
     let (Some(from), Some(to)) = (parsed(&report.from), parsed(&report.to)) else {
@@ -202,6 +202,13 @@ mod tests {
         assert!(!page.contains("<script"), "{page}");
         assert_eq!(page.matches("</title>").count(), page.matches("<title").count());
         assert!(page.matches("&lt;/title&gt;&lt;script&gt;&quot;'&amp;").count() > 20);
+    }
+
+    #[test]
+    fn a_trend_of_which_no_point_is_known_says_so() {
+        let page = page(&report("now", "then"));
+        assert!(page.contains("<figcaption>Unique users: not known, see Remarks</figcaption>"), "{page}");
+        assert_eq!(page.matches(": not known, see Remarks").count(), 1);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::report::number::{Number, thousands};
 
 /// The most characters of an MVPD's name beside its figures. The tooltip shows the whole name.
 const NAME_CHARS_MAX: usize = 60;
-/// The most rows of a table that a browser shows at once. The JSON document has all rows.
+/// The most rows that the page shows of one table, as browsers are slow with more. The JSON document has all rows.
 const ROWS_MAX: usize = 5_000;
 /// The events of each table, by slot. No screen is wide enough for all eighteen events.
 const EVENT_TABLES: [(&str, &[u8]); 4] = [
@@ -24,7 +24,7 @@ const EVENT_TABLES: [(&str, &[u8]); 4] = [
 ];
 /// The width of the widest digit in any font of the page, in tenths of a pixel.
 const DIGIT_TENTHS: usize = 83;
-/// In pixels: the space around the number in a cell, the least width of a column, which its heading needs, and the
+/// Widths in pixels: the space around the number in a cell; the least width of a column, which its heading needs; the
 /// width of a name or key, which breaks if it is longer.
 const AROUND: usize = 14;
 const COLUMN_MIN: usize = 84;
@@ -32,10 +32,10 @@ const NAME: usize = 150;
 /// In pixels: the space beside a table, and the width of the widest table on any screen.
 const BESIDE: usize = 64;
 const TABLE_MAX: usize = 1_270;
-/// Screen widths in rem of 16 pixels. On screens up to such a width, rows of too wide tables become lists.
+/// Screen widths in rem of 16 pixels. Up to the first width that has room for a table, its rows become lists.
 const STEPS: [usize; 5] = [30, 45, 60, 70, 84];
 
-/// The style that turns the rows of too wide tables into lists, for each of the `STEPS`.
+/// The style that turns the rows of a table into lists on screens that are too narrow for the table.
 pub(super) fn style_of_lists() -> String {
     const LIST: &str = "T, T tbody { display: block } T thead { display: none } \
         T tr { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 15rem), 1fr)); gap: 0 1.5rem; padding: .5rem .7rem .7rem; border-bottom: 1px solid var(--rule) } \
@@ -97,9 +97,9 @@ pub(super) fn events(report: &Report) -> Markup {
     let figure = |kind: EventKind| Figure {
         name: event_name(kind),
         place: format!("events/{}", kind.slot() - 1),
-        value: Box::new(move |figures| Number::Count(figures.units(kind))),
+        value: Box::new(move |figures| Number::Known(figures.units(kind))),
     };
-    let has_happened = |kind: &EventKind| report.total.units(*kind) > 0;
+    let has_happened = |kind: &EventKind| report.total.units(*kind) != Some(0);
     let figures = |slots: &[u8]| -> Vec<Figure> {
         let kinds = slots.iter().filter_map(|slot| EventKind::from_slot(*slot));
         kinds.filter(has_happened).map(figure).collect()
@@ -154,7 +154,7 @@ pub(super) fn rows(report: &Report) -> Markup {
     section(&heading, &report.rows_note, &table_of_rows(report, &heading, &report.by, &report.rows, "rows"))
 }
 
-/// The figures of the trend, folded, because nobody reads four hundred days before the rest of the page.
+/// The figures of the trend. They are folded, because they may have hundreds of rows that few people read.
 pub(super) fn trend(report: &Report) -> Markup {
     let heading = "The trend in figures";
     let by = [report.trend_unit().to_owned()];

@@ -1,7 +1,7 @@
-//! The trend: a small chart for each of four metrics, each with its own axis, as plays are many more than users.
+//! The trend: a small chart for each of four metrics. Each has its own axis, because plays are many more than users.
 //!
-//! Widths are in percent of the drawing, heights in pixels, so that the text keeps its size on a phone, on a desk and
-//! on paper. Only the line is in an inner drawing, which is stretched.
+//! Widths are in percent of the drawing, heights in pixels, so that the text keeps its size on a phone, on a
+//! desktop and on paper. Only the line is in an inner drawing, which is stretched.
 
 use maud::{Markup, html};
 
@@ -12,7 +12,7 @@ use crate::report::metric::{AUTHENTICATIONS, AUTHORIZATIONS, Metric, PLAYS, USER
 use crate::report::number::{Number, short};
 
 const SERIES: [Metric; 4] = [AUTHENTICATIONS, AUTHORIZATIONS, PLAYS, USERS];
-/// Where the plot begins, in percent of the width. The numbers of the axis are left of it.
+/// Where the plot begins, in percent of the width. The numbers of the axis are on its left.
 const LEFT: f64 = 11.0;
 const WIDTH: f64 = 86.0;
 /// Where the plot begins, in pixels from the top.
@@ -45,7 +45,8 @@ fn panel(metric: &Metric, rows: &[Row], axis: &TimeAxis) -> Markup {
         @for (index, value) in plot.dotted() { (plot.dot(index, value)) }
         @for (index, row) in rows.iter().enumerate() { (plot.point(metric, index, row)) }
     };
-    html! { figure.panel { figcaption { (metric.name) } (chart.of(&drawing)) } }
+    let unknown = if plot.known().next().is_none() { ": not known, see Remarks" } else { "" };
+    html! { figure.panel { figcaption { (metric.name) (unknown) } (chart.of(&drawing)) } }
 }
 
 fn count(metric: &Metric, row: &Row) -> Option<u64> {
@@ -115,7 +116,7 @@ impl Plot<'_> {
         self.axis.follows(index) && is_known(index) && is_known(index - 1)
     }
 
-    /// The line, and the area below it. Both are broken if days are missing.
+    /// The line, and the area below it. Both have gaps where a day, an hour or a count is missing.
     fn line(&self) -> Markup {
         let (mut line, mut area) = (String::new(), String::new());
         let mut open = None;
@@ -142,7 +143,7 @@ impl Plot<'_> {
         }
     }
 
-    /// The points that have a dot: all points if they are few, otherwise only points that no line touches.
+    /// The points that have a dot: up to `DOTS_MAX` points, all; of more points, those that no line touches.
     fn dotted(&self) -> impl Iterator<Item = (usize, u64)> {
         let is_alone = |index: usize| !self.follows(index) && !self.follows(index + 1);
         self.known().filter(move |(index, _)| self.values.len() <= DOTS_MAX || is_alone(*index))

@@ -59,7 +59,6 @@ pub(super) fn metrics(makeup: &Makeup) -> Value {
     std::iter::once(occurrences).chain(events).collect()
 }
 
-/// The file of a suite's settings that the admin pages download.
 pub(super) fn settings_file(rsid: &str, makeup: &Makeup) -> String {
     let mut file = format!("\t{rsid}\n");
     let mut row = |name: &str, value: &str| {

@@ -4,15 +4,15 @@
 //! GET  /discovery/me                                             the companies of the credential
 //! GET  /api/{company}/reportsuites/collections/suites/{rsid}     a suite: ?expansion=
 //! GET  /api/{company}/reportsuites/collections/suites            suites: ?rsids= &limit= &page= &expansion=
-//! GET  /api/{company}/dimensions?rsid=                           its eVars: &expansion=
-//! GET  /api/{company}/metrics?rsid=                              its success events
+//! GET  /api/{company}/dimensions?rsid=                           the eVars of a suite: &expansion=
+//! GET  /api/{company}/metrics?rsid=                              the success events of a suite
 //! POST /api/{company}/reports                                    a ranked report of metrics/eventN, by variables/evarN,
 //!                                                                variables/daterangeday or nothing
 //! ```
 //!
-//! Where Adobe's pages are silent: a suite that does not exist gets 404; a suite that the credential may not see, and
-//! another company, get 403; an event or eVar that is disabled or hidden from the credential is in no list, and in
-//! reports its column has an error.
+//! Where Adobe's pages are silent: a suite that does not exist gets 404. A suite that the credential may not see gets
+//! 403, and so does another company. An event or eVar that is disabled, or hidden from the credential, is in no list,
+//! and its column in reports has an error.
 
 mod describe;
 mod report;
@@ -25,15 +25,14 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use self::report::{Refusal, Source, bad, not_found, refusal};
-use super::hits::KeepHits;
 use super::makeup::{Makeup, SuiteSettings};
 use super::reply::{self, Reply};
 use super::request::{Fields, header};
 use super::settings::{take_last, take_one};
-use super::world::{Shared, UnknownSuites, World};
+use super::world::{Shared, World};
 use crate::event::Instant;
 
-/// Suites of a list if a request names no limit.
+/// The most suites of a list if a request names no limit.
 const SUITES_DEFAULT: usize = 10;
 
 pub(super) fn answer(shared: &Shared, head: &Parts, body: &[u8]) -> Reply {
@@ -112,7 +111,7 @@ fn route(world: &mut World, now: Instant, head: &Parts, body: &[u8]) -> Result<(
 fn report(world: &mut World, now: Instant, body: &[u8]) -> Result<(StatusCode, Value), Refusal> {
     let request: report::Request = serde_json::from_slice(body).map_err(|error| bad(error.to_string()))?;
     let makeup = visible(world, &request.rsid)?;
-    if world.keep != KeepHits::Full {
+    if world.keeps_digests_only {
         let why = "the sandbox keeps no hits, so it has no reports";
         return Err(refusal(StatusCode::NOT_IMPLEMENTED, "unsupported_resource", why));
     }
@@ -149,8 +148,7 @@ fn visible(world: &World, rsid: &str) -> Result<Makeup, Refusal> {
     if rsid.is_empty() {
         return Err(bad("rsid is missing"));
     }
-    let is_any_known = world.unknown == UnknownSuites::Counted;
-    let is_known = world.suite(rsid).map_or(is_any_known, |suite| suite.summary.is_known);
+    let is_known = world.suite(rsid).map_or(!world.forgets_unknown_suites, |suite| suite.summary.is_known);
     let makeup = makeup_of(world, rsid);
     // A virtual suite exists although it collects nothing.
     if makeup.is_missing || (makeup.parent.is_none() && !is_known) {
@@ -163,7 +161,7 @@ fn visible(world: &World, rsid: &str) -> Result<Makeup, Refusal> {
     Ok(makeup)
 }
 
-/// The suites that a query names, or else all that were named so far, without those that the credential may not see.
+/// The suites that a query names, otherwise all that the sandbox knows; only those that the credential may see.
 fn suites(world: &World, query: &Fields) -> Result<Value, Refusal> {
     let mut rsids: BTreeSet<&str> = query.get("rsids").split(',').filter(|rsid| !rsid.is_empty()).collect();
     if rsids.is_empty() {
@@ -176,7 +174,6 @@ fn suites(world: &World, query: &Fields) -> Result<Value, Refusal> {
     Ok(page.map(|(rsid, makeup)| describe::suite(rsid, &makeup, query.get("expansion"))).collect())
 }
 
-/// The file of a suite's settings that the admin pages download.
 pub(super) fn settings_file(world: &World, rsid: &str) -> String {
     describe::settings_file(rsid, &makeup_of(world, rsid))
 }

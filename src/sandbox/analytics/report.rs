@@ -1,6 +1,7 @@
 //! Ranked reports, counted anew from the ledger for each request.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
@@ -12,7 +13,7 @@ use super::super::makeup::{Access, Makeup};
 use super::super::processing::{Counted, Item, Ledger};
 use crate::event::Instant;
 
-/// Rows of a page if a request names no limit.
+/// The most rows of a page if a request names no limit.
 const LIMIT_DEFAULT: usize = 10;
 
 /// Why a request is refused: the status, and what the API says.
@@ -26,12 +27,12 @@ pub(super) fn not_found(what: &str) -> Refusal {
     refusal(StatusCode::NOT_FOUND, "resource_not_found", format!("there is no {what}"))
 }
 
-/// A request that cannot be understood.
+/// The refusal of a request that cannot be understood.
 pub(super) fn bad(why: impl Into<String>) -> Refusal {
     refusal(StatusCode::BAD_REQUEST, "invalid_parameters", why)
 }
 
-/// The fields of a request that are understood. Others are ignored, as at Adobe.
+/// The fields of a request that are understood. Other fields are ignored, as at Adobe.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Request {
@@ -85,13 +86,6 @@ struct Search {
     clause: String,
 }
 
-/// A span in Unix seconds, its end exclusive.
-#[derive(Debug, Clone, Copy)]
-struct Span {
-    from: i64,
-    to: i64,
-}
-
 /// A dimension that reports can have here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Dimension {
@@ -123,8 +117,8 @@ pub(super) struct Source<'s> {
     pub(super) rows_per_page_max: usize,
 }
 
-/// Answers a request, with 206 if a column has an error. Adobe does not publish what such a column shows; here it is
-/// zero, which nobody should believe.
+/// Answers a request, with 206 if a column has an error. Adobe does not publish the numbers of such a column. Here
+/// they are 0, and a client must not take them for counts.
 pub(super) fn answer(request: &Request, source: &Source<'_>) -> Result<(StatusCode, Value), Refusal> {
     let mut spans = request.global_filters.iter().filter(|filter| filter.kind == "dateRange");
     let span = match (spans.next(), spans.next()) {
@@ -133,7 +127,7 @@ pub(super) fn answer(request: &Request, source: &Source<'_>) -> Result<(StatusCo
     };
     let dimension = dimension(&request.dimension)?;
     let columns = request.columns(dimension, source)?;
-    let (totals, rows) = source.count(span, dimension, &columns);
+    let (totals, rows) = source.count(&span, dimension, &columns);
     let rows = request.select(rows)?;
     let limit = request.settings.limit.unwrap_or(LIMIT_DEFAULT).min(source.rows_per_page_max);
     if limit == 0 {
@@ -191,7 +185,7 @@ impl Request {
         Ok(Column { id, slot, within, error })
     }
 
-    /// The rows that are asked for, in their order.
+    /// The rows that the request asks for, in the order that it asks for.
     fn select(&self, rows: Rows) -> Result<Vec<(i64, Row)>, Refusal> {
         let wanted = wanted_text(&self.search.clause)?;
         let hides_nones = self.settings.nones_behavior == "exclude-nones";
@@ -202,7 +196,7 @@ impl Request {
         match self.settings.dimension_sort.as_str() {
             "asc" => {}
             "desc" => rows.reverse(),
-            // Sorted by the first column, as at Adobe if the request asks for no order.
+            // The largest number of the first column comes first, as at Adobe if the request asks for no order.
             _ => rows.sort_by(|(_, one), (_, other)| other.counts[0].total_cmp(&one.counts[0])),
         }
         Ok(rows)
@@ -249,8 +243,8 @@ fn wanted_text(clause: &str) -> Result<String, Refusal> {
 }
 
 impl Source<'_> {
-    /// The totals and the rows of a report. Every day has a row, a value only if an event has it.
-    fn count(&self, span: Span, dimension: Option<Dimension>, columns: &[Column]) -> (Vec<f64>, Rows) {
+    /// The totals and rows of a report: every day of the span, or the values that events have of the eVar.
+    fn count(&self, span: &Range<i64>, dimension: Option<Dimension>, columns: &[Column]) -> (Vec<f64>, Rows) {
         let zone = self.makeup.timezone;
         let nothing = vec![0.0; columns.len()];
         let (mut totals, mut rows) = (nothing.clone(), BTreeMap::new());
@@ -260,7 +254,9 @@ impl Source<'_> {
             }));
         }
         let counted = self.ledger.counted.iter();
-        for event in counted.filter(|event| span.has(event.at) && event.received_at <= self.visible_until) {
+        for event in
+            counted.filter(|event| span.contains(&event.at) && event.received_at <= self.visible_until)
+        {
             for (index, _) in columns.iter().enumerate().filter(|(_, column)| column.counts(event)) {
                 totals[index] += event.units;
                 let Some(dimension) = dimension else { continue };
@@ -297,12 +293,6 @@ impl Column {
     }
 }
 
-impl Span {
-    fn has(self, at: i64) -> bool {
-        (self.from..self.to).contains(&at)
-    }
-}
-
 /// The error code of a column, which follows from what the credential can see.
 fn error_of(access: Access, of: &str) -> Option<String> {
     match access {
@@ -323,8 +313,8 @@ fn dimension(id: &str) -> Result<Option<Dimension>, Refusal> {
     }
 }
 
-/// A range such as `2026-11-01T00:00:00.000/2026-11-08T00:00:00.000`, on the clock of the suite.
-fn span(text: &str, zone: Tz) -> Result<Span, Refusal> {
+/// The Unix seconds of a range such as `2026-11-01T00:00:00.000/2026-11-08T00:00:00.000`, on the clock of the suite.
+fn span(text: &str, zone: Tz) -> Result<Range<i64>, Refusal> {
     let refuse = || bad(format!("dateRange {text:?} is none"));
     let instant = |text: &str| {
         let forms = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"];
@@ -333,10 +323,10 @@ fn span(text: &str, zone: Tz) -> Result<Span, Refusal> {
     };
     let (from, to) = text.split_once('/').ok_or_else(refuse)?;
     let (from, to) = instant(from).zip(instant(to)).ok_or_else(refuse)?;
-    if from < to { Ok(Span { from, to }) } else { Err(refuse()) }
+    if from < to { Ok(from..to) } else { Err(refuse()) }
 }
 
-/// The first instant at which a clock shows this time, or would show it if summer time did not skip that hour.
+/// The first instant at which a clock shows this time; an hour later if summer time skips this time.
 fn unix_seconds(local: NaiveDateTime, zone: Tz) -> i64 {
     let shown = zone.from_local_datetime(&local).earliest();
     let shown = shown.or_else(|| zone.from_local_datetime(&(local + TimeDelta::hours(1))).earliest());
@@ -348,9 +338,9 @@ fn day_of(at: i64, zone: Tz) -> NaiveDate {
     utc.with_timezone(&zone).date_naive()
 }
 
-fn days(span: Span, zone: Tz) -> impl Iterator<Item = NaiveDate> {
-    let last = day_of(span.to - 1, zone);
-    day_of(span.from, zone).iter_days().take_while(move |day| *day <= last)
+fn days(span: &Range<i64>, zone: Tz) -> impl Iterator<Item = NaiveDate> {
+    let last = day_of(span.end - 1, zone);
+    day_of(span.start, zone).iter_days().take_while(move |day| *day <= last)
 }
 
 /// The ID of a day: the year less 1900, the month from 0, the day. 1251028 is 2025-11-28.
@@ -369,7 +359,7 @@ mod tests {
         assert_eq!(day_id(day), 1_251_028);
         // The day on which summer time ends has 25 hours.
         let range = span("2026-11-01T00:00:00.000/2026-11-02T00:00", zone).expect("a span");
-        assert_eq!((range.to - range.from, days(range, zone).count()), (25 * 3600, 1));
+        assert_eq!((range.end - range.start, days(&range, zone).count()), (25 * 3600, 1));
         let midnight = NaiveDate::from_ymd_opt(2025, 11, 29).and_then(|day| day.and_hms_opt(0, 0, 0));
         let midnight = unix_seconds(midnight.expect("a day"), zone);
         assert_eq!(day_id(day_of(midnight - 1, zone)), 1_251_028);

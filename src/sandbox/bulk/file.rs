@@ -11,16 +11,16 @@ use super::super::settings::BulkSettings;
 use super::super::tags::{Document, Tag, TagKind, is_digits};
 use super::records::{FileFault, Record, Records};
 
-/// A number from here on is taken for milliseconds: as seconds it is after the year 5138.
+/// A number from here on is taken for milliseconds: as seconds, it is in November 5138 or later.
 const MILLISECONDS_FROM: i64 = 100_000_000_000;
-/// Columns that only files have (Bulk Data Insertion API, "Column reference").
+/// Columns that documents have no tags for (Bulk Data Insertion API, "Column reference").
 const ONLY_COLUMNS: [&str; 4] = ["aamlh", "queryString", "tnta", "trackingServer"];
-/// Tags that only single hits have.
+/// Tags of documents that files have no columns for.
 const NO_COLUMNS: &str = "analyticsVisitorID fallbackVisitorID marketingCloudOrgID customerPerspective scXmlVer sc_xml_ver \
     imsRegion aamBlob a4t timezone";
 const CUSTOMER_ID: &str = "customerID.";
 
-/// The findings of one file: the first of each rule in full, and the number of the others.
+/// The findings of one file: for each rule the detail of the first finding, and the number of findings.
 #[derive(Debug, Default)]
 pub(super) struct FileFindings(BTreeMap<Rule, (String, u64)>);
 
@@ -42,7 +42,7 @@ impl FileFindings {
 pub(super) struct Inspection {
     pub(super) rows: u64,
     pub(super) log: ProcessingLog,
-    /// Why Adobe would refuse the whole file: the text of its log.
+    /// Why Adobe would refuse the whole file: the text of the processing log.
     pub(super) refusal: Option<String>,
     pub(super) suites: BTreeSet<String>,
     pub(super) findings: FileFindings,
@@ -54,7 +54,7 @@ impl Inspection {
     }
 }
 
-/// Reads a file and counts none of its hits.
+/// Reads a file to its end, without counting its hits.
 pub(super) fn inspect(file: &[u8], settings: &BulkSettings) -> Result<Inspection, FileFault> {
     let mut inspection = Inspection {
         rows: 0,
@@ -118,7 +118,7 @@ fn judge_row(row: u64, hit: &IncomingHit<'_>, times: &mut HashMap<u64, i64>, fin
 #[derive(Debug, Default)]
 struct Header {
     columns: Vec<(String, TagKind)>,
-    /// Why the header makes the whole file invalid: the text of its log, and whether the log counts the rows.
+    /// Why the header makes the whole file invalid: the text of the log, and whether the log counts the rows.
     refusal: Option<(String, bool)>,
 }
 
@@ -152,7 +152,7 @@ impl Header {
     }
 }
 
-/// What the header lacks that every hit needs, and whether the log counts the rows.
+/// What the log says if the header lacks a column that every hit needs, and whether the log then counts the rows.
 fn lack_of(columns: &[(String, TagKind)]) -> Option<(&'static str, bool)> {
     let is_known = |(_, kind): &&(String, TagKind)| *kind != TagKind::Unknown;
     let has =
@@ -175,7 +175,7 @@ fn is_customer_id(name: &str) -> bool {
     name.get(..CUSTOMER_ID.len()).is_some_and(|start| start.eq_ignore_ascii_case(CUSTOMER_ID))
 }
 
-/// What a column is for: the same as the tag of its name, except for columns or tags that only one of the APIs has.
+/// The kind of a column: that of the tag with this name, unless only one of the two APIs knows the name.
 fn kind_of(name: &str) -> TagKind {
     let is_name = |known: &str| known.eq_ignore_ascii_case(name);
     if NO_COLUMNS.split(' ').any(is_name) {
@@ -266,12 +266,12 @@ fn document_of<'r>(record: &Record<'r>, header: &'r Header) -> Result<Document<'
     Ok(Document { tags: filled.map(tag).collect(), ..Document::default() })
 }
 
-/// Whether the settings declare a row invalid. Its content decides, so that a repeat of the row has the same result.
+/// Whether the settings declare a row invalid. The row's content decides: a repeat has the same result.
 fn is_chosen(cells: &[u8], settings: &BulkSettings) -> bool {
     digest((settings.seed, cells)) % 100_000 < u64::from(settings.invalid_rows_per_100000)
 }
 
-/// How many rows of a kind are named; the others are counted (Bulk Data Insertion API, "Troubleshooting").
+/// The most rows of one kind of flaw that the log names (Bulk Data Insertion API, "Troubleshooting").
 const NAMED_OF_A_KIND: u64 = 10;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -283,7 +283,7 @@ pub(super) struct Flaw {
 }
 
 impl Flaw {
-    /// A flaw of this kind, and the rule that it breaks; none if the settings have declared the row invalid.
+    /// A flaw of this kind. `rule` is the broken rule; `None` if the settings declare the row invalid.
     fn new(kind: impl Into<String>, rule: impl Into<Option<Rule>>) -> Flaw {
         Flaw { kind: kind.into(), more: "This row will not be submitted.".to_owned(), rule: rule.into() }
     }
@@ -293,7 +293,7 @@ impl Flaw {
         Flaw { more, ..Flaw::new("inconsistent column count", Rule::BulkWidth) }
     }
 
-    /// The row lacks a value that every row needs.
+    /// The flaw of a row that lacks a value which every row needs.
     fn missing(name: &str) -> Flaw {
         let rule = if name == "UserAgent" { Rule::BulkAgent } else { Rule::BulkRequired };
         Flaw::new(format!("missing '{name}'"), rule)
@@ -333,7 +333,7 @@ impl ProcessingLog {
         self.counts.values().sum()
     }
 
-    /// The whole text for a file of so many rows; empty if all of them are valid.
+    /// The whole text for a file with this many rows; empty if all of them are valid.
     pub(super) fn text(&self, rows: u64) -> String {
         let invalid = self.invalid_rows();
         if invalid == 0 {

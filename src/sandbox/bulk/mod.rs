@@ -6,11 +6,11 @@
 //! GET  /aa/collect/v1/events/key/{key}   whether the file of an idempotency key was received
 //! ```
 //!
-//! A file is read twice: once to check it as a whole (`file`), and again to count its rows. So a file that breaks off
-//! at its end has counted nothing, and no file is unpacked as a whole in memory. Both happen on threads of their own.
+//! A file is read twice, on a thread of its own: once to check it as a whole (`file`), and once to count its rows. So
+//! a file that breaks off counts nothing, and no file is unpacked as a whole in memory.
 //!
-//! Where Adobe's pages are silent: a file that is invalid as a whole gets 400, a file whose rows are all invalid gets
-//! 200, both with REJECTED; a repeated key is accepted again; a look-up finds a file only when all of it was counted.
+//! Where Adobe's pages are silent: a file that is invalid as a whole gets 400; a file whose rows are all invalid gets
+//! 200; both get REJECTED. A repeated key is accepted. A look-up finds only files that were counted to the end.
 
 mod call;
 mod file;
@@ -56,7 +56,7 @@ pub(super) async fn answer(call: Arc<Call>, mut body: Incoming) -> Result<Reply,
             return Err(Broken);
         }
     };
-    // Read the body: a client that sends it unasked would else see a broken connection instead of the reply.
+    // Read the body to its end, or a client that still sends sees a broken connection instead of the reply.
     if !call.head.headers.contains_key(EXPECT) {
         read(&mut body, 0).await?;
     }

@@ -32,7 +32,7 @@ impl<'r> Record<'r> {
     pub(super) fn cells(&self) -> Option<impl Iterator<Item = &'r str>> {
         let text = str::from_utf8(self.bytes).ok().filter(|_| !self.is_open)?;
         let starts = std::iter::once(&0).chain(self.ends);
-        // Two halves of a letter in neighbouring cells would together be valid UTF-8.
+        // Two halves of a letter in neighbouring cells are valid UTF-8 only together.
         self.ends.iter().all(|end| text.is_char_boundary(*end)).then(|| {
             let ranges = starts.zip(self.ends);
             ranges.map(move |(start, end)| &text[*start..*end])
@@ -83,7 +83,7 @@ impl<'f> Records<'f> {
         Ok(Some(Record { bytes: &grammar.cells, ends: &grammar.ends, is_open }))
     }
 
-    /// The first breach of RFC 4180 in the file so far. Lines are counted without those inside quotes.
+    /// The first breach of RFC 4180 so far, with its line. A line end inside quotes begins no new line.
     pub(super) fn verdict(&self) -> Option<String> {
         self.grammar.wrong.map(|(line, what)| format!("line {line}: {what}"))
     }
@@ -166,7 +166,7 @@ impl Grammar {
         self.place = place;
     }
 
-    /// Ends the record; true if one had begun.
+    /// Ends the record; true if a record had begun.
     fn end(&mut self) -> bool {
         if self.place == Place::Quoted {
             self.find("a quote that is not closed");

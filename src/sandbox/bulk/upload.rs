@@ -1,4 +1,4 @@
-//! One upload: admitted, judged, counted and answered.
+//! Handles one upload: admits it, judges its file, counts its rows and answers it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,6 @@ use super::super::request::Call;
 use super::super::rules::{Finding, Rule};
 use super::super::settings::{BulkFault, BulkSettings, take_last};
 use super::super::traffic::{Admission, BulkFile, Gate, Step};
-use super::super::world::Judge;
 use super::call::{Ending, FILE_HEADERS, FilePart, on_a_thread, refused, too_large};
 use super::file::{FileFindings, Inspection, Rows, inspect};
 use super::records::FileFault;
@@ -178,7 +177,7 @@ impl Upload {
         let (call, since) = (&self.call, self.admission.since_previous);
         let mut findings = call.shared.world().bulk.judge_file(call.group(), since, rows, suites);
         findings.extend(inspection.findings.into_findings());
-        let strict = findings.first().filter(|_| call.shared.judge == Judge::Strict);
+        let strict = findings.first().filter(|_| call.shared.is_strict);
         let strict = strict.map(|finding| format!("{}: {}", finding.rule, finding.detail));
         call.violated(rsid, findings);
         if let Some(refusal) = inspection.refusal.or(strict) {

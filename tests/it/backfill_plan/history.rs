@@ -201,7 +201,7 @@ fn groups_intervals_and_calls_decide_how_long_bulk_files_take() {
     ] {
         let mut rates = Rates { rows_per_second: number(rows_per_second), ..Rates::default() };
         rates.limits.file_rows = rows_per_file;
-        rates.limits.call_spacing = Duration::from_secs(call_seconds);
+        rates.limits.call_spacing_ms = call_seconds * 1_000;
         let bulk = desk.plan_at(&[&input], &rates).by_bulk;
         assert_eq!((bulk.visitor_groups, bulk.files, bulk.seconds), (groups, files, seconds), "{rates:?}");
     }

@@ -192,6 +192,9 @@ async fn a_send_that_is_dropped_closes_its_connection() {
 #[tokio::test]
 async fn a_reply_before_the_whole_request_was_read_counts_and_ends_the_connection() {
     let server = Server::start(|peer: &mut Peer| {
+        if peer.number > 1 {
+            return peer.serve();
+        }
         peer.read(1000);
         peer.send("HTTP/1.1 429 Slow Down\r\nRetry-After: 3\r\nContent-Length: 0\r\n\r\n");
         peer.until_closed();
@@ -200,6 +203,8 @@ async fn a_reply_before_the_whole_request_was_read_counts_and_ends_the_connectio
     let outcome = connection.send("x".repeat(16 << 20).into()).await;
     let retry_after = Some(3 * SECOND);
     assert_eq!(outcome, Outcome::Retry { cause: NotReceived::Status(429), retry_after });
+    assert_eq!(connection.send("2".into()).await, Outcome::Delivered);
+    assert_eq!((server.bodies(), server.connections()), (vec!["2".into()], 2));
 }
 
 #[tokio::test]

@@ -22,8 +22,19 @@ pub(crate) fn success() -> String {
     reply("200 OK", "Content-Type: application/xml\r\n", SUCCESS)
 }
 
-trait Bytes: Read + Write + Send {}
-impl<T: Read + Write + Send> Bytes for T {}
+trait Bytes: Read + Write + Send {
+    /// Says that nothing more will come, where the protocol has words for it.
+    fn say_end(&mut self) {}
+}
+
+impl Bytes for TcpStream {}
+
+impl Bytes for StreamOwned<ServerConnection, TcpStream> {
+    fn say_end(&mut self) {
+        self.conn.send_close_notify();
+        let _gone = self.flush();
+    }
+}
 
 /// The server's end of a connection. Dropping it closes, with a reset if the client's bytes were not all read.
 pub(crate) struct Peer {
@@ -61,6 +72,11 @@ impl Peer {
     /// Sends bytes at once; whether the client still listens is its own affair.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _gone = self.stream.write_all(bytes.as_ref()).and_then(|()| self.stream.flush());
+    }
+
+    /// Ends the connection properly: TLS has a word for it, which a connection that is cut off lacks.
+    pub(crate) fn say_end(&mut self) {
+        self.stream.say_end();
     }
 
     /// Answers every request with SUCCESS.

@@ -13,10 +13,10 @@ use super::server::{Peer, SUCCESS, Server, reply, success};
 use super::{SECOND, host};
 
 /// A certificate authority that the client may be told to trust.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new(name: &str) -> Authority {
+    pub(super) fn new(name: &str) -> Authority {
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -25,7 +25,7 @@ impl Authority {
     }
 
     /// A server's certificate for `name`, which this authority vouches for.
-    fn server(&self, name: &str) -> ServerConfig {
+    pub(super) fn server(&self, name: &str) -> ServerConfig {
         self.certified(CertificateParams::new(vec![name.to_owned()]).expect("parameters"))
     }
 
@@ -51,7 +51,7 @@ impl Authority {
         }
     }
 
-    fn connection(&self, server: &Server, proxy: ProxySettings) -> Connection {
+    pub(super) fn connection(&self, server: &Server, proxy: ProxySettings) -> Connection {
         let url = format!("https://localhost:{}", server.address.port());
         host(&url, CollectionOptions { proxy, ..self.options() }).connection()
     }
@@ -159,6 +159,36 @@ async fn dia_58_a_tls_connection_closed_between_requests_costs_nothing() {
         server.wait_for_close();
     }
     assert_eq!(server.bodies(), ["1", "2", "3"]);
+}
+
+#[tokio::test]
+async fn a_long_reply_that_nobody_asked_for_answers_no_hit_over_tls_either() {
+    let authority = Authority::new("trusted");
+    for length in [100, 1_000, 100_000] {
+        let unasked = reply("200 OK", &format!("X-Long: {}\r\n", "x".repeat(length)), SUCCESS);
+        let (tell, sent) = std::sync::mpsc::channel();
+        let tell = std::sync::Mutex::new(tell);
+        let server = Server::start_tls(authority.server("localhost"), move |peer| {
+            while peer.request().is_some() {
+                peer.send(success());
+                std::thread::sleep(Duration::from_millis(50));
+                peer.send(&unasked);
+                tell.lock().expect("no panic").send(()).expect("a test");
+            }
+        });
+        let mut connection = authority.connection(&server, ProxySettings::default());
+        // In a task of its own, and blocked while the second reply comes: so the runtime has learned nothing of that
+        // reply when the next hit goes.
+        let sending = tokio::spawn(async move {
+            for hit in ["1", "2", "3"] {
+                assert_eq!(connection.send(hit.into()).await, Outcome::Delivered);
+                sent.recv_timeout(10 * SECOND).expect("a reply that nobody asked for");
+            }
+        });
+        sending.await.expect("every hit is delivered");
+        let bodies = vec!["1".into(), "2".into(), "3".into()];
+        assert_eq!((server.bodies(), server.connections()), (bodies, 3), "{length}");
+    }
 }
 
 #[tokio::test]

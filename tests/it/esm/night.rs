@@ -104,6 +104,31 @@ fn both_hours_of_the_night_stay_what_they_are_in_any_order_and_part() {
 }
 
 #[test]
+fn an_mvpd_with_one_record_behind_a_pair_of_another_is_held_back_where_the_order_may_be_by_mvpd() {
+    let row = |mvpd: &str, count: u32| format!("2026,11,1,1,REF30,{mvpd},{count}");
+    let [a5, a7, b50, b3, c9] = [row("A", 5), row("A", 7), row("B", 50), row("B", 3), row("C", 9)];
+    for (rows, code, counted) in [
+        (vec![&a5, &a7, &b50], 3, 15),
+        (vec![&b50, &a5, &a7], 3, 15),
+        (vec![&a5, &b50, &a7], 3, 15),
+        (vec![&a5, &b50, &a7, &b3, &c9], 0, 77),
+    ] {
+        for backwards in [false, true] {
+            let program = Program::new();
+            let inside = rows.iter().map(|row| row.as_str());
+            let mut all: Vec<&str> = [NIGHT[1]].into_iter().chain(inside).chain([NIGHT[4]]).collect();
+            if backwards {
+                all.reverse();
+            }
+            all.insert(0, HOUR);
+            let (found, said) = read(&program, "csv", "file", &all);
+            assert_eq!((found, units(&program)), (code, counted), "{all:?}: {said}");
+            assert_eq!(said.contains("shows twice that night"), code == 3, "{said}");
+        }
+    }
+}
+
+#[test]
 fn an_hour_that_may_be_either_is_held_back_until_its_report_says_which() {
     for form in FORMS {
         for door in ["file", "stdin"] {
@@ -118,6 +143,17 @@ fn an_hour_that_may_be_either_is_held_back_until_its_report_says_which() {
             ];
             assert_eq!(read(&program, form, door, &told).0, 0);
             assert_eq!(read(&program, form, door, &NIGHT).0, 0);
+            assert_eq!(hours(&program), night());
+            // A column of offsets without a value is no offset, and a total of zero tells no hour of its accounts.
+            let blank = [told[0], "2026,11,1,0,-07:00,REF30,M,1", "2026,11,1,1,,REF30,M,9"];
+            let (code, said) = read(&program, form, door, &blank);
+            assert!(code == 3 && said.contains("shows twice that night"), "{form} {code} {said}");
+            let accounts = [
+                "year,month,day,hour,requestor-id,mvpd,authn-attempts,unique-accounts",
+                "2026,11,1,1,REF30,N,0,4",
+            ];
+            let (code, said) = read(&program, form, door, &accounts);
+            assert!(code == 3 && said.contains("shows twice that night"), "{form} {code} {said}");
             assert_eq!(hours(&program), night());
             let wrong = [told[0], "2026,11,1,1,-05:00,REF30,M,7"];
             assert!(read(&program, form, door, &wrong).1.contains("a utc-offset that the clock"), "{form}");
@@ -158,16 +194,53 @@ fn minutes_of_the_night_are_told_apart_where_the_time_falls() {
 }
 
 #[test]
-fn two_hours_counted_the_other_way_round_are_corrected_without_counting_twice() {
+fn rows_in_no_order_do_not_say_which_hour_is_the_first() {
+    // Another MVPD has the hours before and after, in whatever order.
+    let n = [
+        "2026,11,1,3,REF30,N,10",
+        "2026,11,1,0,REF30,N,20",
+        "2026,11,1,4,REF30,N,30",
+        "2026,11,1,2,REF30,N,40",
+    ];
+    let two = [HOUR, NIGHT[3], NIGHT[2]];
+    let shuffled = [HOUR, n[0], NIGHT[4], n[1], NIGHT[3], n[2], NIGHT[1], NIGHT[2], n[3]];
+    // By MVPD, so that the times of M are in order, though those of the report are not.
+    let by_mvpd = [HOUR, n[1], n[3], n[0], n[2], NIGHT[1], NIGHT[2], NIGHT[3], NIGHT[4]];
+    for form in FORMS {
+        for (rows, code, before) in [(&two[..], 3, 0), (&shuffled, 3, 103), (&by_mvpd, 0, 115)] {
+            let program = Program::new();
+            let (found, said) = read(&program, form, "file", rows);
+            assert_eq!((found, units(&program)), (code, before), "{form} {rows:?}: {said}");
+            assert_eq!(said.contains("shows twice that night"), code == 3, "{form} {rows:?}: {said}");
+            assert_eq!(read(&program, form, "stdin", &NIGHT).0, 0);
+            assert_eq!(hours(&program)[1..3], night()[1..3], "{form} {rows:?}");
+        }
+    }
     let program = Program::new();
-    // Nothing says that this part is backwards.
-    assert_eq!(read(&program, "csv", "file", &[HOUR, NIGHT[3], NIGHT[2]]).0, 0);
-    assert_eq!(units(&program), 12);
     assert_eq!(read(&program, "csv", "file", &NIGHT).0, 0);
-    assert_eq!(units(&program), 15);
     let corrected = [HOUR, NIGHT[1], NIGHT[2], "2026,11,1,1,REF30,M,8", NIGHT[4]];
     assert_eq!(read(&program, "csv", "file", &corrected).0, 0);
     assert_eq!(units(&program), 16);
+}
+
+#[test]
+fn a_report_of_more_records_than_memory_is_meant_for_is_refused() {
+    let program = Program::new();
+    let rows = |form: &str, count: usize| match form {
+        "csv" => format!("year,month\n{}", "1,1\n".repeat(count)),
+        "json" => format!("{{\"report\":[{}{{\"year\":1}}]}}", "{\"year\":1},\n".repeat(count - 1)),
+        _ => format!("<resource>{}</resource>", "<record year=\"1\"/>\n".repeat(count)),
+    };
+    for form in FORMS {
+        let name = format!("report.{form}");
+        program.write(&name, &rows(form, 1_000_002));
+        let path = program.path(&name);
+        let args = ["ingest", "--dry-run", "--format", "esm", path.to_str().expect("UTF-8")];
+        let (code, peak) = peak_mib(&program, &args);
+        assert!(code != 0 && peak < 300, "{form}: {code}, {peak} MiB");
+        let done = program.run(&args);
+        assert!(done.err.contains("at most 1000000 records: fetch it in parts"), "{form}: {done:?}");
+    }
 }
 
 #[test]

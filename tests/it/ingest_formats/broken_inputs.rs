@@ -165,6 +165,77 @@ fn an_empty_input_is_no_failure_and_is_named() {
 }
 
 #[test]
+fn an_input_of_zero_bytes_alone_is_named_and_zeros_behind_its_lines_are_noted() {
+    let intake = Intake::new();
+    let zeros = vec![0; 300_000];
+    let lines = [&zeros[..], b"\n", &zeros[..9], b"\r\n"].concat();
+    for (name, content) in [
+        ("a.ndjson", &zeros[..5]),
+        ("b.csv", &zeros),
+        ("c.har", &zeros),
+        ("d", &zeros),
+        ("e.ndjson.gz", &zeros),
+        ("f.gz", &gzip(&zeros)),
+        ("g.log", &lines),
+        ("h.log", &lines[zeros.len()..]),
+    ] {
+        let path = intake.file(name, content);
+        let summary = intake.load(&[&path]);
+        let why = summary.inputs[0].unused.as_deref().unwrap_or_default();
+        assert!(
+            summary.failures.is_empty() && why.starts_with("holds only zero bytes"),
+            "{name}: {summary:?}"
+        );
+        assert_eq!(summary.warnings[0].to_string(), format!("{}: {why}", path.display()));
+    }
+    // The size at the end of a gzip file has zero bytes.
+    let packed = intake.load(&[&intake.file("i.ndjson.gz", &gzip(events(500).as_bytes()))]);
+    assert_eq!((packed.total.stored, packed.warnings.len()), (500, 0), "{packed:?}");
+    let header = "requestor_id,event,occurred_at\n";
+    let row = "REF30,authn_ok,2026-11-20T08:30:00Z\n";
+    let polls = r#"{"started_at":"2026-11-20T08:30:00Z","request":{"method":"GET","url":"https://x/"}}"#;
+    let har = r#"{"log":{"version":"1.2","entries":[]}}"#.to_owned();
+    let esm =
+        r#"{"report":[{"year":2026,"month":11,"day":9,"hour":1,"requestor-id":"R","authn-attempts":1}]}"#;
+    let xml = r#"<resource><record year="2026" month="11" day="9" hour="1" requestor-id="R"/></resource>"#;
+    for (name, text) in [
+        ("a.ndjson", events(500)),
+        ("b.csv", format!("{header}{row}")),
+        ("c.log", format!("{polls}\n")),
+        ("d.har", har),
+        ("e.json", esm.to_owned()),
+        ("f.xml", xml.to_owned()),
+        ("g.csv", "year,month,day,hour,requestor-id\n2026,11,9,1,R\n".to_owned()),
+    ] {
+        let (text, tail) = (text.as_bytes(), &zeros[..5_000]);
+        let packed = zstd::encode_all(text, 1).expect("memory");
+        for (name, content) in [
+            (name.to_owned(), [text, tail].concat()),
+            (format!("{name}.gz"), [&gzip(text), tail].concat()),
+            (format!("{name}.zst"), [&packed, tail].concat()),
+            (format!("inside-{name}.gz"), gzip(&[text, tail].concat())),
+            (
+                format!("both-{name}.gz"),
+                [gzip(&[text, &tail[..3_000]].concat()), gzip(&[]), tail[..2_000].to_vec()].concat(),
+            ),
+        ] {
+            let path = intake.file(&name, &content);
+            let summary = intake.load(&[&path]);
+            let told = format!("{}: ends with 5000 zero bytes", path.display());
+            let notes: Vec<_> = summary.warnings.iter().map(ToString::to_string).collect();
+            assert!(summary.failures.is_empty(), "{name}: {:?}", summary.failures);
+            assert!(notes.iter().any(|note| note.starts_with(&told)), "{name}: {notes:?}");
+        }
+        for (name, content) in
+            [(format!("whole-{name}.gz"), gzip(text)), (format!("whole-{name}.zst"), packed)]
+        {
+            let summary = intake.load(&[&intake.file(&name, &content)]);
+            assert!(!summary.warnings.iter().any(|note| note.to_string().contains("zero bytes")), "{name}");
+        }
+    }
+}
+
+#[test]
 fn a_file_that_may_not_be_read_says_so() {
     let intake = Intake::new();
     let path = intake.file("secret.ndjson", events(1).as_bytes());

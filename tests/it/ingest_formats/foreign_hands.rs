@@ -45,12 +45,11 @@ fn identifiers_that_a_spreadsheet_spoilt_are_counted_with_their_first_line() {
         ]
     );
     let number = r#"{"occurred_at":"2026-11-10T08:00:00Z","event":"authn_ok","requestor_id":"REF30","mvpd_user_id":1.23457e11}"#;
-    let (_, notes) = told("a.ndjson", number.as_bytes());
-    assert!(notes[0].starts_with("a.ndjson:1: 1 identifiers were spoilt"), "{notes:?}");
     for (key, value) in [
         ("event_id", "1e5"),
         ("event_id", "1.5E+3"),
         ("mvpd_user_id", "1e5"),
+        ("mvpd_user_id", "1.23457e11"),
         ("device_id", "12E+20"),
         ("requestor_id", "1.5E+3"),
     ] {
@@ -97,6 +96,30 @@ fn an_event_id_or_a_requestor_that_is_none_is_rejected() {
 }
 
 #[test]
+fn a_requestor_that_is_a_word_for_nobody_is_none_as_a_number_or_a_flag_too() {
+    for (requestor, stored) in
+        [("0", 0), ("-0.0", 0), ("false", 0), ("\"[REDACTED]\"", 0), ("\"#N/D\"", 0), ("30", 1)]
+    {
+        let event =
+            format!("{{\"occurred_at\":1794000000,\"event\":\"authn_ok\",\"requestor_id\":{requestor}}}\n");
+        let (total, notes) = told("a.ndjson", event.as_bytes());
+        assert_eq!((total.stored, total.rejected), (stored, 1 - stored), "{requestor}: {notes:?}");
+    }
+}
+
+#[test]
+fn a_format_is_known_by_its_keys_in_capitals_and_by_what_else_an_event_has() {
+    let report = r#"{"report":[{"YEAR":2026,"MONTH":11,"DAY":10,"HOUR":8,"REQUESTOR_ID":"REF30","MVPD":"M","AUTHN_ATTEMPTS":5}]}"#;
+    assert_eq!(told("e.json", report.as_bytes()).0, counts(1, 1, 0, 0, 0));
+    let of_exchange = r#","started_at":"2026-11-20T08:30:00Z","request":{"method":"GET","url":"/x"}}"#;
+    let event = events(1).trim_end().replacen('}', of_exchange, 1);
+    let other = event.replacen("\"event\":\"", "\"event\":\"http_", 1);
+    assert_eq!(told("a.ndjson", format!("{event}\n{}", events(1)).as_bytes()).0.rejected, 0);
+    let (total, notes) = told("a.ndjson", other.as_bytes());
+    assert_eq!(total, Counts::default(), "the line of a gateway is an exchange: {notes:?}");
+}
+
+#[test]
 fn quotes_that_are_not_doubled_are_rejected_and_not_read_as_another_value() {
     let row = |user: &str| format!("2026-11-10T08:00:00Z,authn_ok,REF30,{user}\n");
     let good = ["a\"b", "\"a\"\"b\"", "\"a,b\"", "\"a\"\"\"", "\"\"", "\"a\" "].map(row).concat();
@@ -107,6 +130,43 @@ fn quotes_that_are_not_doubled_are_rejected_and_not_read_as_another_value() {
     assert_eq!(total, counts(9, 5, 1, 0, 3), "two rows say the same: {notes:?}");
     let expected = [8, 9, 10].map(|line| format!("a.csv:{line}: {expected}"));
     assert_eq!(notes, expected);
+}
+
+#[test]
+fn rows_that_two_stray_quotes_swallowed_are_named_and_none_is_taken() {
+    let header = "occurred_at,event,requestor_id,resource_id,mvpd\n";
+    let row = |minute: u32, resource: &str, mvpd: &str| {
+        format!("2026-11-20T08:{minute:02}:00Z,authn_ok,REF30,{resource},{mvpd}\n")
+    };
+    let rows = [row(1, "A", "M"), row(2, "\"B", "M"), row(3, "C", "M"), row(4, "D\"", "M"), row(5, "E", "M")]
+        .concat();
+    let why = "has rows inside its quotes, lines 4 to 5: a quote before them was opened by mistake";
+    for ending in ["\n", "\r\n"] {
+        let (total, notes) = told("a.csv", format!("{header}{rows}").replace('\n', ending).as_bytes());
+        assert_eq!(total, counts(3, 2, 0, 0, 1), "{notes:?}");
+        assert!(notes.len() == 1 && notes[0].starts_with(&format!("a.csv:3: {why}")), "{notes:?}");
+    }
+    // Texts of several lines, with as many commas, are texts.
+    let (total, notes) =
+        told("a.csv", format!("{header}{}", row(1, "\"a\nb, c, d, e, f\n7\"", "M")).as_bytes());
+    assert_eq!((total.stored, notes.len()), (1, 0), "{notes:?}");
+    let report = "year,month,day,hour,requestor-id,mvpd,authn-attempts\n2026,11,20,8,REF30,\"M,5\n2026,11,20,9,REF30,N\",6\n";
+    let (total, notes) = told("e.csv", report.as_bytes());
+    assert_eq!(total, Counts::default());
+    assert!(notes.iter().any(|note| note.contains("has rows inside its quotes, lines 3 to 3")), "{notes:?}");
+}
+
+#[test]
+fn a_header_right_behind_the_last_cell_of_a_file_is_no_part_of_a_row() {
+    let row = |quote: &str| format!("2026-11-20T08:01:00Z,authn_ok,REF30,P,{quote}M{quote}");
+    for (quote, of_name) in [("", ""), ("\"", ""), ("\"", "\"")] {
+        let first = format!("occurred_at,event,requestor_id,proxy,mvpd\n{}", row(quote));
+        let names = ["occurred_at", "event", "requestor_id", "mvpd", "proxy"]
+            .map(|name| format!("{of_name}{name}{of_name}"));
+        let (total, notes) = told("ab.csv", format!("{first}{}\n{}\n", names.join(","), row("")).as_bytes());
+        assert_eq!(total, Counts::default(), "the row behind it has the other header: {notes:?}");
+        assert!(notes[0].contains("ab.csv: cannot be read from line 2 on: the header there"), "{notes:?}");
+    }
 }
 
 #[test]
@@ -163,6 +223,14 @@ fn what_is_no_line_of_json_is_called_by_its_name() {
         assert!(notes.iter().any(|note| note.contains(expected)), "{expected}: {notes:?}");
     }
     assert_eq!(told("a.ndjson", &wide).1, ["a.ndjson: is UTF-16; save it as UTF-8"]);
+    for mark in ["", "\u{feff}"] {
+        let letters: Vec<u32> = format!("{mark}{event}").chars().map(u32::from).collect();
+        let small: Vec<u8> = letters.iter().flat_map(|letter| letter.to_le_bytes()).collect();
+        let big: Vec<u8> = letters.iter().flat_map(|letter| letter.to_be_bytes()).collect();
+        for wide in [small, big] {
+            assert_eq!(told("a.ndjson", &wide).1, ["a.ndjson: is UTF-32; save it as UTF-8"], "{mark:?}");
+        }
+    }
 }
 
 #[test]
@@ -177,5 +245,101 @@ fn a_source_with_a_header_alone_or_an_empty_report_is_said_to_be_empty() {
         let expected =
             format!("{name}: is empty but for its header or frame: nothing in it could be an event");
         assert_eq!((total, notes), (Counts::default(), vec![expected]));
+    }
+}
+
+/// A report of one requestor in each form of ESM, with these columns in addition: name and value of a CSV cell.
+fn reports(columns: &[(&str, &str)]) -> [(&'static str, String); 3] {
+    let time = [("year", "2026"), ("month", "11"), ("day", "10"), ("hour", "8"), ("requestor-id", "REF30")];
+    let all: Vec<(&str, &str)> = time.iter().chain(columns).copied().collect();
+    let joined = |separator: &str, one: &dyn Fn(&str, &str) -> String| {
+        all.iter().map(|(name, value)| one(name, value)).collect::<Vec<_>>().join(separator)
+    };
+    let names = joined(",", &|name, _| name.to_owned());
+    let cells = joined(",", &|_, value| format!("\"{value}\""));
+    let members = joined(",", &|name, value| format!("\"{name}\":\"{value}\""));
+    let attributes = joined(" ", &|name, value| format!("{name}=\"{value}\""));
+    [
+        ("r.csv", format!("{names}\n{cells}\n")),
+        ("r.json", format!("{{\"report\":[{{{members}}}]}}")),
+        ("r.xml", format!("<resource href=\"x\"><report>\n<record {attributes}/></report></resource>")),
+    ]
+}
+
+#[test]
+fn dimensions_of_a_report_that_a_spreadsheet_spoilt_are_said_in_every_form() {
+    for spoilt in ["9,99E+11", "1.23457E+11", "######", "#N/A"] {
+        for dimension in ["mvpd", "proxy", "resource-id", "device", "application-name"] {
+            for metric in ["authn-attempts", "unique-accounts"] {
+                for (name, report) in reports(&[(dimension, spoilt), (metric, "5")]) {
+                    let (total, notes) = told(name, report.as_bytes());
+                    assert_eq!(
+                        (total.stored, total.rejected),
+                        (u64::from(metric == "authn-attempts"), 0),
+                        "{notes:?}"
+                    );
+                    let line = if name == "r.csv" { 2 } else { 1 };
+                    let expected = format!(
+                        "{name}:{line}: 1 identifiers were spoilt by a spreadsheet, first {dimension} {spoilt:?}"
+                    );
+                    assert!(notes.len() == 1 && notes[0].starts_with(&expected), "{expected}: {notes:?}");
+                }
+            }
+        }
+        for metric in ["authn-attempts", "clientless-failures", "unique-accounts"] {
+            for (name, report) in reports(&[("mvpd", "M"), (metric, spoilt)]) {
+                let (total, notes) = told(name, report.as_bytes());
+                assert_eq!((total.stored, total.rejected), (0, 1), "{name} {metric}: {notes:?}");
+                assert!(notes[0].contains(&format!("has {metric} {spoilt:?}")), "{name}: {notes:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_value_of_a_report_in_json_that_is_no_text_costs_its_record_and_is_named() {
+    let [_, (_, report), _] = reports(&[("mvpd", "MVPD"), ("authn-attempts", "5"), ("authz-latency", "7")]);
+    let record = report.trim_start_matches("{\"report\":[").trim_end_matches("]}");
+    let good = record.replace("\"8\"", "\"9\"");
+    for (name, whole, value) in [
+        ("mvpd", "\"MVPD\"", "{\"id\":\"M\"}"),
+        ("mvpd", "\"MVPD\"", "[\"M\"]"),
+        ("mvpd", "\"MVPD\"", "9.99e11"),
+        ("mvpd", "\"MVPD\"", "12345678901234567890123"),
+        ("authn-attempts", "\"5\"", "{\"n\":5}"),
+        ("authz-latency", "\"7\"", "[7]"),
+    ] {
+        let report = format!("{{\"report\":[{},\n{good}]}}", record.replace(whole, value));
+        let (total, notes) = told("r.json", report.as_bytes());
+        assert_eq!((total.stored, total.rejected), (1, 1), "{report}: {notes:?}");
+        assert!(notes[0].starts_with(&format!("r.json:1: has {name} ")), "{value}: {notes:?}");
+    }
+}
+
+#[test]
+fn rejects_of_a_report_in_csv_have_the_line_in_the_file() {
+    let csv = "sep=,\nyear,month,day,hour,requestor-id,mvpd,authn-attempts\n2026,11,10,8,REF30,\"M\n\n1\",5\n\n2026,11,10,8,REF30,N,many\n";
+    let (total, notes) = told("r.csv", csv.as_bytes());
+    assert_eq!(total, counts(2, 1, 0, 0, 1));
+    assert_eq!(notes[0], "r.csv:7: has authn-attempts \"many\", which is no count");
+    let (_, notes) = told("r.csv", format!("{csv}1,2\n").as_bytes());
+    assert!(notes[0].contains("breaks off in line 8: a row has 2 cells"), "{notes:?}");
+}
+
+#[test]
+fn what_follows_a_report_in_xml_is_refused_and_its_tags_have_any_case() {
+    let [_, _, (name, report)] = reports(&[("mvpd", "M"), ("authn-attempts", "5")]);
+    let capitals =
+        report.replace("resource", "RESOURCE").replace("report", "Report").replace("record", "Record");
+    for whole in [capitals, format!("{report}\n<!-- end -->\n"), format!("{report}\n{report}")] {
+        let (total, notes) = told(name, whole.as_bytes());
+        assert_eq!((total.stored, notes.len()), (1, 0), "{whole}: {notes:?}");
+    }
+    let record =
+        &report[report.find("<record").expect("a record")..report.find("</report>").expect("its end")];
+    for tail in ["HTTP/1.1 500", "<![CDATA[x]]>", "&amp;", record] {
+        let (total, notes) = told(name, format!("{report}\n{tail}").as_bytes());
+        assert_eq!(total.stored, 0, "{tail}");
+        assert!(notes[0].contains("line 3: something follows the </resource>"), "{tail}: {notes:?}");
     }
 }

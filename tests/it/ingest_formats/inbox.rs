@@ -122,3 +122,19 @@ fn a_row_stays_where_its_reject_cannot_be_kept() {
     assert!(matches!(left, Some(IngestError::Rejects { .. })), "{left:?}");
     assert_eq!(intake.inbox_rows(), 1);
 }
+
+#[test]
+fn a_row_whose_event_is_left_out_stays_until_its_reject_is_kept() {
+    let mut intake = Intake::new();
+    let rejects_dir = intake.file("a-file", b"");
+    let folder = std::mem::replace(&mut intake.options.config.rejects_dir, rejects_dir);
+    let other = EVENT.replace("authn_ok\"", "authn_ok\",\"mvpd\":\"Brightline\"");
+    intake.insert(&[EVENT, &other]);
+    let summary = intake.take();
+    assert!(matches!(summary.left, Some(IngestError::Rejects { .. })), "{:?}", summary.left);
+    assert_eq!((intake.inbox_rows(), intake.pending(), summary.total.stored), (1, 1, 1));
+    intake.options.config.rejects_dir = folder;
+    let summary = intake.take();
+    assert_eq!((intake.inbox_rows(), summary.total), (0, counts(1, 0, 0, 1, 0)));
+    assert_eq!(rejects::kept(&summary).len(), 1);
+}

@@ -283,3 +283,24 @@ fn a_number_for_an_event_is_told_what_to_write_and_a_count_may_be_text() {
     assert_eq!(reasons(&intake.load(&[&path])), expected);
     assert!(intake.stored()[0].contains("\"count\":3"));
 }
+
+#[test]
+fn a_reject_is_kept_once_by_whatever_path_its_file_is_read() {
+    let intake = Intake::new();
+    let path = intake.file("daily.ndjson", b"bad\nworse\n");
+    let first = intake.load(&[&path]).rejects_path.expect("rejects");
+    let beside = |name: &str| path.with_file_name(name);
+    std::os::unix::fs::symlink(&path, beside("symbolic.ndjson")).expect("a symbolic link");
+    std::fs::hard_link(&path, beside("hard.ndjson")).expect("a hard link");
+    let roundabout = intake.options.config.rejects_dir.join("../daily.ndjson");
+    for other in [beside("symbolic.ndjson"), beside("hard.ndjson"), roundabout] {
+        let again = intake.load(&[&other]);
+        assert_eq!((again.rejects_kept_before, again.rejects_path.as_ref()), (2, Some(&first)), "{other:?}");
+    }
+    // A newer file in its place, with a line that the older one had, and another file with that line.
+    let newer = intake.file("newer", b"bad\nworst\n");
+    std::fs::rename(newer, &path).expect("the newer file in the place of the older");
+    assert_eq!(reasons(&intake.load(&[&path])).len(), 1);
+    let another = intake.file("another.ndjson", b"bad\n");
+    assert_eq!(intake.load(&[&another]).rejects_kept_before, 0);
+}

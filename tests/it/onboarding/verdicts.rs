@@ -1,6 +1,7 @@
 //! Nothing goes where it is known to be lost: what a check or a probe saw parks a suite's events until it is mended or
 //! overruled, and what was proved once counts as long as it can.
 
+use passbridge::sandbox::AnalyticsSettings;
 use serde_json::{Value, json};
 
 use super::{Desk, RSID, findings, items};
@@ -99,7 +100,13 @@ fn a_suite_that_is_removed_and_added_again_still_blocks() {
         assert_eq!(desk.drained().0, 0);
         assert_eq!(desk.parked().2, "Timestamps: Not Allowed");
     }
+    // Another spelling of its ID is no other suite.
     assert_eq!(desk.run(&format!("suite remove {RSID}")).code, 0);
+    let (url, other) = (desk.sandbox.url(), RSID.to_uppercase());
+    let add = ["suite", "add", "--requestor", "REF30", "--rsid", &other, "--collection-url", &url];
+    assert_eq!(desk.program.run(&add).code, 0);
+    assert_eq!((desk.readiness().as_str(), desk.drained().0), ("blocks", 0));
+    assert_eq!(desk.run(&format!("suite remove {other}")).code, 0);
     desk.wrong(&[]);
     desk.add(&[]);
     assert_eq!(desk.check_with_file().0, 0);
@@ -150,11 +157,15 @@ fn a_probe_whose_hits_are_lost_parks_the_suite_once_adobe_had_its_time() {
     desk.wrong(&["timestamps=not_allowed"]);
     let (code, probe) = desk.probe();
     assert_eq!((code, &probe["verdict"]), (4, &json!("unseen")), "{probe}");
+    assert!(probe["findings"][0]["found"].to_string().contains("too early"), "{probe}");
     let hits = desk.sandbox.accepted_count();
     assert_ne!(desk.readiness(), "blocks", "Adobe may need two hours");
     desk.sql("UPDATE probes SET sent_at = sent_at - 7200000000000");
     let id = probe["id"].as_str().expect("an ID");
-    desk.json(&format!("suite probe {RSID} --read-back {id} --deadline 1s --every 1s"));
+    let (code, probe) = desk.json(&format!("suite probe {RSID} --read-back {id} --deadline 1s --every 1s"));
+    assert_eq!((code, &probe["verdict"]), (3, &json!("wrong")), "{probe}");
+    let found = probe["findings"][0]["found"].as_str().expect("a text");
+    assert!(found.contains("2 h after Adobe answered SUCCESS") && !found.contains("too early"), "{found}");
     assert_eq!(desk.readiness(), "blocks");
     assert_eq!(desk.drained().0 as u64, hits, "no event goes where every hit of a probe was lost");
     assert!(desk.parked().2.contains("none of its 57 hits was seen"), "{:?}", desk.parked());
@@ -182,6 +193,63 @@ fn an_invisible_suite_blocks_only_where_nothing_was_ever_delivered() {
     let more = desk.program.path("more.ndjson");
     desk.program.run(&["ingest", more.to_str().expect("UTF-8")]);
     assert!(desk.drained().0 > 3);
+}
+
+#[test]
+fn a_suite_that_is_shown_to_exist_is_not_blocked_because_it_is_invisible() {
+    let invisible = |desk: &Desk| {
+        desk.wrong(&["invisible"]);
+        desk.check();
+        desk.readiness()
+    };
+    let desk = Desk::new();
+    assert_eq!(desk.probe().0, 0);
+    assert_eq!(invisible(&desk), "open", "its probe was seen");
+
+    let desk = Desk::new();
+    desk.confirm("suite");
+    assert_eq!(invisible(&desk), "blocks", "the word is older than the sight");
+    desk.confirm("suite");
+    assert_eq!(desk.readiness(), "open", "somebody has looked again");
+
+    let desk = Desk::new();
+    assert_eq!(invisible(&desk), "blocks");
+    let (code, report) = desk.check_with_file();
+    assert_eq!((code, desk.readiness().as_str()), (0, "open"), "{report}");
+    let of = |item: &str| {
+        let items = report["items"].as_array().expect("items");
+        items.iter().find(|one| one["item"] == item).expect("an item")["because"].to_string()
+    };
+    assert!(of("timestamps").contains("shown by the settings file of"), "{report}");
+    assert_eq!(of("suite"), "\"see the warning\"");
+}
+
+#[test]
+fn a_deviation_that_a_person_confirmed_stays_in_sight_with_the_persons_name() {
+    for is_by_file in [false, true] {
+        let desk = Desk::new();
+        desk.wrong(&["timezone=UTC"]);
+        let check = || if is_by_file { desk.check_with_file().1 } else { desk.check().1 };
+        check();
+        desk.confirm("time-zone");
+        let report = if is_by_file { desk.check().1 } else { check() };
+        assert!(findings(&report).contains(&"warning suite Time zone".to_owned()), "{report}");
+        assert_eq!(items(&report, "confirmed"), ["time-zone"]);
+        let printed = desk.run(&format!("suite check {RSID}")).out;
+        assert!(printed.contains("Time zone: UTC\n            expected: US/Pacific\n"), "{printed}");
+        assert!(printed.contains("  accepted  time-zone: confirmed by Ann on "), "{printed}");
+    }
+}
+
+#[test]
+fn suites_that_cannot_be_read_are_a_failure_that_is_said() {
+    let desk = Desk::new();
+    desk.sandbox.set_analytics(AnalyticsSettings { forbidden: true, ..AnalyticsSettings::default() });
+    let (code, report) = desk.json("suite check --all");
+    assert_eq!((code, &report["failure"]["code"]), (1, &json!("server_refused")), "{report}");
+    assert!(report["failure"]["try"].to_string().len() > 5, "{report}");
+    let printed = desk.run("suite check --all");
+    assert!(printed.err.contains("error: ") && printed.err.contains("try: "), "{printed:?}");
 }
 
 #[test]
@@ -360,6 +428,13 @@ fn ecids_ask_for_their_organisation_at_once_and_a_virtual_suites_id_is_named_as_
     assert_eq!(program.run(&set).code, 0, "who says none means it");
     let set = ["suite", "set", "a", "--identity", "ecid", "--split-visitors"];
     assert_eq!(program.run(&set).code, 2);
+    let organisation = ["--org-id", "1234567890ABCDEF12345678@AdobeOrg"];
+    assert_eq!(program.run(&["suite", "set", "a", "--identity", "mvpd_user_id", "--split-visitors"]).code, 0);
+    for refused in
+        [add("b", &organisation), program.run(&[&["suite", "set", "a"], &organisation[..]].concat())]
+    {
+        assert!(refused.code == 2 && refused.err.contains("--identity ecid"), "{refused:?}");
+    }
     for virtual_one in ["vrs_acme0_sports", "VRS_acme0_sports"] {
         let refused = add(virtual_one, &[]);
         assert!(refused.code == 2 && refused.err.contains("virtual report suite"), "{refused:?}");

@@ -107,7 +107,7 @@ fn figures(weight: u64) -> Figures {
         authorization_ratio: share(asked, granted),
         synthetic_users: Some(weight / 50),
         stated_unique_accounts: None,
-        events,
+        events: events.map(Some),
     }
 }
 

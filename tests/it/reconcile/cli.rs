@@ -185,6 +185,27 @@ fn esm_is_compared_live_and_from_files_without_analytics() {
 }
 
 #[test]
+fn what_no_report_of_esm_has_is_neither_zero_nor_right() {
+    let sandbox = sandbox("");
+    let program = program(&sandbox);
+    program.ingest(5);
+    program
+        .write("other.csv", "year,month,day,hour,requestor-id,mvpd,media-tokens\n2026,11,1,8,SILENT,M,0\n");
+    program
+        .write("metric.csv", "year,month,day,hour,requestor-id,mvpd,authz-failed\n2026,11,1,8,REF30,M,0\n");
+    for (report, told) in
+        [("other.csv", "nothing of REF30 on"), ("metric.csv", "no metric of authn_requested")]
+    {
+        let report = program.path(report);
+        let done = reconcile(&program, &["--no-analytics", "--esm", report.to_str().expect("UTF-8")]);
+        assert!(done.code == 3 && done.out.contains("could not be compared"), "{done:?}");
+        assert!(done.out.contains(told) && !done.out.contains("agrees\n"), "{done:?}");
+        let line = done.out.lines().find(|line| line.contains("REF30")).expect("a line of the requestor");
+        assert_eq!(line.split_whitespace().take(4).collect::<Vec<_>>(), ["REF30", "-", "-", "5"], "{done:?}");
+    }
+}
+
+#[test]
 fn progress_and_logs_stay_on_standard_error() {
     let sandbox = sandbox("");
     let program = program(&sandbox);

@@ -2,11 +2,12 @@
 
 use passbridge::event::{EventKind, PassEvent};
 use passbridge::reconcile::{EsmSource, ReconcileError, Reconciliation, Stranger, Verdict};
+use passbridge::suite::IdentityKind;
 use serde_json::json;
 
 use super::world::World;
 use crate::report::lasting::through_schema_4;
-use crate::support::{RSID, event, report_suite};
+use crate::support::{REQUESTOR, RSID, event, report_suite};
 
 const AT: &str = "2026-11-03T20:00:00Z";
 
@@ -172,4 +173,32 @@ fn what_was_deleted_before_there_were_metrics_is_not_known() {
     let days: Vec<_> = found.days.iter().map(|line| (line.name.as_str(), line.sums.verdict())).collect();
     assert_eq!(days, [("2026-11-03", Verdict::Unknown), ("2026-11-04", Verdict::Agrees)]);
     assert!(found.remarks[0].contains("does not know all of 2026-11-03"), "{:?}", found.remarks);
+}
+
+#[test]
+fn user_ids_with_blanks_at_their_ends_are_said_to_be_visitors_of_their_own() {
+    let world = World::new(&[REQUESTOR]);
+    world.house.map("REF40", &report_suite("otherrsid", "http://127.0.0.1:9"));
+    let ids = ["u1", " u1", "u1\t", " u1", "u2", " "];
+    let play = |(number, id): (usize, &str)| {
+        event(
+            json!({"occurred_at": "2026-11-03T20:00:00Z", "event_id": number.to_string(), "mvpd": "M", "mvpd_user_id": id}),
+        )
+    };
+    world.deliver(ids.into_iter().enumerate().map(play));
+    let other =
+        json!({"occurred_at": "2026-11-03T20:00:00Z", "requestor_id": "REF40", "mvpd_user_id": "u3 "});
+    world.house.store([event(other)]);
+    let remarks = |from, to| world.compare(from, to).remarks;
+    let told = "3 events of these days have an MVPD User ID with blanks at its ends (2 such IDs)";
+    let within = remarks("2026-11-01", "2026-11-08");
+    assert!(within.iter().any(|remark| remark.starts_with(told)), "{within:?}");
+    let is_silent = |remarks: &[String]| !remarks.iter().any(|remark| remark.contains("blanks"));
+    for (from, to) in [("2026-11-04", "2026-11-08"), ("2026-11-01", "2026-11-03")] {
+        assert!(is_silent(&remarks(from, to)), "{from}");
+    }
+    // Where the visitors are no users of MVPDs, the blanks make no visitor.
+    let world = World::with(&[REQUESTOR], "", |suite| suite.form.identity = IdentityKind::Ecid);
+    world.house.store(ids.into_iter().enumerate().map(play));
+    assert!(is_silent(&world.compare("2026-11-01", "2026-11-08").remarks));
 }

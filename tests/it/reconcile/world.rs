@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Datelike, NaiveDate, Timelike, Utc};
 use chrono_tz::Tz;
-use passbridge::analytics::{AnalyticsClient, AnalyticsOptions};
+use passbridge::analytics::AnalyticsClient;
 use passbridge::clock::Clock;
-use passbridge::config::{EsmConfig, Zone};
+use passbridge::config::{AnalyticsConfig, EsmConfig, Zone};
 use passbridge::event::{EventKind, Instant, PassEvent, Property};
 use passbridge::reconcile::{
     Cell, EsmSource, ReconcileError, ReconcileOptions, Reconciliation, Tolerance, reconcile,
@@ -119,23 +119,19 @@ pub(super) fn analytics(faults: &str, clock: &Clock) -> Handle {
 }
 
 pub(super) fn client(sandbox: &Handle) -> AnalyticsClient {
-    AnalyticsClient::new(AnalyticsOptions {
-        api: ApiOptions {
-            url: sandbox.url(),
-            ims: ImsOptions {
-                url: format!("{}/ims/token/v3", sandbox.url()),
-                client_id: "reader".to_owned(),
-                client_secret: "secret-of-reader".to_owned(),
-                scopes: "openid".to_owned(),
-            },
-            request_timeout: Duration::from_secs(60),
-            proxy: ProxySettings::default(),
+    let api = ApiOptions {
+        url: sandbox.url(),
+        ims: ImsOptions {
+            url: format!("{}/ims/token/v3", sandbox.url()),
+            client_id: "reader".to_owned(),
+            client_secret: "secret-of-reader".to_owned(),
+            scopes: "openid".to_owned(),
         },
-        company: String::new(),
-        calls_per_window: 100_000,
-        window: Duration::from_secs(6),
-    })
-    .expect("a client")
+        request_timeout: Duration::from_secs(60),
+        proxy: ProxySettings::default(),
+    };
+    let config = AnalyticsConfig { calls_per_window: 100_000, ..AnalyticsConfig::default() };
+    AnalyticsClient::new(api, &config).expect("a client")
 }
 
 /// Play requests of one second, each with an ID of its own; the MVPD is `M`.

@@ -170,3 +170,39 @@ fn reports_that_cannot_be_compared_are_refused_with_their_reason() {
     let told = refused(&options, &["year,month,day,requestor-id,mvpd,media-tokens\n2026,11,3,REF30,M,5\n"]);
     assert!(told.contains("is by day, on the clock of America/Los_Angeles"), "{told}");
 }
+
+#[test]
+fn a_report_of_one_requestor_says_nothing_of_another_one() {
+    let world = World::new(&[REQUESTOR, "REF40"]);
+    let play = |requestor: &str, at: &str| {
+        event(
+            json!({"occurred_at": at, "event_id": format!("{requestor} {at}"), "requestor_id": requestor, "mvpd": "M"}),
+        )
+    };
+    let days =
+        ["2026-11-02T20:00:00Z", "2026-11-03T20:00:00Z", "2026-11-04T20:00:00Z", "2026-11-05T20:00:00Z"];
+    let [first, second] = [REQUESTOR, "REF40"].map(|requestor| days.map(|at| play(requestor, at)));
+    world.deliver(first.iter().chain(&second).cloned());
+    world.pass_hours(48);
+    let reports = [
+        ("first.json".to_owned(), esm_json(first.iter(), Grain::Hour)),
+        ("second.json".to_owned(), esm_json(second[..1].iter(), Grain::Hour)),
+    ];
+    let options = world.options("2026-11-02", "2026-11-06");
+    for order in [[0, 1], [1, 0]] {
+        let reports = order.map(|place| reports[place].clone()).to_vec();
+        let found = world.compare_with(&options, EsmSource::Reports(reports)).expect("a comparison");
+        let of = |requestor: &str| -> Vec<Option<u64>> {
+            found.cells.iter().filter(|cell| cell.requestor_id == requestor).map(|cell| cell.esm).collect()
+        };
+        assert_eq!((of(REQUESTOR), of("REF40")), (vec![Some(1); 4], vec![Some(1), None, None, None]));
+        assert_eq!(found.verdict, Verdict::Agrees, "{:?}", found.remarks);
+        let told = "nothing of REF40 on 2026-11-03 to 2026-11-05: compared without them";
+        assert!(
+            found.remarks.iter().any(|remark| remark.contains("no metric of authn_requested")),
+            "{:?}",
+            found.remarks
+        );
+        assert!(found.remarks.iter().any(|remark| remark.contains(told)), "{:?}", found.remarks);
+    }
+}

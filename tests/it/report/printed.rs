@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::program::Program;
+use crate::program::{Program, done};
 
 /// The events of the demo, in a buffer: all of June 2025.
 fn program() -> Program {
@@ -72,6 +72,26 @@ fn a_page_that_cannot_be_written_leaves_the_one_before() {
     std::fs::remove_dir(program.path("page.html.partial")).expect("it goes");
     assert_eq!(program.run(&report).code, 0);
     assert!(std::fs::read_to_string(&page).expect("a page").starts_with("<!DOCTYPE html>"));
+}
+
+#[test]
+fn a_page_takes_the_place_of_a_link_and_follows_none() {
+    let program = program();
+    let (page, other) = (program.path("page.html"), program.path("other"));
+    let report = [&JUNE[..], &["--html", page.to_str().expect("UTF-8")]].concat();
+    std::fs::write(&other, "somebody else's").expect("a file");
+    for target in [&other, &program.path("nowhere")] {
+        std::os::unix::fs::symlink(target, &page).expect("a link");
+        assert_eq!(program.run(&report).code, 0);
+        assert!(std::fs::symlink_metadata(&page).expect("a page").is_file(), "{target:?}");
+        std::fs::remove_file(&page).expect("it goes");
+    }
+    assert_eq!(std::fs::read_to_string(&other).expect("a file"), "somebody else's");
+    assert!(!program.path("nowhere").exists());
+    // What stands for an open file is no name that another file may take.
+    let mut to_open_file = program.command(&[&JUNE[..], &["--html", "/dev/fd/1"]].concat());
+    to_open_file.stdout(std::fs::File::create(&page).expect("a file"));
+    assert_eq!(done(to_open_file).code, 0);
 }
 
 #[test]

@@ -9,8 +9,8 @@ use crate::config::OpenEvent;
 use crate::event::EventKind;
 use crate::readers::memory::MemoryError;
 
-/// The token type of a degraded decision. A degraded profile means degraded authentication. Without a profile, only
-/// decisions of degraded authentication have a validity.
+/// The token type of a decision by degradation. If the device has no profile, a decision with a start or an
+/// end means degraded authentication. If the profile is degraded, `token_type` ignores this result.
 fn degradation_of(decision: &Decision, has_profile: bool) -> Option<&'static str> {
     let is_degraded = decision.source.as_deref() == Some("degradation");
     let has_validity = decision.not_before.is_some() || decision.not_after.is_some();
@@ -77,7 +77,7 @@ impl<'a> Derivation<'a> {
         Ok(rule)
     }
 
-    /// Whether Adobe answered from its cache. Remembers this decision for the next call.
+    /// Whether Adobe answered from its cache. Remembers when this decision was issued and when it ends.
     fn is_cached(
         &mut self,
         decision: &Decision,
@@ -113,7 +113,7 @@ impl<'a> Derivation<'a> {
 
     pub(super) fn failed_authorize(&mut self) -> Result<Rule, MemoryError> {
         let exchange = self.exchange;
-        // A 4xx without an error code was refused before Adobe processed it, like 401.
+        // An answer 4xx without an error code means that Adobe did not process the request, as with 401.
         let Some(error) = self.error_of_failure() else { return Ok(Rule::NOT_PROCESSED) };
         let rule = match exchange.reply {
             Reply::Error(_) => Rule::AUTHORIZATION_FAILED,
@@ -189,7 +189,7 @@ impl<'a> Derivation<'a> {
     }
 }
 
-/// The kind of event for a decision of a preflight, and the error if it was not granted.
+/// The kind of event for a decision of a preflight, and the error code if it was not granted.
 fn preflight_outcome(decision: &Decision) -> (EventKind, Option<&str>) {
     match decision.error() {
         _ if decision.is_authorized => (EventKind::PreflightGranted, None),

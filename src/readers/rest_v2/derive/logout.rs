@@ -1,4 +1,4 @@
-//! Rows 38 to 42: logouts, and the hops of the browser during a logout.
+//! Rows 38 to 42: logouts, and the redirects that a browser follows during a logout.
 
 use std::sync::Arc;
 
@@ -70,12 +70,12 @@ impl Derivation<'_> {
         Ok(rule)
     }
 
-    /// A hop of the browser. The logout is complete when the browser comes back to the application.
+    /// Follows a redirect. The logout is complete when the browser comes back to the application.
     pub(super) fn logout_leg(&mut self, leg: &LogoutLeg) -> Result<Rule, MemoryError> {
         let rule = Rule::LOGOUT_SENT_TO_MVPD;
         let Some(hop) = self.exchange.hop else { return Ok(rule) };
-        self.state.forget(hop.from)?;
-        if leg.ends_at == hop.to_place.0 {
+        hop.from.into_iter().try_for_each(|from| self.state.forget(from))?;
+        if hop.to_place.iter().any(|place| place.0 == leg.ends_at) {
             let facts = Facts::joined(leg.mvpd.as_deref(), leg.profile.as_ref());
             self.emit(rule, EventKind::LogoutCompleted, &facts)?;
         } else {

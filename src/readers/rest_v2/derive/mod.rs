@@ -1,5 +1,4 @@
-//! The derivation table: which events an exchange gives. A rule has the number of its row in section 8 of
-//! `reference/pass-rest-api-v2.md`.
+//! The derivation table: which events follow from an exchange. [`Rule`] lists the rows of the table.
 
 mod decisions;
 mod logout;
@@ -27,18 +26,18 @@ use crate::readers::memory::{Feed, MemoryError, MemoryKey};
 pub(super) struct Derived {
     pub event: PassEvent,
     pub rule: Rule,
-    /// The identities of the event in earlier releases, if such a release may have read the exchange.
+    /// The identities of the event in earlier releases, which may have stored it.
     pub former_ids: Vec<EventId>,
 }
 
-/// The result of an exchange.
+/// What became of an exchange.
 #[derive(Debug)]
 pub(super) enum Taken {
     /// A rule of the derivation table applied and gave these events.
     Rule {
         rule: Rule,
         events: Vec<Derived>,
-        /// Whether an earlier release took the exchange for a repeat of another.
+        /// Whether an earlier release took the exchange for a repeat of another, so that its events were missing.
         is_recovered: bool,
     },
     Again,
@@ -59,10 +58,10 @@ pub(super) fn take(
     mut state: State<'_>,
     bounds: TimeBounds,
 ) -> Result<Taken, MemoryError> {
-    let leg = match &exchange.hop {
-        Some(hop) => state.logout_leg(hop.from)?,
-        None => None,
-    };
+    let mut leg = None;
+    for from in exchange.hop.iter().flat_map(|hop| hop.from) {
+        leg = if leg.is_none() { state.logout_leg(from)? } else { leg };
+    }
     let stepped = leg.as_ref().map(|leg| leg.exchange(exchange));
     let exchange = stepped.as_ref().unwrap_or(exchange);
     if exchange.endpoint == Endpoint::Elsewhere && leg.is_none() {
@@ -73,14 +72,12 @@ pub(super) fn take(
     }
     let requestor_id = match RequestorId::of_source(&exchange.service_provider) {
         Ok(requestor_id) => requestor_id,
-        // The text of the service provider is not shown: a wrong path may contain a secret.
+        // The message does not show the service provider: in a wrong path it may be a secret.
         Err(EventError::NoRequestor(_, why)) => {
             let why = format!("the service provider of its path names no requestor: {why}");
             return Ok(Taken::no_exchange(&why));
         }
-        Err(_) => {
-            return Ok(Taken::no_exchange("the service provider of its path cannot be a requestor ID"));
-        }
+        Err(_) => return Ok(Taken::no_exchange("the service provider of its path cannot be a requestor ID")),
     };
     if state.memory.feed(requestor_id.as_str())? == Some(Feed::Esm) {
         return Ok(Taken::Rejected(RejectReason::MixedFeeds(requestor_id.as_str().to_owned())));
@@ -109,12 +106,12 @@ pub(super) fn take(
     Ok(Taken::Rule { rule, events: derivation.events, is_recovered: former == Former::Swallowed })
 }
 
-/// What a release before schema 6 of the buffer did with an exchange.
+/// What an earlier release did with an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Former {
     Unknown,
     Taken,
-    /// The release took the exchange for a repeat of another one and stored nothing.
+    /// That release took the exchange for a repeat of another exchange, and stored nothing of it.
     Swallowed,
 }
 
@@ -127,7 +124,7 @@ struct Derivation<'a> {
     events: Vec<Derived>,
 }
 
-/// What goes into an event in addition to the exchange.
+/// Facts that go into an event in addition to those of the exchange.
 #[derive(Default, Clone)]
 struct Facts<'a> {
     mvpd: Option<&'a str>,
@@ -157,11 +154,10 @@ impl<'a> Facts<'a> {
 }
 
 impl<'a> Derivation<'a> {
-    /// What an earlier release did with the exchange. Fingerprints of version 1 could be equal for different
-    /// exchanges. Of such a group the release stored the first exchange, by start and line, and dropped the others as
-    /// repeats. If the group is read again, its first exchange counts as the stored one and is a repeat. The others
-    /// are taken now and counted as recovered. If only a later exchange is read again, it counts as the first; should
-    /// the first come after it, the former identities of its events show that they are known.
+    /// What an earlier release did with the exchange. Before schema 6 of the buffer, several exchanges could
+    /// have the same fingerprint (version 1), and the release stored only one of them. Nobody knows which. So
+    /// the exchange that is read again first counts as stored, and the others as swallowed. If that is wrong,
+    /// the buffer still recognises stored events by their former identities.
     fn former(&mut self, drops_at: i64) -> Result<Former, MemoryError> {
         for as_written in &self.exchange.as_written {
             if self.state.memory.recall(*as_written)?.is_some() {
@@ -177,7 +173,7 @@ impl<'a> Derivation<'a> {
         Ok(if is_first { Former::Taken } else { Former::Swallowed })
     }
 
-    /// Finds the row that applies and makes its events.
+    /// Finds the row of the table that applies, and makes its events.
     fn run(&mut self) -> Result<Rule, MemoryError> {
         let exchange = self.exchange;
         if !is_processed(exchange.status) {
@@ -225,14 +221,14 @@ impl<'a> Derivation<'a> {
         ms_of(self.exchange.answered_at)
     }
 
-    /// The login of a code and the key under which it is remembered; a new login if none is known.
+    /// The login of a code, or a new login, and the key under which it is remembered.
     fn login_at(&mut self, code: MemoryKey) -> Result<(MemoryKey, Login), MemoryError> {
         let started_ms = self.started_ms();
         let new = || (code, Login { started_ms, not_after: started_ms + DAY_MS, ..Login::default() });
         Ok(self.state.login(code)?.unwrap_or_else(new))
     }
 
-    /// The profile from which decisions and logouts take their user ID and their type.
+    /// The profile from which decisions and logouts take their user ID and authentication type.
     fn joined(&mut self, mvpd: Option<&str>) -> Result<Option<Profile>, MemoryError> {
         match (self.device_id(None), mvpd) {
             (Some(device), Some(mvpd)) => self.state.profile(&device, mvpd, self.started_ms()),
@@ -251,25 +247,22 @@ impl<'a> Derivation<'a> {
 
     fn configuration(&mut self, reply: &Reply) -> Result<Rule, MemoryError> {
         if let Reply::Proxied(mvpds) = reply {
-            for mvpd in mvpds {
-                self.state.keep_proxied(mvpd, self.answered_ms())?;
+            for (mvpd, is_proxied) in mvpds {
+                self.state.keep_proxied(mvpd, *is_proxied)?;
             }
         }
         Ok(Rule::NOTHING_TO_COUNT)
     }
 
     fn emit(&mut self, rule: Rule, kind: EventKind, facts: &Facts<'_>) -> Result<(), MemoryError> {
-        let at = match kind {
-            EventKind::AuthnRequested
-            | EventKind::AuthzRequested
-            | EventKind::LogoutRequested
-            | EventKind::PreflightRequested => self.exchange.started_at,
-            _ => self.exchange.answered_at,
-        };
+        use EventKind::{AuthnRequested, AuthzRequested, LogoutRequested, PreflightRequested};
+        let is_request =
+            matches!(kind, AuthnRequested | AuthzRequested | LogoutRequested | PreflightRequested);
+        let at = if is_request { self.exchange.started_at } else { self.exchange.answered_at };
         self.emit_at(rule, kind, at, facts)
     }
 
-    /// The identity of an event. Never change these parts: stored identities depend on them.
+    /// The identity of an event. These parts must never change, because stored identities depend on them.
     fn event_id(&self, fingerprint: MemoryKey, rule: Rule, kind: EventKind, facts: &Facts<'_>) -> String {
         let parts: [&[u8]; 5] = [
             &fingerprint.0,
@@ -310,9 +303,11 @@ impl<'a> Derivation<'a> {
 
     fn put_facts(&self, draft: &mut Draft, kind: EventKind, facts: &Facts<'_>) {
         let config = self.config;
-        // A time to live below 0 is left out.
+        // A time to live below 0 is wrong, and is left out.
         let ttl_seconds = facts.ttl_ms.filter(|ms| *ms >= 0).map(|ms| (ms / 1000).to_string());
-        let latency_ms = facts.latency_ms.filter(|_| is_answered(kind)).map(|ms| ms.to_string());
+        // The MVPD's answer to an authorization has a latency, which includes Adobe's own time.
+        let is_answered = matches!(kind, EventKind::AuthzOk | EventKind::AuthzFailed);
+        let latency_ms = facts.latency_ms.filter(|_| is_answered).map(|ms| ms.to_string());
         let error_type = facts.error.map(vocabulary::error_type);
         let profile = facts.profile.filter(|_| kind != EventKind::AuthnRequested);
         let profile_type = profile.and_then(|profile| profile.kind.as_deref());
@@ -362,24 +357,13 @@ impl<'a> Derivation<'a> {
     }
 }
 
-/// The `token_type`, if it is not `normal`. The mapping table fills in `normal`.
+/// The `token_type`; `None` if the kind has none, or if it is `normal`, which the mapping table fills in.
 fn token_type(kind: EventKind, facts: &Facts<'_>) -> Option<&'static str> {
     use EventKind::{AuthnOk, AuthnPending, AuthzOk, PlayRequested, PreflightGranted};
     if !matches!(kind, AuthnOk | AuthnPending | AuthzOk | PlayRequested | PreflightGranted) {
         return None;
     }
-    if facts.profile.is_some_and(|profile| profile.is_degraded) {
-        Some("authnall")
-    } else if facts.degradation.is_some() {
-        facts.degradation
-    } else if facts.profile.is_some_and(|profile| profile.is_hba) {
-        Some("hba")
-    } else {
-        None
-    }
-}
-
-/// Whether an event is an answer of an MVPD and so has a latency: an upper bound, because it includes Adobe's time.
-fn is_answered(kind: EventKind) -> bool {
-    matches!(kind, EventKind::AuthzOk | EventKind::AuthzFailed)
+    let has = |is_so: fn(&Profile) -> bool| facts.profile.is_some_and(is_so);
+    let of_degraded = has(|profile| profile.is_degraded).then_some("authnall").or(facts.degradation);
+    of_degraded.or(has(|profile| profile.is_hba).then_some("hba"))
 }

@@ -37,7 +37,7 @@ impl Derivation<'_> {
         let profile = match &exchange.reply {
             Reply::Profiles(profiles) => profiles.first(),
             Reply::Error(code) => return self.partner_failed(Some(code)),
-            // A failure without an error code was not processed.
+            // Adobe did not process a request that failed without an error code.
             _ if !is_success => return Ok(Rule::NOT_PROCESSED),
             _ => None,
         };

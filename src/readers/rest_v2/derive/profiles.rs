@@ -7,7 +7,7 @@ use crate::config::OpenEvent;
 use crate::event::EventKind;
 use crate::readers::memory::MemoryError;
 
-/// The most distinct error codes that are counted for one login. Adobe has some fifty in all.
+/// The most different error codes that are counted for one login. Adobe has some fifty in all.
 const ERRORS_MAX: usize = 100;
 
 impl Derivation<'_> {
@@ -37,7 +37,7 @@ impl Derivation<'_> {
         Ok(rule)
     }
 
-    /// Counts a completed login: AuthN OK, AuthN pending, and the clientless token.
+    /// Counts a completed login as AuthN OK and, if configured, as AuthN pending and a clientless token.
     fn complete(&mut self, rule: Rule, profile: &Profile, login: &Login) -> Result<(), MemoryError> {
         let facts = Facts::of_profile(profile, Some(login));
         self.emit(rule, EventKind::AuthnOk, &facts)?;
@@ -48,7 +48,7 @@ impl Derivation<'_> {
         Ok(())
     }
 
-    /// Counts AuthN pending: the viewer came back when the profile began, if that time is possible.
+    /// If configured, counts AuthN pending when the profile began or, if that is impossible, at the answer.
     pub(super) fn emit_pending(
         &mut self,
         rule: Rule,
@@ -65,7 +65,7 @@ impl Derivation<'_> {
         Ok(())
     }
 
-    /// Stores the profile of a new login. A new login makes Adobe forget earlier decisions, so they are deleted.
+    /// Stores the profile of a new login. Deletes earlier decisions, because Adobe forgets them at a new login.
     pub(super) fn keep_new_profile(
         &mut self,
         profile: &Profile,
@@ -109,8 +109,8 @@ impl Derivation<'_> {
         Ok(rule)
     }
 
-    /// Some applications poll profiles: a regular profile that began while the device's code was open completes the
-    /// login.
+    /// If configured, lets a regular profile that began while the code was valid complete the open login of
+    /// its device: some applications poll profiles instead of the code. Returns whether it did.
     fn completes_login(&mut self, profile: &Profile, device: &str) -> Result<bool, MemoryError> {
         if !self.config.profiles_complete_login || profile.kind.as_deref() != Some("regular") {
             return Ok(false);

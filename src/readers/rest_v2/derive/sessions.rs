@@ -19,13 +19,13 @@ impl Derivation<'_> {
             "authenticate" if is_new => Rule::LOGIN_BEGINS,
             "authenticate" => Rule::LOGIN_BEGINS_AFTER_CHOICE,
             "retry" => Rule::SESSION_LOOKED_AT,
-            // This is `resume`, or a word that a later release of the API adds.
+            // The action is `resume`, or a word that a later release of the API adds.
             _ => Rule::SESSION_WAITS,
         };
         self.start_login(rule, session, mvpd)
     }
 
-    /// A session that needs no login, because the access is cached, degraded or temporary.
+    /// Handles a session that needs no login, because the access is cached, degraded or temporary.
     pub(super) fn session_passes(
         &mut self,
         session: &Session,
@@ -54,7 +54,7 @@ impl Derivation<'_> {
         Ok(Rule::AUTHENTICATION_DEGRADED)
     }
 
-    /// The login to which the codes and the session of an exchange belong.
+    /// The login to which one of the codes or the session ID of an exchange belongs.
     fn login_of(&mut self, session: &Session) -> Result<Option<(MemoryKey, Login)>, MemoryError> {
         for key in [self.exchange.code, session.code, session.session].into_iter().flatten() {
             if let Some(found) = self.state.login(key)? {
@@ -64,7 +64,7 @@ impl Derivation<'_> {
         Ok(None)
     }
 
-    /// Opens or continues a login. If it sends the viewer to the MVPD, that is counted once.
+    /// Opens or continues a login. Counts once that the login sends the viewer to the MVPD, if the answer says so.
     pub(super) fn start_login(
         &mut self,
         rule: Rule,
@@ -94,7 +94,7 @@ impl Derivation<'_> {
         if session.action == "authenticate" && self.config.authn_requested_at == AuthnRequestedAt::Session {
             self.request_authn(rule, &mut login)?;
         }
-        // If an answer has neither code nor session, its login could never be found again.
+        // A login without a code or a session ID is not stored, because it could never be found again.
         if let Some(place) = place {
             self.state.keep_login(place, &login, keys.into_iter().flatten())?;
             if let Some(device) = &login.device_id {

@@ -3,8 +3,8 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::suite::CollectionUrl;
-use crate::web::Proxy;
+use super::error::words;
+use super::proxy::Proxy;
 
 /// The longest answer to a CONNECT, in bytes, header fields included. A page that explains a refusal comes after it.
 const ANSWER_BYTES_MAX: usize = 16 << 10;
@@ -12,10 +12,10 @@ const ANSWER_BYTES_MAX: usize = 16 << 10;
 const STATUS_CHARS_MAX: usize = 100;
 
 impl Proxy {
-    /// Opens a tunnel to `url` over a connection to this proxy, or returns why it cannot.
-    pub(super) async fn open_tunnel(&self, tcp: &mut TcpStream, url: &CollectionUrl) -> Result<(), String> {
+    /// Opens a tunnel to a host over a connection to this proxy, or returns why it cannot.
+    pub async fn open_tunnel(&self, tcp: &mut TcpStream, host: &str, port: u16) -> Result<(), String> {
         let broken = |error: std::io::Error| format!("the connection broke: {error}");
-        tcp.write_all(&self.connect_request(url)).await.map_err(broken)?;
+        tcp.write_all(&self.connect_request(host, port)).await.map_err(broken)?;
         let mut answer = Vec::with_capacity(512);
         while !answer.ends_with(b"\r\n\r\n") {
             // One byte at a time, because bytes after the answer belong to TLS. This happens once per connection.
@@ -34,9 +34,8 @@ impl Proxy {
         }
     }
 
-    fn connect_request(&self, url: &CollectionUrl) -> Vec<u8> {
-        let host = if url.host().contains(':') { format!("[{}]", url.host()) } else { url.host().to_owned() };
-        let target = format!("{host}:{}", url.port());
+    fn connect_request(&self, host: &str, port: u16) -> Vec<u8> {
+        let target = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n").into_bytes();
         if let Some(value) = &self.authorization {
             request.extend_from_slice(b"Proxy-Authorization: ");
@@ -54,7 +53,7 @@ fn status_of(answer: &[u8]) -> Option<(u16, String)> {
     let line = String::from_utf8_lossy(line.strip_prefix(b"HTTP/1.")?);
     let line = line.get(1..)?.trim();
     let status = line.split(' ').next()?.parse().ok()?;
-    Some((status, line.chars().filter(|c| !c.is_control()).take(STATUS_CHARS_MAX).collect()))
+    Some((status, words(line, STATUS_CHARS_MAX)))
 }
 
 #[cfg(test)]
@@ -65,7 +64,7 @@ mod tests {
     fn a_proxys_status_line_is_read_and_cleaned() {
         for (answer, status) in [
             ("HTTP/1.1 200 Connection established\r\n\r\n", Some((200, "200 Connection established"))),
-            ("HTTP/1.0 407 Auth\x07 needed\r\nX: y\r\n\r\n", Some((407, "407 Auth needed"))),
+            ("HTTP/1.0 407 Auth\x07 needed\r\nX: y\r\n\r\n", Some((407, "407 Auth\u{FFFD} needed"))),
             ("HTTP/1.1 503\r\n\r\n", Some((503, "503"))),
             ("SSH-2.0-OpenSSH\r\n\r\n", None),
             ("HTTP/1.1 abc\r\n\r\n", None),

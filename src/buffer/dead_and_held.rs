@@ -1,11 +1,11 @@
-//! Events that a person must decide about: dead letters (refused by a reply) and held events (may have counted).
+//! Events that a person must decide about: dead letters (rejected for good) and held events (may have been counted).
 
 use serde::Serialize;
 
 use super::database::Buffer;
 use super::error::Result;
 use super::ledger::Term;
-use super::rows::{each, event_name, find_event, from_row};
+use super::rows::{each, event_name, find_event, from_row, json_list};
 use super::states::{To, shift_all};
 use crate::delivery::{DeadReason, Sequence};
 use crate::event::{Instant, PassEvent};
@@ -20,19 +20,20 @@ pub enum Undecided {
     Held,
 }
 
-/// Which of these events to show or move.
+/// Which events of a state to show or move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
     All,
     /// The events with these numbers. Numbers of other events are ignored.
     Sequences(Vec<Sequence>),
+    /// The dead letters with this reason, or the held events with this cause.
     Reason(String),
 }
 
-/// What to do with events that Analytics would count again if they were repeated.
+/// What to do with events that Analytics may count twice if they are sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requeue {
-    /// Leave these events as they are, and say how many.
+    /// Leave these events as they are, and say how many there are.
     OnlyExact,
     /// Send these events again all the same.
     EvenIfDoubled,
@@ -42,7 +43,7 @@ pub enum Requeue {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Requeued {
     pub requeued: u64,
-    /// Events that were left, because a repeat could count twice.
+    /// Events that were left as they are, because a repeat could count twice.
     pub may_double: u64,
 }
 
@@ -70,12 +71,7 @@ pub enum Why {
 
 impl Buffer {
     /// Events that a person must decide about, the latest first.
-    pub fn undecided(
-        &self,
-        state: Undecided,
-        selection: Selection,
-        limit: usize,
-    ) -> Result<Vec<UndecidedEvent>> {
+    pub fn undecided(&self, state: Undecided, which: Selection, limit: usize) -> Result<Vec<UndecidedEvent>> {
         let select = match state {
             Undecided::Dead => {
                 "SELECT d.seq, r.requestor_id, f.rsid, e.slot, e.occurred_at, e.count, d.reason, d.died_at
@@ -92,7 +88,7 @@ impl Buffer {
                  ORDER BY h.held_at DESC, h.seq LIMIT ?3"
             }
         };
-        let (reason, sequences) = filters(&selection);
+        let (reason, sequences) = filters(&which);
         self.all(select, (reason, sequences, limit), |row| {
             let why = match state {
                 Undecided::Dead => {
@@ -115,7 +111,7 @@ impl Buffer {
         self.read(|connection| Ok(find_event(connection, sequence)?.map(|found| found.event)))
     }
 
-    /// Makes events pending, so that the next run sends them again: held ones in the form of their first attempt.
+    /// Makes events pending, so that the next run sends them again. Held events keep the form of their first attempt.
     pub fn requeue(&self, state: Undecided, selection: Selection, requeue: Requeue) -> Result<Requeued> {
         self.decide(state, &selection, requeue, To::Pending)
     }
@@ -132,8 +128,8 @@ impl Buffer {
         Ok(self.decide(Undecided::Held, &selection, Requeue::EvenIfDoubled, to)?.requeued)
     }
 
-    /// Moves the selected events in several transactions, so that live recording never waits long. Returns how many
-    /// were moved, and how many were left.
+    /// Moves the selected events in several transactions, so that live recording never waits long. Returns
+    /// how many were moved, and how many stay because a repeat could count twice.
     fn decide(
         &self,
         state: Undecided,
@@ -182,8 +178,6 @@ fn filters(selection: &Selection) -> (Option<&str>, Option<String>) {
     match selection {
         Selection::All => (None, None),
         Selection::Reason(reason) => (Some(reason), None),
-        Selection::Sequences(sequences) => {
-            (None, Some(serde_json::to_string(sequences).expect("numbers always serialise")))
-        }
+        Selection::Sequences(sequences) => (None, Some(json_list(sequences))),
     }
 }

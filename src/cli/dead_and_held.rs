@@ -5,21 +5,21 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Context, Exit, Failure, Table, output, refused};
+use super::{Context, Ended, Exit, Failure, Table, output, refused};
 use crate::buffer::{Buffer, Requeue, Requeued, Selection, Undecided, UndecidedEvent, Why};
 use crate::delivery::Sequence;
 use crate::event::PassEvent;
 
-/// The words for events in one state.
+/// The words for dead letters or for held events.
 pub(super) struct Names {
     state: Undecided,
-    /// For an empty selection: `no dead letter`.
+    /// What messages say of an event that is not in this state: `no dead letter`.
     none: &'static str,
     /// The plural: `dead letters`.
     many: &'static str,
-    /// The command that lists them.
+    /// The command that lists these events.
     list: &'static str,
-    /// Their JSON keys: for one event, and for a list.
+    /// The JSON keys of these events: for one event, and for a list.
     keys: [&'static str; 2],
     headings: &'static [&'static str],
 }
@@ -55,17 +55,16 @@ impl Names {
     }
 }
 
-/// Which of them.
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct SelectionArgs {
-    /// Those with these numbers, as `list` shows them.
+    /// Events with these numbers, as `list` shows them.
     #[arg(value_name = "SEQ")]
     sequences: Vec<i64>,
-    /// Those with this reason, as `list` shows it.
+    /// Events with this reason, as `list` shows it.
     #[arg(long, value_name = "REASON")]
     reason: Option<String>,
-    /// All of them.
+    /// All events.
     #[arg(long)]
     all: bool,
 }
@@ -76,7 +75,7 @@ pub(super) struct Found {
 }
 
 impl SelectionArgs {
-    /// Finds the selected events. If no event has one of the numbers or the reason, this is an error.
+    /// Finds the selected events. It is an error if no event has any of the numbers, or the reason.
     pub(super) fn find(&self, names: &Names, buffer: &Buffer) -> Result<Found, Failure> {
         let (selection, limit) = match &self.reason {
             Some(reason) => (Selection::Reason(reason.clone()), 1),
@@ -101,23 +100,17 @@ impl SelectionArgs {
     }
 }
 
-/// What a list shows.
 #[derive(Debug, clap::Args)]
 pub(super) struct ListArgs {
-    /// Only those with this reason.
+    /// Only events with this reason.
     #[arg(long, value_name = "REASON")]
     reason: Option<String>,
-    /// How many at most, the latest first.
+    /// The most events to list, the latest first.
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
 }
 
-pub(super) fn list(
-    names: &Names,
-    args: &ListArgs,
-    buffer: &Buffer,
-    context: &Context,
-) -> Result<Exit, Failure> {
+pub(super) fn list(names: &Names, args: &ListArgs, buffer: &Buffer, context: &Context) -> Ended {
     let selection = args.reason.clone().map_or(Selection::All, Selection::Reason);
     let found = buffer.undecided(names.state, selection, args.limit)?;
     let [_, key] = names.keys;
@@ -144,7 +137,7 @@ fn table(names: &Names, found: &[UndecidedEvent]) -> Table {
     table
 }
 
-/// The properties of an event, as lines above the event.
+/// The properties of an event as lines of text, to be shown above the event itself.
 fn details(one: &UndecidedEvent) -> String {
     let UndecidedEvent { seq, requestor_id, rsid, event, occurred_at, why, .. } = one;
     let why = match why {
@@ -168,8 +161,8 @@ struct ShowReport {
     event: Option<PassEvent>,
 }
 
-/// Shows one event, with the event as a line of NDJSON.
-pub(super) fn show(names: &Names, seq: i64, buffer: &Buffer, context: &Context) -> Result<Exit, Failure> {
+/// Shows one dead letter or held event, with the event as a line of NDJSON.
+pub(super) fn show(names: &Names, seq: i64, buffer: &Buffer, context: &Context) -> Ended {
     let found =
         buffer.undecided(names.state, Selection::Sequences(vec![Sequence(seq)]), 1)?.into_iter().next();
     let one = found.ok_or_else(|| names.refuse(names.missing(&[seq])))?;
@@ -185,7 +178,7 @@ pub(super) fn show(names: &Names, seq: i64, buffer: &Buffer, context: &Context) 
 pub(super) struct RequeueArgs {
     #[command(flatten)]
     selection: SelectionArgs,
-    /// Also those that Analytics may then count twice.
+    /// Also send events that Analytics may then count twice.
     #[arg(long)]
     accept_repeat: bool,
 }
@@ -197,13 +190,8 @@ struct RequeueReport {
     missing: Vec<i64>,
 }
 
-/// Exits 3 if events were left or a number matched nothing.
-pub(super) fn requeue(
-    names: &Names,
-    args: &RequeueArgs,
-    buffer: &Buffer,
-    context: &Context,
-) -> Result<Exit, Failure> {
+/// Exits 3 if some events were left, because they may count twice, or if a number matched nothing.
+pub(super) fn requeue(names: &Names, args: &RequeueArgs, buffer: &Buffer, context: &Context) -> Ended {
     let how = if args.accept_repeat { Requeue::EvenIfDoubled } else { Requeue::OnlyExact };
     let Found { selection, missing } = args.selection.find(names, buffer)?;
     let report = RequeueReport { done: buffer.requeue(names.state, selection, how)?, missing };
@@ -230,7 +218,7 @@ pub(super) struct ChangedReport {
 }
 
 /// Exits 3 if a number matched nothing.
-pub(super) fn changed(names: &Names, report: &ChangedReport, context: &Context) -> Result<Exit, Failure> {
+pub(super) fn changed(names: &Names, report: &ChangedReport, context: &Context) -> Ended {
     context.answer(report, format_args!("{} {}", report.discarded + report.delivered, report.verb))?;
     Ok(unclean_if_missing(names, &report.missing, Exit::Done))
 }

@@ -1,0 +1,152 @@
+//! Chooses the lane of each event: the lane that has the visitor's other events, else the lane with the fewest.
+//!
+//! A visitor is bound to a lane while one of its events is there, so its hits keep their order. The next event of an
+//! unbound visitor goes where the least work waits, so no lane idles while another one has a queue. Chance decides between
+//! equals: if every second event is bad, the good ones must not all be in the same lanes.
+
+use std::collections::HashMap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::hit::VisitorKey;
+
+/// How many hits a lane may have waiting, on average: enough that no lane idles while the feed reads on.
+const WAITING_A_LANE: usize = 16;
+/// How often the feed looks whether the lanes are over, while it waits until they have room.
+const LANES_POLL: Duration = Duration::from_millis(20);
+
+pub(super) struct Bindings {
+    state: Mutex<State>,
+    has_room: Condvar,
+    waiting_max: usize,
+}
+
+struct State {
+    visitors: HashMap<VisitorKey, Bound>,
+    /// The hits that wait in each lane.
+    waiting: Vec<usize>,
+    waiting_in_all: usize,
+    is_feed_waiting: bool,
+}
+
+struct Bound {
+    lane: usize,
+    events: u32,
+}
+
+impl Bindings {
+    pub(super) fn new(lanes: usize) -> Bindings {
+        let state = State {
+            visitors: HashMap::new(),
+            waiting: vec![0; lanes],
+            waiting_in_all: 0,
+            is_feed_waiting: false,
+        };
+        Bindings { state: Mutex::new(state), has_room: Condvar::new(), waiting_max: WAITING_A_LANE * lanes }
+    }
+
+    /// Returns the lane for an event with this many hits, and binds its visitor to the lane.
+    pub(super) fn bind(&self, visitor: VisitorKey, hits: usize) -> usize {
+        let state = &mut *self.state();
+        let bound = state.visitors.entry(visitor).or_insert_with(|| {
+            let (lanes, first) = (state.waiting.len(), fastrand::usize(..state.waiting.len()));
+            let from_first = (first..first + lanes).map(|lane| lane % lanes);
+            Bound { lane: from_first.min_by_key(|lane| state.waiting[*lane]).unwrap_or(first), events: 0 }
+        });
+        bound.events += 1;
+        state.waiting[bound.lane] += hits;
+        state.waiting_in_all += hits;
+        bound.lane
+    }
+
+    /// Records that an event ended in its lane. Its later events need not follow there once none of them is left. `hits`
+    /// is 0 if it was set aside before.
+    pub(super) fn end(&self, visitor: VisitorKey, lane: usize, hits: usize) {
+        let state = &mut *self.state();
+        if let Some(bound) = state.visitors.get_mut(&visitor) {
+            bound.events -= 1;
+            if bound.events == 0 {
+                state.visitors.remove(&visitor);
+            }
+        }
+        self.leave(state, lane, hits);
+    }
+
+    /// Records that an event waits aside or in the ward, where it holds up nothing in its lane.
+    pub(super) fn set_aside(&self, lane: usize, hits: usize) {
+        self.leave(&mut self.state(), lane, hits);
+    }
+
+    fn leave(&self, state: &mut State, lane: usize, hits: usize) {
+        state.waiting[lane] -= hits;
+        state.waiting_in_all -= hits;
+        // The feed wakes once half of the room is free, so that it hands over many events at a time.
+        if state.is_feed_waiting && state.waiting_in_all <= self.waiting_max / 2 {
+            state.is_feed_waiting = false;
+            self.has_room.notify_one();
+        }
+    }
+
+    /// Waits until the lanes have room for more hits, or are over.
+    pub(super) fn wait_for_room(&self, is_over: impl Fn() -> bool) {
+        let mut state = self.state();
+        while state.waiting_in_all >= self.waiting_max && !is_over() {
+            state.is_feed_waiting = true;
+            let waited = self.has_room.wait_timeout(state, LANES_POLL);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.is_feed_waiting = false;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_visitor_stays_with_its_lane_while_it_has_an_event_there_and_others_go_where_least_waits() {
+        let bindings = Bindings::new(3);
+        let bind = |visitor, hits| bindings.bind(VisitorKey(visitor), hits);
+        // Which of the free lanes is chance.
+        let [first, second, third] = [bind(1, 5), bind(2, 1), bind(3, 2)];
+        assert_eq!(first + second + third, 3, "one each");
+        assert_eq!(bind(4, 1), second);
+        assert_eq!([bind(1, 1), bind(3, 1)], [first, third], "they have events there");
+        // The first event of visitor 1 waits aside, which holds up nobody there; the second one keeps the visitor there.
+        bindings.set_aside(first, 5);
+        assert_eq!([bind(5, 1), bind(1, 1)], [first, first]);
+        bindings.end(VisitorKey(2), second, 1);
+        assert_eq!([bind(6, 1), bind(2, 1)], [second, second], "it has the least");
+    }
+
+    #[test]
+    fn visitors_do_not_take_the_lanes_in_turn() {
+        let bindings = Bindings::new(64);
+        let lanes: Vec<usize> = (0..64).map(|visitor| bindings.bind(VisitorKey(visitor), 1)).collect();
+        let odd = lanes.iter().step_by(2).filter(|lane| **lane % 2 == 1).count();
+        assert!((1..32).contains(&odd), "every second visitor has lanes of one kind: {lanes:?}");
+    }
+
+    #[test]
+    fn the_feed_waits_while_the_lanes_are_full() {
+        let bindings = Bindings::new(1);
+        let bind = |visitor| assert_eq!(bindings.bind(VisitorKey(visitor), 1), 0);
+        (0..WAITING_A_LANE as u64).for_each(bind);
+        std::thread::scope(|scope| {
+            let feed = scope.spawn(|| bindings.wait_for_room(|| false));
+            (0..WAITING_A_LANE as u64 / 2).for_each(|visitor| {
+                while !bindings.state().is_feed_waiting {
+                    assert!(!feed.is_finished(), "the lanes are full");
+                }
+                bindings.end(VisitorKey(visitor), 0, 1);
+            });
+            feed.join().expect("the feed goes on");
+        });
+        (0..WAITING_A_LANE as u64 / 2).for_each(bind);
+        bindings.wait_for_room(|| true);
+    }
+}

@@ -1,0 +1,45 @@
+//! Hides rejected lines that may be parts of an exchange: a secret may stand on another line than its name.
+
+use super::cause::{is_in_parts, is_part_of_object};
+use super::line::{Excerpt, Line, RejectReason};
+use super::members::Members;
+use super::remarks::Remarks;
+use super::rest_v2::is_like_exchange;
+use crate::event::PassEvent;
+
+/// The reason for rejecting a line that may belong to a secret of a line before it.
+const BEHIND_PARTS: &str = "follows a part of an exchange, or of an object on several lines, so nothing of it is kept: put each object on a \
+     line of its own, as jq -c . FILE does, and ingest exchanges with --format rest-v2 (or har)";
+
+/// Makes a line of a source, and remarks on its event. Of a rejected line behind a part of an exchange nothing is kept
+/// or quoted, unless the line is a whole event but for a mistake.
+pub(super) fn line<'a>(
+    remarks: &mut Remarks,
+    number: u64,
+    excerpt: Excerpt<'a>,
+    result: Result<PassEvent, RejectReason>,
+) -> Line<'a> {
+    let mut line = Line { number, excerpt, result, rule: None };
+    let reason = match &mut line.result {
+        Ok(event) => {
+            remarks.look_at(number, event);
+            return line;
+        }
+        Err(reason) => reason,
+    };
+    let bytes = &line.excerpt.bytes;
+    let members = serde_json::from_slice::<Members<'_>>(bytes);
+    // Rows of CSV may look like a text in a list.
+    let (is_whole, is_part) = match line.excerpt.header {
+        Some(_) => (matches!(reason, RejectReason::Event(_)), is_part_of_object(bytes)),
+        None => (members.is_ok(), is_in_parts(bytes)),
+    };
+    remarks.is_in_parts |= !is_whole && (is_part || is_like_exchange(bytes));
+    if remarks.is_in_parts && !members.is_ok_and(|members| members.is_event()) {
+        line.excerpt = Excerpt { line_bytes: line.excerpt.line_bytes, ..Excerpt::of(b"") };
+        if !matches!(reason, RejectReason::Recognised(_)) {
+            *reason = RejectReason::Recognised(BEHIND_PARTS);
+        }
+    }
+    line
+}
