@@ -6,7 +6,7 @@
 //!   closed ----------------------> open ----------------------> probing
 //!     ^                             ^                              |
 //!     |                             +--- the probe fails: a longer wait
-//!     +------ any sign of life, from any state --------------------+
+//!     +--- any sign of life, except in a rest that was asked for --+
 //!
 //!   open, probing, or closed and failing ---- give_up since the first failure ----> given up
 //! ```
@@ -85,6 +85,8 @@ enum Phase {
     Open {
         until: Instant,
         probes: u32,
+        /// Whether the host asked for this wait: the replies to hits that were sent before it do not end it.
+        is_rest: bool,
     },
     Probing {
         since: Instant,
@@ -129,7 +131,7 @@ impl Breaker {
     pub fn record(&self, now: Instant, outcome: &Outcome) {
         let mut state = self.state();
         match outcome.trouble() {
-            None => self.close(&mut state),
+            None => self.close(&mut state, now),
             Some(trouble) => self.fail(&mut state, now, trouble),
         }
     }
@@ -147,32 +149,35 @@ impl Breaker {
                 "the collection host throttles: it asks for a rest"
             );
         }
-        match state.phase {
-            Phase::GivenUp => {}
-            Phase::Open { until: later, .. } if later >= until => {}
-            Phase::Closed | Phase::Open { .. } | Phase::Probing { .. } => {
-                state.first_failure_at.get_or_insert(now);
-                state.phase = Phase::Open { until, probes: 0 };
-            }
-        }
+        let until = match state.phase {
+            Phase::GivenUp => return,
+            Phase::Open { until: later, .. } => until.max(later),
+            Phase::Closed | Phase::Probing { .. } => until,
+        };
+        state.first_failure_at.get_or_insert(now);
+        state.phase = Phase::Open { until, probes: 0, is_rest: true };
     }
 
     /// Takes back an unused permit to probe, because the lane has nothing to send.
     pub fn return_probe(&self, now: Instant) {
         let mut state = self.state();
         if let Phase::Probing { probes, .. } = state.phase {
-            state.phase = Phase::Open { until: now, probes };
+            state.phase = Phase::Open { until: now, probes, is_rest: false };
         }
     }
 
-    fn close(&self, state: &mut State) {
+    fn close(&self, state: &mut State, now: Instant) {
+        let phase = match state.phase {
+            rest @ Phase::Open { until, is_rest: true, .. } if now < until => rest,
+            _ => Phase::Closed,
+        };
         // A mere pause is not logged, so neither is its end.
         let is_back =
             !matches!(state.phase, Phase::Closed) && state.failures >= self.options.failures_to_open;
         if is_back && state.outages == 1 {
             tracing::info!(host = %self.host, "the collection host answers again");
         }
-        *state = State { told_rest: state.told_rest, outages: state.outages, ..State::default() };
+        *state = State { phase, told_rest: state.told_rest, outages: state.outages, ..State::default() };
     }
 
     /// Logs at the end of a run how often the host was down, if that was more than once.
@@ -210,7 +215,7 @@ impl Breaker {
             let longest = doubled(self.options.backoff_base, probes, self.options.backoff_max);
             let until = now + longest.mul_f64(fastrand::f64());
             let last = state.first_failure_at.unwrap_or(now) + self.options.give_up;
-            state.phase = Phase::Open { until: until.min(last), probes };
+            state.phase = Phase::Open { until: until.min(last), probes, is_rest: false };
         }
     }
 
@@ -267,6 +272,8 @@ mod tests {
     fn a_host_that_asks_for_rest_is_left_alone_by_every_lane_until_then() {
         let (breaker, now) = breaker();
         breaker.rest(now, 2 * SECOND);
+        // The reply to a hit that was under way.
+        breaker.record(now + SECOND, &Outcome::Delivered);
         assert_eq!(breaker.permit(now + SECOND), Permit::Wait(SECOND));
         assert_eq!(breaker.permit(now + 2 * SECOND), Permit::Go);
         assert!(matches!(breaker.permit(now + 2 * SECOND), Permit::Wait(_)));
