@@ -56,13 +56,15 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
     // Problems that every drain would report are reported now.
     pass.check_ways()?;
     let last_started = last_started(&pass.buffer)?;
+    let (runtime, stop, reload) = (runtime()?, Stop::default(), Arc::new(Notify::new()));
+    let on_hangup = Hangup::Reloads(Arc::clone(&reload));
+    // Whoever reads the first line of the log may send a signal at once.
+    runtime.block_on(async { signals::listen(stop.clone(), on_hangup) })?;
     tell_setup(&settings, &pass.buffer)?;
     let server = serve(&settings, &pass.buffer, context)?;
-    let (stop, watched, mut place) = (Stop::default(), Arc::clone(&pass.buffer), pass.buffer.watch()?);
+    let (watched, mut place) = (Arc::clone(&pass.buffer), pass.buffer.watch()?);
     let mut report = RunReport::default();
-    runtime()?.block_on(async {
-        let reload = Arc::new(Notify::new());
-        signals::listen(stop.clone(), Hangup::Reloads(Arc::clone(&reload)))?;
+    runtime.block_on(async {
         let closing = async {
             stop.wait().await;
             if let Some(server) = &server {

@@ -489,6 +489,17 @@ fn run_drains_on_its_schedule_sees_new_suites_and_exits_0_on_a_signal() {
 }
 
 #[test]
+fn a_signal_that_comes_as_soon_as_run_says_anything_ends_it_with_0() {
+    let program = Program::with("[schedule]\ncron = \"0 0 1 1 *\"\n[serve]\nlisten = \"127.0.0.1:0\"\n");
+    for word in ["started", "listening"].into_iter().cycle().take(10) {
+        let run = Running::start(program.command(&["run"]));
+        run.wait_for_log(word);
+        send(run.child(), Signal::TERM);
+        assert_eq!(run.wait().code, 0, "{word}");
+    }
+}
+
+#[test]
 fn the_demo_needs_nothing_and_leaves_nothing() {
     let folder = tempfile::TempDir::new().expect("a temporary folder");
     let mut command = bare_command(Path::new("/"));
