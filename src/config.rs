@@ -197,7 +197,7 @@ sections! {
         pub ims_url: String = "https://ims-na1.adobelogin.com/ims/token/v3".into();
         /// How long a request may take, in seconds. Adobe itself gives up after 60.
         pub request_timeout_seconds: u64 = 90;
-        /// The most calls within a window: Adobe's limit for a user.
+        /// The most calls within a window: Adobe's limit for a user. They are spread evenly.
         pub calls_per_window: u32 = 12;
         /// The length of Adobe's window, in milliseconds. The pauses before a call is tried again depend on it.
         pub window_ms: u64 = 6_000;

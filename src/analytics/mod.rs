@@ -55,7 +55,7 @@ impl AnalyticsClient {
     /// exactly one, which is used.
     pub fn new(api: ApiOptions, config: &AnalyticsConfig) -> Result<AnalyticsClient, SetupError> {
         let window = Duration::from_millis(config.window_ms);
-        let pace = Pace::new(config.calls_per_window, window + window / WINDOW_SLACK_PART);
+        let pace = Pace::new((window + window / WINDOW_SLACK_PART) / config.calls_per_window.max(1));
         let ims = Ims::new((KEY, "analytics.ims_url"), api, Patience::analytics(window), Some(pace))?;
         let company = Some(config.company.clone()).filter(|company| !company.is_empty());
         Ok(AnalyticsClient { ims, company: OnceCell::new_with(company) })

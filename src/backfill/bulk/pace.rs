@@ -49,7 +49,7 @@ impl Pace {
 /// The pace of all calls. The first call waits one spacing too, because an earlier process may just have made a call.
 pub(in crate::backfill) fn pace_of_calls(config: &BulkConfig) -> Arc<web::Pace> {
     let spacing = Duration::from_millis(config.call_spacing_ms);
-    Arc::new(web::Pace::after_a_call(stretched(spacing, CALL_MARGIN_PERCENT)))
+    Arc::new(web::Pace::new(stretched(spacing, CALL_MARGIN_PERCENT)))
 }
 
 fn stretched(spacing: Duration, percent: u32) -> Duration {

@@ -119,10 +119,14 @@ pub(super) fn set(args: &SetArgs, suites: &Suites) -> Result<SuiteReport, Failur
     let (from, to) = (&known.suite.form, &changed.form);
     // The organisation makes new visitors only where ECIDs are sent.
     let is_other = to.identity == IdentityKind::Ecid && from.org_id != to.org_id;
+    let organisation = args.settings.refuse_unknown_organisation(&changed);
     if (from.identity != to.identity || is_other) && !args.split_visitors {
-        return Err(refused(split(&known, &changed), "repeat it with --split-visitors if that is meant"));
+        let also =
+            organisation.map_or_else(|refused| format!(", and {}", refused.advice), |()| String::new());
+        let advice = format!("repeat it with --split-visitors if that is meant{also}");
+        return Err(refused(split(&known, &changed), advice));
     }
-    args.settings.refuse_unknown_organisation(&changed)?;
+    organisation?;
     buffer.set_suite(changed)?;
     suites.renew(&args.rsid)?;
     listing::one(suites, &args.rsid)

@@ -382,6 +382,28 @@ fn all_suites_are_walked_and_each_keeps_its_verdict() {
 }
 
 #[test]
+fn walks_in_a_row_keep_adobes_pace_together() {
+    let desk = Desk::without_suite();
+    let config = std::fs::read_to_string(desk.program.path("c.toml")).expect("a configuration");
+    let paced = config.replace("calls_per_window = 1000\nwindow_ms = 60", "window_ms = 1500");
+    desk.program.write("c.toml", &paced);
+    desk.add(&[]);
+    for (requestor, rsid) in [("REF40", "second"), ("REF50", "third")] {
+        let url = desk.sandbox.url();
+        let add = ["suite", "add", "--requestor", requestor, "--rsid", rsid, "--collection-url", &url];
+        assert_eq!(desk.program.run(&add).code, 0);
+    }
+    // Calls take different times to arrive, so the window of the sandbox is a third of the client's.
+    desk.sandbox.set_analytics(AnalyticsSettings { window_ms: 500, ..AnalyticsSettings::default() });
+    for _ in 0..2 {
+        let walked = desk.run("suite check --all");
+        assert_eq!((walked.code, walked.err.as_str()), (0, ""), "{walked:?}");
+    }
+    let calls = desk.sandbox.analytics_calls();
+    assert_eq!((calls.calls, calls.too_many), (20, 0));
+}
+
+#[test]
 fn a_settings_file_that_is_not_there_is_named_before_adobe_is_asked() {
     let desk = Desk::new();
     let missing = desk.program.path("nofile");
@@ -430,6 +452,8 @@ fn ecids_ask_for_their_organisation_at_once_and_a_virtual_suites_id_is_named_as_
     assert_eq!(program.run(&set).code, 2);
     let organisation = ["--org-id", "1234567890ABCDEF12345678@AdobeOrg"];
     assert_eq!(program.run(&["suite", "set", "a", "--identity", "mvpd_user_id", "--split-visitors"]).code, 0);
+    let refused = program.run(&["suite", "set", "a", "--identity", "ecid"]);
+    assert!(refused.err.contains("--split-visitors") && refused.err.contains("--org-id"), "{refused:?}");
     for refused in
         [add("b", &organisation), program.run(&[&["suite", "set", "a"], &organisation[..]].concat())]
     {
