@@ -4,29 +4,44 @@ use std::ops::Range;
 
 use crate::harmless::escaped;
 
+/// The schemes of URLs that a person may write without slashes.
+const SCHEMES: [&str; 4] = ["http", "https", "ftp", "socks5"];
+/// How the names of passwords end that are given as `name=password`, as in a connection string.
+const PASSWORDS: [&str; 3] = ["password", "passwd", "pwd"];
+
 /// Escapes harmful characters and hides passwords in URLs.
 pub(super) fn safe(text: &str) -> String {
     without_passwords(&escaped(text))
 }
 
-/// Hides the password of every `scheme://user:password@host` (RFC 3986, section 3.2), also with one slash only.
+/// Hides the password of every `scheme://user:password@host` (RFC 3986, section 3.2), also with fewer slashes, and of
+/// every `password=...`.
 pub(super) fn without_passwords(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find(":/") {
+    while let Some(at) = rest.find([':', '=']) {
+        let word = rest[..at].rsplit(|letter: char| !letter.is_ascii_alphanumeric()).next();
+        let word = word.unwrap_or_default().to_ascii_lowercase();
         let slashes = rest[at + 1..].bytes().take_while(|byte| *byte == b'/').count();
-        let (before, url) = rest.split_at(at + 1 + slashes);
+        let is_url = rest[at..].starts_with(':') && (slashes > 0 || SCHEMES.contains(&word.as_str()));
+        let is_named = rest[at..].starts_with('=') && PASSWORDS.iter().any(|name| word.ends_with(name));
+        let (before, behind) = rest.split_at(at + 1 + if is_url { slashes } else { 0 });
         out.push_str(before);
-        let Some(at) = password(url) else {
-            rest = url;
-            continue;
-        };
-        out.push_str(&url[..at.start]);
-        out.push_str("***");
-        rest = &url[at.end..];
+        rest = behind;
+        let hidden = if is_named { Some(0..value(behind)) } else { password(behind).filter(|_| is_url) };
+        if let Some(at) = hidden {
+            out.push_str(&behind[..at.start]);
+            out.push_str("***");
+            rest = &behind[at.end..];
+        }
     }
     out.push_str(rest);
     out
+}
+
+/// The length of a value in a connection string, a query or a text with quotes.
+fn value(text: &str) -> usize {
+    text.find(|letter: char| letter.is_whitespace() || "\"'`;&,<>\\".contains(letter)).unwrap_or(text.len())
 }
 
 /// Also hides passwords in incomplete URLs (`user:password@host`), and everything before the host of a URL
@@ -118,6 +133,9 @@ mod tests {
             ("/tmp/ftp:/u:p@h/copy.db", "/tmp/ftp:/u:***@h/copy.db"),
             ("http://u:p/a?s#s@h, later", "http://u:***@h, later"),
             ("http://[::1]:80/a@b https://h:80/a@b", "http://[::1]:80/a@b https://h:80/a@b"),
+            ("HTTPS:u:p@h and a:b:c@d", "HTTPS:u:***@h and a:b:c@d"),
+            ("\"https://h/;DB_PWD=p;a=b\": passwords=x", "\"https://h/;DB_PWD=***;a=b\": passwords=x"),
+            ("h?password=p&a=b, password = x", "h?password=***&a=b, password = x"),
         ] {
             assert_eq!(without_passwords(text), expected);
         }
@@ -128,7 +146,7 @@ mod tests {
             ("'https://u:p q@h' for it's", "'https://***@h' for it's"),
             ("\"https://t@h/?k=t't\": 'https://h#t' h?k=t", "\"https://***@h/?***\": 'https://h?***' h?***"),
             ("what? \"why?\" https://h/, a@h", "what? \"why?\" https://h/, a@h"),
-            ("https:u:p@h", "https:***@h"),
+            ("https:u:p@h and 'h;pwd=p'", "https:***@h and 'h;pwd=***'"),
             ("ask ann@h at 10:30, c.toml:3: `a`", "ask ann@h at 10:30, c.toml:3: `a`"),
         ] {
             assert_eq!(without_secrets(text), expected);

@@ -10,7 +10,6 @@ use toml::{Table, Value};
 use super::layers::{self, Mistake, VARIABLE_PREFIX};
 use crate::config::{Config, LogFormat, Secret};
 use crate::readers::rest_v2::ServiceKeys;
-use crate::readers::wide_encoding;
 use crate::schedule::Timetable;
 use crate::web::{read_secret, read_secret_text};
 
@@ -115,17 +114,12 @@ pub(super) fn read(path: &Path) -> Result<Settings, SettingsError> {
 
 /// The text of the file, which may contain secrets.
 fn text_of(path: &Path) -> Result<String, SettingsError> {
-    let bytes =
-        read_secret(path).map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
-    let wide = wide_encoding(&bytes);
-    let (valid, what) = match (wide, str::from_utf8(&bytes)) {
-        (Some(wide), _) => (0, format!("it is {wide}")),
-        (None, Ok(text)) => return Ok(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned()),
-        (None, Err(error)) => (error.valid_up_to(), "it is not UTF-8, but perhaps Latin-1".to_owned()),
-    };
-    let line = bytes[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
-    let place = format!("{}:{line}", path.display());
-    Err(Mistake { place, why: format!("{what}: save the file as UTF-8") }.into())
+    read_secret_text(path).map_err(|source| match source.kind() {
+        io::ErrorKind::InvalidData => {
+            Mistake { place: path.display().to_string(), why: source.to_string() }.into()
+        }
+        _ => SettingsError::Unreadable { path: path.to_owned(), source },
+    })
 }
 
 /// The log format to use if the configuration was not read or is not valid.

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
+use crate::readers::wide_encoding;
+
 /// The longest file of a secret, in bytes. It has room for thousands of tokens; a longer file must be a wrong one.
 const SECRET_BYTES_MAX: u64 = 1 << 20;
 
@@ -28,9 +30,21 @@ pub fn read_secret(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a file of a secret as text, without the byte order mark that Windows editors put first.
+/// Reads a file of a secret as text, without the byte order mark that Windows editors put first. An error says what is
+/// wrong with the text, and quotes nothing of it.
 pub fn read_secret_text(path: &Path) -> io::Result<String> {
-    let text = String::from_utf8(read_secret(path)?)
-        .map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is not UTF-8"))?;
-    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+    let bytes = read_secret(path)?;
+    let line = |end: usize| bytes[..end].iter().filter(|byte| **byte == b'\n').count() + 1;
+    let why = match (wide_encoding(&bytes), str::from_utf8(&bytes)) {
+        (Some(wide), _) => format!("it is {wide}: save it as UTF-8"),
+        (None, Err(error)) => {
+            let line = line(error.valid_up_to());
+            format!("line {line} is not UTF-8, but perhaps Latin-1: save it as UTF-8")
+        }
+        (None, Ok(text)) => match text.find('\0') {
+            Some(at) => format!("line {} has a NUL byte: write it again, as plain text", line(at)),
+            None => return Ok(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned()),
+        },
+    };
+    Err(io::Error::new(ErrorKind::InvalidData, why))
 }

@@ -239,6 +239,8 @@ fn a_password_in_the_path_of_a_file_is_never_echoed() {
         (path("events.ndjson"), path("page.html"), path("copy.db"), path("rejects.ndjson"));
     for words in [
         &["ingest", "--dry-run", &events][..],
+        &["ingest", "https:joe:hunter2@h"],
+        &["ingest", "h;Password=hunter2"],
         &["ingest", &events, "--rejects", &rejects],
         &["backfill", "plan", "old", &events],
         &["report", "--period", "2026", "--html", &page],
@@ -275,6 +277,8 @@ fn a_password_in_what_is_no_url_is_never_echoed_either() {
         "https:/joe:hunter2@h",
         "https://joe:hun ter2@h",
         "joe:hun\"ter2@h",
+        "https://h/;password=hunter2",
+        "jdbc:x://h;user=joe;DB_PWD=hunter2",
     ] {
         let is_bare = !url.contains([' ', '"', '\\']);
         let mut failed: Vec<Done> = Vec::new();

@@ -744,6 +744,56 @@ fn a_pipe_or_a_device_is_no_file_of_a_secret() {
 }
 
 #[test]
+fn a_secret_in_another_encoding_or_with_a_nul_is_refused_with_its_file_and_never_sent() {
+    let server = esm(|| ok(json!({"report": []})));
+    let url = server.url();
+    let config = format!(
+        "[esm]\nurl = \"{url}/esm/v3\"\ndcr_url = \"{url}\"\nsoftware_statement_file = \"statement\"\n\
+         [analytics]\nurl = \"{url}\"\nims_url = \"{url}\"\nclient_id = \"c\"\nclient_secret_file = \"secret\"\n\
+         [bulk]\nurl = \"{url}\"\nims_url = \"{url}\"\nclient_id = \"c\"\nclient_secret_file = \"upload\"\n\
+         [serve]\nlisten = \"127.0.0.1:0\"\ningest = true\ntokens_file = \"tokens\"\n"
+    );
+    let program = Program::with(&config);
+    program.suite("http://127.0.0.1:1");
+    program.write("events.ndjson", &lines(1));
+    let events = program.path("events.ndjson");
+    let events = events.to_str().expect("UTF-8");
+    let good = "of-no-use-but-long-enough\n";
+    let little: Vec<u8> = good.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let big: Vec<u8> = format!("\u{feff}{good}").encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let upload = ["backfill", "run", "h", "--via", "bulk", events];
+    let commands: [(&str, &[&str]); 5] = [
+        ("statement", &SPAN),
+        ("secret", &["suite", "check", "examplersid"]),
+        ("upload", &upload),
+        ("tokens", &["run"]),
+        ("key", &["ingest", events]),
+    ];
+    for (name, args) in commands {
+        if name == "key" {
+            program.write("c.toml", &format!("{config}[rest_v2.service_token_keys]\none = \"key\"\n"));
+        }
+        for (bytes, wrong) in [
+            (&little[..], "it is UTF-16"),
+            (&big, "it is UTF-16"),
+            (b"first-line-of-it\nof-no-use\0but-long-enough", "line 2 has a NUL byte"),
+            (b"\0of-no-use-but-long-enough", "line 1 has a NUL byte"),
+            (b"of-no-use-b\xfct-long-enough", "line 1 is not UTF-8"),
+        ] {
+            std::fs::write(program.path(name), bytes).expect("a file is written");
+            let done = program.run(args);
+            assert_eq!(done.code, 2, "{args:?}: {done:?}");
+            let path = program.path(name);
+            for part in [wrong, path.to_str().expect("UTF-8")] {
+                assert!(done.err.contains(part), "{part}: {}", done.err);
+            }
+            assert!(!done.err.contains("of-no-use"), "{}", done.err);
+        }
+    }
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[test]
 fn faults_of_analytics_and_of_its_tokens_advise_the_right_key() {
     let analytics = |answer: fn(&str) -> (String, String)| {
         let server = server(move |_, path, _| answer(path));
