@@ -25,8 +25,9 @@ const REPLACED: &str = ".replaced-";
 pub struct Restored {
     pub path: PathBuf,
     pub from: PathBuf,
-    /// The schema version of the copy; the next command migrates it if it is old.
     pub schema: i64,
+    /// Where the next command copies an old schema before it migrates it; `None` if the schema is this program's own.
+    pub upgrade_copy: Option<PathBuf>,
     /// When the copy was made, by its own mark; without a mark, when its file was last changed.
     pub copied_at: Instant,
     /// Where the replaced buffer is now, with its write-ahead log beside it; `None` if there was none.
@@ -64,7 +65,8 @@ impl Buffer {
             remove_if_there(&beside(&path, ending)).map_err(failed(&path))?;
         }
         copy.place_new().map_err(failed(&path))?;
-        Ok(Restored { path, from, schema, copied_at, kept })
+        let upgrade_copy = sqlite::migration_copy(&path, schema);
+        Ok(Restored { path, from, schema, upgrade_copy, copied_at, kept })
     }
 }
 

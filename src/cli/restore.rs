@@ -24,15 +24,22 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let restored = until_stopped(async |stop| {
         Ok(blocking(move || Buffer::restore(&options, &file, &|| stop.requested().is_none())).await?)
     })?;
-    let Restored { path, from, schema, copied_at, kept } = &restored;
+    let Restored { path, from, schema, upgrade_copy, copied_at, kept } = &restored;
     let copied_at = copied_at.to_the_second();
+    let upgrade = upgrade_copy.as_ref().map_or_else(String::new, |copy| {
+        format!(
+            "it is of an earlier release: to go back to the release that wrote it, start that one now; the next command of this \
+             release upgrades it, and copies it as it is now to {} first\n",
+            copy.display()
+        )
+    });
     let kept = kept.as_ref().map_or_else(String::new, |kept| {
         format!("what was there before is kept as {}: remove it once it is not needed\n", kept.display())
     });
     let text = format!(
         "\
 {} is the copy of {copied_at} in {} (schema {schema})
-{kept}
+{upgrade}{kept}
 events delivered after {copied_at} look pending in it, and those stored after it are to be ingested again
 next: {}",
         path.display(),

@@ -670,6 +670,28 @@ fn a_copy_is_restored_in_the_place_of_a_buffer_that_is_kept() {
 }
 
 #[test]
+fn a_restored_copy_of_an_earlier_release_says_what_goes_back_and_what_upgrades_it() {
+    let program = Program::new();
+    let copy = program.path("passbridge.db.schema-5.backup");
+    fs::copy(crate::fixture::path("buffers/schema-5.sqlite"), &copy).expect("as an upgrade left it");
+    let restored = program.run(&["restore", text(&copy)]);
+    assert_eq!(restored.code, 0, "{restored:?}");
+    let told = restored.out;
+    for part in ["(schema 5)", "to go back to the release that wrote it, start that one now", text(&copy)] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert_eq!(program.json(&["restore", text(&copy)]).1["upgrade_copy"], text(&copy));
+    // What an upgrade copies is what the text has named.
+    fs::remove_file(&copy).expect("the copy goes");
+    assert_eq!(program.run(&["status", "--verify"]).code, 0);
+    assert_eq!(mode(&copy), 0o600);
+    let now = program.path("now.db");
+    assert_eq!(program.run(&["backup", text(&now)]).code, 0);
+    let (_, restored) = program.json(&["restore", text(&now)]);
+    assert_eq!(restored["upgrade_copy"], serde_json::Value::Null);
+}
+
+#[test]
 fn a_buffer_that_is_damaged_or_gone_comes_back() {
     let program = Program::new();
     program.ingest(3);

@@ -12,6 +12,7 @@ pub use lock::{BackfillLock, DrainLock, LockWatch, WholeLock};
 pub(super) use lock::{backfill, drain, drain_holder, whole};
 pub use open::BufferOptions;
 pub(super) use open::{
-    MIGRATION_COPY, create, open, open_reader, refuse_network_filesystem, remove_if_there, schema_version,
+    MIGRATION_COPY, create, migration_copy, open, open_reader, refuse_network_filesystem, remove_if_there,
+    schema_version,
 };
 pub(super) use place::{Place, SIDE_FILES, open_immutable};

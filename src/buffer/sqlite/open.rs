@@ -109,8 +109,8 @@ pub(in super::super) fn open(options: &BufferOptions) -> Result<(Place, Connecti
         let _lock = lock::whole(&path)?;
         // Another process may have migrated the buffer before this one got the lock.
         let found = schema_version(&connection, &path)?;
-        if found < known_schema() {
-            back_up_before_migration(&connection, &path, found)?;
+        if let Some(to) = migration_copy(&path, found) {
+            back_up_before_migration(&connection, &path, &to)?;
             migrate(&mut connection, found, options.measure)?;
         }
     }
@@ -229,13 +229,17 @@ fn migrate(connection: &mut Connection, from: i64, measure: MeasureOf) -> Result
     Ok(connection.pragma_update(None, "foreign_keys", "ON")?)
 }
 
-fn back_up_before_migration(connection: &Connection, path: &Path, from: i64) -> Result<()> {
-    let to = beside(path, &format!(".schema-{from}{MIGRATION_COPY}"));
+/// Where a buffer with this schema is copied before it is migrated; `None` if it is not migrated.
+pub(in super::super) fn migration_copy(path: &Path, from: i64) -> Option<PathBuf> {
+    (from < known_schema()).then(|| beside(path, &format!(".schema-{from}{MIGRATION_COPY}")))
+}
+
+fn back_up_before_migration(connection: &Connection, path: &Path, to: &Path) -> Result<()> {
     // This process holds the lock, so a partial copy was left by a migration that was killed.
-    remove_if_there(&beside(&to, ".partial")).map_err(BufferError::file(&to))?;
-    let copy = copy::copy(connection, &to, &|| true)?;
+    remove_if_there(&beside(to, ".partial")).map_err(BufferError::file(to))?;
+    let copy = copy::copy(connection, to, &|| true)?;
     let placed = whole_file::share_owner(copy.file(), path).and_then(|()| copy.replace());
-    placed.map_err(BufferError::file(&to))
+    placed.map_err(BufferError::file(to))
 }
 
 pub(in super::super) fn remove_if_there(path: &Path) -> io::Result<()> {
