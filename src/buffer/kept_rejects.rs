@@ -8,7 +8,7 @@ use super::error::Result;
 use super::rows::{first, only, run};
 use crate::event::Instant;
 
-/// A keyed digest of a rejected line: of its input, line number and text.
+/// A keyed digest of a rejected line: of its input, its text, and how often the input had that text before.
 pub type RejectDigest = [u8; 16];
 
 /// For how many hours an hourly count of rejected lines is kept. The monitor looks one day back.

@@ -30,5 +30,6 @@ pub use properties::Properties;
 pub use stored::StoredColumns;
 pub use table::{DefaultValue, EventKind, Property};
 pub use viewer::{
-    DEGRADED_USER_PREFIX, IDENTIFIERS, VisitorRules, identifier, is_lost_address, is_spoilt, is_synthetic,
+    DEGRADED_USER_PREFIX, IDENTIFIERS, VisitorRules, has_zeros_behind, identifier, is_lost_address,
+    is_spoilt, is_synthetic,
 };

@@ -132,6 +132,16 @@ pub(super) fn is_spoilt_text(text: &str) -> bool {
     written(text) != Some(bare(text))
 }
 
+/// Whether an identifier is a whole number above 0 with a fraction of zeros. It is left as it is, because nobody can
+/// know whether the fraction belongs to it.
+pub fn has_zeros_behind(text: &str) -> bool {
+    let is_zeros = |digits: &str| digits.trim_matches('0').is_empty();
+    text.contains(".0")
+        && identifier(text).split_once('.').is_some_and(|(whole, fraction)| {
+            is_zeros(fraction) && !is_zeros(whole) && whole.bytes().all(|digit| digit.is_ascii_digit())
+        })
+}
+
 /// An identifier as its source wrote it. A spreadsheet keeps a text that looks like a number as `="0012345"`
 /// or after an apostrophe; both are removed. `None` if the spreadsheet kept only a number's first digits
 /// (`1.23457E+11` or `1,23457E+11`), showed `######` in a narrow column, or made the text a formula (`#N/A`).

@@ -5,15 +5,13 @@
 
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
 use crate::buffer::{Batch, Conflict, Feed, InputId, JobKey, NewEvent, StoreReport};
 use crate::event::{PassEvent, StoredColumns, TimeBounds};
 use crate::mapping::measure;
 use crate::readers::esm::StatedAccounts;
 use crate::readers::memory::{MemoryRow, Recollection};
 use crate::readers::rest_v2::is_like_exchange;
-use crate::readers::{Excerpt, Line, ReadError, Reader, RejectReason, RejectedLine};
+use crate::readers::{Excerpt, Line, ReadError, Reader, RejectReason, RejectedLine, wrapper};
 
 /// The most lines of a portion. Storing 10,000 events at once costs half as much as in ten parts.
 const PORTION_LINES_MAX: usize = 10_000;
@@ -142,7 +140,7 @@ pub(super) struct Reject {
     pub(super) line: u64,
     pub(super) reason: String,
     pub(super) kept: String,
-    /// Identifies this rejected line in its input, by line number and text.
+    /// Equal for lines with equal texts.
     pub(super) digest: [u8; 32],
 }
 
@@ -150,19 +148,18 @@ impl Reject {
     /// This is the only constructor, so that no secret is kept or shown. A line that looks like an exchange, in any
     /// format, is neither kept nor quoted, because any byte of it may be a secret.
     pub(super) fn new(path: &str, line: u64, excerpt: &Excerpt<'_>, reason: String) -> Reject {
-        let nothing = Excerpt { line_bytes: excerpt.line_bytes, ..Excerpt::of(b"") };
+        let digest = excerpt.digest();
+        let nothing = Excerpt::hidden(&[], excerpt.line_bytes);
         let (excerpt, reason) = match is_like_exchange(&excerpt.bytes) {
-            true => (&nothing, EXCHANGE_AMONG_OTHERS.to_owned()),
+            true => {
+                let wrapper = std::str::from_utf8(&excerpt.bytes).ok().and_then(|text| wrapper(text, true));
+                (&nothing, wrapper.map_or_else(|| EXCHANGE_AMONG_OTHERS.to_owned(), |it| it.to_string()))
+            }
             false => (excerpt, reason),
         };
         let kept = RejectedLine::new(path, line, &reason, excerpt);
         let kept = serde_json::to_string(&kept).expect("text and numbers always serialise");
-        let mut digest = Sha256::new();
-        for part in [&line.to_be_bytes()[..], &excerpt.line_bytes.to_be_bytes(), &excerpt.bytes] {
-            digest.update((part.len() as u64).to_be_bytes());
-            digest.update(part);
-        }
-        Reject { line, reason, kept, digest: digest.finalize().into() }
+        Reject { line, reason, kept, digest }
     }
 }
 

@@ -11,6 +11,7 @@
 //! The first reject creates the file. Only its owner can read it (mode 0600), because lines name viewers.
 //! [`RejectedLine`](crate::readers::RejectedLine) describes the format of a line.
 
+use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -72,6 +73,8 @@ pub(super) struct Kept {
     pub(super) left_out: u64,
     /// Digests of lines that this run kept and that are not yet recorded in the buffer.
     unknown: Vec<RejectDigest>,
+    /// How often the input had each of the lines that are in a file of rejects.
+    met: HashMap<[u8; 32], u64>,
 }
 
 impl Kept {
@@ -117,8 +120,14 @@ impl Rejects {
             return self.sync();
         }
         let keyring = Keyring::new(&buffer.source_secret()?);
+        let mut met = of_input.met.clone();
+        // A log that rolls moves its lines. So a line is known by its text, and by how often that text came before.
         let digests_of = |reject: &Reject| -> Vec<RejectDigest> {
-            let of = |source: &String| keyring.digest("reject", &[source.as_bytes(), &reject.digest]).0;
+            let nth = met.entry(reject.digest).or_default();
+            *nth += 1;
+            let of = |source: &String| {
+                keyring.digest("reject", &[source.as_bytes(), &reject.digest, &nth.to_be_bytes()]).0
+            };
             of_input.sources.iter().map(of).collect()
         };
         let digests: Vec<Vec<RejectDigest>> = rejects.iter().map(digests_of).collect();
@@ -133,6 +142,9 @@ impl Rejects {
         of_input.before += before.len() as u64;
         of_input.kept += before.len() as u64;
         let written = self.write(of_input, new.iter().map(|(reject, _)| *reject), buffer)?;
+        for (reject, _) in before.iter().chain(&new[..written]) {
+            *of_input.met.entry(reject.digest).or_default() += 1;
+        }
         of_input.unknown.extend(new.into_iter().take(written).flat_map(|(_, digests)| digests));
         if of_input.again == Again::Read { Ok(()) } else { self.end_input(of_input, buffer) }
     }

@@ -3,10 +3,13 @@
 use std::borrow::Cow;
 use std::io;
 
+use sha2::{Digest, Sha256};
+
 use super::esm::EsmSummary;
 use super::memory::{Feed, MemoryError, Recollection};
 use super::remarks::Remarks;
 use super::rest_v2::{ExchangeSummary, Rule};
+use super::wrapper::Wrapper;
 use crate::event::{EventError, EventId, PassEvent, TimeBounds};
 
 /// The longest line or CSV row, in bytes. An event with every property takes a few KiB, an MRSS resource some
@@ -99,6 +102,8 @@ pub struct Excerpt<'a> {
     pub header: Option<Cow<'a, str>>,
     /// Whether an earlier run replaced bytes that were not UTF-8 by U+FFFD.
     pub is_lossy: bool,
+    /// The digest of a line that may have secrets, so that `bytes` has nothing of it.
+    pub(super) hidden: Option<[u8; 32]>,
 }
 
 impl Excerpt<'static> {
@@ -106,6 +111,11 @@ impl Excerpt<'static> {
     pub(super) fn of_text(text: String) -> Excerpt<'static> {
         let line_bytes = text.len() as u64;
         Excerpt { bytes: text.into_bytes().into(), ..Excerpt::part(b"", line_bytes) }
+    }
+
+    /// The excerpt of a line that may have secrets: nothing but its digest and length.
+    pub(crate) fn hidden(line: &[u8], line_bytes: u64) -> Excerpt<'static> {
+        Excerpt { hidden: Some(Sha256::digest(line).into()), ..Excerpt::part(b"", line_bytes) }
     }
 }
 
@@ -118,7 +128,13 @@ impl Excerpt<'_> {
 
     /// The excerpt with these bytes of a line of this length.
     pub(super) fn part(kept: &[u8], line_bytes: u64) -> Excerpt<'_> {
-        Excerpt { bytes: kept.into(), line_bytes, header: None, is_lossy: false }
+        Excerpt { bytes: kept.into(), line_bytes, header: None, is_lossy: false, hidden: None }
+    }
+
+    /// A digest that tells lines with different texts apart. It has no secret, so it must not be stored.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        let line = self.hidden.unwrap_or_else(|| Sha256::digest(&self.bytes).into());
+        Sha256::new().chain_update(self.line_bytes.to_be_bytes()).chain_update(line).finalize().into()
     }
 }
 
@@ -148,16 +164,9 @@ pub enum RejectReason {
         "has other text before its object, which begins at column {0}; take that off first, as sed 's/^[^{{]*//' FILE | passbridge ingest - does"
     )]
     Prefixed(usize),
-    /// The event is a text inside an object of a log driver.
-    #[error(
-        "holds its event as text in {0:?}, as a log driver wraps it; unwrap it first, as jq -r .{0} FILE | passbridge ingest - does"
-    )]
-    Wrapped(String),
-    /// The name of the member that contains the event, and `[]` if the member is a list.
-    #[error(
-        "holds its event inside {0:?}, as a wrapper has it; take it out first, as jq -c '.{0}{1}' FILE | passbridge ingest - does"
-    )]
-    Inside(String, &'static str),
+    /// The event or the exchange is inside an object of another program.
+    #[error("{0}")]
+    Wrapped(Wrapper),
     /// The number of the CSV field with text after its closing quote.
     #[error(
         "has text behind the closing quote of field {0}: a quote inside quotes is written twice, not once and not behind a backslash"

@@ -25,6 +25,7 @@ mod rejected;
 mod remarks;
 pub mod rest_v2;
 mod unknown;
+mod wrapper;
 
 pub use cause::wide_encoding;
 pub use format::Format;
@@ -38,3 +39,5 @@ pub use options::ReaderOptions;
 pub use rejected::RejectedLine;
 pub use remarks::Remarks;
 pub use unknown::UnknownKeys;
+pub use wrapper::Wrapper;
+pub(crate) use wrapper::wrapper;

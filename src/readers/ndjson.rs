@@ -20,12 +20,11 @@ use super::parts;
 use super::rejected::RejectedLine;
 use super::remarks::Remarks;
 use super::unknown::UnknownKeys;
+use super::wrapper::wrapper;
 use crate::event::{Draft, EventError, PassEvent, RawValue, TimeBounds, key_named};
 
 /// Every line of a rejects file contains this text. Other lines are not tried as lines of such a file.
 const MARK_OF_REJECTS: &[u8] = b"\"reason\"";
-/// How many characters of a wrapper's key a message shows.
-const KEY_CHARS_MAX: usize = 64;
 
 /// Reads NDJSON. Blank lines are skipped; a byte order mark and CR LF are accepted.
 pub struct NdjsonReader<R> {
@@ -188,22 +187,7 @@ fn refusal(text: &str, why: EventError) -> RejectReason {
                 _ => why.into(),
             }
         }
-        EventError::Missing(_) => {
-            let holds_event = |value: &str| {
-                value.trim_start().starts_with('{')
-                    && ["\"occurred_at\"", "\"started_at\""].iter().any(|name| value.contains(name))
-            };
-            let reason = |(key, value): &(&str, &str)| {
-                let key = plain(key).chars().take(KEY_CHARS_MAX).collect();
-                match value.as_bytes().first()? {
-                    b'"' => holds_event(&plain(value)).then_some(RejectReason::Wrapped(key)),
-                    b'{' => holds_event(value).then_some(RejectReason::Inside(key, "")),
-                    b'[' => holds_event(&value[1..]).then_some(RejectReason::Inside(key, "[]")),
-                    _ => None,
-                }
-            };
-            members.0.iter().find_map(reason).unwrap_or_else(|| why.into())
-        }
+        EventError::Missing(_) => wrapper(text, false).map_or_else(|| why.into(), RejectReason::Wrapped),
         _ => why.into(),
     }
 }
@@ -373,7 +357,7 @@ mod tests {
             ("{\"count\":1,\"Count\":2}", "Count is given twice, at columns 2 and 12"),
             (
                 r#"{"log":"{\"occurred_at\":1}\n","time":"x"}"#,
-                "holds its event as text in \"log\", as a log driver wraps it; unwrap it first, as jq -r .log FILE | passbridge ingest - does",
+                "holds its event as text in \"log\", as a log driver or an export wraps it; take it out first, as jq -r '.log' FILE | passbridge ingest - does",
             ),
             (
                 "2026-11-10T08:00:00Z stdout F {\"event\":1}",
@@ -458,12 +442,8 @@ mod tests {
         let event = format!("{START}}}");
         let row = "2026-11-10T08:00:00Z,authn_ok,REF30";
         let kept = |text: &str, header: Option<&str>, is_lossy: bool| {
-            let excerpt = Excerpt {
-                bytes: text.as_bytes().into(),
-                line_bytes: text.len() as u64,
-                header: header.map(Cow::Borrowed),
-                is_lossy,
-            };
+            let excerpt =
+                Excerpt { header: header.map(Cow::Borrowed), is_lossy, ..Excerpt::of(text.as_bytes()) };
             let rejected = RejectedLine::new("a", 3, "was bad", &excerpt);
             serde_json::to_string(&rejected).expect("text")
         };

@@ -36,7 +36,7 @@ pub(super) fn line<'a>(
     };
     remarks.is_in_parts |= !is_whole && (is_part || is_like_exchange(bytes));
     if remarks.is_in_parts && !members.is_ok_and(|members| members.is_event()) {
-        line.excerpt = Excerpt { line_bytes: line.excerpt.line_bytes, ..Excerpt::of(b"") };
+        line.excerpt = Excerpt::hidden(bytes, line.excerpt.line_bytes);
         if !matches!(reason, RejectReason::Recognised(_)) {
             *reason = RejectReason::Recognised(BEHIND_PARTS);
         }

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     fn excerpt(bytes: &[u8], line_bytes: u64) -> Excerpt<'_> {
-        Excerpt { bytes: bytes.into(), line_bytes, header: None, is_lossy: false }
+        Excerpt { line_bytes, ..Excerpt::of(bytes) }
     }
 
     #[test]

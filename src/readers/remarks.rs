@@ -1,7 +1,7 @@
 //! What a source contained that was skipped or may be a mistake. Each kind is counted, and reported once per source.
 
 use super::unknown::UnknownKeys;
-use crate::event::{IDENTIFIERS, PassEvent, Property, is_lost_address, is_spoilt};
+use crate::event::{IDENTIFIERS, PassEvent, Property, has_zeros_behind, is_lost_address, is_spoilt};
 
 /// The remarks of a reader about its source.
 #[derive(Debug, Clone, Default)]
@@ -13,7 +13,7 @@ pub struct Remarks {
     /// Header rows with other columns, or with the same columns in another order.
     pub(super) other_headers: Seen,
     spoilt: Seen,
-    first_spoilt: String,
+    with_zeros: Seen,
     lost_addresses: Seen,
     /// Whether a part of an exchange, or of an object on several lines, was found.
     pub(super) is_in_parts: bool,
@@ -24,6 +24,8 @@ pub struct Remarks {
 pub(super) struct Seen {
     count: u64,
     first_line: u64,
+    /// What was found first, if it has a name.
+    first: String,
 }
 
 impl Seen {
@@ -33,15 +35,29 @@ impl Seen {
         }
         self.count += 1;
     }
+
+    fn note_text(&mut self, line: u64, name: &str, text: &str) {
+        if self.count == 0 {
+            self.first = format!("{name} {text:?}");
+        }
+        self.note(line);
+    }
 }
 
 impl Remarks {
-    /// Notes identifiers of an event that a spreadsheet spoilt, and an IP address that cannot be read.
+    /// Notes identifiers of an event that a spreadsheet or a program spoilt, and an IP address that cannot be read.
     pub(super) fn look_at(&mut self, line: u64, event: &PassEvent) {
         for property in IDENTIFIERS {
             if let Some(text) = event.property(property).filter(|text| is_spoilt(property, text)) {
                 self.note_spoilt(line, property.name(), text);
             }
+        }
+        let requestor = (Property::RequestorId.name(), event.requestor_id().as_str());
+        let of_event = [("event_id", event.event_id().unwrap_or_default()), requestor];
+        let names =
+            IDENTIFIERS.map(|property| (property.name(), event.property(property).unwrap_or_default()));
+        for (name, text) in names.into_iter().chain(of_event).filter(|(_, text)| has_zeros_behind(text)) {
+            self.with_zeros.note_text(line, name, text);
         }
         if event.property(Property::IpAddress).is_some_and(is_lost_address) {
             self.lost_addresses.note(line);
@@ -49,10 +65,7 @@ impl Remarks {
     }
 
     pub(super) fn note_spoilt(&mut self, line: u64, name: &str, text: &str) {
-        if self.spoilt.count == 0 {
-            self.first_spoilt = format!("{name} {text:?}");
-        }
-        self.spoilt.note(line);
+        self.spoilt.note_text(line, name, text);
     }
 
     /// The notes to report, each with the first line that it is about.
@@ -60,7 +73,12 @@ impl Remarks {
         let spoilt = format!(
             "identifiers were spoilt by a spreadsheet, first {}: a user, device or session that has lost its digits counts as \
              nobody, and other columns are sent as they are; export these columns as text",
-            self.first_spoilt
+            self.spoilt.first
+        );
+        let with_zeros = format!(
+            "identifiers are whole numbers with a fraction of zeros, first {}, as pandas writes a column with gaps: each \
+             is another user, device or event than the number without it; export these columns as text or as Int64",
+            self.with_zeros.first
         );
         let all = [
             (&self.same_headers, "header rows repeat the one before, and were passed over"),
@@ -69,6 +87,7 @@ impl Remarks {
                 "header rows name other columns, or in another order, and hold from there on",
             ),
             (&self.spoilt, &spoilt),
+            (&self.with_zeros, &with_zeros),
             (&self.lost_addresses, "values of ip_address are no address, and none is sent"),
         ];
         let seen = all.into_iter().filter(|(seen, _)| seen.count > 0);

@@ -157,6 +157,87 @@ fn two_exchanges_of_one_millisecond_are_two_and_the_same_line_is_one() {
     }
 }
 
+#[test]
+fn a_rejected_exchange_that_moves_in_its_log_is_not_kept_again_and_another_is() {
+    let house = House::at(Clock::fixed(Instant::from_nanos(NOW_NANOS)));
+    let path = house.dir.path().join("rolling.ndjson");
+    let at =
+        |second: u32| changed(authorize(), "/started_at", json!(format!("2026-11-10T08:00:{second:02}Z")));
+    // Nothing of them is kept but the reason, which is the same for all: one cannot be read, the other is refused later.
+    let unread = |second| changed(at(second), "/response/status", json!(700)).to_string();
+    let refused = |second| {
+        changed(at(second), "/started_at", json!(format!("2099-11-10T08:00:{second:02}Z"))).to_string()
+    };
+    let kept_before = |lines: &[String]| {
+        fs::write(&path, lines.join("\n")).expect("a log");
+        let mut options = options(house.dir.path());
+        options.format = FormatChoice::Is(Format::RestV2);
+        let log = [InputPath::new(&path)];
+        let summary = load(&house.buffer, &log, &options, &mut ()).expect("an ingest");
+        (summary.total.rejected, summary.rejects_kept_before)
+    };
+    assert_eq!(kept_before(&[unread(1), refused(2), unread(3), refused(4)]), (4, 0));
+    assert_eq!(kept_before(&[unread(3), refused(4), unread(5), refused(6)]), (4, 2));
+    let archive = house.dir.path().join("rolling.har");
+    let kept_before = |entries: &[Value]| {
+        fs::write(&archive, self::archive(entries)).expect("an archive");
+        let log = [InputPath::new(&archive)];
+        let summary = load(&house.buffer, &log, &options(house.dir.path()), &mut ()).expect("an ingest");
+        (summary.total.rejected, summary.rejects_kept_before)
+    };
+    let entry = |time: u32| changed(changed(entry(), "/time", json!(time)), "/response/status", json!(700));
+    assert_eq!(kept_before(&[entry(1), entry(2)]), (2, 0));
+    assert_eq!(kept_before(&[entry(2), entry(3)]), (2, 1));
+}
+
+#[test]
+fn exchanges_that_only_a_part_of_a_millisecond_tells_apart_count_once_and_are_told() {
+    let took = |ms: Value| changed(authorize(), "/duration_ms", ms).to_string();
+    let two = read_text("log.ndjson", [took(json!(5.13)), took(json!(5.37)), took(json!(6))].join("\n"));
+    assert_eq!((two.events.len(), two.exchanges().alike, two.exchanges().again), (4, 1, 1));
+    let told: Vec<String> = two.summary.warnings.iter().map(ToString::to_string).collect();
+    assert!(
+        told.len() == 1 && told[0].contains("log.ndjson:2: 1 exchanges differ from another one only in"),
+        "{told:?}"
+    );
+    // A log that was written again may have rounded the duration.
+    for other in [json!(5.13), json!(5), json!("5.130")] {
+        let same = read_text("log.ndjson", [took(json!(5.13)), took(other.clone())].join("\n"));
+        assert_eq!((same.exchanges().alike, same.exchanges().again), (0, 1), "{other}");
+    }
+}
+
+#[test]
+fn a_wrapped_exchange_is_named_by_the_member_that_holds_it_and_by_no_other_name() {
+    let exchange = authorize();
+    let text = exchange.to_string();
+    for (line, expected) in [
+        (json!({"message": text, "time": 1}), "as text in \"message\""),
+        (json!({"log": format!("{text}\n"), "stream": "stdout"}), "jq -r '.log' FILE"),
+        (json!({"_index": "x", "_source": exchange}), "jq -c '._source' FILE"),
+        (json!({"_source": {"@timestamp": "x", "message": text}}), "jq -r '._source.message' FILE"),
+        (json!({"logEvents": [{"id": "1", "message": text}]}), "jq -r '.logEvents[].message' FILE"),
+        (json!({"@message": text}), "jq -r '.\"@message\"' FILE"),
+        (
+            json!({"result": {"fields": {"deep": {"deeper": {"message": text}}}}}),
+            "as text in a member, as a log driver",
+        ),
+        (json!({"a-secret-in-a-name": text}), "as text in a member, as a log driver"),
+    ] {
+        for format in [FormatChoice::Auto, FormatChoice::Is(Format::Ndjson), FormatChoice::Is(Format::RestV2)]
+        {
+            let dir = TempDir::new().expect("a temporary folder");
+            let path = dir.path().join("wrapped.ndjson");
+            fs::write(&path, line.to_string()).expect("a log");
+            let options = IngestOptions { format, ..options(dir.path()) };
+            let summary = preview(&[InputPath::new(&path)], &options, &mut |_, _| ControlFlow::Continue(()));
+            let told = Read { events: Vec::new(), summary }.rejected();
+            assert!(told.len() == 1 && told[0].1.contains(expected), "{line} {format:?}: {told:?}");
+            assert!(!told[0].1.contains("a-secret") && !told[0].1.contains("YWJj"), "{told:?}");
+        }
+    }
+}
+
 /// Every source that the release before schema 6 of the buffer read into `exchanges-before-6.sqlite`, as it read them: some of
 /// requestors of their own.
 fn sources_of_old(dir: &Path) -> Vec<PathBuf> {
@@ -1083,6 +1164,71 @@ fn the_names_of_headers_may_be_those_of_cgi_and_of_nginx() {
         assert_eq!(device(name), expected, "{name}");
     }
     assert_ne!(device("x_device_identifier"), expected);
+}
+
+/// An earlier release took no notice of such names, and joined the values of a list: it read what `before` says.
+#[test]
+fn an_exchange_that_an_earlier_release_read_without_its_headers_adds_nothing() {
+    let with = |headers: Value| changed(authorize(), "/request/headers", headers).to_string();
+    let other = |headers: &str| with(serde_json::from_str(headers).expect("JSON"));
+    let device = "fingerprint YWJj";
+    let redirect = |name: &str, place: Value| {
+        let logout = changed(authorize(), "/request/url", json!("https://h/api/v2/REF30/logout/M"));
+        let logout =
+            changed(changed(logout, "/request/method", json!("GET")), "/response/status", json!(302));
+        changed(logout, "/response/headers", json!({name: place})).to_string()
+    };
+    for (before, now) in [
+        (with(json!({"X-Other": device})), with(json!({"HTTP_AP_DEVICE_IDENTIFIER": device}))),
+        (with(json!({"X-Other": device})), with(json!({"ap_device_identifier": device}))),
+        (
+            with(json!({"AP-Device-Identifier": format!("{device}, {device}")})),
+            with(json!({"AP-Device-Identifier": [device, device]})),
+        ),
+        (
+            with(json!({})),
+            with(json!({"http_ad_service_token": "a.b.c", "HTTP_AP_VISITOR_IDENTIFIER": "123"})),
+        ),
+        (with(json!({})), with(json!({"HTTP_ADOBE_SUBJECT_TOKEN": "a.b.c"}))),
+        (
+            with(json!({"AP-Device-Identifier": device, "X-Device-Info": "e30=, e30="})),
+            with(json!({"AP-Device-Identifier": device, "x_visitor": 1, "X-Device-Info": ["e30=", "e30="]})),
+        ),
+        (
+            with(json!({"AP-Device-Identifier": device})),
+            other(&format!(
+                "{{\"ap_device_identifier\":\"{device}\",\"AP-Device-Identifier\":\"{device}\"}}"
+            )),
+        ),
+        (redirect("X-Other", json!("")), redirect("HTTP_LOCATION", json!("https://h/?mso_id=M"))),
+    ] {
+        let house = House::at(Clock::fixed(Instant::from_nanos(NOW_NANOS)));
+        for remembers in [true, false] {
+            let mut stored = Vec::new();
+            for text in [&before, &now, &now] {
+                let path = house.dir.path().join("log.ndjson");
+                fs::write(&path, text).expect("a log");
+                let log = [InputPath::new(&path)];
+                let read = load(&house.buffer, &log, &options(house.dir.path()), &mut ()).expect("an ingest");
+                let database = rusqlite::Connection::open(house.buffer.path()).expect("the database opens");
+                if !remembers {
+                    database.execute("DELETE FROM source_memory", []).expect("it forgets");
+                }
+                assert_eq!(read.total.rejected, 0, "{now}: {read:?}");
+                stored.push(read.total.stored);
+            }
+            let first = if remembers { stored[0] } else { 0 };
+            assert_eq!((stored[0], stored[1], stored[2]), (first, 0, 0), "{now} after {before}");
+        }
+    }
+    let house = House::at(Clock::fixed(Instant::from_nanos(NOW_NANOS)));
+    let path = house.dir.path().join("log.ndjson");
+    let two =
+        ["fingerprint YWJj", "fingerprint ZGVm"].map(|it| with(json!({"HTTP_AP_DEVICE_IDENTIFIER": it})));
+    fs::write(&path, two.join("\n")).expect("a log");
+    let read = load(&house.buffer, &[InputPath::new(&path)], &options(house.dir.path()), &mut ())
+        .expect("an ingest");
+    assert_eq!(read.total.stored, 4, "what no earlier release read is told apart by its devices");
 }
 
 #[test]

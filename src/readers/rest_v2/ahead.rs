@@ -8,10 +8,11 @@ use std::thread::{self, JoinHandle};
 use std::vec;
 
 use super::exchange::{Parsed, Read, Redactor, Spent};
-use super::raw::RawExchange;
+use super::raw::{BadExchange, RawExchange};
 use crate::readers::line::{LINE_BYTES_MAX, ReadError, RejectReason};
 use crate::readers::lines::Lines;
 use crate::readers::options::ReaderOptions;
+use crate::readers::wrapper::wrapper;
 
 /// The worker hands over lines in batches of about this many bytes, because each hand-over costs time.
 const BATCH_BYTES: u64 = 512 << 10;
@@ -78,7 +79,8 @@ fn read_batch(
         if !lines.bytes().trim_ascii().is_empty() {
             let (number, line_bytes) = (lines.number(), lines.line_bytes());
             bytes += line_bytes;
-            batch.push(Parsed { number, line_bytes, result: exchange(redactor, lines.bytes(), line_bytes) });
+            let read = exchange(redactor, lines.bytes(), line_bytes);
+            batch.push(Parsed::new(number, lines.bytes(), line_bytes, read));
         }
     }
     Ok(true)
@@ -90,7 +92,10 @@ fn exchange(redactor: &mut Redactor, bytes: &[u8], line_bytes: u64) -> Read {
     }
     let text = std::str::from_utf8(bytes).map_err(|error| RejectReason::NotUtf8(error.valid_up_to() + 1))?;
     let raw = RawExchange::from_line(text).map_err(|bad| {
-        RejectReason::of_filler(bytes).unwrap_or_else(|| RejectReason::Exchange(bad.to_string()))
+        let is_other = matches!(&bad, BadExchange::Member(member, _) if member == "request");
+        let wrapped = || wrapper(text, true).filter(|_| is_other).map(RejectReason::Wrapped);
+        let known = RejectReason::of_filler(bytes).or_else(wrapped);
+        known.unwrap_or_else(|| RejectReason::Exchange(bad.to_string()))
     })?;
     Ok(redactor.redacted(&raw))
 }

@@ -87,7 +87,8 @@ impl<R: BufRead> Archive<R> {
         if !self.entries.advance()? {
             return Ok(None);
         }
-        Ok(Some(Parsed { number: self.entries.number, line_bytes: 0, result: self.exchange() }))
+        let read = self.exchange();
+        Ok(Some(Parsed::new(self.entries.number, &self.entries.entry, 0, read)))
     }
 
     fn exchange(&mut self) -> Read {
@@ -133,10 +134,9 @@ fn read(entry: &str) -> Result<RawExchange<'_>, BadExchange> {
         duration_ms: raw::duration(time, "time")?,
         method: raw::method(request.method)?,
         url: required(request.url, "request.url")?,
-        headers: request.headers,
+        headers: request.headers.redirected(headers, redirect_url.0.filter(|url| !url.is_empty())),
         body: body(request.post_data.unwrap_or_default())?,
         status,
-        location: headers.location.or(redirect_url.0.filter(|url| !url.is_empty())),
         answer,
         was_answer_unread,
     })

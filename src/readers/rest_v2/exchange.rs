@@ -8,13 +8,13 @@ use serde::Deserialize;
 
 use super::answer::{self, Reply};
 use super::device::{Device, DeviceInfos};
-use super::headers;
+use super::headers::{self, Headers};
 use super::hop::Hop;
 use super::raw::{RawExchange, Unread, is_method};
 use super::route::{self, Endpoint, Route};
 use super::service_token::{ServiceKeys, TokenCheck};
 use crate::event::Instant;
-use crate::readers::line::RejectReason;
+use crate::readers::line::{Excerpt, RejectReason};
 use crate::readers::memory::{Keyring, MemoryKey};
 use crate::readers::options::ReaderOptions;
 
@@ -32,7 +32,9 @@ pub(super) struct Exchange {
     pub(super) text_bytes: usize,
     pub(super) started_at: Instant,
     pub(super) answered_at: Instant,
+    /// The duration, rounded to milliseconds, and what was added or cut off by that, in microseconds.
     pub(super) duration_ms: Option<u64>,
+    pub(super) rounded_us: i64,
     pub(super) endpoint: Endpoint,
     pub(super) service_provider: String,
     /// The MVPD or the partner in the path.
@@ -69,11 +71,18 @@ pub(super) struct Asked {
 /// What a line or an entry is: an exchange with the API, an exchange with another server, or a reject.
 pub(super) type Read = Result<Result<Box<Exchange>, Elsewhere>, RejectReason>;
 
+/// The number of a line or an entry, and what it is. A reject has its excerpt, which hides the text.
 #[derive(Debug)]
 pub(super) struct Parsed {
     pub(super) number: u64,
-    pub(super) line_bytes: u64,
-    pub(super) result: Read,
+    pub(super) result: Result<Result<Box<Exchange>, Elsewhere>, (Excerpt<'static>, RejectReason)>,
+}
+
+impl Parsed {
+    pub(super) fn new(number: u64, bytes: &[u8], line_bytes: u64, read: Read) -> Parsed {
+        let result = read.map_err(|reason| (Excerpt::hidden(bytes, line_bytes), reason));
+        Parsed { number, result }
+    }
 }
 
 /// Exchanges whose events were derived. The thread that made these exchanges frees them.
@@ -132,27 +141,27 @@ impl Redactor {
         };
         let service_provider = route.service_provider.into_owned();
         let RawExchange { headers, started_at, status, .. } = raw;
+        let keyring = &self.keyring;
         let header = headers.device_identifier.as_deref().unwrap_or_default();
         let identifier = headers::device_identifier(header);
         let is_device = identifier.as_deref().is_some_and(|it| headers::names_device(header, it));
         // The identifier is part of the fingerprint even if it names no device.
-        let identifier = identifier.map(|identifier| self.keyring.digest("device", &[&identifier]));
+        let identifier = identifier.map(|identifier| keyring.digest("device", &[&identifier]));
         let header = headers.device_info.as_deref().filter(|header| !header.trim().is_empty());
         let device_info = header.and_then(|header| self.device_infos.read(header));
         let duration_ms = (raw.duration_ms >= 0.0).then_some(raw.duration_ms.round() as u64);
-        let location = raw.location.as_deref().filter(|_| (300..400).contains(status));
-        let keyring = &self.keyring;
+        let location = headers.location.as_deref().filter(|_| (300..400).contains(status));
         let digest_code =
             |code: &str| keyring.digest("code", &[service_provider.as_bytes(), code.trim().as_bytes()]);
         let visitor_id = headers.visitor_identifier.as_deref().and_then(headers::visitor_identifier);
         let token = headers.service_token.as_deref();
         Ok(Box::new(Exchange {
             fingerprint: fingerprint(raw, &normal, identifier, keyring),
-            former: self.knows_former.then(|| former_fingerprint(raw, identifier, keyring)),
+            former: self.knows_former.then(|| former_fingerprint(raw, keyring)),
             as_written: normal
                 .earlier(raw)
                 .iter()
-                .map(|spelling| fingerprint(raw, spelling, identifier, keyring))
+                .map(|spelling| spelling.fingerprint(raw, keyring))
                 .collect(),
             is_unprefixed: !route::path_of(&normal.url).starts_with(&self.path_prefix),
             text_bytes: raw.url.len() + raw.answer.len() + raw.body.as_ref().map_or(0, |body| body.len()),
@@ -162,6 +171,7 @@ impl Redactor {
                 started_at.nanos().saturating_add(duration_ms.unwrap_or(0) as i64 * 1_000_000),
             ),
             duration_ms,
+            rounded_us: ((raw.duration_ms - raw.duration_ms.round()) * 1_000.0).round() as i64,
             endpoint: route.endpoint,
             name: route.name.map(Cow::into_owned),
             code: route.code.as_deref().map(digest_code),
@@ -186,28 +196,44 @@ struct Spelling<'a> {
     method: Cow<'a, str>,
     url: Cow<'a, str>,
     location: Option<Cow<'a, str>>,
+    headers: &'a Headers<'a>,
 }
 
 impl<'a> Spelling<'a> {
     /// The spelling that goes into the fingerprint.
-    fn normal(raw: &'a RawExchange<'_>) -> Spelling<'a> {
+    fn normal(raw: &'a RawExchange<'a>) -> Spelling<'a> {
         Spelling {
             method: raw.method.to_ascii_uppercase().into(),
             url: route::normal(&raw.url),
-            location: raw.location.as_deref().map(route::normal),
+            location: raw.headers.location.as_deref().map(route::normal),
+            headers: &raw.headers,
         }
     }
 
-    /// The spellings of earlier releases, if they differ: URLs as the log wrote them, in older releases also methods.
-    fn earlier(&self, raw: &'a RawExchange<'_>) -> Vec<Spelling<'a>> {
+    /// The spellings of earlier releases, if they differ: with the headers that they read, in older releases also with
+    /// URLs as the log wrote them, and in the oldest with methods as well.
+    fn earlier(&self, raw: &'a RawExchange<'a>) -> Vec<Spelling<'a>> {
+        let headers = raw.headers.earlier.as_deref().unwrap_or(&raw.headers);
+        let location = headers.location.as_deref();
+        let read = Spelling { headers, location: location.map(route::normal), ..self.clone() };
         let url = Cow::Borrowed(raw.url.as_ref());
-        let urls = Spelling { url, location: raw.location.as_deref().map(Cow::Borrowed), ..self.clone() };
+        let urls = Spelling { url, location: location.map(Cow::Borrowed), ..read.clone() };
         let all = Spelling { method: Cow::Borrowed(raw.method.as_ref()), ..urls.clone() };
-        let mut earlier = vec![urls, all];
+        let mut earlier = vec![read, urls, all];
         earlier.dedup();
         earlier.retain(|spelling| spelling != self);
         earlier
     }
+
+    fn fingerprint(&self, raw: &RawExchange<'_>, keyring: &Keyring) -> MemoryKey {
+        fingerprint(raw, self, device(self.headers, keyring), keyring)
+    }
+}
+
+/// The digest of what a request has in the place of its device's identifier, even if that names no device.
+fn device(headers: &Headers<'_>, keyring: &Keyring) -> Option<MemoryKey> {
+    let identifier = headers::device_identifier(headers.device_identifier.as_deref().unwrap_or_default())?;
+    Some(keyring.digest("device", &[&identifier]))
 }
 
 /// The fingerprint of an exchange, version 2. It covers all that distinguishes exchanges, in a spelling that
@@ -215,7 +241,7 @@ impl<'a> Spelling<'a> {
 /// parameters, because an archive may list these. Hosts and unused headers are left out.
 fn fingerprint(
     raw: &RawExchange<'_>,
-    Spelling { method, url, location }: &Spelling<'_>,
+    Spelling { method, url, location, headers }: &Spelling<'_>,
     device: Option<MemoryKey>,
     keyring: &Keyring,
 ) -> MemoryKey {
@@ -225,7 +251,6 @@ fn fingerprint(
     let form: Vec<&[u8]> = form.iter().map(String::as_bytes).collect();
     let header =
         |header: &Option<Cow<'_, str>>| header.as_deref().map_or(String::new(), |it| format!("={it}"));
-    let headers = &raw.headers;
     keyring.digest(
         "exchange 2",
         &[
@@ -248,7 +273,8 @@ fn fingerprint(
 }
 
 /// The fingerprint of version 1, which releases before schema 6 of the buffer stored. It is looked up, never written.
-fn former_fingerprint(raw: &RawExchange<'_>, device: Option<MemoryKey>, keyring: &Keyring) -> MemoryKey {
+fn former_fingerprint(raw: &RawExchange<'_>, keyring: &Keyring) -> MemoryKey {
+    let device = device(raw.headers.earlier.as_deref().unwrap_or(&raw.headers), keyring);
     keyring.digest(
         "exchange",
         &[

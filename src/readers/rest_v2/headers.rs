@@ -35,32 +35,45 @@ pub(super) struct Headers<'a> {
     /// Whether the request has a platform identity: `Adobe-Subject-Token` or Roku's header.
     pub has_platform_token: bool,
     pub location: Option<Cow<'a, str>>,
+    /// The same headers as an earlier release read them, if it read them in another way. It knows the exchange by these.
+    pub earlier: Option<Box<Headers<'a>>>,
 }
 
 impl<'a> Headers<'a> {
+    /// Headers of which some are given by these names and values.
+    fn of<E: serde::de::Error>(pairs: &[(Cow<'a, str>, Option<&'a RawValue>)]) -> Result<Headers<'a>, E> {
+        let (mut headers, mut earlier) = <(Headers<'_>, Headers<'_>)>::default();
+        for (name, value) in pairs.iter().filter_map(|(name, value)| Some((name, (*value)?))) {
+            headers.take(name.trim(), value)?;
+            earlier.take_as_before(name.trim(), value);
+        }
+        let is_same = headers == earlier;
+        Ok(Headers { earlier: (!is_same).then(|| Box::new(earlier)), ..headers })
+    }
+
+    /// The place of a header that is read.
+    fn place(&mut self, is: impl Fn(&str) -> bool) -> Option<&mut Option<Cow<'a, str>>> {
+        if is("Location") {
+            return Some(&mut self.location);
+        } else if is("AP-Device-Identifier") {
+            return Some(&mut self.device_identifier);
+        } else if is("X-Device-Info") {
+            return Some(&mut self.device_info);
+        } else if is("AP-Visitor-Identifier") {
+            return Some(&mut self.visitor_identifier);
+        } else if is("AD-Service-Token") {
+            return Some(&mut self.service_token);
+        }
+        self.has_platform_token |= is("Adobe-Subject-Token") || is("X-Roku-Reserved-Roku-Connect-Token");
+        None
+    }
+
     /// Takes a header that is read. Refuses a header with two different values: either may be right.
-    fn take<E: serde::de::Error>(&mut self, name: &str, value: Option<&'a RawValue>) -> Result<(), E> {
-        let name = name.trim();
+    fn take<E: serde::de::Error>(&mut self, name: &str, value: &'a RawValue) -> Result<(), E> {
         // CGI and nginx write `HTTP_AP_DEVICE_IDENTIFIER`, and some loggers only the underscores.
         let of_cgi = name.get(..5).filter(|start| start.eq_ignore_ascii_case("HTTP_"));
         let bare = of_cgi.map_or(name, |start| &name[start.len()..]);
-        let is = |wanted: &str| is_same(bare, wanted);
-        let place = if is("Location") {
-            &mut self.location
-        } else if is("AP-Device-Identifier") {
-            &mut self.device_identifier
-        } else if is("X-Device-Info") {
-            &mut self.device_info
-        } else if is("AP-Visitor-Identifier") {
-            &mut self.visitor_identifier
-        } else if is("AD-Service-Token") {
-            &mut self.service_token
-        } else {
-            let is_token = is("Adobe-Subject-Token") || is("X-Roku-Reserved-Roku-Connect-Token");
-            self.has_platform_token |= is_token && value.is_some();
-            return Ok(());
-        };
-        let Some(value) = value else { return Ok(()) };
+        let Some(place) = self.place(|wanted| is_same(bare, wanted)) else { return Ok(()) };
         let wrong = |what: &str| E::custom(format!("{what} `{name}`"));
         let Text(value) = Text::of_fingerprint(value).map_err(wrong)?;
         if place.is_some() && value.is_some() && *place != value {
@@ -68,6 +81,25 @@ impl<'a> Headers<'a> {
         }
         *place = value.or(place.take());
         Ok(())
+    }
+
+    /// Takes a header as earlier releases did: by its name in Adobe's documentation alone, and with all values of a list.
+    fn take_as_before(&mut self, name: &str, value: &'a RawValue) {
+        if let Some(place) = self.place(|wanted| name.eq_ignore_ascii_case(wanted))
+            && let Ok(Text(Some(text))) = Text::of(value.get())
+        {
+            *place = Some(text);
+        }
+    }
+
+    /// The headers of a request, with the place to which its answer redirects.
+    pub(super) fn redirected(mut self, answer: Headers<'a>, beside: Option<Cow<'a, str>>) -> Headers<'a> {
+        let before = answer.earlier.map_or_else(|| answer.location.clone(), |earlier| earlier.location);
+        if self.earlier.is_some() || before != answer.location {
+            let earlier = self.earlier.take().map_or_else(|| self.clone(), |earlier| *earlier);
+            self.earlier = Some(Box::new(Headers { location: before.or(beside.clone()), ..earlier }));
+        }
+        Headers { location: answer.location.or(beside), ..self }
     }
 }
 
@@ -108,23 +140,23 @@ impl<'de> Visitor<'de> for HeadersVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut pairs: A) -> Result<Headers<'de>, A::Error> {
-        let mut headers = Headers::default();
+        let mut headers = Vec::new();
         while let Some(Pair { name, value }) = pairs.next_element()? {
             let Some(name) = name.0 else {
                 let missing = format!("missing field `the name of an entry of {}`", self.0);
                 return Err(serde::de::Error::custom(missing));
             };
-            headers.take(&name, value)?;
+            headers.push((name, value));
         }
-        Ok(headers)
+        Headers::of(&headers)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Headers<'de>, A::Error> {
-        let mut headers = Headers::default();
+        let mut headers = Vec::new();
         while let Some((name, value)) = map.next_entry::<Text<'de>, Option<&'de RawValue>>()? {
-            headers.take(&name.0.unwrap_or_default(), value)?;
+            headers.push((name.0.unwrap_or_default(), value));
         }
-        Ok(headers)
+        Headers::of(&headers)
     }
 }
 

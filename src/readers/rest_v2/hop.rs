@@ -17,7 +17,7 @@ pub(super) struct Hop {
 impl Hop {
     /// The redirect in an exchange, if it may be part of a logout.
     pub(super) fn of(raw: &RawExchange<'_>, keyring: &Keyring) -> Option<Hop> {
-        let location = raw.location.as_deref()?.trim();
+        let location = raw.headers.location.as_deref()?.trim();
         let is_redirect = (300..400).contains(&raw.status) && raw.method.eq_ignore_ascii_case("GET");
         is_redirect.then(|| Hop {
             from: [hop_key(&route::normal(&raw.url), keyring), hop_key(&raw.url, keyring)],

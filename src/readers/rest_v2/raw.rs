@@ -30,10 +30,10 @@ pub(super) struct RawExchange<'a> {
     pub(super) duration_ms: f64,
     pub(super) method: Cow<'a, str>,
     pub(super) url: Cow<'a, str>,
+    /// The headers of the request, with the `Location` of the answer.
     pub(super) headers: Headers<'a>,
     pub(super) body: Result<Cow<'a, str>, Unread>,
     pub(super) status: u16,
-    pub(super) location: Option<Cow<'a, str>>,
     pub(super) answer: Cow<'a, str>,
     /// Whether an earlier release could not decode the answer and took it for empty.
     pub(super) was_answer_unread: bool,
@@ -98,10 +98,9 @@ impl<'a> RawExchange<'a> {
             duration_ms: duration(duration_ms, "duration_ms")?,
             method: method(request.method)?,
             url: required(request.url, "request.url")?,
-            headers: request.headers,
+            headers: request.headers.redirected(response.headers, None),
             body: body(request.body, "request.body")?.ok_or(Unread("request.body is missing")),
             status: status([response.status, response.status_code], &answer)?,
-            location: response.headers.location,
             answer,
             was_answer_unread: false,
         })

@@ -5,7 +5,7 @@ use std::io::BufRead;
 use super::ahead::Ahead;
 use super::archive::Archive;
 use super::exchange::{Parsed, Spent};
-use super::window::{Step, Window, reject};
+use super::window::{Step, Window};
 use crate::event::TimeBounds;
 use crate::readers::line::{Line, ReadError, Reader, SourceSummary};
 use crate::readers::memory::Recollection;
@@ -65,9 +65,11 @@ impl<R: BufRead> Reader for ExchangeReader<R> {
                 Step::Paused => return Ok(None),
                 Step::Ended => return self.broken.take().map_or(Ok(None), Err),
                 Step::Wanting => match self.source.next(self.window.spent()) {
-                    Ok(Some(Parsed { number, line_bytes, result })) => match result {
+                    Ok(Some(Parsed { number, result })) => match result {
                         Ok(exchange) => self.window.hold(number, exchange),
-                        Err(reason) => return Ok(Some(reject(number, line_bytes, reason))),
+                        Err((excerpt, reason)) => {
+                            return Ok(Some(Line { number, excerpt, result: Err(reason), rule: None }));
+                        }
                     },
                     Ok(None) => self.window.end(),
                     Err(error) => {

@@ -24,6 +24,10 @@ pub struct ExchangeSummary {
     /// Exchanges that were read before.
     #[serde(rename = "seen_before")]
     pub again: u64,
+    /// Exchanges that differ from another one of the source only in a part of a millisecond of their duration.
+    pub alike: u64,
+    #[serde(skip)]
+    pub first_alike: Option<u64>,
     /// Exchanges that an earlier release took for repeats of other exchanges, and that are used now.
     pub recovered: u64,
     /// Exchanges whose events lack facts, because the body of the request cannot be read.
@@ -92,7 +96,12 @@ impl ExchangeSummary {
             "{}; so {unread_bodies} exchanges have events without what it says (a resource, an MVPD), and those of further resources are missing",
             why.unwrap_or_default()
         );
+        let alike = format!(
+            "{} exchanges differ from another one only in a part of a millisecond of their duration, and count once with it: if they are more than one, let the log have the microseconds of started_at",
+            self.alike
+        );
         let all = [
+            (self.first_alike.is_some(), self.first_alike, alike),
             (used > 0 && *prefixed > 0, None, passed),
             (used > 0 && *unprefixed == used, None, unprefixed_all),
             (self.first_broken_device_info.is_some(), self.first_broken_device_info, broken),
@@ -111,6 +120,8 @@ impl ExchangeSummary {
         self.prefixed += other.prefixed;
         self.unprefixed += other.unprefixed;
         self.again += other.again;
+        self.alike += other.alike;
+        self.first_alike = self.first_alike.or(other.first_alike);
         self.recovered += other.recovered;
         self.unread_bodies += other.unread_bodies;
         self.first_unread_body = self.first_unread_body.or(other.first_unread_body);

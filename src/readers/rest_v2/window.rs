@@ -1,6 +1,6 @@
 //! Sorts the exchanges of a log or an archive by their start, and derives their events.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::derive::{self, Derived, Taken};
 use super::exchange::{Elsewhere, Exchange, Spent};
@@ -11,7 +11,7 @@ use super::summary::ExchangeSummary;
 use crate::config::RestV2Config;
 use crate::event::{Instant, Property, TimeBounds};
 use crate::readers::line::{AppliedRule, Excerpt, Line, ReadError, RejectReason};
-use crate::readers::memory::{Keyring, Recollection};
+use crate::readers::memory::{Keyring, MemoryKey, Recollection};
 use crate::readers::options::ReaderOptions;
 
 /// The most exchanges that are held back, however long the configured window is.
@@ -33,6 +33,8 @@ pub(super) struct Window {
     latest: Instant,
     /// The latest start of the exchanges that were taken; `None` before the first.
     taken_to: Option<Instant>,
+    /// What the duration of each exchange lost by rounding, of those that started in the same instant as the last one.
+    moment: HashMap<MemoryKey, i64>,
     is_begun: bool,
     /// Whether the whole source is sorted before any exchange is taken, as far as the window has room.
     is_whole: bool,
@@ -67,6 +69,7 @@ impl Window {
             held_text_bytes: 0,
             latest: Instant::from_nanos(i64::MIN),
             taken_to: None,
+            moment: HashMap::new(),
             is_begun: false,
             is_whole,
             is_ended: false,
@@ -108,9 +111,16 @@ impl Window {
                 return Ok(if self.is_ended { Step::Ended } else { Step::Wanting });
             };
             let reason = self.take(&held, bounds, memory)?;
+            let fingerprint = held.exchange.fingerprint;
             self.spent.push(held.exchange);
             if let Some(reason) = reason {
-                return Ok(Step::Line(reject(held.number, 0, reason)));
+                let excerpt = Excerpt::hidden(&fingerprint.0, 0);
+                return Ok(Step::Line(Line {
+                    number: held.number,
+                    excerpt,
+                    result: Err(reason),
+                    rule: None,
+                }));
             }
         }
     }
@@ -183,6 +193,15 @@ impl Window {
             Instant::from_nanos(memory.latest().nanos().saturating_sub(self.window_nanos()))
         });
         let is_late = exchange.started_at < taken_to;
+        if exchange.started_at != taken_to || self.moment.len() >= HELD_MAX {
+            self.moment.clear();
+        }
+        let rounded_us = self.moment.entry(exchange.fingerprint).or_insert(exchange.rounded_us);
+        // A duration without a part of a millisecond may have been rounded by the log.
+        if *rounded_us != exchange.rounded_us && *rounded_us != 0 && exchange.rounded_us != 0 {
+            self.summary.alike += 1;
+            self.summary.first_alike.get_or_insert(*number);
+        }
         self.taken_to = Some(taken_to.max(exchange.started_at));
         memory.pass(exchange.started_at);
         let state = State { memory, keyring: &self.keyring, service_provider: "" };
@@ -231,9 +250,4 @@ impl Window {
     fn window_nanos(&self) -> i64 {
         i64::from(self.config.reorder_seconds).saturating_mul(1_000_000_000)
     }
-}
-
-/// The reject of an exchange keeps nothing of the line, which may contain secrets. Path and number lead to the line.
-pub(super) fn reject(number: u64, line_bytes: u64, reason: RejectReason) -> Line<'static> {
-    Line { number, excerpt: Excerpt::part(b"", line_bytes), result: Err(reason), rule: None }
 }

@@ -72,6 +72,37 @@ fn identifiers_that_a_spreadsheet_spoilt_are_counted_with_their_first_line() {
 }
 
 #[test]
+fn an_identifier_that_became_a_number_with_a_fraction_of_zeros_is_told() {
+    let start = r#"{"occurred_at":"2026-11-10T08:00:00Z","event":"authn_ok","requestor_id":"REF30""#;
+    for (key, value) in [
+        ("mvpd_user_id", "12345.0"),
+        ("mvpd_user_id", "\"12345.0\""),
+        ("event_id", "7.0"),
+        ("device_id", "12345.00"),
+        ("mvpd", "\"17.0\""),
+    ] {
+        let (total, notes) = told("a.ndjson", format!("{start}}}\n{start},\"{key}\":{value}}}\n").as_bytes());
+        assert_eq!(total, counts(2, 2, 0, 0, 0), "{key} {value}: {notes:?}");
+        let expected = format!(
+            "a.ndjson:2: 1 identifiers are whole numbers with a fraction of zeros, first {key} \"{}\", as pandas writes a column with gaps: ",
+            value.trim_matches('"')
+        );
+        assert!(notes.len() == 1 && notes[0].starts_with(&expected), "{notes:?}");
+    }
+    let rows = "occurred_at,event,requestor_id,mvpd_user_id,event_id\n2026-11-10T08:00:00Z,authn_ok,REF30,12345.0,\n\
+        2026-11-10T08:00:01Z,authn_ok,REF30,12345,8.0\n2026-11-10T08:00:02Z,authn_ok,REF30,12345.5,1.0.0\n";
+    let (total, notes) = told("a.csv", rows.as_bytes());
+    assert_eq!(total, counts(3, 3, 0, 0, 0));
+    assert!(
+        notes.len() == 1 && notes[0].starts_with("a.csv:2: 2 identifiers are whole numbers"),
+        "{notes:?}"
+    );
+    let (total, notes) = told("r.ndjson", start.replace("\"REF30\"", "30.0}").as_bytes());
+    assert_eq!(total, counts(1, 1, 0, 0, 0));
+    assert!(notes.len() == 1 && notes[0].contains("first requestor_id \"30.0\""), "{notes:?}");
+}
+
+#[test]
 fn an_event_id_or_a_requestor_that_is_none_is_rejected() {
     let header = "occurred_at,event,requestor_id,event_id\n";
     let row = |requestor: &str, id: &str| format!("2026-11-10T08:00:00Z,authn_ok,{requestor},{id}\n");

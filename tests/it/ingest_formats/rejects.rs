@@ -304,3 +304,18 @@ fn a_reject_is_kept_once_by_whatever_path_its_file_is_read() {
     let another = intake.file("another.ndjson", b"bad\n");
     assert_eq!(intake.load(&[&another]).rejects_kept_before, 0);
 }
+
+#[test]
+fn a_reject_that_moves_in_its_file_is_not_kept_again() {
+    let intake = Intake::new();
+    let path = intake.file("rolling.ndjson", b"old\nbad\nbad\nworse\n");
+    assert_eq!(reasons(&intake.load(&[&path])).len(), 4);
+    // The first line is gone, and two came at the end, one of them equal to two lines before it.
+    let path = intake.file("rolling.ndjson", b"bad\nbad\nworse\nbad\nnew\n");
+    let rolled = intake.load(&[&path]);
+    assert_eq!(rolled.rejects_kept_before, 3);
+    assert_eq!(reasons(&rolled).iter().map(|(line, _)| *line).collect::<Vec<_>>(), [4, 5]);
+    let path = intake.file("rolling.ndjson", b"worse\nbad\nnew\n");
+    assert_eq!(intake.load(&[&path]).rejects_kept_before, 3);
+    assert_eq!(files_of_rejects(&intake), 2);
+}
