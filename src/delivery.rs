@@ -70,10 +70,9 @@ impl Outcome {
     /// The kind and the cause of the host's trouble; `None` if the outcome is not about the host.
     pub fn trouble(&self) -> Option<(TroubleKind, String)> {
         match self {
-            Outcome::Retry { cause, retry_after: Some(asked) } => Some((
-                TroubleKind::Throttled,
-                format!("{cause}, and asks for a rest of {} s", asked.as_secs()),
-            )),
+            Outcome::Retry { cause, retry_after: Some(asked) } => {
+                Some((cause.kind(), format!("{cause}, and asks for a rest of {} s", asked.as_secs())))
+            }
             Outcome::Retry { cause, retry_after: None } => Some((cause.kind(), cause.to_string())),
             Outcome::Ambiguous(doubt) => doubt.kind().map(|kind| (kind, doubt.to_string())),
             Outcome::Delivered
@@ -275,7 +274,7 @@ pub enum TroubleKind {
     Proxy,
     /// This process may not open another socket or file.
     OpenFiles,
-    /// The host asks for a pause: 429, or `Retry-After`.
+    /// The host answers 429.
     Throttled,
     /// 408, or 5xx except 511.
     ServerError,

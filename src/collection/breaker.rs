@@ -1,12 +1,12 @@
-//! Stops sending to a host that is down. Every complete reply is a sign of life, except 408, 429 and 5xx
-//! other than 511.
+//! Stops sending to what is down: a host, or one report suite there. Every complete reply is a sign of life, except
+//! 408, 429 and 5xx other than 511.
 //!
 //! ```text
 //!    N failures in a row or Retry-After     the wait is over
 //!   closed ----------------------> open ----------------------> probing
 //!     ^                             ^                              |
 //!     |                             +--- the probe fails: a longer wait
-//!     +--- any sign of life, except in a rest that was asked for --+
+//!     +------ any sign of life, but not before the end of a rest that was asked for
 //!
 //!   open, probing, or closed and failing ---- give_up since the first failure ----> given up
 //! ```
@@ -16,13 +16,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::delivery::{Outcome, TroubleKind};
+use crate::delivery::Outcome;
 use crate::web::doubled;
 
 /// How long the other lanes wait before they ask again, while one lane probes.
 const PROBE_POLL: Duration = Duration::from_millis(50);
 
-/// When a host counts as down, and for how long it is tried.
+/// When a host or a suite counts as down, and for how long it is tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BreakerOptions {
     /// How many failures in a row, over all lanes, open the breaker. Default 10.
@@ -31,7 +31,7 @@ pub struct BreakerOptions {
     pub backoff_base: Duration,
     /// The highest limit of a wait before a probe. Default 60 s.
     pub backoff_max: Duration,
-    /// How long a host is tried without a sign of life, counted from its first failure. Default 300 s.
+    /// How long to try without a sign of life, counted from the first failure. Default 300 s.
     pub give_up: Duration,
 }
 
@@ -51,15 +51,16 @@ impl Default for BreakerOptions {
 pub enum Permit {
     /// The request may go out; its outcome must be recorded.
     Go,
+    /// The same, for this request alone. If it does not go out after all, the permit must be given back.
+    Probe,
     Wait(Duration),
-    /// The host has shown no sign of life for too long: send nothing more to it in this run.
+    /// There was no sign of life for too long: send nothing more in this run.
     GivenUp,
 }
 
-/// The breaker of one host, shared by its lanes. It never sleeps: the caller passes the time and does the waiting.
+/// A breaker that lanes share. It never sleeps: the caller passes the time and does the waiting.
 #[derive(Debug)]
 pub struct Breaker {
-    host: Box<str>,
     options: BreakerOptions,
     /// How long a probe may have no result. After that, its lane counts as stopped, and the next caller may probe.
     probe_time_max: Duration,
@@ -71,11 +72,6 @@ struct State {
     phase: Phase,
     failures: u32,
     first_failure_at: Option<Instant>,
-    latest: Option<(TroubleKind, String)>,
-    /// How often the breaker opened because of failures. Only the first time and the final number are logged.
-    outages: u32,
-    /// Whether the log already says that the host throttles.
-    told_rest: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -96,17 +92,22 @@ enum Phase {
 }
 
 impl Breaker {
-    /// A closed breaker for `host`. A probe without a result is forgotten after `request_timeout`.
-    pub fn new(host: &str, options: BreakerOptions, request_timeout: Duration) -> Breaker {
-        Breaker { host: host.into(), options, probe_time_max: request_timeout, state: Mutex::default() }
+    /// A closed breaker. A probe without a result is forgotten after `request_timeout`.
+    pub fn new(options: BreakerOptions, request_timeout: Duration) -> Breaker {
+        Breaker { options, probe_time_max: request_timeout, state: Mutex::default() }
     }
 
-    /// Whether every request may go out, because the host is up as far as anybody knows.
+    /// Whether every request may go out, because nobody knows of an outage.
     pub fn is_closed(&self) -> bool {
         matches!(self.state().phase, Phase::Closed)
     }
 
-    /// Whether a request may go out at `now`. An open breaker gives [`Permit::Go`] to one caller at a time.
+    /// Whether the latest attempt failed.
+    pub fn is_failing(&self) -> bool {
+        self.state().first_failure_at.is_some()
+    }
+
+    /// Whether a request may go out at `now`. An open breaker gives [`Permit::Probe`] to one caller at a time.
     pub fn permit(&self, now: Instant) -> Permit {
         let mut state = self.state();
         match state.phase {
@@ -116,49 +117,43 @@ impl Breaker {
                 Permit::Wait(PROBE_POLL)
             }
             Phase::Open { .. } | Phase::Probing { .. } if self.is_over(&state, now) => {
-                self.give_up(&mut state);
+                state.phase = Phase::GivenUp;
                 Permit::GivenUp
             }
             Phase::Open { until, .. } if now < until => Permit::Wait(until - now),
             Phase::Open { probes, .. } | Phase::Probing { probes, .. } => {
                 state.phase = Phase::Probing { since: now, probes };
-                Permit::Go
+                Permit::Probe
             }
         }
     }
 
-    /// Records what an attempt that ended at `now` says about the host.
-    pub fn record(&self, now: Instant, outcome: &Outcome) {
+    /// Records what an attempt that ended at `now` says. Returns whether the attempt before it failed.
+    pub fn record(&self, now: Instant, outcome: &Outcome) -> bool {
         let mut state = self.state();
-        match outcome.trouble() {
-            None => self.close(&mut state, now),
-            Some(trouble) => self.fail(&mut state, now, trouble),
+        let was_failing = state.first_failure_at.is_some();
+        if outcome.trouble().is_none() {
+            let phase = match state.phase {
+                rest @ Phase::Open { until, is_rest: true, .. } if now < until => rest,
+                _ => Phase::Closed,
+            };
+            *state = State { phase, ..State::default() };
+        } else {
+            self.fail(&mut state, now);
         }
+        if let Outcome::Retry { retry_after: Some(asked), .. } = outcome {
+            let until = now + (*asked).min(self.options.backoff_max);
+            let until = match state.phase {
+                Phase::GivenUp => return was_failing,
+                Phase::Open { until: later, .. } => until.max(later),
+                Phase::Closed | Phase::Probing { .. } => until,
+            };
+            state.phase = Phase::Open { until, probes: 0, is_rest: true };
+        }
+        was_failing
     }
 
-    /// Opens the breaker for the time in the host's `Retry-After`, at most `backoff_max`.
-    pub fn rest(&self, now: Instant, asked: Duration) {
-        let mut state = self.state();
-        let given = asked.min(self.options.backoff_max);
-        let until = now + given;
-        if !std::mem::replace(&mut state.told_rest, true) {
-            tracing::warn!(
-                host = %self.host,
-                asked_seconds = asked.as_secs(),
-                given_seconds = given.as_secs(),
-                "the collection host throttles: it asks for a rest"
-            );
-        }
-        let until = match state.phase {
-            Phase::GivenUp => return,
-            Phase::Open { until: later, .. } => until.max(later),
-            Phase::Closed | Phase::Probing { .. } => until,
-        };
-        state.first_failure_at.get_or_insert(now);
-        state.phase = Phase::Open { until, probes: 0, is_rest: true };
-    }
-
-    /// Takes back an unused permit to probe, because the lane has nothing to send.
+    /// Takes back an unused permit to probe.
     pub fn return_probe(&self, now: Instant) {
         let mut state = self.state();
         if let Phase::Probing { probes, .. } = state.phase {
@@ -166,65 +161,25 @@ impl Breaker {
         }
     }
 
-    fn close(&self, state: &mut State, now: Instant) {
-        let phase = match state.phase {
-            rest @ Phase::Open { until, is_rest: true, .. } if now < until => rest,
-            _ => Phase::Closed,
-        };
-        // A mere pause is not logged, so neither is its end.
-        let is_back =
-            !matches!(state.phase, Phase::Closed) && state.failures >= self.options.failures_to_open;
-        if is_back && state.outages == 1 {
-            tracing::info!(host = %self.host, "the collection host answers again");
-        }
-        *state = State { phase, told_rest: state.told_rest, outages: state.outages, ..State::default() };
-    }
-
-    /// Logs at the end of a run how often the host was down, if that was more than once.
-    pub fn tell_rest(&self) {
-        let outages = self.state().outages;
-        if outages > 1 {
-            tracing::warn!(host = %self.host, outages, "sending to the collection host failed several times in this run");
-        }
-    }
-
-    fn fail(&self, state: &mut State, now: Instant, trouble: (TroubleKind, String)) {
-        let (kind, cause) = state.latest.insert(trouble).clone();
+    fn fail(&self, state: &mut State, now: Instant) {
         state.failures = state.failures.saturating_add(1);
-        state.first_failure_at.get_or_insert(now);
+        let first_failure_at = *state.first_failure_at.get_or_insert(now);
+        let is_over = self.is_over(state, now);
         let probes = match state.phase {
-            Phase::Closed if state.failures < self.options.failures_to_open && !self.is_over(state, now) => {
-                return;
-            }
-            Phase::Closed => {
-                state.outages += 1;
-                if state.outages == 1 {
-                    let failures = state.failures;
-                    tracing::warn!(host = %self.host, failures, cause, "{}: probing it", kind.plight());
-                }
-                0
-            }
+            Phase::Closed if state.failures < self.options.failures_to_open && !is_over => return,
+            Phase::Closed => 0,
             Phase::Probing { probes, .. } => probes.saturating_add(1),
             // The failure of a request that was sent before the breaker opened says nothing new.
             Phase::Open { .. } | Phase::GivenUp => return,
         };
-        if self.is_over(state, now) {
-            self.give_up(state);
-        } else {
-            // The wait is random, so that processes that lost the same host do not come back together.
-            let longest = doubled(self.options.backoff_base, probes, self.options.backoff_max);
-            let until = now + longest.mul_f64(fastrand::f64());
-            let last = state.first_failure_at.unwrap_or(now) + self.options.give_up;
-            state.phase = Phase::Open { until: until.min(last), probes, is_rest: false };
-        }
-    }
-
-    fn give_up(&self, state: &mut State) {
-        let tried_seconds = self.options.give_up.as_secs();
-        let (kind, cause) = state.latest.clone().unwrap_or((TroubleKind::Timeout, "no reply".to_owned()));
-        let (plight, advice) = (kind.plight(), kind.advice());
-        tracing::warn!(host = %self.host, tried_seconds, cause, advice, "{plight} all the time: this run sends nothing more to the host");
-        state.phase = Phase::GivenUp;
+        // The wait is random, so that processes that lost the same host do not come back together.
+        let longest = doubled(self.options.backoff_base, probes, self.options.backoff_max);
+        let until = now + longest.mul_f64(fastrand::f64());
+        let last = first_failure_at + self.options.give_up;
+        state.phase = match is_over {
+            true => Phase::GivenUp,
+            false => Phase::Open { until: until.min(last), probes, is_rest: false },
+        };
     }
 
     fn is_over(&self, state: &State, now: Instant) -> bool {
@@ -248,12 +203,14 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn breaker() -> (Breaker, Instant) {
-        (Breaker::new("c.example.com", BreakerOptions::default(), 30 * SECOND), Instant::now())
+        (Breaker::new(BreakerOptions::default(), 30 * SECOND), Instant::now())
     }
 
     fn opened() -> (Breaker, Instant) {
         let (breaker, now) = breaker();
-        (0..10).for_each(|_| breaker.record(now, &down()));
+        for _ in 0..10 {
+            breaker.record(now, &down());
+        }
         (breaker, now)
     }
 
@@ -261,7 +218,7 @@ mod tests {
     fn probe_at(breaker: &Breaker, mut now: Instant) -> Option<Instant> {
         loop {
             match breaker.permit(now) {
-                Permit::Go => return Some(now),
+                Permit::Go | Permit::Probe => return Some(now),
                 Permit::Wait(wait) => now += wait,
                 Permit::GivenUp => return None,
             }
@@ -271,14 +228,15 @@ mod tests {
     #[test]
     fn a_host_that_asks_for_rest_is_left_alone_by_every_lane_until_then() {
         let (breaker, now) = breaker();
-        breaker.rest(now, 2 * SECOND);
+        let cause = NotReceived::Status(429);
+        breaker.record(now, &Outcome::Retry { cause, retry_after: Some(2 * SECOND) });
         // The reply to a hit that was under way.
         breaker.record(now + SECOND, &Outcome::Delivered);
         assert_eq!(breaker.permit(now + SECOND), Permit::Wait(SECOND));
-        assert_eq!(breaker.permit(now + 2 * SECOND), Permit::Go);
+        assert_eq!(breaker.permit(now + 2 * SECOND), Permit::Probe);
         assert!(matches!(breaker.permit(now + 2 * SECOND), Permit::Wait(_)));
         breaker.return_probe(now + 2 * SECOND);
-        assert_eq!(breaker.permit(now + 2 * SECOND), Permit::Go);
+        assert_eq!(breaker.permit(now + 2 * SECOND), Permit::Probe);
         breaker.record(now + 2 * SECOND, &Outcome::Delivered);
         assert!(breaker.is_closed());
     }
@@ -313,7 +271,7 @@ mod tests {
     fn a_probe_that_was_stopped_is_replaced() {
         let (breaker, now) = opened();
         let now = probe_at(&breaker, now).expect("a probe");
-        assert_eq!(breaker.permit(now + 30 * SECOND), Permit::Go);
+        assert_eq!(breaker.permit(now + 30 * SECOND), Permit::Probe);
         assert_eq!(breaker.permit(now + 30 * SECOND), Permit::Wait(PROBE_POLL));
     }
 
@@ -324,9 +282,11 @@ mod tests {
         for _ in 0..200 {
             let options =
                 BreakerOptions { give_up: Duration::from_secs(1 << 20), ..BreakerOptions::default() };
-            let breaker = Breaker::new("c.example.com", options, SECOND);
+            let breaker = Breaker::new(options, SECOND);
             let mut now = Instant::now();
-            (0..10).for_each(|_| breaker.record(now, &down()));
+            for _ in 0..10 {
+                breaker.record(now, &down());
+            }
             for (longest, shortest) in longest.iter_mut().zip(&mut shortest) {
                 let at = probe_at(&breaker, now).expect("a probe");
                 *longest = (*longest).max(at - now);
@@ -345,7 +305,9 @@ mod tests {
     #[test]
     fn failures_from_before_it_opened_do_not_lengthen_the_wait() {
         let (breaker, now) = opened();
-        (0..100).for_each(|_| breaker.record(now, &down()));
+        for _ in 0..100 {
+            breaker.record(now, &down());
+        }
         let at = probe_at(&breaker, now).expect("a probe");
         assert!(at - now <= SECOND / 2);
     }

@@ -15,10 +15,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
-use super::Host;
 use super::reply::classify;
 use super::reply_reader::{Reply, ReplyReader};
 use super::socket::Stream;
+use super::{Breaker, Host};
 use crate::delivery::{Doubt, NotReceived, Outcome};
 use crate::suite::CollectionUrl;
 
@@ -77,6 +77,11 @@ impl Connection {
 impl Host {
     pub fn url(&self) -> &CollectionUrl {
         &self.address.url
+    }
+
+    /// A closed breaker with the options of the host.
+    pub fn breaker(&self) -> Breaker {
+        Breaker::new(self.breaker.clone(), self.request_timeout)
     }
 
     /// A new connection for one lane. It connects with its first hit.

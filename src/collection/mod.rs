@@ -95,8 +95,8 @@ impl Collection {
         Ok(Collection { options, extra_roots, tls: OnceLock::new(), hosts: Mutex::default() })
     }
 
-    /// The host of a URL. All callers share it while any caller or connection holds it. After that, its breaker and
-    /// its limiter are forgotten, and the next call makes a new host. Fails if the proxy variables cannot be used.
+    /// The host of a URL. All callers share it while any caller or connection holds it. After that, its limiter is
+    /// forgotten, and the next call makes a new host. Fails if the proxy variables cannot be used.
     pub fn host(&self, url: &CollectionUrl) -> Result<Arc<Host>, CollectionError> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(host) = hosts.get(url).and_then(Weak::upgrade) {
@@ -125,13 +125,12 @@ impl Collection {
         if let Some(proxy) = &proxy {
             tracing::debug!(host = %url, %proxy, "hits go through a proxy");
         }
-        let name = url.to_string();
         Ok(Host {
             request_head: request_head(url),
             address: Address { url: url.clone(), proxy, tls },
             request_timeout: self.options.request_timeout,
             connect_timeout: self.options.connect_timeout,
-            breaker: Breaker::new(&name, self.options.breaker.clone(), self.options.request_timeout),
+            breaker: self.options.breaker.clone(),
             limiter: Limiter::new(self.options.rate_per_host, Instant::now()),
             clock: self.options.clock.clone(),
         })
@@ -145,8 +144,7 @@ pub struct Host {
     request_head: String,
     request_timeout: Duration,
     connect_timeout: Duration,
-    /// Whether the host is up, as far as its lanes know.
-    pub breaker: Breaker,
+    breaker: BreakerOptions,
     /// Limits the rate of all lanes together.
     pub limiter: Limiter,
     clock: Clock,

@@ -9,6 +9,8 @@ use crate::hit::VisitorKey;
 
 /// How many events all lanes of a host together may set aside: about 40 MiB of hits.
 const PARCELS_PER_HOST: usize = 16_384;
+/// A lane has room for the events of a suite that rests, so that those of other suites pass.
+const PARCELS_A_LANE_MIN: usize = 32;
 
 /// One lane's visitors in backoff.
 pub(super) struct Aside {
@@ -37,7 +39,11 @@ pub(super) enum Place {
 impl Aside {
     /// Makes the empty store of one lane, which gets an equal share of the host's room.
     pub(super) fn new(lanes: usize) -> Aside {
-        Aside { visitors: HashMap::new(), parcels: 0, parcels_max: (PARCELS_PER_HOST / lanes).max(1) }
+        Aside {
+            visitors: HashMap::new(),
+            parcels: 0,
+            parcels_max: (PARCELS_PER_HOST / lanes).max(PARCELS_A_LANE_MIN),
+        }
     }
 
     pub(super) fn has_room(&self) -> bool {

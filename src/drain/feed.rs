@@ -124,7 +124,7 @@ impl<'a> Feed<'a> {
             }
         };
         let is_cut_off = |place: usize| {
-            self.host.suites[self.suites[place]].is(Phase::Stopped) && !self.merge.is_exhausted(place)
+            self.host.suites[self.suites[place]].is_stopped() && !self.merge.is_exhausted(place)
         };
         if is_cut_short || (0..self.suites.len()).any(is_cut_off) {
             self.host.known.tally.counts().left = true;

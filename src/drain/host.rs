@@ -1,4 +1,8 @@
-//! The state that the lanes of a host share during a run: its suites, its troubles, and whether it is given up.
+//! The state that the lanes of a host share during a run: its suites, its breakers and its troubles.
+//!
+//! What keeps hits from reaching the host at all is about the host. An error in reply (429, 5xx, none in time) may be
+//! about one suite, so each suite of a host that has several has its own breaker: it rests, is probed and is given up
+//! alone, and the others flow. Where several suites were tried and none gets through, the trouble is told as the host's.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,37 +20,47 @@ use super::verdict::Refusal;
 use super::ward::Phase;
 use super::{Stop, StopReason};
 use crate::buffer::Route;
-use crate::collection::Host;
+use crate::collection::{Breaker, Host, Permit};
 use crate::delivery::{Outcome, Sequence, Trouble, TroubleKind};
 use crate::suite::{CollectionUrl, Rsid};
 
-/// The host is at fault if at least this many of its suites were tried and all of them refuse every event.
-const REFUSING_SUITES: usize = 2;
+/// The host is at fault if at least this many of its suites were tried and none of them got through.
+const SUITES_OF_HOST: usize = 2;
 /// How many refused events of a suite a run remembers for the next one.
 const REFUSED_MAX: usize = 1_000;
 /// How far ahead a hit may reserve its turn. A hit with a later turn is not claimed; its lane asks again. So
 /// turns do not pile up when the host is slow, and few claimed events are unsent if the process crashes.
 pub(super) const TURN_AHEAD_MAX: Duration = Duration::from_millis(100);
 
+/// The place of a suite among those of the host; `None` stands for the host itself.
+type Place = Option<usize>;
+
 /// A collection host in a run.
 pub(super) struct HostRun {
-    /// Its breaker, pace and address.
+    /// Its pace and address.
     pub(super) host: Arc<Host>,
+    breaker: Breaker,
     pub(super) suites: Vec<SuiteRun>,
     pub(super) bindings: Bindings,
     url: CollectionUrl,
     pub(super) known: Arc<Known>,
     ended: Stop,
     changes: Arc<watch::Sender<u64>>,
-    /// The troubles by kind and by the place of their suite, which is `None` for a trouble of the host.
-    met: Mutex<BTreeMap<(Option<usize>, TroubleKind), Met>>,
-    /// Whether a trouble was met and no complete reply came after it.
-    is_troubled: AtomicBool,
+    met: Mutex<BTreeMap<(Place, TroubleKind), Met>>,
+    /// The troubles that are logged, and whether it is logged that the host or the suite answers again.
+    told: Mutex<BTreeMap<TroubleKey, bool>>,
     refuses_all: AtomicBool,
 }
 
+/// What tells a trouble of a host from the others: its suite, its kind, and whether it stopped the sending.
+pub(super) type TroubleKey = (Option<Rsid>, TroubleKind, bool);
+
+pub(super) fn key(trouble: &Trouble) -> TroubleKey {
+    (trouble.rsid.clone(), trouble.kind, trouble.stopped)
+}
+
 /// A trouble of the host, or of a suite there, in this run.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Met {
     cause: String,
     attempts: u64,
@@ -54,6 +68,8 @@ struct Met {
     stands: bool,
     /// Whether events were left pending because of the trouble. Other events may have succeeded later.
     has_left: bool,
+    /// Whether the run sends nothing more because of the trouble.
+    stopped: bool,
     /// The refused events among them, up to `REFUSED_MAX`.
     refused: Vec<Sequence>,
 }
@@ -65,6 +81,7 @@ impl HostRun {
         let suites = routes.into_iter().map(suite).collect();
         HostRun {
             url: host.url().clone(),
+            breaker: host.breaker(),
             host,
             suites,
             bindings: Bindings::new(known.lanes),
@@ -72,7 +89,7 @@ impl HostRun {
             ended: Stop::default(),
             changes,
             met: Mutex::default(),
-            is_troubled: AtomicBool::new(false),
+            told: Mutex::default(),
             refuses_all: AtomicBool::new(false),
         }
     }
@@ -81,8 +98,48 @@ impl HostRun {
         &self.suites[parcel.suite]
     }
 
-    /// Reserves the turn of an event's next hit, as the paces of host and suite allow, unless it is far away: then the
-    /// error says when to ask again. If another lane reserves one meanwhile, this turn is the next.
+    fn breaker(&self, place: Place) -> &Breaker {
+        place.map_or(&self.breaker, |place| &self.suites[place].breaker)
+    }
+
+    /// Whom a trouble is about. A single suite shares the breaker of its host.
+    fn place(&self, suite: usize, outcome: &Outcome) -> Place {
+        let is_reply = !matches!(outcome, Outcome::Retry { cause, .. } if cause.is_unreachable());
+        (is_reply && self.suites.len() > 1).then_some(suite)
+    }
+
+    /// Reserves the turn of an event's next hit, unless a breaker is open or the turn is far away: then the error says
+    /// when to ask again. An event that is to probe must be sent, or the probe returned.
+    pub(super) fn admit(&self, parcel: &mut Parcel) -> Result<time::Instant, time::Instant> {
+        let (now, was_probe) = (time::Instant::now(), parcel.is_probe);
+        for place in [Some(parcel.suite), None].into_iter().filter(|_| !was_probe) {
+            match self.breaker(place).permit(now) {
+                Permit::Go => {}
+                Permit::Probe => parcel.is_probe = true,
+                Permit::Wait(wait) => {
+                    self.return_probe(parcel);
+                    self.suite(parcel).rests(true);
+                    return Err(now + wait);
+                }
+                Permit::GivenUp => {
+                    self.give_up(place);
+                    return Err(now);
+                }
+            }
+        }
+        self.suite(parcel).rests(parcel.is_probe);
+        self.reserve(parcel).inspect_err(|_| self.return_probe(parcel))
+    }
+
+    /// Lets another event probe in the place of this one.
+    pub(super) fn return_probe(&self, parcel: &mut Parcel) {
+        if std::mem::take(&mut parcel.is_probe) {
+            let now = time::Instant::now();
+            [Some(parcel.suite), None].into_iter().for_each(|place| self.breaker(place).return_probe(now));
+        }
+    }
+
+    /// Reserves a turn as the paces of host and suite allow. If another lane reserves one meanwhile, this turn is the next.
     pub(super) fn reserve(&self, parcel: &Parcel) -> Result<time::Instant, time::Instant> {
         let (host, suite, now) = (&self.host.limiter, &self.suite(parcel).limiter, time::Instant::now());
         match host.wait(now).max(suite.wait(now)).checked_sub(TURN_AHEAD_MAX) {
@@ -96,9 +153,15 @@ impl HostRun {
         self.changes.subscribe()
     }
 
-    pub(super) fn give_up(&self) {
-        self.ended.request(StopReason::Host);
-        self.met().values_mut().for_each(|met| met.has_left |= met.stands);
+    /// Ends the sending to the host or to one of its suites in this run.
+    fn give_up(&self, place: Place) {
+        for (_, met) in self.met().iter_mut().filter(|((at, _), met)| *at == place && met.stands) {
+            (met.has_left, met.stopped) = (true, true);
+        }
+        match place {
+            Some(place) => self.suites[place].ward(|ward| ward.end(Phase::GivenUp)),
+            None => self.ended.request(StopReason::Host),
+        }
     }
 
     pub(super) fn is_given_up(&self) -> bool {
@@ -109,66 +172,91 @@ impl HostRun {
         self.ended.wait().await;
     }
 
-    /// Why the run ended early at this host, if it did.
-    pub(super) fn stop_reasons(&self) -> impl Iterator<Item = StopReason> {
-        let of_suites = self.suites.iter().any(|suite| suite.is(Phase::Stopped)).then_some(StopReason::Suite);
-        self.ended.requested().into_iter().chain(of_suites)
-    }
-
     /// Gives up the host if all tried suites refuse every event: the server that answers is then no collector.
     pub(super) fn leave_where_all_refuse(&self) {
         let tried: Vec<bool> = self.suites.iter().filter_map(|suite| suite.refuses_all()).collect();
-        let is_left = tried.len() >= REFUSING_SUITES && tried.iter().all(|refuses| *refuses);
-        if is_left && !self.refuses_all.swap(true, Ordering::Relaxed) {
-            let fault = self.suites.iter().find_map(SuiteRun::fault_to_tell);
-            tracing::error!(
-                host = %self.url,
-                suites = tried.len(),
-                fault = fault.map(|fault| fault.to_string()),
-                advice = self.advice(None, TroubleKind::Refused, true),
-                "the collection host refuses every event of every suite: this run sends nothing more to it, and its events wait"
-            );
-            self.give_up();
+        if tried.len() >= SUITES_OF_HOST && tried.iter().all(|refuses| *refuses) {
+            self.refuses_all.store(true, Ordering::Relaxed);
+            self.give_up(None);
         }
     }
 
-    /// Logs once why each suite was stopped. Until the end of the run, logs nothing while a suite is undecided: if
-    /// the host is at fault, one line is enough for all suites.
-    pub(super) fn tell_stopped(&self, is_last: bool) {
-        let is_undecided = |suite: &SuiteRun| {
-            suite.is(Phase::OnTrial) || (suite.refuses_all() == Some(false) && !suite.has_succeeded())
-        };
-        let is_open = !is_last && self.suites.iter().any(is_undecided);
-        if is_open || self.refuses_all.load(Ordering::Relaxed) {
+    /// Logs each trouble once. Until the end of the run, logs only what stops or delays the sending, and nothing while a
+    /// suite is undecided: if the host is at fault, one line is enough for all suites.
+    pub(super) fn tell(&self, is_last: bool) {
+        let is_open = self.breaker.is_closed() && self.suites.iter().any(SuiteRun::is_undecided);
+        if !is_last && is_open && !self.is_given_up() {
             return;
         }
-        for suite in &self.suites {
-            let Some(fault) = suite.fault_to_tell() else { continue };
-            let (rsid, host) = (suite.rsid(), &self.url);
-            if self.known.tally.counts().has_line("report suites were stopped", true) {
-                let advice = self.advice(Some(rsid), TroubleKind::Refused, true);
-                tracing::error!(%rsid, %host, %fault, advice, "report suite stopped for this run; its events wait");
+        let is_down = |rsid: Option<&Rsid>| {
+            let mut own = self.suites.iter().filter(|suite| rsid.is_none_or(|rsid| suite.rsid() == rsid));
+            own.any(|suite| !suite.breaker.is_closed()) || (rsid.is_none() && !self.breaker.is_closed())
+        };
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for trouble in self.troubles() {
+            let is_due = is_last || trouble.stopped || is_down(trouble.rsid.as_ref());
+            if is_due && !told.contains_key(&key(&trouble)) {
+                told.insert(key(&trouble), trouble.stopped);
+                self.log(&trouble, is_last);
+            }
+        }
+        for ((rsid, ..), is_back) in told.iter_mut().filter(|(_, is_back)| !**is_back) {
+            if !is_last && !is_down(rsid.as_ref()) {
+                *is_back = true;
+                tracing::info!(host = %self.url, rsid = rsid.as_ref().map(Rsid::as_str), "the collection host answers again");
             }
         }
     }
 
-    /// Records the trouble of an outcome that is about the host. Any other outcome ends the troubles of the host.
-    pub(super) fn meet(&self, outcome: &Outcome) {
-        match outcome.trouble() {
-            Some((kind, cause)) => {
-                self.is_troubled.store(true, Ordering::Relaxed);
-                self.note(None, kind, cause, |met| met.stands = true);
+    fn log(&self, trouble: &Trouble, is_last: bool) {
+        let Trouble { host, rsid, kind, cause, advice, .. } = trouble;
+        let (rsid, advice) = (rsid.as_ref().map(Rsid::as_str), advice.as_deref());
+        let is_refused = *kind == TroubleKind::Refused && trouble.stopped;
+        let lines = if is_refused { "report suites were stopped" } else { "troubles of this run" };
+        if !self.known.tally.counts().has_line(lines, true) {
+            return;
+        }
+        let plight = match rsid {
+            Some(rsid) => format!("{} for report suite {rsid}", kind.plight()),
+            None => kind.plight().to_owned(),
+        };
+        match (trouble.stopped, rsid) {
+            (true, Some(rsid)) if is_refused => {
+                tracing::error!(%rsid, %host, fault = cause, advice, "report suite stopped for this run; its events wait")
             }
-            None if self.is_troubled.swap(false, Ordering::Relaxed) => {
-                self.met().values_mut().for_each(|met| met.stands = false);
+            (true, None) if is_refused => {
+                tracing::error!(%host, fault = cause, advice, "the collection host refuses every event of every suite: this run sends nothing more to it, and its events wait")
             }
-            None => {}
+            (true, _) => {
+                tracing::warn!(%host, rsid, cause, advice, "{plight} all the time: this run sends no more of these events, and they wait")
+            }
+            (false, _) if is_last => tracing::warn!("trouble in this run: {trouble}"),
+            (false, _) => tracing::warn!(%host, rsid, cause, "{plight}: probing it"),
         }
     }
 
-    fn note(&self, suite: Option<usize>, kind: TroubleKind, cause: String, how: impl FnOnce(&mut Met)) {
+    /// Records what an outcome says about the host and the suite. Returns whether the host was up before, as far as
+    /// anybody knows.
+    pub(super) fn meet(&self, suite: usize, outcome: &Outcome) -> bool {
+        let (now, was_up) = (time::Instant::now(), self.breaker.is_closed());
+        if let Some((kind, cause)) = outcome.trouble() {
+            let place = self.place(suite, outcome);
+            self.breaker(place).record(now, outcome);
+            self.note(place, kind, cause, |met| met.stands = true);
+            return was_up;
+        }
+        for place in [None, Some(suite)] {
+            if self.breaker(place).record(now, outcome) {
+                let mut met = self.met();
+                met.iter_mut().filter(|((at, _), _)| *at == place).for_each(|(_, met)| met.stands = false);
+            }
+        }
+        was_up
+    }
+
+    fn note(&self, place: Place, kind: TroubleKind, cause: String, how: impl FnOnce(&mut Met)) {
         let mut met = self.met();
-        let met = met.entry((suite, kind)).or_default();
+        let met = met.entry((place, kind)).or_default();
         (met.cause, met.attempts) = (cause, met.attempts + 1);
         how(met);
     }
@@ -177,7 +265,8 @@ impl HostRun {
     pub(super) fn leave_behind(&self, parcel: &Parcel, outcome: &Outcome) {
         match (outcome.trouble(), Refusal::of(outcome)) {
             (Some((kind, _)), _) => {
-                self.met().entry((None, kind)).and_modify(|met| met.has_left = true);
+                let place = self.place(parcel.suite, outcome);
+                self.met().entry((place, kind)).and_modify(|met| met.has_left = true);
             }
             (None, Some(refusal)) => {
                 self.note(Some(parcel.suite), TroubleKind::Refused, refusal.cause, |met| {
@@ -192,60 +281,48 @@ impl HostRun {
 
     /// The troubles that lasted until the run ended or left events pending, any throttling, and the suites' faults.
     pub(super) fn troubles(&self) -> Vec<Trouble> {
-        let Known { earlier, started_at, .. } = &*self.known;
-        let trouble = |rsid: Option<&Rsid>, kind: TroubleKind, cause: String, attempts, stopped, refused| {
-            let same = |before: &&Trouble| {
-                before.host == self.url && before.rsid.as_ref() == rsid && before.kind == kind
-            };
-            Trouble {
-                host: self.url.clone(),
-                rsid: rsid.cloned(),
-                kind,
-                cause,
-                attempts,
-                since: earlier.iter().find(same).map_or(*started_at, |before| before.since),
-                stopped,
-                advice: Some(self.advice(rsid, kind, stopped)),
-                refused,
-                has_succeeded_since: false,
-            }
-        };
-        let refuses_all = self.refuses_all.load(Ordering::Relaxed);
-        let is_left = self.is_given_up() && !refuses_all;
-        let mut troubles = Vec::new();
+        let mut found: BTreeMap<(Place, TroubleKind), Met> = BTreeMap::new();
+        let tried: Vec<_> = self.suites.iter().filter(|suite| suite.was_tried()).collect();
+        let is_hosts = tried.len() >= SUITES_OF_HOST && tried.iter().all(|suite| suite.is_failing());
         for ((place, kind), met) in &*self.met() {
             if met.stands || met.has_left || *kind == TroubleKind::Throttled {
-                let rsid = place.map(|place| self.suites[place].rsid());
-                let stopped = is_left && rsid.is_none() && (met.stands || met.has_left);
-                let (cause, refused) = (met.cause.clone(), met.refused.clone());
-                troubles.push(trouble(rsid, *kind, cause, met.attempts, stopped, refused));
+                let place = place.filter(|_| *kind == TroubleKind::Refused || !is_hosts);
+                let same = found.entry((place, *kind)).or_insert_with(|| Met { attempts: 0, ..met.clone() });
+                same.attempts += met.attempts;
+                same.stopped &= met.stopped;
             }
         }
-        for suite in &self.suites {
-            if let Some((fault, events, stopped)) = suite.ward(|ward| ward.trouble()) {
-                let rsid = (!refuses_all).then(|| suite.rsid());
-                let own = troubles.extract_if(.., |other| other.rsid.as_ref() == Some(suite.rsid()));
-                let refused = own.flat_map(|own| own.refused).collect();
-                troubles.push(trouble(
-                    rsid,
-                    TroubleKind::Refused,
-                    fault.to_string(),
-                    events,
-                    stopped,
-                    refused,
-                ));
-            }
+        let refuses_all = self.refuses_all.load(Ordering::Relaxed);
+        for (place, suite) in self.suites.iter().enumerate() {
+            let Some((fault, attempts, stopped)) = suite.ward(|ward| ward.trouble()) else { continue };
+            let own = found.remove(&(Some(place), TroubleKind::Refused)).unwrap_or_default();
+            let met = Met { cause: fault.to_string(), attempts, stopped, ..own };
+            // One trouble of the host stands for those of all its suites.
+            found.insert((Some(place).filter(|_| !refuses_all), TroubleKind::Refused), met);
         }
-        if refuses_all {
-            // One trouble of the host stands for the troubles of all its suites.
-            troubles.dedup_by_key(|trouble| trouble.kind);
-        }
-        troubles
+        found.into_iter().map(|((place, kind), met)| self.trouble(place, kind, met)).collect()
     }
 
-    /// How many kinds of trouble the host has met so far and how many suites were stopped, in one number.
-    pub(super) fn kinds_met(&self) -> usize {
-        self.met().len() + self.suites.iter().filter(|suite| suite.is(Phase::Stopped)).count()
+    fn trouble(&self, place: Place, kind: TroubleKind, met: Met) -> Trouble {
+        let Known { earlier, started_at, .. } = &*self.known;
+        let rsid = place.map(|place| self.suites[place].rsid());
+        // Another run may have met the same at other suites, or at all of them.
+        let is_same = |before: &&Trouble| {
+            let is_own = before.rsid.as_ref().is_none_or(|own| rsid.is_none_or(|rsid| own == rsid));
+            before.host == self.url && before.kind == kind && is_own
+        };
+        Trouble {
+            host: self.url.clone(),
+            rsid: rsid.cloned(),
+            kind,
+            cause: met.cause,
+            attempts: met.attempts,
+            since: earlier.iter().filter(is_same).map(|before| before.since).min().unwrap_or(*started_at),
+            stopped: met.stopped,
+            advice: Some(self.advice(rsid, kind, met.stopped)),
+            refused: met.refused,
+            has_succeeded_since: false,
+        }
     }
 
     /// What to do about a trouble and its pending, dead and held events, with the suite's name in the commands.
@@ -270,7 +347,7 @@ impl HostRun {
         advice
     }
 
-    fn met(&self) -> MutexGuard<'_, BTreeMap<(Option<usize>, TroubleKind), Met>> {
+    fn met(&self) -> MutexGuard<'_, BTreeMap<(Place, TroubleKind), Met>> {
         self.met.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

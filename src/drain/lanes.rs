@@ -29,7 +29,7 @@ use super::verdict::Refusal;
 use super::ward::Phase;
 use crate::buffer::{Change, Delivered};
 use crate::clock::Clock;
-use crate::collection::{Connection, Permit};
+use crate::collection::Connection;
 use crate::delivery::{Doubt, Outcome};
 use crate::hit::VisitorKey;
 use crate::suite::OnAmbiguous;
@@ -67,7 +67,6 @@ pub(super) struct Lane {
     aside: Aside,
     /// Visitors with an event that this run leaves pending. The run sends none of their later events.
     ended: HashSet<VisitorKey>,
-    is_probing: bool,
 }
 
 impl Lane {
@@ -83,7 +82,6 @@ impl Lane {
             inbound,
             queue: VecDeque::new(),
             ended: HashSet::new(),
-            is_probing: false,
         }
     }
 
@@ -94,14 +92,8 @@ impl Lane {
                 self.changes.borrow_and_update();
                 self.take_back(false);
             }
-            if let Some(until) = self.host_pause() {
-                self.give_back();
-                self.rest(until).await;
-                continue;
-            }
             self.claim_more().await;
             if self.claims.is_empty() {
-                self.return_probe();
                 // `has_ended` and `wait` use the same answer. If the feed ended between two answers, the lane would wait
                 // for ever.
                 let is_fed_out = self.inbound.is_closed() && self.inbound.is_empty();
@@ -113,7 +105,6 @@ impl Lane {
                 self.send_front().await?;
             }
         }
-        self.return_probe();
         self.leave_everything();
         Ok(())
     }
@@ -184,39 +175,6 @@ impl Lane {
         self.queue.extend(batch.into_iter().flatten());
     }
 
-    /// The time until which nothing may be sent, because the breaker is open. Asks the breaker only if this lane has
-    /// something to send: a lane that gets the permit to probe must use it.
-    fn host_pause(&mut self) -> Option<Instant> {
-        let breaker = &self.context.host.host.breaker;
-        if self.is_probing || breaker.is_closed() || !self.has_work() {
-            return None;
-        }
-        let now = Instant::now();
-        match breaker.permit(now) {
-            Permit::Go => {
-                self.is_probing = true;
-                None
-            }
-            Permit::Wait(wait) => Some(now + wait),
-            Permit::GivenUp => {
-                self.context.host.give_up();
-                Some(now)
-            }
-        }
-    }
-
-    /// If this lane was allowed to probe but has nothing to send, lets another lane probe.
-    fn return_probe(&mut self) {
-        if std::mem::take(&mut self.is_probing) {
-            self.context.host.host.breaker.return_probe(Instant::now());
-        }
-    }
-
-    fn has_work(&self) -> bool {
-        let is_due = self.aside.next_due().is_some_and(|due| due <= Instant::now());
-        !self.claims.is_empty() || !self.queue.is_empty() || is_due
-    }
-
     async fn rest(&self, until: Instant) {
         tokio::select! {
             () = sleep_until(until) => {}
@@ -234,7 +192,8 @@ impl Lane {
             }
             let number = self.suite(&parcel).number_hit();
             let outcome = self.send(body).await;
-            let host_was_up = self.note(&outcome);
+            parcel.is_probe = false;
+            let host_was_up = self.context.host.meet(parcel.suite, &outcome);
             if let Some(refusal) = Refusal::of(&outcome) {
                 return self.refuse(parcel, outcome, refusal);
             }
@@ -266,20 +225,6 @@ impl Lane {
         let claimed = self.claims.take_back(None);
         claimed.into_iter().rev().for_each(|parcel| self.queue.push_front(parcel));
         sending.await
-    }
-
-    /// Records an outcome, and a pause that the host asks for. Returns whether the breaker was closed before.
-    fn note(&mut self, outcome: &Outcome) -> bool {
-        let now = Instant::now();
-        let breaker = &self.context.host.host.breaker;
-        let was_up = breaker.is_closed();
-        breaker.record(now, outcome);
-        self.context.host.meet(outcome);
-        if let Outcome::Retry { retry_after: Some(asked), .. } = outcome {
-            breaker.rest(now, *asked);
-        }
-        self.is_probing = false;
-        was_up
     }
 
     /// Waits until the pace allows the next hit of an event. Returns false if the run or the suite stopped meanwhile.

@@ -46,13 +46,13 @@ use crate::clock::Clock;
 use crate::collection::{Collection, CollectionError, Host};
 use crate::delivery::Trouble;
 use crate::suite::{CollectionUrl, Rsid};
-use host::HostRun;
+use host::{HostRun, TroubleKey};
 use lane_threads::LaneThreads;
 use lanes::{Lane, LaneContext};
 use parcel::Parcel;
 use recorder::RecorderGone;
 use summary::{Counts, Known, LINES_MAX};
-use ward::{Phase, Ward};
+use ward::Phase;
 
 /// How many threads the lanes of a run share. The feed and the buffer have threads of their own.
 const LANE_THREADS: usize = 2;
@@ -157,7 +157,7 @@ pub async fn drain(
     })
     .await?;
     let mut ground =
-        Ground { lock: lock.watch(), place, blocked: tell_blocked(buffer, job, &[]).await?, met: 0 };
+        Ground { lock: lock.watch(), place, blocked: tell_blocked(buffer, job, &[]).await?, met: Vec::new() };
     tracing::info!(run_id = start.run.0, recovered = start.recovered, held = start.held, "drain begins");
     let known = Arc::new(Known {
         lanes: options.lanes,
@@ -172,19 +172,13 @@ pub async fn drain(
     let hosts = ways.into_iter().map(|(host, routes)| Arc::new(HostRun::new(host, routes, known.clone())));
     let pass = Pass { buffer, hosts: hosts.collect(), job, start, options, stop, known };
     let damage = pass.send_all(ground.clone()).await?;
-    let (run, mut recorded) = (pass.start.run, pass.known.tally.counts().clone());
+    let (run, recorded) = (pass.start.run, pass.known.tally.counts().clone());
     let (status, cut_off) =
         blocking(buffer, move |buffer| Ok::<_, BufferError>((buffer.status()?, buffer.claims_left(run)?)))
             .await?;
-    let stopped = pass.stop_reason(&recorded);
     let times = (started_at, options.clock.now());
     let troubles = pass.troubles();
-    // A trouble that stopped a host or suite is already logged as an error.
-    for trouble in troubles.iter().filter(|trouble| !trouble.stopped) {
-        if recorded.has_line("troubles of this run", true) {
-            tracing::warn!("trouble in this run: {trouble}");
-        }
-    }
+    let stopped = pass.stop_reason(&recorded, &troubles);
     recorded.tell_rest();
     let mut summary = RunSummary::new(&pass.start, times, recorded, &status, cut_off, stopped, troubles);
     options.beside.iter().for_each(|beside| beside.add_to(&mut summary));
@@ -244,8 +238,8 @@ struct Ground {
     place: Watch,
     /// The blocked suites at the last check. They are already logged.
     blocked: Vec<BlockedSuite>,
-    /// How many troubles the run has recorded so far, so that `status` can show them.
-    met: usize,
+    /// The troubles that the run has recorded so far, so that `status` can show them.
+    met: Vec<TroubleKey>,
 }
 
 impl Ground {
@@ -309,10 +303,7 @@ impl Pass<'_> {
             lanes.spawn(async { sending.join_all().await.into_iter().try_for_each(Ok) });
         }
         let finished = self.finish(&mut lanes, ground).await;
-        for host in &self.hosts {
-            host.tell_stopped(true);
-            host.host.breaker.tell_rest();
-        }
+        self.hosts.iter().for_each(|host| host.tell(true));
         let recorded = recording.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
         deadline.abort();
         let mut damage = None;
@@ -376,7 +367,7 @@ impl Pass<'_> {
     async fn watch(&self, mut ground: Ground) -> BufferError {
         loop {
             sleep(PAUSE_POLL).await;
-            self.hosts.iter().for_each(|host| host.tell_stopped(false));
+            self.hosts.iter().for_each(|host| host.tell(false));
             if let Err(error) = self.look(&mut ground).await {
                 return error;
             }
@@ -395,17 +386,17 @@ impl Pass<'_> {
         });
         let (looked, routes) = looked.await?;
         *ground = looked;
-        let met = self.hosts.iter().map(|host| host.kinds_met()).sum();
-        if met > ground.met {
+        let (run, troubles) = (self.start.run, self.troubles());
+        let met: Vec<_> = troubles.iter().map(host::key).collect();
+        if met != ground.met {
             ground.met = met;
-            let (run, troubles) = (self.start.run, self.troubles());
             blocking(self.buffer, move |buffer| buffer.note_troubles(run, &troubles)).await?;
         }
         for suite in self.hosts.iter().flat_map(|host| &host.suites) {
             let route = routes.iter().find(|route| route.suite.form.rsid == *suite.rsid());
             let maps = |route: &Route| suite.requestors.iter().all(|own| route.requestors.contains(own));
             if !route.is_some_and(maps) && !suite.is(Phase::Paused) {
-                suite.ward(Ward::pause);
+                suite.ward(|ward| ward.end(Phase::Paused));
                 ground.blocked = tell_blocked(self.buffer, self.job, &ground.blocked).await?;
             }
         }
@@ -413,10 +404,12 @@ impl Pass<'_> {
     }
 
     /// Why the run ended early: the most important of the reasons. `None` if there is none.
-    fn stop_reason(&self, counts: &Counts) -> Option<StopReason> {
+    fn stop_reason(&self, counts: &Counts, troubles: &[Trouble]) -> Option<StopReason> {
         let limit = counts.is_limited.then_some(StopReason::Limit);
-        let of_hosts = self.hosts.iter().flat_map(|host| host.stop_reasons());
-        self.stop.requested().into_iter().chain(limit).chain(of_hosts).min_by_key(|reason| *reason as u8)
+        let stopped = troubles.iter().filter(|trouble| trouble.stopped);
+        let of_troubles =
+            stopped.map(|one| if one.rsid.is_some() { StopReason::Suite } else { StopReason::Host });
+        self.stop.requested().into_iter().chain(limit).chain(of_troubles).min_by_key(|reason| *reason as u8)
     }
 }
 

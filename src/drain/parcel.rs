@@ -28,6 +28,8 @@ pub(super) struct Parcel {
     pub(super) bare_failures: u32,
     /// When its next hit may be sent by the paces of host and suite; `None` if the hit has reserved no turn.
     pub(super) turn: Option<Instant>,
+    /// Whether its next hit shows if the host or the suite answers again.
+    pub(super) is_probe: bool,
     pub(super) was_refused: bool,
     /// Whether a hit of the suite succeeded that was sent after a reply had refused this event.
     pub(super) is_at_fault: bool,
@@ -85,6 +87,7 @@ impl Parcel {
             attempts: 0,
             bare_failures: 0,
             turn: None,
+            is_probe: false,
             was_refused: false,
             is_at_fault: false,
             is_candidate: false,

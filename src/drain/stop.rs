@@ -14,7 +14,8 @@ words! {
         Limit = "limit",
         /// A collection host did not answer for too long, or refused every event of every suite.
         Host = "host",
-        /// A suite was stopped: its settings are wrong at its collection host, or the host refuses all its events.
+        /// A suite was stopped: its settings are wrong at its collection host, or the host refuses all its events, or
+        /// answers them with errors for too long.
         Suite = "suite",
         /// A backfill interrupts its sending: a live drain began, its hours are over, or a person paused it.
         GiveWay = "give_way",

@@ -1,6 +1,6 @@
 //! A report suite in a run: whether its events are sent, and the events that wait until its trial ends.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
@@ -10,12 +10,12 @@ use super::parcel::Parcel;
 use super::summary::{Known, TRIALS};
 use super::ward::{Phase, Ward};
 use crate::buffer::{Flow, FormKey, RequestorKey, Route};
-use crate::collection::{Host, Limiter};
+use crate::collection::{Breaker, Host, Limiter};
 use crate::delivery::{SuiteFault, Trouble, TroubleKind};
 use crate::suite::{OnAmbiguous, ReportSuite, Rsid};
 
-/// How many events for each lane may be under way if the suite or its host has a pace: enough that no lane idles, few
-/// enough to leave the lanes to the other suites.
+/// How many events for each lane may be under way if the suite or its host has a pace, or rests: enough that no lane
+/// idles, few enough to leave the lanes to the other suites.
 const PACED_A_LANE: usize = 16;
 
 /// A report suite in a run, shared by the lanes and the feed of its host.
@@ -24,12 +24,17 @@ pub(super) struct SuiteRun {
     pub(super) form: FormKey,
     pub(super) requestors: Vec<RequestorKey>,
     pub(super) limiter: Limiter,
+    /// What keeps this suite from being sent to where the host has others too.
+    pub(super) breaker: Breaker,
     /// A copy of the ward's phase, which can be read without the lock. For nearly all events it is `Flows`.
     phase: AtomicU8,
     /// Events that the feed gave to lanes, without those that are settled or left pending.
     outstanding: AtomicUsize,
-    /// The feed gives the lanes no more events while this many are under way.
+    /// The feed gives the lanes no more events while this many are under way, if the suite is paced or rests.
     under_way_max: usize,
+    is_paced: bool,
+    /// Whether an event had to wait because a breaker was open.
+    is_resting: AtomicBool,
     /// How many hits were sent, which is also the number of the latest hit.
     sent: AtomicU64,
     /// The highest number of a hit that succeeded.
@@ -60,10 +65,12 @@ impl SuiteRun {
         ward.refused_before = before.iter().flat_map(|trouble| &trouble.refused).copied().collect();
         ward.has_succeeded_since = before.is_some_and(|trouble| trouble.has_succeeded_since);
         let limiter = Limiter::new(route.suite.hits_per_second, Instant::now());
-        let is_paced = limiter.has_rate() || host.limiter.has_rate();
         SuiteRun {
+            is_paced: limiter.has_rate() || host.limiter.has_rate(),
+            is_resting: AtomicBool::new(false),
             limiter,
-            under_way_max: if is_paced { PACED_A_LANE * lanes } else { usize::MAX },
+            breaker: host.breaker(),
+            under_way_max: PACED_A_LANE * lanes,
             suite: route.suite,
             form: route.form,
             requestors: route.requestors,
@@ -110,15 +117,9 @@ impl SuiteRun {
             {
                 tracing::warn!(%rsid, "report suite paused or changed during the run; its events wait");
             }
-            // The host logs why the suite was stopped, because the host may be at fault.
-            Phase::OnTrial | Phase::Paused | Phase::Stopped | Phase::Watched | Phase::Flows => {}
+            // The host logs why no more events are sent, because the host may be at fault.
+            _ => {}
         }
-    }
-
-    /// Why the suite was stopped; only the first call returns the reason.
-    pub(super) fn fault_to_tell(&self) -> Option<SuiteFault> {
-        let fault = if self.is(Phase::Stopped) { self.ward(|ward| ward.fault.clone()) } else { None };
-        fault.filter(|_| !self.ward(|ward| std::mem::replace(&mut ward.is_told, true)))
     }
 
     pub(super) fn is(&self, phase: Phase) -> bool {
@@ -131,7 +132,20 @@ impl SuiteRun {
 
     /// Whether the run sends no more events of the suite.
     pub(super) fn is_over(&self) -> bool {
-        self.is(Phase::Stopped) || self.is(Phase::Paused)
+        self.is_stopped() || self.is(Phase::Paused)
+    }
+
+    /// Whether the run sends no more events of the suite because of its fault.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.is(Phase::Stopped) || self.is(Phase::GivenUp)
+    }
+
+    pub(super) fn rests(&self, is_resting: bool) {
+        self.is_resting.store(is_resting, Ordering::Relaxed);
+    }
+
+    fn is_slowed(&self) -> bool {
+        self.is_paced || self.is_resting.load(Ordering::Relaxed)
     }
 
     /// Whether this event may be sent now. During a trial, it must be a candidate or have been sent before.
@@ -146,9 +160,9 @@ impl SuiteRun {
     }
 
     /// Whether a lane may claim an event of the suite behind another claim. If not, the lane claims it only when it is
-    /// next: under a pace it could wait long, and under `hold` each claim that a crash leaves holds an event.
+    /// next: under a pace or a rest it could wait long, and under `hold` each claim that a crash leaves holds an event.
     pub(super) fn claims_ahead(&self) -> bool {
-        self.under_way_max == usize::MAX && self.suite.on_ambiguous == OnAmbiguous::Retry
+        !self.is_slowed() && self.suite.on_ambiguous == OnAmbiguous::Retry
     }
 
     /// Whether the feed reads more events of the suite now, later or never.
@@ -160,10 +174,12 @@ impl SuiteRun {
         if flows { Flow::Flows } else { Flow::Waits }
     }
 
-    /// Whether enough events are under way for the pace of the suite or its host, so that the feed must wait.
+    /// Whether enough events are under way for the pace or the rest of the suite or its host, so that the feed must wait.
     pub(super) fn is_full(&self) -> bool {
         let max = self.under_way_max;
-        self.outstanding.load(Ordering::Relaxed) >= max && self.ward(|ward| ward.under_way()) >= max
+        self.is_slowed()
+            && self.outstanding.load(Ordering::Relaxed) >= max
+            && self.ward(|ward| ward.under_way()) >= max
     }
 
     /// Returns the number of the next hit of the suite.
@@ -178,8 +194,23 @@ impl SuiteRun {
         }
     }
 
-    pub(super) fn has_succeeded(&self) -> bool {
+    fn has_succeeded(&self) -> bool {
         self.succeeded.load(Ordering::Relaxed) > 0
+    }
+
+    pub(super) fn was_tried(&self) -> bool {
+        self.sent.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether the latest reply to the suite was an error, or such errors ended the sending.
+    pub(super) fn is_failing(&self) -> bool {
+        self.breaker.is_failing() || self.is(Phase::GivenUp)
+    }
+
+    /// Whether events of the suite are under way and nobody knows yet whether it takes them.
+    pub(super) fn is_undecided(&self) -> bool {
+        let is_open = self.refuses_all() == Some(false) && !self.has_succeeded() && !self.is_stopped();
+        self.is(Phase::OnTrial) || (is_open && !self.is_failing())
     }
 
     pub(super) fn deal(&self) {

@@ -32,13 +32,15 @@ pub(super) enum Phase {
     OnTrial,
     /// The run sends no more events of the suite because of its fault.
     Stopped,
+    /// The run sends no more events of the suite, because the host answered them with errors for too long.
+    GivenUp,
     /// The run sends no more events of the suite, because it was paused, blocked, removed, or lost a requestor.
     Paused,
 }
 
 impl Phase {
     pub(super) fn is_over(self) -> bool {
-        matches!(self, Phase::Stopped | Phase::Paused)
+        matches!(self, Phase::Stopped | Phase::GivenUp | Phase::Paused)
     }
 }
 
@@ -47,9 +49,8 @@ impl Phase {
 pub(super) struct Ward {
     pub(super) phase: Phase,
     verdict: Verdict,
-    /// Why the suite was stopped, and whether that is logged.
+    /// Why the suite was stopped.
     pub(super) fault: Option<SuiteFault>,
-    pub(super) is_told: bool,
     refused: Vec<Refused>,
     /// Events that the previous run refused and left, and whether the suite has succeeded between that run and this one.
     pub(super) refused_before: HashSet<Sequence>,
@@ -123,9 +124,9 @@ impl Ward {
         self.has_news = true;
     }
 
-    /// Ends sending to the suite in this run: it was paused, blocked or removed, or lost a requestor.
-    pub(super) fn pause(&mut self) {
-        (self.phase, self.has_news) = (Phase::Paused, true);
+    /// Ends sending to the suite in this run for a reason that its replies do not give.
+    pub(super) fn end(&mut self, phase: Phase) {
+        (self.phase, self.has_news) = (phase, true);
     }
 
     /// Records that hit `sent` succeeded. Events whose refusal came back before it was sent are at fault.
@@ -445,6 +446,7 @@ mod tests {
             attempts: 0,
             bare_failures: 0,
             turn: None,
+            is_probe: false,
             was_refused: false,
             is_at_fault: false,
             is_candidate: false,

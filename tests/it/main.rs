@@ -26,6 +26,7 @@ mod ingest_formats;
 mod keeping;
 mod live_files;
 mod monitor;
+mod neighbours;
 mod onboarding;
 mod order;
 mod pages;

@@ -451,3 +451,17 @@ fn run_refuses_at_its_start_a_proxy_that_every_drain_would_refuse() {
         );
     }
 }
+
+#[test]
+fn a_host_that_is_down_for_maintenance_is_not_said_to_throttle() {
+    let sandbox = sandbox("status=503 retry-after=1");
+    let program = Program::new();
+    program.suite(&sandbox.url());
+    program.ingest(3);
+    let done = program.run(&["drain"]);
+    assert!(done.err.contains("answers with errors") && !done.err.contains("throttle"), "{}", done.err);
+    let (_, run) = program.json(&["drain"]);
+    let trouble = &run["troubles"][0];
+    assert_eq!(trouble["kind"], "server_error", "{run}");
+    assert_eq!(trouble["cause"], "HTTP 503, and asks for a rest of 1 s", "{run}");
+}

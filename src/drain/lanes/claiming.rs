@@ -26,8 +26,8 @@ impl Lane {
         }
     }
 
-    /// Claims an event. The first claim reserves its turn: if that is far away, the event is set aside, so that it does
-    /// not hold up other suites. Returns false if no other event may be claimed now.
+    /// Claims an event. The first claim reserves its turn: if that is far away, or its suite or host rests, the event is
+    /// set aside, so that it does not hold up other suites. Returns false if no other event may be claimed now.
     async fn claim(&mut self, mut parcel: Parcel) -> bool {
         if !self.claims.is_empty() {
             let goes = self.suite(&parcel).claims_ahead();
@@ -38,7 +38,7 @@ impl Lane {
             }
             return goes;
         }
-        match self.context.host.reserve(&parcel) {
+        match self.context.host.admit(&mut parcel) {
             Ok(turn) => {
                 parcel.turn = Some(turn);
                 self.claims.add(parcel);
@@ -46,6 +46,7 @@ impl Lane {
             Err(due) if self.aside.has_room() => {
                 self.unload(&mut parcel);
                 self.aside.back_off(parcel, Vec::new(), due);
+                return !self.is_stopped();
             }
             Err(due) => {
                 self.put_back(parcel);
@@ -57,12 +58,13 @@ impl Lane {
     }
 
     /// Sends the first claimed event once the pace allows it and the claim is durable. Gives the claims back
-    /// if the turn is far away, or if the event may not be sent any more.
+    /// if the turn is far away or a rest began, or if the event may not be sent any more.
     pub(super) async fn send_front(&mut self) -> Result<(), RecorderGone> {
         let Some(mut parcel) = self.claims.take_front().await? else { return Ok(()) };
         let is_kept = |turn: &Instant| *turn + TURN_AHEAD_MAX > Instant::now();
         // Lanes that waited for a slow disk must not use all turns that have passed meanwhile at once.
-        let turn = parcel.turn.take().filter(is_kept).map_or_else(|| self.context.host.reserve(&parcel), Ok);
+        let turn =
+            parcel.turn.take().filter(is_kept).map_or_else(|| self.context.host.admit(&mut parcel), Ok);
         if let Ok(turn) = turn {
             if turn > Instant::now() {
                 sleep_until(turn).await;
@@ -72,6 +74,7 @@ impl Lane {
                 return Ok(());
             }
         }
+        self.context.host.return_probe(&mut parcel);
         self.give_back();
         self.release(&parcel);
         self.put_back(parcel);
