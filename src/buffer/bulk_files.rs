@@ -15,7 +15,7 @@ use super::keys::{BulkFileId, FormKey, JobKey, RunId};
 use super::ledger::Term;
 use super::rows::{all, from_row, reference, run};
 use super::sqlite::remove_if_there;
-use super::states::{Moves, To, doubt, release};
+use super::states::{Delivered, Moves, To, doubt, release};
 use crate::delivery::{DeadReason, Doubt, Sequence};
 use crate::event::Instant;
 use crate::hit::VisitorKey;
@@ -272,7 +272,7 @@ fn settle(transaction: &Transaction<'_>, run_id: RunId, file: BulkFileId, at: In
         let Some(event) = reference(transaction, *sequence)? else { continue };
         release(transaction, *sequence)?;
         let Some(reason) = reason else {
-            moves.shift(&event, Term::Pending, To::Delivered { visitor: *visitor, at, run: run_id })?;
+            moves.deliver(Delivered { event, visitor: *visitor, at }, run_id);
             continue;
         };
         if refused < rows {

@@ -64,7 +64,7 @@ pub use memory::MemoryReader;
 pub use metrics::{
     CountedHour, MetricGroup, MetricsReader, SeenUser, TRANSIENT_IDS, TransientIds, UserMark, looks_transient,
 };
-pub use outcomes::{Change, Delivered};
+pub use outcomes::Change;
 pub use planning::{DeliveredDay, PlanningReader, Recognition};
 pub use probes::{NewProbe, ProbeRecord};
 pub use pulse::Pulse;
@@ -75,6 +75,7 @@ pub use retention::{RetentionPolicy, RetentionReport};
 pub use rows::EventRef;
 pub use runs::{JobObstacles, RunRecord, RunStart};
 pub use sqlite::{BackfillLock, BufferOptions, DrainLock, Holder, LockWatch, WholeLock, name_command};
+pub use states::Delivered;
 pub use status::{OverCount, ReasonCount, RequestorStatus, Status};
 pub use suites::{Route, SuiteListing};
 pub use verdicts::{BlockedSuite, NewVerdict};

@@ -10,19 +10,10 @@ use super::error::Result;
 use super::keys::{FormKey, RunId};
 use super::ledger::Term;
 use super::rows::{EventRef, run};
-use super::states::{Moves, To, doubt, release};
+use super::states::{Delivered, Moves, To, doubt, release};
 use crate::delivery::{DeadReason, Doubt, Sequence};
 use crate::event::Instant;
-use crate::hit::VisitorKey;
 use crate::suite::OnAmbiguous;
-
-/// An event that was delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Delivered {
-    pub event: EventRef,
-    pub visitor: VisitorKey,
-    pub at: Instant,
-}
 
 /// A change to record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +46,7 @@ pub enum Change {
 }
 
 impl Buffer {
-    /// Records changes in their order, in one durable transaction.
+    /// Records changes in one durable transaction: the deliveries at its end, the others in their order.
     pub async fn record(&self, run: RunId, changes: Vec<Change>) -> Result<()> {
         self.write_async(move |transaction| {
             let mut moves = Moves::new(transaction);
@@ -89,11 +80,7 @@ fn apply(transaction: &Connection, run_id: RunId, change: &Change, moves: &mut M
                 }
             }
         }
-        Change::Delivered(Delivered { event, visitor, at }) => {
-            release(transaction, event.sequence)?;
-            let to = To::Delivered { visitor: *visitor, at: *at, run: run_id };
-            moves.shift(event, Term::Pending, to)?;
-        }
+        Change::Delivered(delivered) => moves.deliver(*delivered, run_id),
         Change::Dead { event, form, reason, at } => {
             release(transaction, event.sequence)?;
             let to = To::Dead { reason, form: *form, at: *at, run: run_id };

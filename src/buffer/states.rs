@@ -10,15 +10,22 @@ use crate::delivery::{DeadReason, Doubt, Sequence};
 use crate::event::Instant;
 use crate::hit::VisitorKey;
 
+const TAKE_PENDING: &str =
+    "DELETE FROM queue WHERE job = ?1 AND requestor = ?2 AND occurred_at = ?3 AND seq = ?4";
+const RELEASE: &str = "DELETE FROM claims WHERE seq = ?1";
+
+/// An event that was delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivered {
+    pub event: EventRef,
+    pub visitor: VisitorKey,
+    pub at: Instant,
+}
+
 /// The state that an event gets.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum To<'a> {
     Pending,
-    Delivered {
-        visitor: VisitorKey,
-        at: Instant,
-        run: RunId,
-    },
     /// Delivered, because a person says so.
     Vouched {
         at: Instant,
@@ -43,11 +50,12 @@ pub(super) enum To<'a> {
 pub(super) struct Moves<'c> {
     connection: &'c Connection,
     pub(super) postings: Postings,
+    delivered: Vec<(Delivered, RunId)>,
 }
 
 impl Moves<'_> {
     pub(super) fn new(connection: &Connection) -> Moves<'_> {
-        Moves { connection, postings: Postings::default() }
+        Moves { connection, postings: Postings::default(), delivered: Vec::new() }
     }
 
     /// Moves an event. Returns false if the event left the state `from` meanwhile: it was moved or erased.
@@ -59,8 +67,37 @@ impl Moves<'_> {
         Ok(is_there)
     }
 
-    pub(super) fn account(self) -> Result<()> {
+    /// Records that a pending event was delivered, once `account` is called.
+    pub(super) fn deliver(&mut self, delivered: Delivered, run: RunId) {
+        self.delivered.push((delivered, run));
+    }
+
+    pub(super) fn account(mut self) -> Result<()> {
+        self.write_delivered()?;
         self.postings.apply(self.connection)
+    }
+
+    /// This is most of what a drain writes. So each statement is looked up once, and the events go in the order of the
+    /// queue. An event that is not there was erased meanwhile.
+    fn write_delivered(&mut self) -> Result<()> {
+        let mut delivered = std::mem::take(&mut self.delivered);
+        delivered.sort_unstable_by_key(|(Delivered { event, .. }, _)| {
+            (event.job.0, event.requestor, event.occurred_at, event.sequence)
+        });
+        let mut release = self.connection.prepare_cached(RELEASE)?;
+        let mut take = self.connection.prepare_cached(TAKE_PENDING)?;
+        let mut put = self.connection.prepare_cached(
+            "INSERT INTO delivered (seq, occurred_at, visitor, delivered_at, run) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?;
+        for (Delivered { event, visitor, at }, run) in delivered {
+            let EventRef { sequence, job, requestor, occurred_at, .. } = event;
+            release.execute([sequence])?;
+            if take.execute((job, requestor, occurred_at, sequence))? == 1 {
+                put.execute((sequence, occurred_at, visitor, at, run))?;
+                self.postings.shift(&event, Term::Pending, Term::Delivered);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -83,9 +120,7 @@ pub(super) fn take(connection: &Connection, event: &EventRef, from: Term) -> Res
     let EventRef { sequence, job, requestor, occurred_at, .. } = *event;
     let delete = match from {
         Term::Pending => {
-            let delete =
-                "DELETE FROM queue WHERE job = ?1 AND requestor = ?2 AND occurred_at = ?3 AND seq = ?4";
-            return Ok(changed(connection, delete, (job, requestor, occurred_at, sequence))? == 1);
+            return Ok(changed(connection, TAKE_PENDING, (job, requestor, occurred_at, sequence))? == 1);
         }
         Term::Dead => "DELETE FROM dead_letters WHERE seq = ?1",
         Term::Held => "DELETE FROM held WHERE seq = ?1",
@@ -107,11 +142,6 @@ fn put(connection: &Connection, event: &EventRef, to: To<'_>) -> Result<Term> {
             // Only a person makes an event pending again, and wants it sent. Until it is sent, no policy holds it.
             run(connection, "UPDATE doubts SET wanted = 1 WHERE seq = ?1", [sequence])?;
             Term::Pending
-        }
-        To::Delivered { visitor, at, run: by } => {
-            let insert = "INSERT INTO delivered (seq, occurred_at, visitor, delivered_at, run) VALUES (?1, ?2, ?3, ?4, ?5)";
-            run(connection, insert, (sequence, occurred_at, visitor, at, by))?;
-            Term::Delivered
         }
         To::Vouched { at } => {
             let insert = "INSERT INTO delivered (seq, occurred_at, delivered_at) VALUES (?1, ?2, ?3)";
@@ -139,7 +169,7 @@ fn put(connection: &Connection, event: &EventRef, to: To<'_>) -> Result<Term> {
 
 /// Deletes a claim: the attempt was surely not received, its outcome is recorded, or the event is erased.
 pub(super) fn release(connection: &Connection, sequence: Sequence) -> Result<()> {
-    run(connection, "DELETE FROM claims WHERE seq = ?1", [sequence])
+    run(connection, RELEASE, [sequence])
 }
 
 /// Records an attempt of unknown outcome as a doubt, and deletes its claim.

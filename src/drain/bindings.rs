@@ -12,6 +12,8 @@ use crate::hit::VisitorKey;
 
 /// How many hits a lane may have waiting, on average: enough that no lane idles while the feed reads on.
 const WAITING_A_LANE: usize = 16;
+/// How many lanes are compared for an event: enough to find one with little to do, and few enough for a thousand lanes.
+const COMPARED: usize = 32;
 /// How often the feed looks whether the lanes are over, while it waits until they have room.
 const LANES_POLL: Duration = Duration::from_millis(20);
 
@@ -50,7 +52,7 @@ impl Bindings {
         let state = &mut *self.state();
         let bound = state.visitors.entry(visitor).or_insert_with(|| {
             let (lanes, first) = (state.waiting.len(), fastrand::usize(..state.waiting.len()));
-            let from_first = (first..first + lanes).map(|lane| lane % lanes);
+            let from_first = (first..first + lanes.min(COMPARED)).map(|lane| lane % lanes);
             Bound { lane: from_first.min_by_key(|lane| state.waiting[*lane]).unwrap_or(first), events: 0 }
         });
         bound.events += 1;
