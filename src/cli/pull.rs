@@ -111,7 +111,8 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
     }
     let buffer = Arc::new(Buffer::open(&context.buffer_options(&settings))?);
     let ingest = options::ingest(&settings, FormatChoice::Is(Format::Esm), &context.clock);
-    let mut client = EsmClient::new(config.clone(), args.requestors.clone(), &options::proxy())?;
+    let mut client =
+        EsmClient::new(config.clone(), args.requestors.clone(), &options::proxy(), buffer.path())?;
     let mut pull = Pull {
         intake: Intake::new(Arc::clone(&buffer), ingest)?,
         rejects_max: settings.config.ingest.rejects_max,

@@ -43,10 +43,11 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn prepare(path: &Path) -> Result<Place, ApiError> {
+    /// `of` is a file of the user to whom the credentials are given if root keeps them.
+    pub(super) fn prepare(path: &Path, of: &Path) -> Result<Place, ApiError> {
         let create = || {
             let file = WholeFile::create(path, Readers::Owner)?;
-            whole_file::share_owner(file.file(), whole_file::folder(path))?;
+            whole_file::share_owner(file.file(), of)?;
             Ok(file)
         };
         let file = create().map_err(|error: io::Error| refuse("esm.credentials_file", path, &error))?;

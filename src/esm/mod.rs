@@ -10,6 +10,7 @@
 mod credentials;
 mod walk;
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
@@ -39,6 +40,7 @@ pub struct EsmClient {
     http: Http,
     config: EsmConfig,
     requestors: Vec<String>,
+    owned: PathBuf,
     /// The address of the reports with the configured grouping.
     reports_url: Url,
     dcr_url: Url,
@@ -51,11 +53,13 @@ struct TokenAnswer {
 }
 
 impl EsmClient {
-    /// The reports are of these requestors; of all that the credentials may see if none is named.
+    /// The reports are of these requestors; of all that the credentials may see if none is named. Credentials that root
+    /// keeps get the owner of the file `owned`.
     pub fn new(
         config: EsmConfig,
         requestors: Vec<String>,
         proxy: &ProxySettings,
+        owned: &Path,
     ) -> Result<EsmClient, SetupError> {
         let url = web::address(KEY, &config.url)?;
         let dcr_url = web::address(DCR_KEY, &config.dcr_url)?;
@@ -63,7 +67,7 @@ impl EsmClient {
         let http = Http::new(&[&url, &dcr_url], request_timeout, proxy)?;
         let path = ["year", "month", "day", "hour"].into_iter().chain(config.group_by.split('/'));
         let reports_url = beneath(&url, path);
-        Ok(EsmClient { http, config, requestors, reports_url, dcr_url, token: None })
+        Ok(EsmClient { http, config, requestors, owned: owned.to_owned(), reports_url, dcr_url, token: None })
     }
 
     /// The report of the hours from `from` to before `to`, in the time zone of the reports, as JSON.
@@ -128,7 +132,7 @@ impl EsmClient {
     async fn register(&self) -> Result<Credentials, ApiError> {
         let statement = credentials::software_statement(&self.config.software_statement_file)?;
         // The file is made before the request: if it could not be made, each run would register another client.
-        let place = Place::prepare(&self.config.credentials_file)?;
+        let place = Place::prepare(&self.config.credentials_file, &self.owned)?;
         let url = beneath(&self.dcr_url, ["o", "client", "register"]);
         let endpoint = Endpoint::of_credentials(REGISTRATION, DCR_KEY, &url);
         let body = serde_json::json!({ "software_statement": statement }).to_string();

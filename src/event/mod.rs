@@ -28,7 +28,7 @@ pub use measure::{Measure, MeasureOf, MeasuredUser, PlainDigest};
 pub use pass_event::{PassEvent, REQUESTOR_ID_BYTES_MAX, RequestorId};
 pub use properties::Properties;
 pub use stored::StoredColumns;
-pub use table::{DefaultValue, EventKind, Property};
+pub use table::{DefaultValue, EventKind, KindSet, Property};
 pub use viewer::{
     DEGRADED_USER_PREFIX, IDENTIFIERS, VisitorRules, has_zeros_behind, identifier, is_lost_address,
     is_spoilt, is_synthetic,

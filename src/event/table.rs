@@ -61,6 +61,30 @@ named! {
     PreflightDenied = 18, "preflight_denied", "Preflight denied";
 }
 
+/// A set of kinds of events: a bit for each, the lowest for event1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct KindSet(pub u32);
+
+impl KindSet {
+    pub fn has(self, kind: EventKind) -> bool {
+        self.0 >> (kind.slot() - 1) & 1 == 1
+    }
+
+    pub fn with(self, other: KindSet) -> KindSet {
+        KindSet(self.0 | other.0)
+    }
+
+    pub fn without(self, other: KindSet) -> KindSet {
+        KindSet(self.0 & !other.0)
+    }
+}
+
+impl FromIterator<EventKind> for KindSet {
+    fn from_iter<T: IntoIterator<Item = EventKind>>(kinds: T) -> KindSet {
+        KindSet(kinds.into_iter().fold(0, |bits, kind| bits | 1 << (kind.slot() - 1)))
+    }
+}
+
 impl EventKind {
     /// The event slot: 7 is `event7`.
     pub fn slot(self) -> u8 {

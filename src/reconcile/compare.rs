@@ -29,7 +29,8 @@ pub struct EsmSide {
 #[derive(Debug, Clone, Default)]
 pub struct AnalyticsSide {
     pub units: BTreeMap<CellKey, u64>,
-    pub refused: BTreeSet<(Name, usize, EventKind)>,
+    /// The days and events that Analytics refused to report, of every requestor.
+    pub refused: BTreeSet<(usize, EventKind)>,
 }
 
 /// The counts to compare.
@@ -85,7 +86,7 @@ impl Sides {
             }),
             stored: self.stored.get(key).copied().unwrap_or_default(),
             analytics: self.analytics.as_ref().and_then(|analytics| {
-                let is_refused = analytics.refused.contains(&place);
+                let is_refused = analytics.refused.contains(&(key.day, key.kind));
                 (!is_refused).then(|| analytics.units.get(key).copied().unwrap_or(0))
             }),
         }
@@ -345,7 +346,7 @@ mod tests {
         let analytics = sides.analytics.as_mut().expect("asked");
         analytics.units.clear();
         for day in 0..2 {
-            analytics.refused.insert((requestor.clone(), day, EventKind::PlayRequested));
+            analytics.refused.insert((day, EventKind::PlayRequested));
         }
         let cells = sides.compare(Tolerance::default());
         let told: Vec<_> = cells.iter().map(|cell| (cell.verdict, cell.analytics)).collect();

@@ -60,7 +60,7 @@ impl Asking<'_> {
         for (day, span) in calendar.spans.iter().enumerate() {
             (self.progress)(Progress { days_read: day, days: calendar.spans.len() });
             let answer = self.ask(span, REQUESTOR_EVAR, None).await?;
-            self.refuse(&answer, REQUESTOR_EVAR, day, &mut seen);
+            Self::refuse(&answer, REQUESTOR_EVAR, day, &mut seen);
             for row in &answer.rows {
                 let units: u64 = row.counts.iter().map(|count| units(*count)).sum();
                 let requestor =
@@ -86,7 +86,7 @@ impl Asking<'_> {
         seen: &mut Seen,
     ) -> Result<(), ReconcileError> {
         let answer = self.ask(span, MVPD_EVAR, Some((REQUESTOR_EVAR, item_id.to_owned()))).await?;
-        self.refuse(&answer, MVPD_EVAR, day, seen);
+        Self::refuse(&answer, MVPD_EVAR, day, seen);
         for row in &answer.rows {
             let mvpd = if row.item_id == NO_VALUE { Name::of("") } else { spellings.mvpd(&row.value) };
             for (kind, count) in EventKind::ALL.into_iter().zip(&row.counts) {
@@ -120,13 +120,13 @@ impl Asking<'_> {
     }
 
     /// Remembers the refused columns: on this day their counts are unknown for every requestor.
-    fn refuse(&self, answer: &ReportAnswer, evar: u16, day: usize, seen: &mut Seen) {
+    fn refuse(answer: &ReportAnswer, evar: u16, day: usize, seen: &mut Seen) {
         for (slot, why) in &answer.refused {
             let Some(kind) = u8::try_from(*slot).ok().and_then(EventKind::from_slot) else { continue };
             // If Adobe does not report a dimension, it returns an error for each column.
             let what = if why.contains("dimension") { Refused::Evar(evar) } else { Refused::Event(kind) };
             seen.refused.entry(what).or_insert_with(|| (why.clone(), day));
-            seen.side.refused.extend(self.requestors.iter().map(|requestor| (requestor.clone(), day, kind)));
+            seen.side.refused.insert((day, kind));
         }
     }
 }

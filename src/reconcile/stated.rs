@@ -9,7 +9,7 @@ use super::key::{CellKey, Name, Spellings};
 use crate::config::EsmConfig;
 use crate::event::{EventKind, Property};
 use crate::mapping;
-use crate::readers::esm::{StatedCount, StatedReport, StatedTime, has_metric};
+use crate::readers::esm::{StatedCount, StatedReport, has_metric};
 use crate::readers::memory::MemoryKey;
 
 /// Collects reports. A count that several reports have is counted once.
@@ -77,23 +77,14 @@ impl<'c> Statements<'c> {
     }
 
     /// The day of a count; `None` if that day is not compared.
-    fn day(&self, count: &StatedCount) -> Result<Option<usize>, String> {
-        let zone = self.config.timezone;
-        match count.time {
-            StatedTime::Day(_) if zone.0 != self.calendar.zone => Err(format!(
-                "is by day, on the clock of {zone}, which are not the days of {}",
-                self.calendar.zone
-            )),
-            StatedTime::Day(date) => {
-                Ok(self.calendar.spans.iter().position(|span| span.dates.contains(&date)))
+    fn day(&self, StatedCount { from, to, .. }: &StatedCount) -> Result<Option<usize>, String> {
+        match self.calendar.day_of(*from, *to) {
+            Ok(day) => Ok(Some(day)),
+            Err(Astray::Outside) => Ok(None),
+            Err(Astray::Across) => {
+                let zone = self.calendar.zone;
+                Err(format!("has a count of {from} to {to}, in which a day of {zone} begins"))
             }
-            StatedTime::Span(from, to) => match self.calendar.day_of(from, to) {
-                Ok(day) => Ok(Some(day)),
-                Err(Astray::Outside) => Ok(None),
-                Err(Astray::Across) => {
-                    Err(format!("has the hour of {from}, in which a day of {} begins", self.calendar.zone))
-                }
-            },
         }
     }
 

@@ -2,13 +2,13 @@
 //! the metrics keep. Rows by other properties are counted from the events.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::cell::{Cell, Source};
 use super::dimension::Dimension;
 use super::figures::{Column, Failure, Others, Report, Row, reason_meaning, shown_of};
 use super::period::{Period, QUARTERS_A_DAY, ReportError};
-use super::stated::{Sources, Statements};
+use super::stated::{Sources, Statements, is_asked};
 use super::table::Table;
 use crate::buffer::{CountedHour, MetricGroup, MetricsReader, SeenUser};
 use crate::event::{EventKind, Instant, Property};
@@ -81,8 +81,9 @@ fn quarters(counted: &CountedHour) -> impl Iterator<Item = (i64, u64)> {
 /// The metrics of a period while they are counted.
 pub(super) struct Counting<'a> {
     period: &'a Period,
+    sources: &'a Sources,
     groups: Vec<&'a MetricGroup>,
-    sources: HashMap<u32, Source>,
+    source_of_group: HashMap<u32, Source>,
     counted: BTreeSet<u32>,
     /// The days of the period on which an MVPD had logins, by the number of the MVPD in `mvpds`.
     login_days: HashMap<u32, BTreeSet<i64>>,
@@ -103,20 +104,25 @@ impl<'a> Counting<'a> {
         requestors: &[String],
         period: &'a Period,
         by: Option<&[Dimension]>,
-        sources: &Sources,
+        sources: &'a Sources,
     ) -> Counting<'a> {
-        let is_asked =
-            |group: &&MetricGroup| requestors.is_empty() || requestors.contains(&group.requestor_id);
-        let groups: Vec<&MetricGroup> = groups.iter().filter(is_asked).collect();
+        let groups: Vec<&MetricGroup> =
+            groups.iter().filter(|group| is_asked(requestors, &group.requestor_id)).collect();
         let table = |by: &[Dimension]| Grouped::new(by, period, &groups);
         let trend = if period.is_of_hours() { Dimension::Hour } else { Dimension::Day };
+        let mvpds = table(&[Dimension::Property(Property::Mvpd)]);
+        let source = |group: &&MetricGroup| Source {
+            mvpd: mvpds.combination(group.number),
+            ..sources.of(&group.requestor_id)
+        };
         Counting {
             period,
-            sources: groups.iter().map(|group| (group.number, sources.of(&group.requestor_id))).collect(),
+            sources,
+            source_of_group: groups.iter().map(|group| (group.number, source(group))).collect(),
             counted: BTreeSet::new(),
             login_days: HashMap::new(),
             total: table(&[]),
-            mvpds: table(&[Dimension::Property(Property::Mvpd)]),
+            mvpds,
             others: Grouped::new(&[], period, &[]),
             trend: table(&[trend]),
             failures: table(&[Dimension::Property(Property::AuthzErrorType)]),
@@ -132,23 +138,25 @@ impl<'a> Counting<'a> {
         statements: &Statements<'_>,
         now: Instant,
     ) -> Result<(), ReportError> {
-        let (first, last) = (self.period.quarters().start, self.period.quarters().end - 1);
-        let hours = [first, last].map(|quarter| quarter.div_euclid(QUARTERS_AN_HOUR));
-        reader.each_counted(hours[0], hours[1], |counted| self.count(&counted))?;
+        let (first, last) = self.period.hours().into_inner();
+        reader.each_counted(first, last, |counted| self.count(&counted))?;
         // A day or hour in the future gets no row, unless it has events because a source's clock is ahead.
         self.trend.table.fill(now);
-        let tables = [&mut self.total, &mut self.mvpds, &mut self.trend];
-        for grouped in tables.into_iter().chain(&mut self.rows) {
-            statements.all().for_each(|(stated, source)| grouped.table.state(stated, source));
+        for (stated, source) in statements.all() {
+            let mvpd = stated.has_mvpd().then(|| self.mvpds.table.intern(vec![stated.mvpd.clone()]));
+            let tables = [&mut self.total, &mut self.mvpds, &mut self.trend];
+            for grouped in tables.into_iter().chain(&mut self.rows) {
+                grouped.table.state(stated, Source { mvpd, ..source });
+            }
         }
         self.tell_others();
-        let days = [first, last].map(|quarter| quarter.div_euclid(QUARTERS_A_DAY));
-        reader.each_user(days[0], days[1], |seen| self.see(seen))?;
+        reader.each_user(first.div_euclid(24), last.div_euclid(24), |seen| self.see(seen))?;
         Ok(())
     }
 
     fn count(&mut self, counted: &CountedHour) {
-        let Some(source) = self.sources.get(&counted.group).copied() else { return };
+        let Some(source) = self.source_of_group.get(&counted.group) else { return };
+        let source = self.sources.at(*source, counted.hour);
         if quarters(counted).any(|(quarter, _)| self.period.quarters().contains(&quarter)) {
             self.counted.insert(counted.group);
         }
@@ -181,7 +189,7 @@ impl<'a> Counting<'a> {
     }
 
     pub(super) fn requestors_of_sums(&self) -> impl Iterator<Item = &'a str> {
-        let sums = self.counted_groups().filter(|group| self.sources[&group.number].is_esm);
+        let sums = self.counted_groups().filter(|group| self.source_of_group[&group.number].is_esm);
         sums.map(|group| group.requestor_id.as_str())
     }
 
@@ -247,14 +255,6 @@ fn failures(by_reason: &[Row]) -> Vec<Failure> {
     failures
 }
 
-/// A user that was seen in a cell of the table. Sightings are sorted by user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Sighting {
-    user: u64,
-    place: u32,
-    is_synthetic: bool,
-}
-
 /// Counts rows by properties that the metrics do not keep, from the events that the buffer still has.
 pub(super) fn of_events(
     reader: &MetricsReader,
@@ -264,28 +264,24 @@ pub(super) fn of_events(
     sources: &Sources,
 ) -> Result<Table, ReportError> {
     let mut table = Table::new(by, period);
-    let mut sightings = BTreeSet::new();
+    let mut seen = HashSet::new();
     reader.each_event(period.from(), period.to(), |event| {
         let requestor_id = event.requestor_id().as_str();
-        if !asked.is_empty() && !asked.iter().any(|asked| asked == requestor_id) {
+        if !is_asked(asked, requestor_id) {
             return;
         }
         let properties = by.iter().filter_map(|dimension| dimension.property());
         let value = |property| mapping::reported(event, property).unwrap_or_default().into_owned();
         let combination = table.intern(properties.map(value).collect());
-        let Some(place) = table.place(combination, event.occurred_at().unix_quarter()) else { return };
-        table.cells[place].count(event.kind(), event.count().into(), sources.of(requestor_id));
-        if let Some(user) = reader.mark(&mapping::measure(event)) {
-            let place = place as u32;
-            sightings.insert(Sighting { user: user.user, place, is_synthetic: user.is_synthetic });
+        let quarter = event.occurred_at().unix_quarter();
+        let Some(place) = table.place(combination, quarter) else { return };
+        let source = sources.at(sources.of(requestor_id), quarter.div_euclid(QUARTERS_AN_HOUR));
+        table.cells[place].count(event.kind(), event.count().into(), source);
+        let user = reader.mark(&mapping::measure(event));
+        if let Some(user) = user.filter(|user| seen.insert((place as u32, *user))) {
+            table.cells[place].add_user(user.is_synthetic);
         }
     })?;
-    let (mut number, mut last) = (0, None);
-    for Sighting { user, place, is_synthetic } in sightings {
-        number += u64::from(last != Some(user));
-        last = Some(user);
-        table.cells[place as usize].see(number, is_synthetic);
-    }
     Ok(table)
 }
 

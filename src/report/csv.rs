@@ -75,7 +75,7 @@ mod tests {
             partial: false,
             requestors: Vec::new(),
             by: vec!["mvpd".to_owned()],
-            total: Figures { authentication_ratio: Some(1.5), ..Figures::default() },
+            total: Figures { unique_users: Some(7), events: [Some(2); 18], ..Figures::default() },
             mvpds: Vec::new(),
             others: None,
             rows: vec![row("=1+1"), row("One, \"two\"")],
@@ -87,13 +87,14 @@ mod tests {
         };
         let text = csv(&report);
         let lines: Vec<&str> = text.lines().collect();
-        // Nothing is known of the eighteen events.
-        let zeros = format!("0,0,0,,0,0,0,,,,,{}", ",".repeat(18));
+        // Nothing is known of the rows.
+        let unknown = ",".repeat(METRICS.len() + EventKind::COUNT + 1);
         assert_eq!(
             lines[2..],
-            [format!("a,b,UTC,row,'=1+1,{zeros},,"), format!("a,b,UTC,row,\"One, \"\"two\"\"\",{zeros},,")]
+            [format!("a,b,UTC,row,'=1+1,{unknown}"), format!("a,b,UTC,row,\"One, \"\"two\"\"\",{unknown}")]
         );
-        assert_eq!(lines[1], format!("a,b,UTC,total,,{},,", zeros.replacen("0,,,,,,", "0,,1.500000,,,,", 1)));
+        let ones = "1.000000,".repeat(4);
+        assert_eq!(lines[1], format!("a,b,UTC,total,,2,2,2,7,2,2,0,{ones},{},", "2,".repeat(18)));
         assert_eq!(lines[0].split(',').count(), lines[1].split(',').count());
         report.by.clear();
         assert!(csv(&report).starts_with("from,to,timezone,scope,mvpd,successful_authentications,"));

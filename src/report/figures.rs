@@ -1,9 +1,11 @@
 //! The content of a report: plain data, the same for text, CSV, JSON and the page.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::name::cut_apart;
-use crate::event::EventKind;
+use crate::event::{EventKind, KindSet};
 
 /// The server-side metrics of a period.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -97,37 +99,46 @@ pub struct Row {
     pub figures: Figures,
 }
 
-/// The metrics of Adobe Pass for a column, a row or the total.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+/// What was counted for a column, a row or the total. The metrics of Adobe Pass are made of it (see `metric`); JSON has them.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Figures {
-    pub successful_authentications: u64,
-    pub successful_authorizations: u64,
-    pub successful_play_requests: u64,
+    /// Units of event1 to event18, in their order. `None` if no source here counts such events: ESM has no such
+    /// count, or its reports lack the column.
+    pub events: [Option<u64>; EventKind::COUNT],
+    /// The kinds of events that sources here do not count: a set for each kind of source.
+    pub lacking: BTreeSet<KindSet>,
     /// Distinct MVPD User IDs in all events except AuthN requested, without synthetic IDs. `None` if a requestor with
     /// units or accounts here gets its events from ESM, which names no users.
     pub unique_users: Option<u64>,
-    pub attempted_authentications: u64,
-    pub attempted_authorizations: u64,
-    /// Attempts minus successes. Negative if successes are more, for example because logins began before the period.
-    pub unsuccessful_authentications: i64,
-    /// Successful authentications divided by attempted ones, possibly above 1; `None` without an attempt.
-    pub authentication_conversion: Option<f64>,
-    /// Attempted authentications divided by successful ones, as on Adobe's page; `None` without a success.
-    pub authentication_ratio: Option<f64>,
-    pub authorization_conversion: Option<f64>,
-    pub authorization_ratio: Option<f64>,
     /// Distinct synthetic IDs, which stand for degraded and temporary access. `None` as in `unique_users`.
     pub synthetic_users: Option<u64>,
     /// The unique accounts that ESM stated for exactly this requestor, MVPD and time; `None` if ESM stated none.
     /// These numbers can be neither added up nor divided.
     pub stated_unique_accounts: Option<u64>,
-    /// Units of event1 to event18, in their order. `None` if ESM has no such count, and all events here come from ESM.
-    pub events: [Option<u64>; EventKind::COUNT],
 }
 
 impl Figures {
     pub fn units(&self, kind: EventKind) -> Option<u64> {
         self.events[usize::from(kind.slot() - 1)]
+    }
+
+    /// The units of two kinds of events, for comparing them; `None` if a source here counts only one of the two.
+    pub(super) fn pair(&self, one: EventKind, other: EventKind) -> Option<(u64, u64)> {
+        let is_even = self.lacking.iter().all(|lacking| lacking.has(one) == lacking.has(other));
+        self.units(one).zip(self.units(other)).filter(|_| is_even)
+    }
+
+    /// Units divided by other units; `None` if that would divide by 0, or if the two cannot be compared.
+    pub fn ratio(&self, of: EventKind, to: EventKind) -> Option<f64> {
+        let (of, to) = self.pair(of, to)?;
+        (to > 0).then(|| of as f64 / to as f64)
+    }
+
+    /// Attempts minus successes, `None` if the two cannot be compared. Negative if successes are more, for example
+    /// because logins began before the period.
+    pub fn unsuccessful_authentications(&self) -> Option<i64> {
+        let (tried, granted) = self.pair(EventKind::AuthnRequested, EventKind::AuthnOk)?;
+        Some(tried.cast_signed().saturating_sub(granted.cast_signed()))
     }
 
     pub(super) fn units_of_all(&self) -> u64 {

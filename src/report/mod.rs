@@ -53,7 +53,7 @@ pub fn report(buffer: &Buffer, options: &ReportOptions) -> Result<Report, Report
         return Err(ReportError::ToCome { from: period.from_text() });
     }
     let reader = buffer.metrics()?;
-    let (groups, sources) = (reader.groups()?, Sources::read(&reader)?);
+    let (groups, sources) = (reader.groups()?, Sources::read(&reader, period, requestors)?);
     refuse_unknown(requestors, &groups, &sources)?;
     let is_kept = by.iter().all(|dimension| is_kept(*dimension));
     let kept = Some(by.as_slice()).filter(|by| is_kept && !by.is_empty());
@@ -62,6 +62,7 @@ pub fn report(buffer: &Buffer, options: &ReportOptions) -> Result<Report, Report
     counting.read(&reader, &statements, now)?;
     let mut remarks = remark::of_period(&reader, period, now)?;
     remarks.extend(remark::without_users(&counting, &statements));
+    remarks.extend(remark::without_columns(&sources));
     remarks.extend(counting.spellings().iter().map(|spellings| remark::spelled(spellings)));
     let login_days = counting.login_days();
     let mut report = counting.finish(&statements, now)?;

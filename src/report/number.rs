@@ -1,16 +1,18 @@
 //! How the numbers of a report are written: for people, in CSV, and exactly as in the JSON document.
 
+use serde::Serialize;
+
 /// Shown for an unknown number, and for a share or ratio that would divide by 0.
 pub(super) const NONE: &str = "–";
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(untagged)]
 pub(super) enum Number {
-    Count(u64),
-    /// A count that may be unknown.
-    Known(Option<u64>),
+    /// A count; `None` if it is unknown, here and below.
+    Count(Option<u64>),
     /// The difference of two counts.
-    Difference(i64),
-    /// A share (1 is the whole) or a ratio; `None` if it would divide by 0.
+    Difference(Option<i64>),
+    /// A share (1 is the whole) or a ratio; `None` also if it would divide by 0.
     Share(Option<f64>),
 }
 
@@ -18,29 +20,31 @@ impl Number {
     /// The number in the form for people.
     pub(super) fn text(self) -> String {
         match self {
-            Number::Count(count) | Number::Known(Some(count)) => thousands(count),
-            Number::Difference(number) if number < 0 => format!("−{}", thousands(number.unsigned_abs())),
-            Number::Difference(number) => thousands(number.unsigned_abs()),
+            Number::Count(Some(count)) => thousands(count),
+            Number::Difference(Some(number)) if number < 0 => {
+                format!("−{}", thousands(number.unsigned_abs()))
+            }
+            Number::Difference(Some(number)) => thousands(number.unsigned_abs()),
             Number::Share(Some(share)) => percent(share),
-            Number::Share(None) | Number::Known(None) => NONE.to_owned(),
+            Number::Count(None) | Number::Difference(None) | Number::Share(None) => NONE.to_owned(),
         }
     }
 
     /// The number in the digits of the JSON document; empty for `null`.
     pub(super) fn exact(self) -> String {
-        match self {
-            Number::Count(count) => count.to_string(),
-            Number::Known(count) => count.map_or(String::new(), |count| count.to_string()),
-            Number::Difference(number) => number.to_string(),
-            Number::Share(share) => share.map_or(String::new(), |share| share.to_string()),
-        }
+        let digits = match self {
+            Number::Count(count) => count.map(|count| count.to_string()),
+            Number::Difference(number) => number.map(|number| number.to_string()),
+            Number::Share(share) => share.map(|share| share.to_string()),
+        };
+        digits.unwrap_or_default()
     }
 
     /// The number in the digits of CSV, where a share has six decimals.
     pub(super) fn in_csv(self) -> String {
         match self {
-            Number::Share(share) => share.map_or(String::new(), |share| format!("{share:.6}")),
-            Number::Count(_) | Number::Known(_) | Number::Difference(_) => self.exact(),
+            Number::Share(Some(share)) => format!("{share:.6}"),
+            Number::Share(None) | Number::Count(_) | Number::Difference(_) => self.exact(),
         }
     }
 }
@@ -92,13 +96,13 @@ mod tests {
     #[test]
     fn numbers_read_in_groups_and_stay_exact() {
         for (number, text, exact) in [
-            (Number::Count(0), "0", "0"),
-            (Number::Count(999), "999", "999"),
-            (Number::Count(1_000), "1,000", "1000"),
-            (Number::Count(12_345_678), "12,345,678", "12345678"),
-            (Number::Count(u64::MAX), "18,446,744,073,709,551,615", "18446744073709551615"),
-            (Number::Difference(1_022), "1,022", "1022"),
-            (Number::Difference(-1_022), "−1,022", "-1022"),
+            (Number::Count(Some(0)), "0", "0"),
+            (Number::Count(Some(999)), "999", "999"),
+            (Number::Count(Some(1_000)), "1,000", "1000"),
+            (Number::Count(Some(12_345_678)), "12,345,678", "12345678"),
+            (Number::Count(Some(u64::MAX)), "18,446,744,073,709,551,615", "18446744073709551615"),
+            (Number::Difference(Some(1_022)), "1,022", "1022"),
+            (Number::Difference(Some(-1_022)), "−1,022", "-1022"),
             (Number::Share(None), NONE, ""),
             (Number::Share(Some(0.524)), "52.4\u{a0}%", "0.524"),
             (Number::Share(Some(1.0 / 3.0)), "33.3\u{a0}%", "0.3333333333333333"),

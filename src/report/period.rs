@@ -133,6 +133,11 @@ impl Period {
         self.first_quarter..self.end_quarter
     }
 
+    /// The UTC hours of the period, counted from the Unix epoch.
+    pub(super) fn hours(&self) -> RangeInclusive<i64> {
+        self.first_quarter.div_euclid(4)..=(self.end_quarter - 1).div_euclid(4)
+    }
+
     /// The number of the day on which a quarter hour of the period begins, on the clock of its time zone.
     pub(super) fn day(&self, quarter: i64) -> Option<i64> {
         let date = || local(Instant::of_quarter(quarter), self.zone).num_days_from_ce();

@@ -8,10 +8,10 @@ use super::count::{Counting, is_kept};
 use super::dimension::{Dimension, folded};
 use super::figures::{Column, Figures, Note};
 use super::period::{Period, ReportError};
-use super::stated::Statements;
+use super::stated::{Sources, Statements};
 use crate::buffer::{MetricsReader, TRANSIENT_IDS, looks_transient};
 use crate::event::{EventKind, Instant};
-use crate::readers::esm::has_metric;
+use crate::readers::esm::{columns, has_metric};
 
 /// Says that the period is not over, or that some of its events were deleted before they were counted.
 pub(super) fn of_period(
@@ -46,7 +46,8 @@ pub(super) fn without_users(counting: &Counting<'_>, statements: &Statements<'_>
         ""
     } else {
         " What ESM stated as unique accounts stands where it stated it of exactly one requestor, MVPD and time \
-         (--by requestor --by mvpd --by hour, where its reports are by hour); it cannot be added up."
+         (--by requestor --by mvpd --by hour, where its reports are by hour), and in a total over several MVPDs only where it stated one of them \
+         together; it cannot be added up."
     };
     let unknown = EventKind::ALL.into_iter().filter(|kind| !has_metric(*kind)).map(EventKind::label);
     let unknown = unknown.collect::<Vec<_>>().join(", ");
@@ -55,6 +56,22 @@ pub(super) fn without_users(counting: &Counting<'_>, statements: &Statements<'_>
          no users. ESM has no count of {unknown} either: of {all} alone these are empty, and beside other requestors they are \
          without {all}.{stated}"
     ))
+}
+
+/// Says which columns the reports of ESM lack, and what that makes of the figures.
+pub(super) fn without_columns(sources: &Sources) -> Option<String> {
+    let told = sources.lacked.iter().map(|(lacking, (requestors, hours))| {
+        let columns = columns(*lacking).collect::<Vec<_>>().join(", ");
+        let requestors = requestors.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        format!("{columns} of {requestors} in {hours} {}", if *hours == 1 { "hour" } else { "hours" })
+    });
+    let told = told.collect::<Vec<_>>().join("; ");
+    (!told.is_empty()).then(|| {
+        format!(
+            "Reports of ESM lack columns, so nobody knows these numbers: {told}. They are empty where nothing else counts; sums with \
+             other hours or requestors are without them, and a conversion, ratio or difference of two sums is empty where only one of them is."
+        )
+    })
 }
 
 pub(super) fn spelled(spellings: &[String]) -> String {
@@ -124,28 +141,28 @@ const USUAL: [Usual; 7] = [
     Usual {
         mark: "fewer AuthN attempts than successes",
         expected: "attempted authentications >= successful authentications",
-        broken: |it| less(it.figures, |of| (of.attempted_authentications, of.successful_authentications)),
+        broken: |it| less(it.figures, EventKind::AuthnRequested, EventKind::AuthnOk),
         cause: "most likely logins that began before the period, or AuthN requested is missing in a source or carries no MVPD there",
         of: Of::All,
     },
     Usual {
         mark: "fewer AuthZ attempts than successes",
         expected: "attempted authorizations >= successful authorizations",
-        broken: |it| less(it.figures, |of| (of.attempted_authorizations, of.successful_authorizations)),
+        broken: |it| less(it.figures, EventKind::AuthzRequested, EventKind::AuthzOk),
         cause: "most likely AuthZ requested is missing in a source",
         of: Of::All,
     },
     Usual {
         mark: "fewer AuthZ attempts than logins",
         expected: "attempted authorizations >= successful authentications",
-        broken: |it| less(it.figures, |of| (of.attempted_authorizations, of.successful_authentications)),
+        broken: |it| less(it.figures, EventKind::AuthzRequested, EventKind::AuthnOk),
         cause: "most likely many viewers log in and then play nothing, or an app authorizes only with preflights",
         of: Of::All,
     },
     Usual {
         mark: "fewer plays than authorizations",
         expected: "successful play requests >= successful authorizations",
-        broken: |it| less(it.figures, |of| (of.successful_play_requests, of.successful_authorizations)),
+        broken: |it| less(it.figures, EventKind::PlayRequested, EventKind::AuthzOk),
         cause: "most likely an app authorizes and then asks for no media token, or preflights of this MVPD raise authorizations",
         of: Of::All,
     },
@@ -153,7 +170,7 @@ const USUAL: [Usual; 7] = [
         mark: "transient user IDs",
         expected: "fewer monthly users than logins",
         broken: |Shown { figures: of, login_days, period, .. }| {
-            let (users, logins) = (of.unique_users.unwrap_or(0), of.successful_authentications);
+            let (users, logins) = of.unique_users.zip(of.units(EventKind::AuthnOk))?;
             looks_transient(users, logins, login_days, period)
                 .then(|| format!("{users} users of {logins} logins"))
         },
@@ -164,7 +181,7 @@ const USUAL: [Usual; 7] = [
         mark: "authorizes at login",
         expected: "an authorization request for each login at least",
         broken: |Shown { figures: of, .. }| {
-            let (logins, asked) = (of.successful_authentications, of.attempted_authorizations);
+            let (logins, asked) = of.pair(EventKind::AuthnOk, EventKind::AuthzRequested)?;
             let is_rare =
                 logins >= LOGINS_MIN && asked <= logins / 20 && (asked > 0 || of.unique_users.is_some());
             is_rare.then(|| format!("{asked} requests, {logins} logins"))
@@ -177,7 +194,7 @@ const USUAL: [Usual; 7] = [
         mark: "passive logins",
         expected: "a login for all requestors of a device, which lasts",
         broken: |Shown { mvpd, figures: of, .. }| {
-            let (asked, logins) = (of.attempted_authentications, of.successful_authentications);
+            let (asked, logins) = of.units(EventKind::AuthnRequested).zip(of.units(EventKind::AuthnOk))?;
             let is_passive = asked > 0 && PASSIVE.iter().any(|name| folded(mvpd).contains(name));
             is_passive.then(|| format!("{asked} attempts, {logins} logins"))
         },
@@ -194,9 +211,9 @@ const LOGINS_MIN: u64 = 20;
 /// The most MVPDs that a note names with their numbers.
 const NAMED_MAX: usize = 3;
 
-fn less(of: &Figures, compared: fn(&Figures) -> (u64, u64)) -> Option<String> {
-    let (greater, smaller) = compared(of);
-    // A report of ESM may lack a column: its figures are then 0, although nobody stated them.
+fn less(of: &Figures, greater: EventKind, smaller: EventKind) -> Option<String> {
+    let (greater, smaller) = of.pair(greater, smaller)?;
+    // Earlier releases did not note which columns a report of ESM lacks: their figures are 0, although nobody stated them.
     let is_stated = greater > 0 || of.unique_users.is_some();
     (greater < smaller && is_stated).then(|| format!("{greater} < {smaller}"))
 }

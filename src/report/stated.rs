@@ -3,36 +3,70 @@
 //! ESM states how many accounts it saw in a span of time, for an MVPD and a requestor. The same viewer is in many of
 //! these numbers, so neither their sum nor their mean has a meaning.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::cell::{Cell, Requestors, Source};
+use super::cell::{Cell, Sole, Source};
 use super::dimension::{Dimension, folded};
 use super::period::{Period, ReportError};
 use crate::buffer::MetricsReader;
-use crate::event::Property;
-use crate::readers::esm::StatedAccounts;
+use crate::event::{EventKind, KindSet, Property};
+use crate::readers::esm::{StatedAccounts, has_metric};
 
-/// The number of each requestor, and whether its counts come from ESM.
+/// The number of each requestor, whether its counts come from ESM, and which of them the reports of ESM lack.
 pub(super) struct Sources {
     numbers: HashMap<String, Source>,
+    /// By requestor and UTC hour: the kinds of events whose columns the reports of ESM lack.
+    lacking: HashMap<(u32, i64), KindSet>,
+    /// The requestors whose reports lack the same columns, and the number of such hours of theirs.
+    pub(super) lacked: BTreeMap<KindSet, (BTreeSet<String>, u64)>,
 }
 
 impl Sources {
-    pub(super) fn read(reader: &MetricsReader) -> Result<Sources, ReportError> {
+    pub(super) fn read(
+        reader: &MetricsReader,
+        period: &Period,
+        requestors: &[String],
+    ) -> Result<Sources, ReportError> {
         let (esm, alone) = (reader.esm_requestors()?, reader.requestors_stated_alone()?);
-        let all = (0..).zip(reader.requestors()?);
+        let not_in_esm: KindSet = EventKind::ALL.into_iter().filter(|kind| !has_metric(*kind)).collect();
         let source = |(requestor, id): (u32, String)| {
             let is_stated_alone = alone.contains(&id);
             let is_esm = is_stated_alone || esm.contains(&id);
-            (id, Source { requestor, is_esm, is_stated_alone })
+            let lacking = if is_esm { not_in_esm } else { KindSet::default() };
+            (id, Source { requestor, mvpd: None, is_esm, is_stated_alone, lacking })
         };
-        Ok(Sources { numbers: all.map(source).collect() })
+        let numbers: HashMap<String, Source> = (1..).zip(reader.requestors()?).map(source).collect();
+        let mut sources = Sources { numbers, lacking: HashMap::new(), lacked: BTreeMap::new() };
+        let Some((first, last)) = reader.span()? else { return Ok(sources) };
+        let asked = period.hours();
+        for id in esm.iter().filter(|id| is_asked(requestors, id)) {
+            for hour in first.max(*asked.start())..=last.min(*asked.end()) {
+                let lacking = reader.lacking(id, hour)?;
+                if lacking != KindSet::default() {
+                    sources.lacking.insert((sources.of(id).requestor, hour), lacking);
+                    let (lackers, hours) = sources.lacked.entry(lacking).or_default();
+                    lackers.insert(id.clone());
+                    *hours += 1;
+                }
+            }
+        }
+        Ok(sources)
     }
 
     pub(super) fn of(&self, requestor_id: &str) -> Source {
-        let unknown = Source { requestor: u32::MAX, is_esm: false, is_stated_alone: false };
-        self.numbers.get(requestor_id).copied().unwrap_or(unknown)
+        self.numbers.get(requestor_id).copied().unwrap_or_default()
     }
+
+    /// A source as it is in a UTC hour.
+    pub(super) fn at(&self, source: Source, hour: i64) -> Source {
+        let lacking = self.lacking.get(&(source.requestor, hour)).copied().unwrap_or_default();
+        Source { lacking: source.lacking.with(lacking), ..source }
+    }
+}
+
+/// Whether a requestor is one of those asked for; of none, all are asked for.
+pub(super) fn is_asked(requestors: &[String], id: &str) -> bool {
+    requestors.is_empty() || requestors.iter().any(|asked| asked == id)
 }
 
 pub(super) struct Statements<'s> {
@@ -49,12 +83,10 @@ impl<'s> Statements<'s> {
         sources: &'s Sources,
     ) -> Result<Statements<'s>, ReportError> {
         let mut stated: HashMap<_, Vec<StatedAccounts>> = HashMap::new();
-        let is_asked = |id: &str| requestors.is_empty() || requestors.iter().any(|asked| asked == id);
         reader.each_stated(period.from(), period.to(), |one| {
-            if !is_asked(one.requestor_id.as_str()) {
-                return;
+            if is_asked(requestors, one.requestor_id.as_str()) {
+                stated.entry((one.from.unix_quarter(), one.to.unix_quarter())).or_default().push(one);
             }
-            stated.entry((one.from.unix_quarter(), one.to.unix_quarter())).or_default().push(one);
         })?;
         Ok(Statements { sources, stated })
     }
@@ -69,7 +101,7 @@ impl<'s> Statements<'s> {
     }
 
     /// What ESM stated for a row: for its time, for the only requestor of its cell, and for its MVPD (in a row
-    /// without MVPD: for all MVPDs together). `None` if ESM stated only parts of the row.
+    /// without MVPD: for all MVPDs together, or for the only one). `None` if ESM stated only parts of the row.
     pub(super) fn of_row(
         &self,
         span: (i64, i64),
@@ -86,10 +118,13 @@ impl<'s> Statements<'s> {
             }
         }
         let stated = self.stated.get(&span)?;
-        let Requestors::One(requestor) = cell.requestors else { return None };
+        let Sole::One(requestor) = cell.requestors else { return None };
         let is_asked = |one: &&StatedAccounts| {
             self.sources.of(one.requestor_id.as_str()).requestor == requestor
-                && mvpd.as_ref().is_none_or(|mvpd| one.has_mvpd() && folded(&one.mvpd) == *mvpd)
+                && match &mvpd {
+                    Some(mvpd) => one.has_mvpd() && folded(&one.mvpd) == *mvpd,
+                    None => !one.has_mvpd() || cell.mvpds != Sole::Several,
+                }
         };
         let mut by_grouping: BTreeMap<(usize, Vec<&str>), Vec<u64>> = BTreeMap::new();
         for one in stated.iter().filter(is_asked) {

@@ -4,7 +4,7 @@ mod night;
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 
 use passbridge::buffer::{Batch, BufferError, Feed, JobKey, MemoryRow};
 use passbridge::readers::memory::MemoryKey;
@@ -365,6 +365,44 @@ fn hours_are_pulled_once_and_corrections_by_their_increase() {
     let one = [&SPAN[..], &["--requestor", "OTHER"]].concat();
     let fresh = pulling(&sandbox, "");
     assert_eq!(fresh.json(&one).1["total"]["stored"], json!(48 * 9));
+}
+
+#[test]
+fn what_pulled_reports_have_no_column_of_is_empty() {
+    let sandbox = Sandbox::start(SandboxOptions::default()).expect("a sandbox");
+    let program = pulling(&sandbox, "");
+    assert_eq!(program.json(&SPAN).0, 0);
+    let (_, json) = program.json(&["report", "--period", "2026-11-10"]);
+    assert_eq!((&json["total"]["events"][7], json["total"]["events"][1].is_u64()), (&Value::Null, true));
+    let remarks = json["remarks"].to_string();
+    assert!(remarks.contains("authn-failed of OTHER, REF30 in 48 hours"), "{remarks}");
+}
+
+#[test]
+fn records_that_stand_in_a_report_twice_are_counted_once_and_said() {
+    let program = Program::new();
+    let again = "2026,11,10,8,REF30,A,1,N/A\n".repeat(3);
+    let head = "year,month,day,hour,requestor-id,mvpd,authn-attempts,unique-accounts";
+    program.write("twice.csv", &format!("{head}\n{again}2026,11,10,8,REF30,B,2,7\n"));
+    let path = program.path("twice.csv");
+    let done = program.run(&["ingest", "--format", "esm", path.to_str().expect("UTF-8")]);
+    assert_eq!((done.code, units(&program)), (0, 3), "{done:?}");
+    assert!(done.err.contains("2 records repeat others of the report: each is counted once"), "{done:?}");
+    assert!(done.err.contains("unique-accounts without a number"), "{done:?}");
+}
+
+#[test]
+fn credentials_that_root_keeps_belong_to_the_owner_of_the_buffer() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let sandbox = Sandbox::start(SandboxOptions::default()).expect("a sandbox");
+    let program = pulling(&sandbox, "");
+    assert_eq!(program.run(&["status"]).code, 0);
+    chown(program.path("passbridge.db"), Some(54_321), Some(54_321)).expect("another owner");
+    assert_eq!(program.run(&SPAN).code, 0);
+    let kept = std::fs::metadata(program.path("esm-client.json")).expect("credentials");
+    assert_eq!((kept.uid(), kept.permissions().mode() & 0o777), (54_321, 0o600));
 }
 
 #[test]

@@ -447,6 +447,7 @@ fn faults_of_esm_end_with_1_and_say_what_and_where_without_the_token() {
         ),
         ("403 Forbidden\r\nLocation: /elsewhere", String::new(), "status 403: without a word\n"),
         ("200 OK", echo, "no report in JSON"),
+        ("200 OK", " \n".to_owned(), "it is empty"),
     ] {
         let server = esm(move || (status.to_owned(), body.clone()));
         let done = pulling(&server.url(), &server.url(), "").run(&SPAN);

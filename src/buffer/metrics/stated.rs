@@ -1,13 +1,13 @@
-//! The unique accounts that ESM stated. The latest statement counts.
+//! What ESM stated, and what it did not. Of unique accounts the latest statement counts.
 
 use rusqlite::Connection;
 
 use super::super::error::Result;
 use super::super::forms::intern_requestor;
-use super::super::rows::{each, run};
+use super::super::rows::{each, first, only, run};
 use super::reader::MetricsReader;
-use crate::event::{Instant, RequestorId};
-use crate::readers::esm::StatedAccounts;
+use crate::event::{Instant, KindSet, RequestorId};
+use crate::readers::esm::{self, StatedAccounts};
 
 /// Stores stated accounts, in the transaction that stores the counts of the same records.
 pub(in super::super) fn store(connection: &Connection, stated: &[StatedAccounts]) -> Result<()> {
@@ -23,6 +23,15 @@ pub(in super::super) fn store(connection: &Connection, stated: &[StatedAccounts]
 }
 
 impl MetricsReader {
+    /// The kinds of events whose columns the ESM reports of a requestor lack in a UTC hour. Releases before this one
+    /// did not note it: of the hours that they read, the set is empty.
+    pub fn lacking(&self, requestor_id: &str, hour: i64) -> Result<KindSet> {
+        let select = "SELECT body FROM source_memory WHERE key = ?1";
+        let row: Option<String> =
+            first(&self.connection, select, [esm::hour_key(esm::LACKING, requestor_id, hour).0], only)?;
+        Ok(esm::lacking(row.as_deref()))
+    }
+
     /// Shows what ESM stated for times that overlap the span from `from` to `to`.
     pub fn each_stated(&self, from: Instant, to: Instant, mut see: impl FnMut(StatedAccounts)) -> Result<()> {
         let select = "SELECT requestor_id, starts_at, ends_at, mvpd, dimensions, accounts

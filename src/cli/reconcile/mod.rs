@@ -9,6 +9,7 @@ use chrono::{Days, NaiveDate, TimeDelta};
 use super::code::Code;
 use super::progress::{DAYS, Progress};
 use super::{Context, Exit, Failure, Settings, options, refused, unless_stopped};
+use crate::buffer::Buffer;
 use crate::config::Zone;
 use crate::esm::EsmClient;
 use crate::ingest::{InputPath, read_whole};
@@ -59,8 +60,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     check(args)?;
     let (settings, buffer) = context.open()?;
     let analytics = if args.no_analytics { None } else { Some(options::analytics(&settings)?) };
-    let requestors = buffer.suite(&args.suite)?.requestors;
-    let esm = esm_source(args, &settings, &requestors)?;
+    let esm = esm_source(args, &settings, &buffer)?;
     let options = ReconcileOptions {
         rsid: args.suite.clone(),
         dates: args.from..args.to + Days::new(1),
@@ -108,11 +108,12 @@ fn check(args: &Args) -> Result<(), Failure> {
     Err(refused(what, advice))
 }
 
-fn esm_source(args: &Args, settings: &Settings, requestors: &[String]) -> Result<EsmSource, Failure> {
+fn esm_source(args: &Args, settings: &Settings, buffer: &Buffer) -> Result<EsmSource, Failure> {
     match &args.esm[..] {
         [] => Ok(EsmSource::None),
         [source] if source == LIVE => {
-            let client = EsmClient::new(settings.config.esm.clone(), requestors.to_vec(), &options::proxy())?;
+            let (config, requestors) = (settings.config.esm.clone(), buffer.suite(&args.suite)?.requestors);
+            let client = EsmClient::new(config, requestors, &options::proxy(), buffer.path())?;
             Ok(EsmSource::Live(Box::new(client)))
         }
         files => {

@@ -18,18 +18,18 @@ type Metric = (&'static str, fn(&Figures) -> String);
 
 /// The metrics in the order of Adobe's page ("Events Summary", "Example"), then those that the page describes.
 const METRICS: [Metric; 27] = [
-    ("Successful Authentications", |of| of.successful_authentications.to_string()),
-    ("Successful Authorizations", |of| of.successful_authorizations.to_string()),
-    ("Successful Play Requests", |of| of.successful_play_requests.to_string()),
+    ("Successful Authentications", |of| known(of.units(EventKind::AuthnOk))),
+    ("Successful Authorizations", |of| known(of.units(EventKind::AuthzOk))),
+    ("Successful Play Requests", |of| known(of.units(EventKind::PlayRequested))),
     ("Unique Users", |of| known(of.unique_users)),
-    ("Attempted Authentications", |of| of.attempted_authentications.to_string()),
-    ("Attempted Authorizations", |of| of.attempted_authorizations.to_string()),
+    ("Attempted Authentications", |of| known(of.units(EventKind::AuthnRequested))),
+    ("Attempted Authorizations", |of| known(of.units(EventKind::AuthzRequested))),
     ("", |_| String::new()),
-    ("Unsuccessful Authentications", |of| of.unsuccessful_authentications.to_string()),
-    ("Authentication conversion", |of| share(of.authentication_conversion)),
-    ("  requests / granted", |of| ratio(of.authentication_ratio)),
-    ("Authorization conversion", |of| share(of.authorization_conversion)),
-    ("  requests / granted", |of| ratio(of.authorization_ratio)),
+    ("Unsuccessful Authentications", |of| known(of.unsuccessful_authentications())),
+    ("Authentication conversion", |of| share(of.ratio(EventKind::AuthnOk, EventKind::AuthnRequested))),
+    ("  requests / granted", |of| ratio(of.ratio(EventKind::AuthnRequested, EventKind::AuthnOk))),
+    ("Authorization conversion", |of| share(of.ratio(EventKind::AuthzOk, EventKind::AuthzRequested))),
+    ("  requests / granted", |of| ratio(of.ratio(EventKind::AuthzRequested, EventKind::AuthzOk))),
     ("Pending Authentications", |of| known(of.units(EventKind::AuthnPending))),
     ("Failed Authentications", |of| known(of.units(EventKind::AuthnFailed))),
     ("Denied Authorizations", |of| known(of.units(EventKind::AuthzFailed))),
@@ -50,7 +50,7 @@ const METRICS: [Metric; 27] = [
 /// The number of metrics in Adobe's table. They are shown even if all values are 0.
 const PUBLISHED: usize = 6;
 
-fn known(figure: Option<u64>) -> String {
+fn known(figure: Option<impl fmt::Display>) -> String {
     figure.map_or("-".to_owned(), |figure| figure.to_string())
 }
 
@@ -138,8 +138,11 @@ fn write_rows(out: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
     let headings: Vec<&str> = headings.chain(has_stated.then_some("accounts (ESM)")).collect();
     let mut table = Table::new(&headings);
     let mut add = |key: Vec<String>, figures: &Figures| {
-        let shares = [figures.authentication_conversion, figures.authorization_conversion];
-        let shares = shares.map(|rate| format!("{:>7}", share(rate)));
+        let shares = [
+            (EventKind::AuthnOk, EventKind::AuthnRequested),
+            (EventKind::AuthzOk, EventKind::AuthzRequested),
+        ];
+        let shares = shares.map(|(of, to)| format!("{:>7}", share(figures.ratio(of, to))));
         let stated = has_stated.then(|| known(figures.stated_unique_accounts));
         let of = METRICS[..PUBLISHED].iter().map(|(_, value)| value(figures)).chain(shares).chain(stated);
         let cells: Vec<String> = key.into_iter().chain(of).collect();

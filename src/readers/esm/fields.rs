@@ -2,7 +2,7 @@
 //! number. Every name that ESM documents is here.
 
 use crate::config::EsmConfig;
-use crate::event::{EventKind, Property};
+use crate::event::{EventKind, KindSet, Property};
 
 /// The metrics that become events, each with the kind of event.
 pub(super) const METRICS: [(&str, EventKind); 10] = [
@@ -54,6 +54,11 @@ pub(super) fn counted_metric(name: &str, config: &EsmConfig) -> Option<(&'static
 /// Whether ESM has a metric for this kind of event.
 pub fn has_metric(kind: EventKind) -> bool {
     METRICS.iter().any(|(_, counted)| *counted == kind)
+}
+
+/// The names of the metrics of these kinds of events.
+pub fn columns(kinds: KindSet) -> impl Iterator<Item = &'static str> {
+    METRICS.into_iter().filter(move |(_, kind)| kinds.has(*kind)).map(|(name, _)| name)
 }
 
 pub(super) fn is_metric(name: &str) -> bool {

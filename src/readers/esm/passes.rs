@@ -12,11 +12,11 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 
-use chrono::{LocalResult, NaiveDateTime, NaiveTime, TimeZone};
+use chrono::{LocalResult, NaiveDateTime, TimeZone};
 
 use super::record::Grouping;
 use super::report::Record;
-use super::time::{Pass, day_alone, local_time};
+use super::time::{Pass, local_time, local_time_with};
 use crate::readers::memory::Keyring;
 
 /// A record without `utc-offset` of an hour that the clock shows twice.
@@ -39,15 +39,12 @@ impl Grouping {
         let mut second: HashMap<Moment, usize> = HashMap::new();
         let mut moments: Vec<(usize, Moment)> = Vec::with_capacity(records.len());
         let mut passes = vec![Pass::First; records.len()];
-        let (mut shown, mut repeated) = (Vec::new(), Vec::new());
+        let mut shown = Vec::new();
         for (index, record) in records.iter().enumerate() {
             self.refuse_unknown_text(record)?;
             // A time that cannot be read is refused later, when the record is counted.
-            let (time, is_day) = match day_alone(record) {
-                Ok(Some(day)) => (Ok(day.and_time(NaiveTime::MIN)), true),
-                Ok(None) | Err(_) => (local_time(record), false),
-            };
-            let Ok(local) = time else { continue };
+            let is_day = record.field("hour").is_none();
+            let Ok(local) = local_time_with(record, [None, is_day.then_some(0)]) else { continue };
             let values: Vec<&[u8]> =
                 self.dimensions().map(|name| record.field(name).unwrap_or("").as_bytes()).collect();
             let moment = (local, keyring.derived(if is_day { "day" } else { "cell" }, &values).0);
@@ -61,14 +58,15 @@ impl Grouping {
                 match twin.filter(|twin| *twin != index) {
                     None => shown.push(Shown { index, local, dimensions: moment.1 }),
                     // A third record is accepted only if it repeats one of the two, as in pages that overlap.
-                    Some(twin) => {
-                        let like = [first, twin].into_iter().find(|at| records[*at].is_like(record));
-                        repeated.push((index, like.ok_or_else(|| same_cell(record, &records[first]))?));
+                    Some(twin) if [first, twin].iter().any(|at| records[*at].is_like(record)) => {
+                        passes[index] = Pass::Repeated;
                         continue;
                     }
+                    Some(_) => return Err(same_cell(record, &records[first])),
                 }
             } else if first != index && records[first].is_like(record) {
                 // A page that repeats records of the page before does not change their order.
+                passes[index] = Pass::Repeated;
                 continue;
             } else if first != index {
                 return Err(same_cell(record, &records[first]));
@@ -76,9 +74,6 @@ impl Grouping {
             moments.push((index, moment));
         }
         resolve(&shown, &moments, &mut passes);
-        for (index, like) in repeated {
-            passes[index] = passes[like];
-        }
         Ok(passes)
     }
 }

@@ -3,23 +3,21 @@
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Read};
 
-use super::fields::{ACCOUNTS, counted_metric};
-use super::kept::{ROW_PREFIX, first_word};
+use super::fields::{ACCOUNTS, METRICS, REJECTED, counted_metric, is_no_number};
+use super::kept::{LACKING, NO_SECRET, ROW_PREFIX, first_word, hour_key, lacking};
 use super::passes;
 use super::record::{Count, Grouping};
 use super::report::{self, Record};
 use super::summary::EsmSummary;
 use super::time::Pass;
 use crate::config::EsmConfig;
-use crate::event::{Instant, PassEvent, Property, TimeBounds, is_spoilt};
+use crate::event::{Instant, KindSet, PassEvent, Property, TimeBounds, is_spoilt};
 use crate::readers::line::{Excerpt, Line, ReadError, Reader, RejectReason, SourceSummary};
 use crate::readers::memory::{Feed, Keyring, MemoryError, MemoryKey, Recollection};
 use crate::readers::remarks::Remarks;
 
 /// The longest report, in bytes. A report is in memory as a whole, several times over; 10,000 rows take some 5 MB.
 pub const REPORT_BYTES_MAX: u64 = 64 << 20;
-/// The key for the digests of counts. It is public and constant, because these digests must outlive every secret.
-const NO_SECRET: &[u8] = b"esm";
 const DAY_NANOS: i64 = 86_400_000_000_000;
 const HOUR_NANOS: i64 = 3_600_000_000_000;
 
@@ -69,6 +67,7 @@ impl EsmReader {
         let summary = EsmSummary {
             records: report.records.len() as u64,
             truncated_at: report.reached_limit,
+            repeated: report.repeated,
             ..EsmSummary::default()
         };
         Ok(EsmReader {
@@ -94,13 +93,18 @@ impl EsmReader {
         record.fields().filter(is_noted).for_each(|(name, text)| {
             self.remarks.note_spoilt(record.number, name, text);
         });
+        if pass == Pass::Repeated {
+            self.summary.repeated += 1;
+            return Ok(());
+        }
         if pass == Pass::Unknown {
             let known = self.pass_by_totals(record, memory)?;
             pass = known
                 .ok_or_else(|| RejectReason::Esm(passes::in_doubt(record, self.grouping.config.timezone)))?;
         }
-        for (name, _) in record.fields().filter(|(_, text)| text.trim().is_empty()) {
-            if counted_metric(name, &self.grouping.config).is_some() {
+        for (name, text) in record.fields() {
+            let is_blank = text.trim().is_empty() && counted_metric(name, &self.grouping.config).is_some();
+            if is_blank || name == ACCOUNTS && is_no_number(text) {
                 self.summary.skipped(&format!("{name} without a number"));
             }
         }
@@ -133,8 +137,10 @@ impl EsmReader {
         self.grouping.skipped(record).for_each(|name| self.summary.skipped(name));
         let Some(first) = counts.first() else { return Ok(()) };
         self.summary.used += 1;
-        let place = self.place(first);
-        self.refuse_counted_otherwise(first, place, memory)?;
+        let (requestor_id, hour) =
+            (first.requestor_id.as_str(), first.occurred_at.nanos().div_euclid(HOUR_NANOS));
+        let place = hour_key("grouping", requestor_id, hour);
+        let is_counted = self.is_counted(requestor_id, place, memory)?;
         let (mut ready, mut totals, mut lower) = (Vec::new(), Vec::new(), Vec::new());
         for count in &counts {
             let key = count.key(&self.keyring, "count");
@@ -153,11 +159,13 @@ impl EsmReader {
         if !totals.is_empty() {
             memory.remember(place, drops_at, Some(format!("{ROW_PREFIX}{}", self.grouping.name())));
         }
+        let is_new = !is_counted && !totals.is_empty();
         for (key, total, before) in totals {
             if !memory.set_passing_total(key, total) {
                 memory.remember(key, drops_at, Some(format!("{ROW_PREFIX}{total} {before}")));
             }
         }
+        note_lacking(&counts, hour_key(LACKING, requestor_id, hour), is_new, memory)?;
         self.ready.extend(ready);
         Ok(())
     }
@@ -184,20 +192,14 @@ impl EsmReader {
         Ok(None)
     }
 
-    /// The key of the row that keeps the grouping by which this hour of the requestor was counted.
-    fn place(&self, count: &Count) -> MemoryKey {
-        let hour = count.occurred_at.nanos().div_euclid(HOUR_NANOS).to_be_bytes();
-        self.keyring.digest("grouping", &[count.requestor_id.as_str().as_bytes(), &hour])
-    }
-
-    /// Refuses counts of a requestor that has single events, and counts of an hour that another grouping counted.
-    fn refuse_counted_otherwise(
+    /// Whether an hour was counted already. Refuses counts of a requestor that has single events, and counts of an
+    /// hour that another grouping counted.
+    fn is_counted(
         &self,
-        count: &Count,
+        requestor: &str,
         place: MemoryKey,
         memory: &mut Recollection,
-    ) -> Result<(), Refusal> {
-        let requestor = count.requestor_id.as_str();
+    ) -> Result<bool, Refusal> {
         if memory.feed(requestor)? == Some(Feed::Events) {
             let why = format!(
                 "is of requestor {requestor:?}, whose events come in one by one: ESM counts the same ones again, so take one of \
@@ -214,7 +216,7 @@ impl EsmReader {
                 );
                 Err(RejectReason::Esm(why).into())
             }
-            Some(_) | None => Ok(()),
+            known => Ok(known.is_some()),
         }
     }
 
@@ -233,6 +235,26 @@ fn total_of(memory: &mut Recollection, key: MemoryKey) -> Result<u64, MemoryErro
     let body = memory.recall(key)?;
     let total = body.as_deref().and_then(first_word);
     Ok(total.map_or(Ok(0), str::parse)?)
+}
+
+/// Notes of which columns the reports of an hour have no number so far; of an hour that is not new, only if others were
+/// noted before. The note is kept for ever, as the metrics are.
+fn note_lacking(
+    counts: &[Count],
+    key: MemoryKey,
+    is_new: bool,
+    memory: &mut Recollection,
+) -> Result<(), MemoryError> {
+    let row = memory.recall(key)?;
+    let before = lacking(row.as_deref());
+    let columns = METRICS.map(|(_, kind)| kind).into_iter();
+    let lacked = if row.is_none() && is_new { columns.collect() } else { before };
+    let stated = counts.iter().filter(|count| count.metric != REJECTED).map(|count| count.kind);
+    let KindSet(bits) = lacked.without(stated.collect());
+    if bits != before.0 && memory.passing_total(key).is_none() {
+        memory.remember(key, Instant::from_nanos(i64::MAX), Some(format!("{ROW_PREFIX}{LACKING} {bits}")));
+    }
+    Ok(())
 }
 
 impl Reader for EsmReader {

@@ -45,8 +45,8 @@ impl Grouping {
         let names = (0..records.len()).filter(is_new).flat_map(|index| records[index].names().iter());
         let dimensions: BTreeSet<String> =
             names.clone().filter(|name| is_dimension(name, &config)).cloned().collect();
-        let has_minutes = names.clone().any(|name| name == "minute");
-        let mut name = if has_minutes { "minute".to_owned() } else { "hour".to_owned() };
+        let is_by = |part: &&str| names.clone().any(|name| name == part);
+        let mut name = ["minute", "hour"].into_iter().find(is_by).unwrap_or("day").to_owned();
         for dimension in &dimensions {
             name.push('/');
             name.push_str(dimension);

@@ -131,6 +131,8 @@ fn shape_of(
 pub(super) struct Report {
     pub(super) records: Vec<Record>,
     pub(super) remarks: Remarks,
+    /// The records of pages that are there twice.
+    pub(super) repeated: u64,
     /// The limit of rows, if the report has reached it. The report may then lack rows.
     pub(super) reached_limit: Option<u64>,
 }
@@ -235,7 +237,9 @@ pub(super) fn read_json(document: &[u8]) -> Result<Report, (u64, String)> {
             page.len() == records.len()
                 && whole.records[page.clone()].iter().zip(&records).all(|(one, other)| one.is_like(other))
         };
-        if !pages.iter().any(is_known) {
+        if pages.iter().any(is_known) {
+            whole.repeated += records.len() as u64;
+        } else {
             whole.records.append(&mut records);
             pages.push(before..whole.records.len());
         }

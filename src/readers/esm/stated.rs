@@ -1,11 +1,11 @@
 //! All counts that an ESM report states, new or not. They are only compared; they make no events.
 
-use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
+use chrono::NaiveDateTime;
 
 use super::fields::{REJECTED, is_dimension};
 use super::record::{Count, Grouping};
 use super::report::{self, Record};
-use super::time::{Pass, day_alone, end, local_time};
+use super::time::{Pass, local_time, span};
 use crate::config::EsmConfig;
 use crate::event::{EventKind, Instant, RequestorId};
 use crate::readers::line::RejectReason;
@@ -30,21 +30,14 @@ pub struct StatedCount {
     pub kind: EventKind,
     /// Whether the count is of requests that Adobe refused as an attack. ESM has a separate metric for them.
     pub is_rejected: bool,
-    pub time: StatedTime,
+    /// The start and the end of its minute, hour or day.
+    pub from: Instant,
+    pub to: Instant,
     pub total: u64,
     /// The identity of the count: a digest of its metric, requestor, time and dimensions.
     pub identity: MemoryKey,
     /// The identity of the count in the second hour, if nothing shows to which of two hours the count belongs.
     pub or_identity: Option<MemoryKey>,
-}
-
-/// The time of a count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StatedTime {
-    /// The start and the end of an hour or a minute.
-    Span(Instant, Instant),
-    /// A whole day, in the time zone of the reports.
-    Day(NaiveDate),
 }
 
 impl StatedReport {
@@ -82,36 +75,32 @@ impl StatedReport {
     }
 
     fn counts_of(&self, record: &Record, pass: Pass) -> Result<Vec<StatedCount>, RejectReason> {
-        if let Some(date) = day_alone(record)? {
-            // A count of a day becomes no event. Its identity has midnight UTC of that date as its time.
-            let midnight = Instant::from(date.and_time(NaiveTime::MIN).and_utc());
-            let counts = self.grouping.counts_at(record, midnight)?;
-            return Ok(counts.into_iter().map(|count| self.state(count, StatedTime::Day(date))).collect());
+        if pass == Pass::Repeated {
+            return Ok(Vec::new());
         }
-        let state = |count: Count| {
-            let from = count.occurred_at;
-            self.state(count, StatedTime::Span(from, end(record, from)))
+        let state = |pass: Pass| -> Result<Vec<StatedCount>, RejectReason> {
+            let (from, to) = span(record, &self.grouping.config, pass)?;
+            let counts = self.grouping.counts_at(record, from)?;
+            Ok(counts.into_iter().map(|count| self.state(count, from, to)).collect())
         };
-        let mut stated: Vec<StatedCount> =
-            self.grouping.counts(record, pass)?.into_iter().map(state).collect();
+        let mut stated = state(pass)?;
         if pass == Pass::Unknown {
-            let second = self.grouping.counts(record, Pass::Second)?;
-            for (count, second) in stated.iter_mut().zip(second) {
-                count.or_identity = Some(state(second).identity);
+            for (count, second) in stated.iter_mut().zip(state(Pass::Second)?) {
+                count.or_identity = Some(second.identity);
             }
         }
         Ok(stated)
     }
 
-    fn state(&self, count: Count, time: StatedTime) -> StatedCount {
-        let kind_of_count = if matches!(time, StatedTime::Day(_)) { "count of a day" } else { "count" };
+    fn state(&self, count: Count, from: Instant, to: Instant) -> StatedCount {
         StatedCount {
-            identity: count.key(&self.keyring, kind_of_count),
+            identity: count.key(&self.keyring, "count"),
             or_identity: None,
             mvpd: count.dimensions.get("mvpd").cloned().unwrap_or_default(),
             is_rejected: count.metric == REJECTED,
             kind: count.kind,
-            time,
+            from,
+            to,
             total: count.total,
             requestor_id: count.requestor_id,
         }
@@ -127,6 +116,9 @@ pub fn mismatch(
     requestors: &[String],
     (from, to): (NaiveDateTime, NaiveDateTime),
 ) -> Option<String> {
+    if document.trim_ascii().is_empty() {
+        return Some("it is empty".to_owned());
+    }
     let report = match report::read_json(document) {
         Ok(report) => report,
         Err((line, why)) => return Some(format!("it is no report in JSON: line {line}: {why}")),

@@ -45,6 +45,8 @@ pub struct EsmSummary {
     pub decreased_units: u64,
     /// The first record with such a correction.
     pub first_decrease: Option<u64>,
+    /// Records that repeat others of the report. Each is counted once.
+    pub repeated: u64,
     /// Records whose unique accounts are stored as ESM stated them.
     pub stated_accounts: u64,
     /// The limit of rows, if the report has reached it. The report may then lack rows.
@@ -63,12 +65,17 @@ impl EsmSummary {
     /// What to say of the report, each with the first record that it is about.
     pub fn notes(&self) -> Vec<(Option<u64>, String)> {
         let metrics = self.skipped_metrics.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        let EsmSummary { decreases, decreased_units, .. } = self;
+        let EsmSummary { decreases, decreased_units, repeated, .. } = self;
         let skipped = format!("no event stands for {metrics}; these were passed over");
         let lower = format!(
             "{decreases} counts are lower than when they were read before, by {decreased_units} units together; what was counted stays"
         );
-        let all = [(!metrics.is_empty(), None, skipped), (*decreases > 0, self.first_decrease, lower)];
+        let again = format!("{repeated} records repeat others of the report: each is counted once");
+        let all = [
+            (!metrics.is_empty(), None, skipped),
+            (*decreases > 0, self.first_decrease, lower),
+            (*repeated > 0, None, again),
+        ];
         all.into_iter().filter(|(is_so, ..)| *is_so).map(|(_, record, what)| (record, what)).collect()
     }
 
@@ -95,6 +102,7 @@ impl EsmSummary {
         self.decreases += other.decreases;
         self.decreased_units = self.decreased_units.saturating_add(other.decreased_units);
         self.first_decrease = self.first_decrease.or(other.first_decrease);
+        self.repeated += other.repeated;
         self.stated_accounts += other.stated_accounts;
         self.truncated_at = self.truncated_at.or(other.truncated_at);
     }

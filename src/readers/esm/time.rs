@@ -18,6 +18,8 @@ pub(super) enum Pass {
     /// The record gives its own UTC offset.
     Told,
     Unknown,
+    /// The record repeats another one of the report.
+    Repeated,
 }
 
 /// The local time of a record, in the time zone of the reports.
@@ -26,7 +28,7 @@ pub(super) fn local_time(record: &Record) -> Result<NaiveDateTime, RejectReason>
 }
 
 /// The local time. `or` has the day and the hour for a record that lacks them.
-fn local_time_with(record: &Record, or: [Option<u32>; 2]) -> Result<NaiveDateTime, RejectReason> {
+pub(super) fn local_time_with(record: &Record, or: [Option<u32>; 2]) -> Result<NaiveDateTime, RejectReason> {
     let number = |name: &str| match record.field(name) {
         None => Ok(None),
         Some(text) => match whole_number(text).and_then(|number| u32::try_from(number).ok()) {
@@ -50,14 +52,6 @@ fn local_time_with(record: &Record, or: [Option<u32>; 2]) -> Result<NaiveDateTim
     date.and_then(|date| date.and_hms_opt(hour, minute, 0)).ok_or_else(|| {
         RejectReason::Esm(format!("has the time {year}-{month}-{day} {hour}:{minute}, which no calendar has"))
     })
-}
-
-/// The day of a record without an hour; `None` if it has an hour.
-pub(super) fn day_alone(record: &Record) -> Result<Option<NaiveDate>, RejectReason> {
-    if record.field("hour").is_some() {
-        return Ok(None);
-    }
-    local_time_with(record, [None, Some(0)]).map(|local| Some(local.date()))
 }
 
 /// The start of a record's hour or minute.
@@ -86,12 +80,6 @@ pub(super) fn instant(record: &Record, config: &EsmConfig, pass: Pass) -> Result
     })
 }
 
-/// The end of a record's hour or minute, which begins at `from`.
-pub(super) fn end(record: &Record, from: Instant) -> Instant {
-    let minutes = if record.field("minute").is_some() { 1 } else { 60 };
-    Instant::from_nanos(from.nanos() + minutes * 60_000_000_000)
-}
-
 /// The span of a record: a minute, an hour, a day or a month.
 pub(super) fn span(
     record: &Record,
@@ -100,7 +88,8 @@ pub(super) fn span(
 ) -> Result<(Instant, Instant), RejectReason> {
     if record.field("hour").is_some() {
         let from = instant(record, config, pass)?;
-        return Ok((from, end(record, from)));
+        let minutes = if record.field("minute").is_some() { 1 } else { 60 };
+        return Ok((from, Instant::from_nanos(from.nanos() + minutes * 60_000_000_000)));
     }
     let first = local_time_with(record, [Some(1), Some(0)])?.date();
     let next = match record.field("day") {

@@ -72,11 +72,8 @@ fn percent_mark(share: f64, height: usize) -> Markup {
 
 fn share_bar(metric: &Metric, class: &str, y: usize, index: usize, column: &Column) -> Markup {
     let number = (metric.value)(&column.figures);
-    let share = match number {
-        Number::Share(share) => share,
-        Number::Count(_) | Number::Known(_) | Number::Difference(_) => None,
-    };
-    let text = if share.is_some() { number.text() } else { "no attempt".to_owned() };
+    let share = if let Number::Share(share) = number { share } else { None };
+    let text = number.text();
     let bar = Bar {
         class,
         y,
@@ -114,7 +111,7 @@ pub(super) fn failures(report: &Report) -> Markup {
 }
 
 fn failure_bar(failure: &Failure, index: usize, y: usize, (most, total): (u64, u128)) -> Markup {
-    let number = Number::Count(failure.count);
+    let number = Number::Count(Some(failure.count));
     let name = format!("{}: {}", failure.label, reason_name(&failure.reason));
     let text = format!("{} ({})", number.text(), percent(failure.count as f64 / total.max(1) as f64));
     let bar = Bar {

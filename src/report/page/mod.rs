@@ -169,7 +169,7 @@ mod tests {
     const HOSTILE: &str = "</title><script>\"'&";
 
     fn report(from: &str, to: &str) -> Report {
-        let figures = Figures::default;
+        let figures = || Figures { events: [Some(0); 18], ..Figures::default() };
         let text = || HOSTILE.to_owned();
         Report {
             from: from.to_owned(),

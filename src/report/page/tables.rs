@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use super::part::{NO_MVPD, mvpd_name, reason_name, section};
 use crate::event::EventKind;
 use crate::report::figures::{Figures, Report, Row};
-use crate::report::metric::{METRICS, Metric, STATED, event_name};
+use crate::report::metric::{METRICS, Metric, STATED};
 use crate::report::number::{Number, thousands};
 
 /// The most characters of an MVPD's name beside its figures. The tooltip shows the whole name.
@@ -95,9 +95,9 @@ pub(super) fn metrics(report: &Report) -> Markup {
 
 pub(super) fn events(report: &Report) -> Markup {
     let figure = |kind: EventKind| Figure {
-        name: event_name(kind),
+        name: kind.label().to_owned(),
         place: format!("events/{}", kind.slot() - 1),
-        value: Box::new(move |figures| Number::Known(figures.units(kind))),
+        value: Box::new(move |figures| Number::Count(figures.units(kind))),
     };
     let has_happened = |kind: &EventKind| report.total.units(*kind) != Some(0);
     let figures = |slots: &[u8]| -> Vec<Figure> {
@@ -111,7 +111,7 @@ pub(super) fn events(report: &Report) -> Markup {
             (table(caption, &["MVPD".to_owned()], &figures, &by_mvpd(report)))
         }
     };
-    let never = EventKind::ALL.into_iter().filter(|kind| !has_happened(kind)).map(event_name);
+    let never = EventKind::ALL.into_iter().filter(|kind| !has_happened(kind)).map(EventKind::label);
     let never = never.collect::<Vec<_>>().join(", ");
     let left_out = if never.is_empty() { never } else { format!(" None of these: {never}.") };
     section("All events by MVPD", &format!("How often each event happened.{left_out}"), &content)
@@ -253,7 +253,7 @@ pub(super) fn failures(report: &Report) -> Markup {
                 tr {
                     th scope="row" { (failure.label) }
                     td.text data-label="Reason" { bdi { (reason_name(&failure.reason)) } }
-                    (cell("Count", Number::Count(failure.count), &format!("/failures/{index}/count")))
+                    (cell("Count", Number::Count(Some(failure.count)), &format!("/failures/{index}/count")))
                     td.text data-label="Meaning" { (failure.meaning) }
                 }
                 "\n"

@@ -50,11 +50,7 @@ fn panel(metric: &Metric, rows: &[Row], axis: &TimeAxis) -> Markup {
 }
 
 fn count(metric: &Metric, row: &Row) -> Option<u64> {
-    match (metric.value)(&row.figures) {
-        Number::Count(count) => Some(count),
-        Number::Known(count) => count,
-        Number::Difference(_) | Number::Share(_) => None,
-    }
+    if let Number::Count(count) = (metric.value)(&row.figures) { count } else { None }
 }
 
 fn label(row: &Row) -> &str {
@@ -106,7 +102,8 @@ impl Plot<'_> {
         let highest = self.known().max_by_key(|(index, value)| (*value, std::cmp::Reverse(*index)));
         let lowest = self.known().min_by_key(|(_, value)| *value);
         let Some((highest, lowest)) = highest.zip(lowest) else { return "No values.".to_owned() };
-        let told = |(index, value)| format!("{} on {}", Number::Count(value).text(), label(&rows[index]));
+        let told =
+            |(index, value)| format!("{} on {}", Number::Count(Some(value)).text(), label(&rows[index]));
         format!("{} values; highest {}, lowest {}.", self.known().count(), told(highest), told(lowest))
     }
 

@@ -70,8 +70,8 @@ pub(crate) fn report(days: u32, mvpds: usize) -> Report {
 /// A period in which nothing happened.
 pub(crate) fn nothing() -> Report {
     let mut report = report(1, 0);
-    report.total = Figures::default();
-    report.trend[0].figures = Figures::default();
+    report.total = Figures { events: [Some(0); 18], ..Figures::default() };
+    report.trend[0].figures = report.total.clone();
     report.failures.clear();
     report.notes.clear();
     report.remarks.clear();
@@ -90,24 +90,15 @@ fn figures(weight: u64) -> Figures {
         rest => attempted * (30 + 9 * rest) / 100,
     };
     let (asked, granted) = (weight * 26 / 10, weight * 26 / 10 * (60 + weight % 39) / 100);
-    let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
     let mut events = [0; 18];
     (0_u64..).zip(&mut events).for_each(|(index, units)| *units = weight * (index + 3) % 1_000_003);
+    (events[0], events[2], events[3], events[4]) = (attempted, successful, asked, granted);
+    events[6] = granted * 2 + weight / 3;
     Figures {
-        successful_authentications: successful,
-        successful_authorizations: granted,
-        successful_play_requests: granted * 2 + weight / 3,
-        unique_users: Some(weight * 6 / 10),
-        attempted_authentications: attempted,
-        attempted_authorizations: asked,
-        unsuccessful_authentications: attempted as i64 - successful as i64,
-        authentication_conversion: share(successful, attempted),
-        authentication_ratio: share(attempted, successful),
-        authorization_conversion: share(granted, asked),
-        authorization_ratio: share(asked, granted),
-        synthetic_users: Some(weight / 50),
-        stated_unique_accounts: None,
         events: events.map(Some),
+        unique_users: Some(weight * 6 / 10),
+        synthetic_users: Some(weight / 50),
+        ..Figures::default()
     }
 }
 

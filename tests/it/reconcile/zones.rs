@@ -158,6 +158,14 @@ fn reports_that_cannot_be_compared_are_refused_with_their_reason() {
             ],
             "together they count twice",
         ),
+        // Days and hours of the same time hold the same counts.
+        (
+            vec![
+                by_mvpd.clone(),
+                "year,month,day,requestor-id,mvpd,media-tokens\n2026,11,3,REF30,M,5\n".to_owned(),
+            ],
+            "together they count twice",
+        ),
         (vec!["hello".to_owned()], "no ESM report"),
         (vec![format!("{header}mvpd,media-tokens\n2026,11,3,8,REF30,M,many\n")], "many"),
         (vec![format!("{by_mvpd}2026,11,3,8,REF30,M,6\n")], "record"),
@@ -168,7 +176,10 @@ fn reports_that_cannot_be_compared_are_refused_with_their_reason() {
     }
     options.zone = "UTC".parse().expect("a zone");
     let told = refused(&options, &["year,month,day,requestor-id,mvpd,media-tokens\n2026,11,3,REF30,M,5\n"]);
-    assert!(told.contains("is by day, on the clock of America/Los_Angeles"), "{told}");
+    assert!(
+        told.contains("2026-11-03T08:00:00Z to 2026-11-04T08:00:00Z, in which a day of UTC begins"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -210,7 +210,7 @@ fn what_had_expired_before_metrics_were_is_said_to_be_missing() {
     let old = through_schema_4(&house);
     old.assert_balanced();
     let all = &reports(&old)[0];
-    assert_eq!((all.total.successful_play_requests, all.total.unique_users), (1, Some(1)));
+    assert_eq!((all.total.events[6], all.total.unique_users), (Some(1), Some(1)));
     assert!(
         all.remarks[1].contains("Before 2026-11-07T16:00:00-08:00 metrics are not whole"),
         "{:?}",
