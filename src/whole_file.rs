@@ -121,6 +121,15 @@ pub fn share_owner(file: &File, of: &Path) -> io::Result<()> {
     fchown(file, Some(wanted.uid()), Some(wanted.gid()))
 }
 
+/// Logs a warning if everybody on this host may use a file that holds secrets or personal data.
+pub fn warn_if_open(path: &Path) {
+    let mode = fs::metadata(path).map_or(0, |file| file.mode() & 0o7777);
+    if mode & 0o007 != 0 {
+        let (path, mode) = (path.display(), format!("{mode:04o}"));
+        tracing::warn!(%path, mode, "everybody on this host may use the file, which holds secrets or personal data: chmod o= {path}");
+    }
+}
+
 /// Makes the names in the folder of a file durable.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder(path))?.sync_all()

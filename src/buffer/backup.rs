@@ -8,7 +8,7 @@ use super::database::Buffer;
 use super::error::{BufferError, Result};
 use super::facts::{COPIED_AT, fact, forget_fact, set_fact};
 use super::rows::{first, only};
-use super::sqlite::{copy, finish, open_reader};
+use super::sqlite::{check, copy, finish, open_reader};
 use crate::event::Instant;
 use crate::whole_file::{folder, share_owner};
 
@@ -37,7 +37,8 @@ impl Buffer {
         }
         finish(copy.partial(), |target| {
             set_fact(target, COPIED_AT, copied_at.nanos())?;
-            Ok(target.pragma_update(None, "journal_mode", "DELETE")?)
+            target.pragma_update(None, "journal_mode", "DELETE")?;
+            check(target)
         })?;
         copy.place_new().map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists => BufferError::Exists(to.to_owned()),

@@ -116,6 +116,11 @@ impl BufferError {
         self.sqlite_code() == Some(ErrorCode::DiskFull)
     }
 
+    /// Whether SQLite found the file damaged.
+    pub fn is_damage(&self) -> bool {
+        matches!(self.sqlite_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+    }
+
     /// Whether SQLite could not open a file of the buffer, which it reports without a reason.
     pub fn cannot_open_file(&self) -> bool {
         self.sqlite_code() == Some(ErrorCode::CannotOpen)

@@ -12,7 +12,6 @@ use serde::Serialize;
 use super::database::Buffer;
 use super::error::{BufferError, Result};
 use super::facts::{COPIED_AT, fact, set_fact};
-use super::rows::value;
 use super::sqlite::{self, BufferOptions, MIGRATION_COPY, SIDE_FILES, open_reader, remove_if_there};
 use crate::event::Instant;
 use crate::whole_file::{PARTIAL, WholeFile, beside, entries, folder, share_owner, sync_folder};
@@ -115,10 +114,7 @@ fn copy_in(from: &Path, path: &Path, goes_on: &dyn Fn() -> bool) -> Result<(Whol
 /// Checks every page of the copy and marks it as a copy. Returns when it was made.
 fn check(from: &Path, copy: &WholeFile, changed_at: Instant) -> Result<Instant> {
     let checked = sqlite::finish(copy.partial(), |target| {
-        let found: String = value(target, "PRAGMA integrity_check(1)", [])?;
-        if found != "ok" {
-            return Err(BufferError::DamagedCopy { path: from.to_owned(), why: found });
-        }
+        sqlite::check(target)?;
         let copied_at = match fact(target, COPIED_AT)? {
             Some(copied_at) => copied_at,
             None => {
@@ -135,13 +131,8 @@ fn check(from: &Path, copy: &WholeFile, changed_at: Instant) -> Result<Instant> 
 /// Turns errors about a damaged or foreign file into errors that name it as the copy. Other errors stay as they are.
 fn damaged(from: &Path, error: BufferError) -> BufferError {
     match error {
-        BufferError::Sqlite(error)
-            if matches!(
-                error.sqlite_error_code(),
-                Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase)
-            ) =>
-        {
-            BufferError::DamagedCopy { path: from.to_owned(), why: error.to_string() }
+        BufferError::Sqlite(source) if error.is_damage() => {
+            BufferError::DamagedCopy { path: from.to_owned(), why: source.to_string() }
         }
         BufferError::NotABuffer(path) => BufferError::ForeignCopy(path),
         error => error,

@@ -12,7 +12,7 @@ use super::error::Result;
 use super::facts::{fact, forget_fact, set_fact};
 use super::ledger::{Postings, Term};
 use super::metrics::Withdrawals;
-use super::rows::{all, changed, json_list, read_event, read_reference, run};
+use super::rows::{all, changed, first, json_list, only, read_event, read_reference, run};
 use super::tombstones::{CLOCK_SEEN_AT, DAY_NANOS, bury, remember_over_counts};
 use super::{memory, runs};
 use crate::delivery::Sequence;
@@ -80,9 +80,11 @@ impl Buffer {
     }
 }
 
-/// Whether the clock has jumped, or has not run long enough since a jump. Stores the time of this check.
+/// Whether the clock has jumped, or has not run long enough since a jump. Stores the time of this check. The first check
+/// compares with the beginning of the latest run: the clock may have jumped during the first drain.
 fn clock_has_jumped(connection: &Connection, now: Instant) -> Result<bool> {
-    let seen_at = fact(connection, CLOCK_SEEN_AT)?.unwrap_or(now.nanos());
+    let begun_at = first(connection, "SELECT started_at FROM runs ORDER BY run DESC LIMIT 1", [], only)?;
+    let seen_at = fact(connection, CLOCK_SEEN_AT)?.or(begun_at).unwrap_or(now.nanos());
     set_fact(connection, CLOCK_SEEN_AT, now.nanos())?;
     let step = now.nanos() - seen_at;
     if step < -JUMP_NANOS {

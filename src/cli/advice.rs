@@ -466,8 +466,8 @@ impl Judge for BufferError {
             }
             BufferError::Sqlite(_) if self.cannot_open_file() => Code::Database.failed(CANNOT_OPEN),
             BufferError::Sqlite(_) if self.is_written_twice() => Code::Database.failed(WRITTEN_TWICE),
-            BufferError::Sqlite(_) => Code::Database.failed(SQLITE),
-            BufferError::Damaged(_, _) => {
+            BufferError::Sqlite(_) if !self.is_damage() => Code::Database.failed(SQLITE),
+            BufferError::Sqlite(_) | BufferError::Damaged(..) => {
                 Code::BufferDamaged.failed("check the disk, and restore the latest backup")
             }
             BufferError::MappedElsewhere { rsid, requestor_id } => Code::Mapping

@@ -12,6 +12,7 @@ use crate::config::{Config, LogFormat, Secret};
 use crate::readers::rest_v2::ServiceKeys;
 use crate::schedule::Timetable;
 use crate::web::{read_secret, read_secret_text};
+use crate::whole_file::warn_if_open;
 
 const CONFIG_VARIABLE: &str = "PASSBRIDGE_CONFIG";
 pub(super) const LOCAL_FILE: &str = "passbridge.toml";
@@ -55,6 +56,7 @@ impl Settings {
         if path.as_os_str().is_empty() {
             return Ok(None);
         }
+        warn_if_open(path);
         let refuse = refuse_secret("rest_v2.secret_file", path);
         let secret = read_secret(path).map_err(|error| refuse(error.to_string()))?;
         let secret = secret.trim_ascii_end();
@@ -85,6 +87,7 @@ pub(super) fn client_secret(
     if path.as_os_str().is_empty() {
         return Ok(Some(secret.0.clone()).filter(|secret| !secret.is_empty()));
     }
+    warn_if_open(path);
     let refuse = refuse_secret(key, path);
     let text = read_secret_text(path).map_err(|error| refuse(error.to_string()))?;
     match text.trim() {

@@ -21,6 +21,7 @@ pub(super) struct Credentials {
 impl Credentials {
     /// The credentials that an earlier registration kept; `None` if there are none.
     pub(super) fn read(path: &Path) -> Result<Option<Credentials>, ApiError> {
+        whole_file::warn_if_open(path);
         let text = match read_secret_text(path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -72,6 +73,7 @@ pub(super) fn software_statement(path: &Path) -> Result<String, ApiError> {
             "no file is named; the TVE Dashboard gives the statement of a registered application",
         ));
     }
+    whole_file::warn_if_open(path);
     let text = read_secret_text(path).map_err(refuse)?;
     let statement = text.trim();
     if statement.is_empty() || statement.contains(char::is_whitespace) {

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::web::read_secret_text;
+use crate::whole_file::warn_if_open;
 
 /// The shortest token, in characters. Nobody can guess 16 random characters.
 const TOKEN_CHARACTERS_MIN: usize = 16;
@@ -115,11 +116,7 @@ fn stamp(path: &Path) -> Option<Stamp> {
 
 fn read(path: &Path) -> Result<Vec<[u8; 32]>, TokensError> {
     let unreadable = |source| TokensError::Unreadable { path: path.to_owned(), source };
-    let metadata = fs::metadata(path).map_err(unreadable)?;
-    if metadata.mode() & 0o007 != 0 {
-        let mode = format!("{:04o}", metadata.mode() & 0o7777);
-        tracing::warn!(path = %path.display(), mode, "everybody on this host may use the tokens: chmod o= the file");
-    }
+    warn_if_open(path);
     let text = read_secret_text(path).map_err(unreadable)?;
     let mut digests = Vec::new();
     for (line, token) in (1..).zip(text.lines().map(str::trim)) {

@@ -391,7 +391,7 @@ fn what_a_configuration_is_written_in_and_what_it_gives_twice_is_named() {
     assert!(read(&utf_16).contains("UTF-16") && read(&utf_16).contains("UTF-8"), "{}", read(&utf_16));
     let latin_1 = read(b"[log]\n# f\xfcr\n");
     assert!(
-        latin_1.contains("c.toml:2") && latin_1.contains("UTF-8") && !latin_1.contains("exists"),
+        latin_1.contains("line 2") && latin_1.contains("UTF-8") && !latin_1.contains("exists"),
         "{latin_1}"
     );
 }

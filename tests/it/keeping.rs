@@ -148,6 +148,37 @@ fn what_cannot_be_written_whole_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_backup_of_a_damaged_buffer_is_none_and_says_so() {
+    let program = Program::new();
+    program.ingest(2_000);
+    let buffer = OpenOptions::new().write(true).open(program.path("passbridge.db")).expect("the buffer");
+    let half = buffer.metadata().expect("its size").len() / 2 / 4_096 * 4_096;
+    buffer.write_all_at(&[0xa5; 8 * 4_096], half).expect("damage");
+    let (exit, failed) = program.json(&["backup", text(&program.path("copy.db"))]);
+    assert_eq!((exit, &failed["code"]), (1, &"buffer_damaged".into()), "{failed}");
+    assert_eq!(names(&program, "copy.db"), [""; 0]);
+}
+
+#[test]
+fn a_buffer_or_a_secret_that_everybody_may_read_is_warned_of() {
+    let program = Program::new();
+    program.ingest(1);
+    program.write("secret", &"s".repeat(64));
+    for (mode, is_warned) in [(0o604, true), (0o640, false)] {
+        for file in ["passbridge.db", "secret"] {
+            fs::set_permissions(program.path(file), Permissions::from_mode(mode)).expect("its mode");
+        }
+        let mut command = program.command(&["ingest", "-"]);
+        command.env("PASSBRIDGE_REST_V2__SECRET_FILE", program.path("secret"));
+        let warned = done(command);
+        for file in ["passbridge.db", "secret"] {
+            let words = format!("chmod o= {}", program.path(file).display());
+            assert_eq!(warned.err.contains(&words), is_warned, "{mode:o} {warned:?}");
+        }
+    }
+}
+
+#[test]
 fn a_backup_that_is_stopped_leaves_nothing_behind() {
     let program = Program::new();
     // Enough pages that it is under way for a while.

@@ -899,6 +899,6 @@ fn tokens_that_everybody_may_read_are_warned_of() {
         let server = Listening::start(&program);
         assert_eq!(server.post(EVENTS, event(0).as_bytes()).status, 202);
         let log = server.stop();
-        assert_eq!(log.contains("everybody on this host may use the tokens"), is_warned, "{mode:o} {log}");
+        assert_eq!(log.contains("everybody on this host may use the file"), is_warned, "{mode:o} {log}");
     }
 }

@@ -224,6 +224,19 @@ fn retention_never_takes_what_waits_is_held_or_is_dead() {
 }
 
 #[test]
+fn a_clock_that_jumps_during_the_first_drain_deletes_nothing_of_it() {
+    let sandbox = sandbox("");
+    let house = house_on_the_day_after();
+    house.suite(&sandbox.url());
+    house.store(plays(10));
+    house.drain();
+    // Nobody has looked at the clock before.
+    house.clock.set(instant(2_096_000_000));
+    let report = house.buffer.retain(POLICY).expect("retention");
+    assert_eq!((report.clock_jumped, report.expired_delivered), (true, 0));
+}
+
+#[test]
 fn a_clock_set_to_2036_deletes_nothing_until_somebody_vouches_for_it() {
     let sandbox = sandbox("");
     let house = house_on_the_day_after();

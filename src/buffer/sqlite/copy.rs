@@ -8,6 +8,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ffi};
 
 use super::super::error::{BufferError, Result};
+use super::super::rows::value;
 use super::place::SIDE_FILES;
 use crate::whole_file::{Readers, WholeFile, beside};
 
@@ -41,6 +42,15 @@ pub(in super::super) fn copy(from: &Connection, to: &Path, goes_on: &dyn Fn() ->
         _ => error,
     })?;
     Ok(made)
+}
+
+/// Checks every page and every index. A backup checks as a restore does, so that a restore takes what a backup has made.
+pub(in super::super) fn check(copy: &Connection) -> Result<()> {
+    let found: String = value(copy, "PRAGMA integrity_check(1)", [])?;
+    if found == "ok" {
+        return Ok(());
+    }
+    Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(found)).into())
 }
 
 /// Opens a copy exclusively for `work`, and leaves no side files beside it.

@@ -6,7 +6,7 @@ mod lock;
 mod open;
 mod place;
 
-pub(super) use copy::{copy, finish};
+pub(super) use copy::{check, copy, finish};
 pub use holder::{Holder, name_command};
 pub use lock::{BackfillLock, DrainLock, LockWatch, WholeLock};
 pub(super) use lock::{backfill, drain, drain_holder, whole};

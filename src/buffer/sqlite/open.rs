@@ -102,6 +102,7 @@ pub(in super::super) fn open(options: &BufferOptions) -> Result<(Place, Connecti
     }
     refuse_second_name(&path)?;
     refuse_without_rights(&path)?;
+    whole_file::warn_if_open(&path);
     let place = Place::of(&path)?;
     let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     place.check()?;
