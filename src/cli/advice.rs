@@ -183,6 +183,9 @@ impl Judge for ApiError {
             Cause::Unreadable(_) => Code::AnswerUnreadable.failed(api_advice(self)),
             Cause::NoCompany => Code::Company.failed(api_advice(self)),
             Cause::SeveralCompanies(_) => Code::Company.usage(api_advice(self)),
+            Cause::File { kind: ErrorKind::StorageFull | ErrorKind::QuotaExceeded, .. } => {
+                Code::SourceFile.failed(api_advice(self))
+            }
             Cause::File { .. } => Code::SourceFile.usage(api_advice(self)),
             Cause::Full { .. } => Code::AnswerTooLong.usage(api_advice(self)),
         }

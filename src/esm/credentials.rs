@@ -1,6 +1,7 @@
 //! The secrets of Dynamic Client Registration on disk: Adobe's software statement, and the credentials that we keep.
 
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,9 @@ use crate::whole_file::{self, Readers, WholeFile};
 
 /// The name, for messages, of the credentials that a registration returns.
 pub const REGISTRATION: &str = "client credentials";
+
+/// The room for credentials on the disk, in bytes. Adobe's have a few hundred.
+const ROOM_BYTES: usize = 4096;
 
 /// The ID and the secret of a registered client. The type has no `Debug`, so that no log shows them.
 #[derive(Serialize, Deserialize)]
@@ -49,6 +53,9 @@ impl Place {
         let create = || {
             let file = WholeFile::create(path, Readers::Owner)?;
             whole_file::share_owner(file.file(), of)?;
+            // A full disk must be noticed before a client is registered, so the room is taken now.
+            file.file().write_all_at(&[b' '; ROOM_BYTES], 0)?;
+            file.file().sync_all()?;
             Ok(file)
         };
         let file = create().map_err(|error: io::Error| refuse("esm.credentials_file", path, &error))?;
@@ -59,7 +66,8 @@ impl Place {
     pub(super) fn keep(self, credentials: &Credentials) -> Result<(), ApiError> {
         let Place { path, mut file } = self;
         let text = serde_json::to_vec(credentials).expect("texts always serialise");
-        let written = file.write_all(&text).and_then(|()| file.replace());
+        let written = file.write_all(&text).and_then(|()| file.file().set_len(text.len() as u64));
+        let written = written.and_then(|()| file.replace());
         written.map_err(|error| refuse("esm.credentials_file", &path, &error))
     }
 }

@@ -565,6 +565,29 @@ fn credentials_that_could_not_be_kept_are_never_asked_for() {
     assert_eq!(std::fs::read_dir(program.path("nowhere")).expect("the folder").count(), 1);
 }
 
+/// On a full disk a client must not be registered: each run would register another one.
+#[test]
+fn room_for_credentials_is_taken_on_the_disk_before_they_are_asked_for() {
+    let place = Arc::new(OnceLock::<PathBuf>::new());
+    let (looked_at, room) = (Arc::clone(&place), Arc::new(OnceLock::new()));
+    let found = Arc::clone(&room);
+    let server = server(move |_, path, _| match path {
+        "/o/client/register" => {
+            let partial = std::fs::metadata(looked_at.get().expect("a path")).expect("a file");
+            found.set(partial.len()).expect("one request");
+            ("201 Created".to_owned(), json!({"client_id": "c", "client_secret": SECRET}).to_string())
+        }
+        "/o/client/token" => ("201 Created".to_owned(), json!({"access_token": TOKEN}).to_string()),
+        _ => ok(json!({"report": []})),
+    });
+    let program = pulling(&server.url(), &server.url(), "");
+    place.set(program.path("esm-client.json.partial")).expect("once");
+    assert_eq!(program.run(&SPAN).code, 0);
+    assert!(room.get().is_some_and(|room| *room >= 1_024), "{room:?}");
+    let kept = std::fs::read_to_string(program.path("esm-client.json")).expect("credentials");
+    assert_eq!(kept, json!({"client_id": "c", "client_secret": SECRET}).to_string());
+}
+
 #[test]
 fn interim_replies_without_end_take_no_longer_than_a_request_may() {
     let server = Server::start(|peer| {
