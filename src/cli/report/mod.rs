@@ -65,7 +65,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let options = ReportOptions { period, requestors: args.requestor.clone(), by: once_each(&args.by) };
     let report = report(&buffer, &options)?;
     if let Some(path) = &args.html {
-        write_page(&report, path)?;
+        // Rows by viewer name people.
+        let is_personal =
+            |by: &Dimension| matches!(by, Dimension::Property(Property::MvpdUserId | Property::VisitorId));
+        let readers = if options.by.iter().any(is_personal) { Readers::Owner } else { Readers::Umask };
+        write_page(&report, path, readers)?;
     }
     if args.csv {
         output::bytes(csv(&report).as_bytes())?;
@@ -76,10 +80,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn write_page(report: &Report, path: &Path) -> Result<(), Failure> {
+fn write_page(report: &Report, path: &Path, readers: Readers) -> Result<(), Failure> {
     let page = page(report);
     let replace = || {
-        let mut file = WholeFile::create(path, Readers::Umask)?;
+        let mut file = WholeFile::create(path, readers)?;
         file.write_all(page.as_bytes())?;
         file.replace()
     };

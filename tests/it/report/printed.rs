@@ -1,5 +1,7 @@
 //! `report` as it is typed and read: text, CSV and JSON of the same figures.
 
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::Value;
 
 use crate::program::{Program, done};
@@ -92,6 +94,19 @@ fn a_page_takes_the_place_of_a_link_and_follows_none() {
     let mut to_open_file = program.command(&[&JUNE[..], &["--html", "/dev/fd/1"]].concat());
     to_open_file.stdout(std::fs::File::create(&page).expect("a file"));
     assert_eq!(done(to_open_file).code, 0);
+}
+
+#[test]
+fn a_page_with_the_ids_of_viewers_is_for_its_owner_alone() {
+    let program = program();
+    for by in ["mvpd_user_id", "visitor_id"] {
+        let page = program.path(&format!("{by}.html"));
+        let report =
+            [&JUNE[..], &["--by", "mvpd", "--by", by, "--html", page.to_str().expect("UTF-8")]].concat();
+        assert_eq!(program.run(&report).code, 0);
+        let mode = std::fs::metadata(&page).expect("a page").permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{by}");
+    }
 }
 
 #[test]
