@@ -70,8 +70,13 @@ impl EsmClient {
         Ok(EsmClient { http, config, requestors, owned: owned.to_owned(), reports_url, dcr_url, token: None })
     }
 
-    /// The report of the hours from `from` to before `to`, in the time zone of the reports, as JSON.
-    pub async fn report(&mut self, from: NaiveDateTime, to: NaiveDateTime) -> Result<Vec<u8>, ApiError> {
+    /// The report of the hours from `from` to before `to`, in the time zone of the reports, as JSON, and the limit of rows
+    /// if the report has reached it.
+    async fn report(
+        &mut self,
+        from: NaiveDateTime,
+        to: NaiveDateTime,
+    ) -> Result<(Vec<u8>, Option<u64>), ApiError> {
         let mut url = self.reports_url.clone();
         let iso = |at: NaiveDateTime| at.format("%Y-%m-%dT%H:%M:%S").to_string();
         url.query_pairs_mut()
@@ -91,9 +96,9 @@ impl EsmClient {
         if answer.status != StatusCode::OK {
             return Err(answer.refusal(&endpoint));
         }
-        match readers::esm::mismatch(&answer.body, &self.config, &self.requestors, (from, to)) {
-            Some(why) => Err(endpoint.unreadable(format!("asked for {from} to {to}, {why}"))),
-            None => Ok(answer.body),
+        match readers::esm::checked(&answer.body, &self.config, &self.requestors, (from, to)) {
+            Ok(limit) => Ok((answer.body, limit)),
+            Err(why) => Err(endpoint.unreadable(format!("asked for {from} to {to}, {why}"))),
         }
     }
 

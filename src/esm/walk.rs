@@ -3,7 +3,6 @@
 use chrono::{NaiveDateTime, TimeDelta};
 
 use super::{EsmClient, KEY};
-use crate::readers::esm::limit_reached;
 use crate::web::{ApiError, Cause, Endpoint};
 
 /// The most hours of one report: a day.
@@ -23,7 +22,6 @@ impl EsmClient {
         } else {
             TimeDelta::hours(1)
         };
-        let rows = u64::from(self.config.rows);
         let mut parts = Vec::new();
         let mut start = from;
         while start < to {
@@ -35,14 +33,14 @@ impl EsmClient {
         while let Some((start, end)) = parts.pop() {
             let grains = ((end - start).num_minutes() / grain.num_minutes()) as i32;
             let fetched = self.report(start, end).await;
-            let limit = fetched.as_ref().ok().and_then(|body| limit_reached(body, rows));
+            let is_full = matches!(fetched, Ok((_, Some(_))));
             let is_too_long = matches!(&fetched, Err(ApiError { cause: Cause::TooLong(_), .. }));
-            if grains > 1 && (is_too_long || limit.is_some()) {
+            if grains > 1 && (is_too_long || is_full) {
                 let middle = start + grain * (grains / 2);
                 parts.extend([(middle, end), (start, middle)]);
                 continue;
             }
-            let body = fetched?;
+            let (body, limit) = fetched?;
             if let Some(limit) = limit {
                 let endpoint = Endpoint::new("a report", KEY, &self.reports_url);
                 return Err(endpoint.error(Cause::Full { start, limit }).into());

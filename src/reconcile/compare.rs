@@ -6,7 +6,7 @@ use super::cell::{Cell, Counts, Stated, Stored, Verdict};
 use super::hint::{self, Hint, Likeness, Rest, Side};
 use super::key::{CellKey, Name, Spellings};
 use super::tolerance::Tolerance;
-use crate::event::EventKind;
+use crate::event::{EventKind, KindSet};
 use crate::readers::esm::has_metric;
 
 /// A day that is compared.
@@ -21,8 +21,8 @@ pub struct Day {
 #[derive(Debug, Clone, Default)]
 pub struct EsmSide {
     pub units: BTreeMap<CellKey, Stated>,
-    /// The days and events of each requestor that the reports cover. There, a cell without a row counts as zero.
-    pub covered: BTreeSet<(Name, usize, EventKind)>,
+    /// The events that the reports cover, by requestor and day. There, a cell without a row counts as zero.
+    pub covered: BTreeMap<(Name, usize), KindSet>,
 }
 
 /// The counts of Analytics.
@@ -77,12 +77,13 @@ impl Sides {
     }
 
     fn counts(&self, key: &CellKey) -> Counts {
-        let place = (key.requestor.clone(), key.day, key.kind);
+        let place = (key.requestor.clone(), key.day);
         let esm = self.esm.as_ref().filter(|_| has_metric(key.kind));
         Counts {
             esm: esm.and_then(|esm| {
                 let stated = esm.units.get(key).copied();
-                stated.or_else(|| esm.covered.contains(&place).then(Stated::default))
+                let is_covered = esm.covered.get(&place).is_some_and(|kinds| kinds.has(key.kind));
+                stated.or_else(|| is_covered.then(Stated::default))
             }),
             stored: self.stored.get(key).copied().unwrap_or_default(),
             analytics: self.analytics.as_ref().and_then(|analytics| {
@@ -218,7 +219,7 @@ mod tests {
             }
             if has_metric(key.kind) {
                 esm.units.insert(key.clone(), Stated { units: stored.counted, rejected: 0 });
-                esm.covered.extend(EventKind::ALL.map(|kind| (key.requestor.clone(), key.day, kind)));
+                esm.covered.insert((key.requestor.clone(), key.day), EventKind::ALL.into_iter().collect());
             }
             analytics.units.insert(key.clone(), shown);
             bounds.insert(key.clone(), [least, most]);
@@ -365,7 +366,7 @@ mod tests {
         let mut sides = Sides { days: days(), ..Sides::default() };
         let mut esm = EsmSide::default();
         let requestor = Name::of("ref0");
-        esm.covered.extend(EventKind::ALL.map(|kind| (requestor.clone(), 0, kind)));
+        esm.covered.insert((requestor.clone(), 0), EventKind::ALL.into_iter().collect());
         for (day, kind, counted, stated) in [
             // ESM has no such metric.
             (0, EventKind::LogoutRequested, 5, None),

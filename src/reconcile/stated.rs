@@ -7,7 +7,7 @@ use super::days::{Astray, Calendar, shown};
 use super::error::ReconcileError;
 use super::key::{CellKey, Name, Spellings};
 use crate::config::EsmConfig;
-use crate::event::{EventKind, Property};
+use crate::event::{EventKind, KindSet, Property};
 use crate::mapping;
 use crate::readers::esm::{StatedCount, StatedReport, has_metric};
 use crate::readers::memory::MemoryKey;
@@ -19,8 +19,8 @@ pub(super) struct Statements<'c> {
     totals: HashMap<MemoryKey, (CellKey, bool, u64)>,
     /// For each day of a requestor: the grouping and the name of the first report that has counts of that day.
     groupings: HashMap<(Name, usize), (String, String)>,
-    /// The days and events of each requestor for which a report was given. There, a cell without a row is zero.
-    covered: BTreeSet<(Name, usize, EventKind)>,
+    /// The events for which a report was given, by requestor and day. There, a cell without a row is zero.
+    covered: BTreeMap<(Name, usize), KindSet>,
 }
 
 impl<'c> Statements<'c> {
@@ -30,7 +30,7 @@ impl<'c> Statements<'c> {
             config,
             totals: HashMap::new(),
             groupings: HashMap::new(),
-            covered: BTreeSet::new(),
+            covered: BTreeMap::new(),
         }
     }
 
@@ -71,7 +71,7 @@ impl<'c> Statements<'c> {
         }
         // A report says nothing about requestors and metrics that it does not have, whatever days it has.
         for day in days {
-            self.cover(&requestors, day, kinds.iter().copied());
+            self.cover(&requestors, day, kinds.iter().copied().collect());
         }
         Ok(())
     }
@@ -133,16 +133,17 @@ impl<'c> Statements<'c> {
         Ok(requestor)
     }
 
-    fn cover(&mut self, requestors: &BTreeSet<Name>, day: usize, kinds: impl Iterator<Item = EventKind>) {
-        for kind in kinds {
-            self.covered.extend(requestors.iter().map(|name| (name.clone(), day, kind)));
+    fn cover(&mut self, requestors: &BTreeSet<Name>, day: usize, kinds: KindSet) {
+        for name in requestors {
+            let covered = self.covered.entry((name.clone(), day)).or_default();
+            *covered = covered.with(kinds);
         }
     }
 
     /// Notes that every day was asked for, so that a cell without a count is zero.
     pub(super) fn cover_everything(&mut self, requestors: &BTreeSet<Name>) {
         (0..self.calendar.spans.len())
-            .for_each(|day| self.cover(requestors, day, EventKind::ALL.into_iter()));
+            .for_each(|day| self.cover(requestors, day, EventKind::ALL.into_iter().collect()));
     }
 
     /// The sums, and sentences about what the reports lack: days of the `requestors`, and metrics.
@@ -162,8 +163,7 @@ impl<'c> Statements<'c> {
         }
         let mut lacking: BTreeMap<Vec<usize>, Vec<&str>> = BTreeMap::new();
         for requestor in requestors {
-            let has = |day: usize, kind| side.covered.contains(&(requestor.clone(), day, kind));
-            let is_missing = |day: &usize| !EventKind::ALL.into_iter().any(|kind| has(*day, kind));
+            let is_missing = |day: &usize| !side.covered.contains_key(&(requestor.clone(), *day));
             let missing = (0..self.calendar.spans.len()).filter(is_missing).collect();
             lacking.entry(missing).or_default().push(spellings.of_requestor(requestor));
         }
@@ -177,7 +177,7 @@ impl<'c> Statements<'c> {
             )
         };
         let mut told: Vec<String> = lacking.into_iter().map(tell).collect();
-        let is_covered = |kind: &EventKind| side.covered.iter().any(|(.., covered)| covered == kind);
+        let is_covered = |kind: &EventKind| side.covered.values().any(|covered| covered.has(*kind));
         let without = EventKind::ALL.into_iter().filter(|kind| has_metric(*kind) && !is_covered(kind));
         let without: Vec<&str> = without.map(EventKind::name).collect();
         if !without.is_empty() {

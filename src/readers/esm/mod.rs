@@ -22,6 +22,6 @@ mod time;
 pub use fields::{columns, has_metric, is_dimension_name};
 pub use kept::{LACKING, ROW_PREFIX, follows_from, hour_key, lacking};
 pub use reader::{EsmReader, REPORT_BYTES_MAX};
-pub use report::{limit_reached, starts_like_esm};
-pub use stated::{StatedCount, StatedReport, mismatch};
+pub use report::starts_like_esm;
+pub use stated::{StatedCount, StatedReport, checked};
 pub use summary::{EsmSummary, StatedAccounts};

@@ -272,13 +272,6 @@ fn line_at(document: &[u8], at: usize) -> u64 {
     memchr::memchr_iter(b'\n', &document[..at.min(document.len())]).count() as u64 + 1
 }
 
-/// The limit of rows that a JSON report has reached: the lower of the limit in its link and the requested limit.
-pub fn limit_reached(document: &[u8], rows_asked: u64) -> Option<u64> {
-    let rows: JsonReport<'_> = serde_json::from_slice(document).ok()?;
-    let limit = rows.limit().map_or(rows_asked, |own| own.min(rows_asked));
-    (rows.report.len() as u64 >= limit).then_some(limit)
-}
-
 /// A value as text. Null becomes an empty text, so that its column is kept.
 fn text_of(json: &str) -> serde_json::Result<String> {
     Ok(match json.as_bytes().first() {

@@ -107,43 +107,46 @@ impl StatedReport {
     }
 }
 
-/// Why a report in JSON is not the requested report. `None` if it is: each record has the dimensions of
-/// `esm.group_by` and no others, none of them blank in all records, is of one of these requestors, if any are named,
-/// and has a time down to the hour from `from` until before `to`.
-pub fn mismatch(
+/// Checks that a report in JSON is the requested one: each record has the dimensions of `esm.group_by` and no others, none
+/// of them blank in all records, is of one of these requestors, if any are named, and has a time down to the hour from
+/// `from` until before `to`. Returns the limit of rows, the report's own or `esm.rows`, if the report has reached it. An
+/// error says why it is another report.
+pub fn checked(
     document: &[u8],
     config: &EsmConfig,
     requestors: &[String],
     (from, to): (NaiveDateTime, NaiveDateTime),
-) -> Option<String> {
+) -> Result<Option<u64>, String> {
     if document.trim_ascii().is_empty() {
-        return Some("it is empty".to_owned());
+        return Err("it is empty".to_owned());
     }
-    let report = match report::read_json(document) {
-        Ok(report) => report,
-        Err((line, why)) => return Some(format!("it is no report in JSON: line {line}: {why}")),
-    };
+    let report = report::read_json(document)
+        .map_err(|(line, why)| format!("it is no report in JSON: line {line}: {why}"))?;
     let asked = || config.group_by.split('/');
     for record in &report.records {
         let number = record.number;
         let mut names = ["year", "month", "day", "hour"].into_iter().chain(asked());
         if let Some(name) = names.find(|name| !record.has_name(name)) {
-            return Some(format!("record {number} has no {name}"));
+            return Err(format!("record {number} has no {name}"));
         }
         // The counts of finer records would be taken for those of whole groups.
         let is_finer = |name: &&String| {
             (*name == "minute" || is_dimension(name, config)) && !asked().any(|asked| asked == *name)
         };
         if let Some(name) = record.names().iter().find(is_finer) {
-            return Some(format!("record {number} has {name}, by which it was not asked for"));
+            return Err(format!("record {number} has {name}, by which it was not asked for"));
         }
         let requestor = record.field("requestor-id").unwrap_or_default();
         if !requestors.is_empty() && !requestors.iter().any(|asked| asked == requestor) {
-            return Some(format!("record {number} is of another requestor"));
+            return Err(format!("record {number} is of another requestor"));
         }
         if !local_time(record).is_ok_and(|at| (from..to).contains(&at)) {
-            return Some(format!("record {number} is of another time"));
+            return Err(format!("record {number} is of another time"));
         }
     }
-    report::nameless(&report.records, asked()).map(|name| format!("no record says its {name}"))
+    if let Some(name) = report::nameless(&report.records, asked()) {
+        return Err(format!("no record says its {name}"));
+    }
+    let (rows, rows_max) = (report.records.len() as u64 + report.repeated, u64::from(config.rows));
+    Ok(report.reached_limit.or((rows >= rows_max).then_some(rows_max)))
 }
