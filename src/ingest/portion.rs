@@ -11,7 +11,7 @@ use crate::mapping::measure;
 use crate::readers::esm::StatedAccounts;
 use crate::readers::memory::{MemoryRow, Recollection};
 use crate::readers::rest_v2::is_like_exchange;
-use crate::readers::{Excerpt, Line, ReadError, Reader, RejectReason, RejectedLine, wrapper};
+use crate::readers::{Excerpt, Line, ReadError, Reader, RejectReason, RejectedLine, wrapped};
 
 /// The most lines of a portion. Storing 10,000 events at once costs half as much as in ten parts.
 const PORTION_LINES_MAX: usize = 10_000;
@@ -152,8 +152,8 @@ impl Reject {
         let nothing = Excerpt::hidden(&[], excerpt.line_bytes);
         let (excerpt, reason) = match is_like_exchange(&excerpt.bytes) {
             true => {
-                let wrapper = std::str::from_utf8(&excerpt.bytes).ok().and_then(|text| wrapper(text, true));
-                (&nothing, wrapper.map_or_else(|| EXCHANGE_AMONG_OTHERS.to_owned(), |it| it.to_string()))
+                let inside = std::str::from_utf8(&excerpt.bytes).ok().and_then(|text| wrapped(text, true));
+                (&nothing, inside.unwrap_or_else(|| EXCHANGE_AMONG_OTHERS.to_owned()))
             }
             false => (excerpt, reason),
         };

@@ -9,7 +9,9 @@ use std::collections::HashMap;
 use std::io::BufRead;
 
 use super::cause::cause;
-use super::line::{COLUMNS_MAX, Excerpt, HeaderError, Line, ReadError, Reader, RejectReason, SourceSummary};
+use super::line::{
+    COLUMNS_MAX, Excerpt, HeaderError, Line, ReadError, ReadResult, Reader, RejectReason, SourceSummary,
+};
 use super::memory::Recollection;
 use super::parts;
 use super::records::Records;
@@ -44,11 +46,7 @@ impl<R: BufRead> CsvReader<R> {
 }
 
 impl<R: BufRead> Reader for CsvReader<R> {
-    fn next_line(
-        &mut self,
-        bounds: TimeBounds,
-        _memory: &mut Recollection,
-    ) -> Result<Option<Line<'_>>, ReadError> {
+    fn next_line(&mut self, bounds: TimeBounds, _memory: &mut Recollection) -> ReadResult<Option<Line<'_>>> {
         loop {
             if !self.records.advance()? {
                 return Ok(None);

@@ -9,7 +9,6 @@ use super::esm::EsmSummary;
 use super::memory::{Feed, MemoryError, Recollection};
 use super::remarks::Remarks;
 use super::rest_v2::{ExchangeSummary, Rule};
-use super::wrapper::Wrapper;
 use crate::event::{EventError, EventId, PassEvent, TimeBounds};
 
 /// The longest line or CSV row, in bytes. An event with every property takes a few KiB, an MRSS resource some
@@ -25,11 +24,7 @@ pub(super) const COLUMNS_MAX: usize = 1024;
 pub trait Reader {
     /// The next line; `None` at the end of the source, or if `memory` is full: its changes must then be stored first.
     /// After an error, nothing more can be read.
-    fn next_line(
-        &mut self,
-        bounds: TimeBounds,
-        memory: &mut Recollection,
-    ) -> Result<Option<Line<'_>>, ReadError>;
+    fn next_line(&mut self, bounds: TimeBounds, memory: &mut Recollection) -> ReadResult<Option<Line<'_>>>;
 
     /// Whether more events of the last line follow. If so, a batch of events to be stored must not end here.
     fn is_inside_line(&self) -> bool {
@@ -164,9 +159,6 @@ pub enum RejectReason {
         "has other text before its object, which begins at column {0}; take that off first, as sed 's/^[^{{]*//' FILE | passbridge ingest - does"
     )]
     Prefixed(usize),
-    /// The event or the exchange is inside an object of another program.
-    #[error("{0}")]
-    Wrapped(Wrapper),
     /// The number of the CSV field with text after its closing quote.
     #[error(
         "has text behind the closing quote of field {0}: a quote inside quotes is written twice, not once and not behind a backslash"
@@ -205,7 +197,7 @@ pub enum RejectReason {
     MixedFeeds(String),
     #[error("{0}")]
     Esm(String),
-    /// The line belongs to another format or command, which the text names.
+    /// The line belongs to another format or command, or is wrapped by another program. The text names it.
     #[error("{0}")]
     Misplaced(String),
     #[error("still holds U+FFFD where its source was not UTF-8; put what belongs there")]
@@ -227,6 +219,8 @@ impl RejectReason {
         }
     }
 }
+
+pub(super) type ReadResult<T> = Result<T, ReadError>;
 
 /// Why reading must stop. The texts continue a sentence that begins with the source's name.
 #[derive(Debug, thiserror::Error)]

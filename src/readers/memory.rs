@@ -50,14 +50,15 @@ pub struct MemoryRow {
 
 /// Why stored rows cannot be read.
 pub type MemoryError = Box<dyn Error + Send + Sync>;
+pub type MemoryResult<T> = Result<T, MemoryError>;
 
 /// The rows that earlier runs stored. The buffer implements this trait.
 pub trait Memory: Send {
     /// The body of a row.
-    fn recall(&mut self, key: MemoryKey) -> Result<Option<String>, MemoryError>;
+    fn recall(&mut self, key: MemoryKey) -> MemoryResult<Option<String>>;
 
     /// The feed of a requestor; `None` before its first event. The feed never changes.
-    fn feed(&mut self, requestor_id: &str) -> Result<Option<Feed>, MemoryError>;
+    fn feed(&mut self, requestor_id: &str) -> MemoryResult<Option<Feed>>;
 }
 
 words! {
@@ -162,7 +163,7 @@ impl Recollection {
         }
     }
 
-    pub fn recall(&mut self, key: MemoryKey) -> Result<Option<String>, MemoryError> {
+    pub fn recall(&mut self, key: MemoryKey) -> MemoryResult<Option<String>> {
         match (self.rows.get(&key), &mut self.stored) {
             (Some(row), _) => Ok(row.body.clone()),
             (None, Some(stored)) => stored.recall(key),
@@ -174,7 +175,7 @@ impl Recollection {
     }
 
     /// The feed of a requestor; `None` before its first event.
-    pub fn feed(&mut self, requestor_id: &str) -> Result<Option<Feed>, MemoryError> {
+    pub fn feed(&mut self, requestor_id: &str) -> MemoryResult<Option<Feed>> {
         if let Some(feed) = self.feeds.get(requestor_id) {
             return Ok(Some(*feed));
         }
@@ -322,11 +323,11 @@ mod tests {
         let (key, drops_at) = (MemoryKey([1; 16]), Instant::from_nanos(9));
         struct Empty;
         impl Memory for Empty {
-            fn recall(&mut self, _: MemoryKey) -> Result<Option<String>, MemoryError> {
+            fn recall(&mut self, _: MemoryKey) -> MemoryResult<Option<String>> {
                 Ok(None)
             }
 
-            fn feed(&mut self, _: &str) -> Result<Option<Feed>, MemoryError> {
+            fn feed(&mut self, _: &str) -> MemoryResult<Option<Feed>> {
                 Ok(None)
             }
         }

@@ -39,5 +39,4 @@ pub use options::ReaderOptions;
 pub use rejected::RejectedLine;
 pub use remarks::Remarks;
 pub use unknown::UnknownKeys;
-pub use wrapper::Wrapper;
-pub(crate) use wrapper::wrapper;
+pub(crate) use wrapper::wrapped;

@@ -11,7 +11,7 @@ use serde::de::{MapAccess, Visitor};
 use super::cause::cause;
 use super::csv;
 use super::line::{
-    EXCERPT_BYTES_MAX, Excerpt, LINE_BYTES_MAX, Line, ReadError, Reader, RejectReason, SourceSummary,
+    EXCERPT_BYTES_MAX, Excerpt, LINE_BYTES_MAX, Line, ReadResult, Reader, RejectReason, SourceSummary,
 };
 use super::lines::{Lines, fillers_at_start};
 use super::members::{Members, unquoted};
@@ -20,7 +20,7 @@ use super::parts;
 use super::rejected::RejectedLine;
 use super::remarks::Remarks;
 use super::unknown::UnknownKeys;
-use super::wrapper::wrapper;
+use super::wrapper::wrapped;
 use crate::event::{Draft, EventError, PassEvent, RawValue, TimeBounds, key_named};
 
 /// Every line of a rejects file contains this text. Other lines are not tried as lines of such a file.
@@ -41,11 +41,7 @@ impl<R: BufRead> NdjsonReader<R> {
 }
 
 impl<R: BufRead> Reader for NdjsonReader<R> {
-    fn next_line(
-        &mut self,
-        bounds: TimeBounds,
-        _memory: &mut Recollection,
-    ) -> Result<Option<Line<'_>>, ReadError> {
+    fn next_line(&mut self, bounds: TimeBounds, _memory: &mut Recollection) -> ReadResult<Option<Line<'_>>> {
         self.next = self.parser.rest.map_or(0, |rest| self.next + rest);
         if self.next == 0 {
             loop {
@@ -187,7 +183,7 @@ fn refusal(text: &str, why: EventError) -> RejectReason {
                 _ => why.into(),
             }
         }
-        EventError::Missing(_) => wrapper(text, false).map_or_else(|| why.into(), RejectReason::Wrapped),
+        EventError::Missing(_) => wrapped(text, false).map_or_else(|| why.into(), RejectReason::Misplaced),
         _ => why.into(),
     }
 }

@@ -1,84 +1,74 @@
 //! Finds an event or an exchange inside an object of another program, so that a message says where it is.
 
-use std::fmt;
-
 use serde_json::value::RawValue;
 
 use super::members::{Members, unquoted};
 
 /// How many objects and lists are searched, one inside the other.
 const DEPTH_MAX: usize = 8;
-/// How many characters of the names a message shows.
-const CHARS_MAX: usize = 64;
 /// The names, in lower case, of the first member of an event and, in its spellings, of an exchange.
 const STARTS: [&str; 4] = ["occurred_at", "started_at", "startedat", "started-at"];
-/// The names that log drivers and exports give to what they wrap. A message about a line that may have secrets shows
-/// no other name.
-const KNOWN: [&str; 26] = [
-    "message",
-    "msg",
-    "log",
-    "line",
-    "_source",
-    "fields",
-    "data",
-    "body",
-    "payload",
-    "record",
-    "records",
-    "event",
-    "events",
-    "logevents",
-    "jsonpayload",
-    "textpayload",
-    "@message",
-    "json",
-    "content",
-    "text",
-    "raw",
-    "_raw",
-    "result",
-    "detail",
-    "hits",
-    "_msg",
+/// The names that log drivers and exports give to what they wrap, also behind `json`, `text` or `log`. A message about
+/// a line that may have secrets shows no other name.
+const KNOWN: [&str; 20] = [
+    "message", "@message", "msg", "log", "line", "_source", "fields", "data", "body", "payload", "record",
+    "records", "event", "events", "content", "raw", "_raw", "result", "detail", "hits",
 ];
 
-/// Where another program put an event or an exchange.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wrapper {
+/// Where an event or an exchange is.
+#[derive(Default)]
+struct Place {
     is_exchange: bool,
-    /// Whether the event or the exchange is a text.
     is_text: bool,
-    /// The names of the members down to it, each with `[]` behind it if it is a list.
+    /// The names of the members down to it, the last one first, each with `[]` behind it if it is a list.
     names: Vec<String>,
-    /// Whether the names may be secrets.
-    is_hidden: bool,
 }
 
-/// The wrapper in a line, if it has one. Of a line that may have secrets only known names are shown.
-pub(crate) fn wrapper(line: &str, has_secrets: bool) -> Option<Wrapper> {
-    let mut found = inside(line, DEPTH_MAX)?;
-    found.names.reverse();
-    let is_known = |name: &String| KNOWN.contains(&&*name.trim_end_matches("[]").to_ascii_lowercase());
-    found.is_hidden = has_secrets && !found.names.iter().all(is_known);
-    (!found.names.is_empty()).then_some(found)
-}
-
-/// The wrapper with its names in reverse; they are empty if the object itself is an event or an exchange.
-fn inside(object: &str, depth: usize) -> Option<Wrapper> {
-    let start = start_in(object)?;
-    let members: Members<'_> = serde_json::from_str(object).ok()?;
-    let names: Vec<_> = members.0.iter().map(|(key, _)| unquoted(key).unwrap_or_default()).collect();
-    if names.iter().any(|name| name.eq_ignore_ascii_case(start)) {
-        return Some(Wrapper { is_exchange: start != STARTS[0], ..Wrapper::default() });
+/// Says where a line of another program has an event or an exchange, and how to take it out; `None` if it has none.
+pub(crate) fn wrapped(line: &str, has_secrets: bool) -> Option<String> {
+    let Place { is_exchange, is_text, mut names } = inside(line, DEPTH_MAX)?;
+    names.reverse();
+    let (what, format) = if is_exchange { ("exchange", " --format rest-v2") } else { ("event", "") };
+    let (place, option) = if is_text { ("as text in", 'r') } else { ("inside", 'c') };
+    let start = format!("holds its {what} {place}");
+    let advice = "as a log driver or an export wraps it; take it out first";
+    if names.is_empty() || has_secrets && !names.iter().all(|name| is_known(name)) {
+        return (!names.is_empty()).then(|| format!("{start} a member, {advice}"));
     }
-    let mut values = names.iter().zip(&members.0);
-    values.find_map(|(name, (_, value))| {
-        let (found, list) = match value.as_bytes()[0] {
+    let shown: String = names.join(".").replace("[]", "").chars().take(64).collect();
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_@[]".contains(letter);
+    // A name with other letters could be a command of the shell.
+    if !names.iter().all(|name| name.chars().all(is_plain)) {
+        return Some(format!("{start} {shown:?}, {advice}"));
+    }
+    let step =
+        |name: &String| if name.starts_with('@') { format!(".\"{name}\"") } else { format!(".{name}") };
+    let path: String = names.iter().map(step).collect();
+    let command = format!("jq -{option} '{path}' FILE | passbridge ingest{format} -");
+    Some(format!("{start} {shown:?}, {advice}, as {command} does"))
+}
+
+fn is_known(name: &str) -> bool {
+    let small = name.trim_end_matches("[]").to_ascii_lowercase();
+    let behind = ["json", "text", "log"].iter().find_map(|kind| small.strip_prefix(kind));
+    KNOWN.contains(&&*small) || behind.is_some_and(|name| KNOWN.contains(&name))
+}
+
+/// The place in an object; without names if the object itself is an event or an exchange.
+fn inside(object: &str, depth: usize) -> Option<Place> {
+    let start = start_in(object)?;
+    let Members(members) = serde_json::from_str(object).ok()?;
+    let plain = |json: &str| unquoted(json).unwrap_or_default().into_owned();
+    if members.iter().any(|(name, _)| plain(name).eq_ignore_ascii_case(start)) {
+        return Some(Place { is_exchange: start != STARTS[0], ..Place::default() });
+    }
+    members.iter().find_map(|(name, value)| {
+        let (mut place, list) = match value.as_bytes()[0] {
             b'"' => {
-                let text = unquoted(value).ok().filter(|text| text.trim_start().starts_with('{'))?;
-                let is_exchange = start_in(&text)? != STARTS[0];
-                (Wrapper { is_exchange, is_text: true, ..Wrapper::default() }, "")
+                let text = plain(value);
+                let is_exchange =
+                    start_in(&text).filter(|_| text.trim_start().starts_with('{'))? != STARTS[0];
+                (Place { is_exchange, is_text: true, ..Place::default() }, "")
             }
             b'{' if depth > 0 => (inside(value, depth - 1)?, ""),
             b'[' if depth > 0 => {
@@ -87,38 +77,12 @@ fn inside(object: &str, depth: usize) -> Option<Wrapper> {
             }
             _ => return None,
         };
-        let names = [found.names, vec![format!("{name}{list}")]].concat();
-        Some(Wrapper { names, ..found })
+        place.names.push(plain(name) + list);
+        Some(place)
     })
 }
 
 fn start_in(text: &str) -> Option<&'static str> {
     let small = text.to_ascii_lowercase();
     STARTS.into_iter().find(|start| small.contains(start))
-}
-
-impl fmt::Display for Wrapper {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, format) = if self.is_exchange { ("exchange", " --format rest-v2") } else { ("event", "") };
-        let (place, option) = if self.is_text { ("as text in", 'r') } else { ("inside", 'c') };
-        write!(out, "holds its {what} {place} ")?;
-        if self.is_hidden {
-            out.write_str("a member")?;
-        } else {
-            let names: String = self.names.join(".").replace("[]", "").chars().take(CHARS_MAX).collect();
-            write!(out, "{names:?}")?;
-        }
-        write!(out, ", as a log driver or an export wraps it; take it out first")?;
-        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_@[]".contains(letter);
-        // A name with other letters could be a command of the shell.
-        if self.is_hidden || !self.names.iter().all(|name| name.chars().all(is_plain)) {
-            return Ok(());
-        }
-        let steps = self.names.iter().map(|name| match name.strip_prefix('@') {
-            Some(_) => format!(".\"{name}\""),
-            None => format!(".{name}"),
-        });
-        let path: String = steps.collect();
-        write!(out, ", as jq -{option} '{path}' FILE | passbridge ingest{format} - does")
-    }
 }

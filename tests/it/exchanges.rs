@@ -871,7 +871,7 @@ fn half_a_character_rejects_what_it_identifies_and_costs_nothing_else() {
         (
             "/request/url",
             "/api/v2/REF30/decisions/authorize/MHALF",
-            "has half a character (a lone \\ud800 to \\udfff) at column",
+            "request.url has half a character (a lone \\ud800 to \\udfff)",
         ),
         ("/request/body", "HALF", "request.body has half a character"),
         ("/response/body", "HALF", "response.body has half a character"),

@@ -12,8 +12,8 @@ use super::summary::EsmSummary;
 use super::time::Pass;
 use crate::config::EsmConfig;
 use crate::event::{Instant, KindSet, PassEvent, Property, TimeBounds, is_spoilt};
-use crate::readers::line::{Excerpt, Line, ReadError, Reader, RejectReason, SourceSummary};
-use crate::readers::memory::{Feed, Keyring, MemoryError, MemoryKey, Recollection};
+use crate::readers::line::{Excerpt, Line, ReadError, ReadResult, Reader, RejectReason, SourceSummary};
+use crate::readers::memory::{Feed, Keyring, MemoryError, MemoryKey, MemoryResult, Recollection};
 use crate::readers::remarks::Remarks;
 
 /// The longest report, in bytes. A report is in memory as a whole, several times over; 10,000 rows take some 5 MB.
@@ -172,11 +172,7 @@ impl EsmReader {
 
     /// The pass for which all totals of a record are known already, so that the record adds nothing. A record that
     /// cannot be read has none, and is refused later.
-    fn pass_by_totals(
-        &self,
-        record: &Record,
-        memory: &mut Recollection,
-    ) -> Result<Option<Pass>, MemoryError> {
+    fn pass_by_totals(&self, record: &Record, memory: &mut Recollection) -> MemoryResult<Option<Pass>> {
         let has_accounts = !matches!(self.grouping.accounts(record, Pass::First), Ok(None));
         for pass in [Pass::First, Pass::Second] {
             let counts = self.grouping.counts(record, pass).unwrap_or_default();
@@ -228,7 +224,7 @@ impl EsmReader {
 }
 
 /// The total that was counted under this key; 0 if none was. The row is `esm TOTAL BEFORE`.
-fn total_of(memory: &mut Recollection, key: MemoryKey) -> Result<u64, MemoryError> {
+fn total_of(memory: &mut Recollection, key: MemoryKey) -> MemoryResult<u64> {
     if let Some(total) = memory.passing_total(key) {
         return Ok(total);
     }
@@ -244,7 +240,7 @@ fn note_lacking(
     key: MemoryKey,
     is_new: bool,
     memory: &mut Recollection,
-) -> Result<(), MemoryError> {
+) -> MemoryResult<()> {
     let row = memory.recall(key)?;
     let before = lacking(row.as_deref());
     let columns = METRICS.map(|(_, kind)| kind).into_iter();
@@ -258,11 +254,7 @@ fn note_lacking(
 }
 
 impl Reader for EsmReader {
-    fn next_line(
-        &mut self,
-        bounds: TimeBounds,
-        memory: &mut Recollection,
-    ) -> Result<Option<Line<'_>>, ReadError> {
+    fn next_line(&mut self, bounds: TimeBounds, memory: &mut Recollection) -> ReadResult<Option<Line<'_>>> {
         loop {
             if let Some((number, event)) = self.ready.pop_front() {
                 let excerpt = Excerpt::of(b"");

@@ -12,7 +12,7 @@ use super::raw::{BadExchange, RawExchange};
 use crate::readers::line::{LINE_BYTES_MAX, ReadError, RejectReason};
 use crate::readers::lines::Lines;
 use crate::readers::options::ReaderOptions;
-use crate::readers::wrapper::wrapper;
+use crate::readers::wrapper::wrapped;
 
 /// The worker hands over lines in batches of about this many bytes, because each hand-over costs time.
 const BATCH_BYTES: u64 = 512 << 10;
@@ -93,8 +93,8 @@ fn exchange(redactor: &mut Redactor, bytes: &[u8], line_bytes: u64) -> Read {
     let text = std::str::from_utf8(bytes).map_err(|error| RejectReason::NotUtf8(error.valid_up_to() + 1))?;
     let raw = RawExchange::from_line(text).map_err(|bad| {
         let is_other = matches!(&bad, BadExchange::Member(member, _) if member == "request");
-        let wrapped = || wrapper(text, true).filter(|_| is_other).map(RejectReason::Wrapped);
-        let known = RejectReason::of_filler(bytes).or_else(wrapped);
+        let inside = || wrapped(text, true).filter(|_| is_other).map(RejectReason::Misplaced);
+        let known = RejectReason::of_filler(bytes).or_else(inside);
         known.unwrap_or_else(|| RejectReason::Exchange(bad.to_string()))
     })?;
     Ok(redactor.redacted(&raw))

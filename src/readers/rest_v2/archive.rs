@@ -3,73 +3,17 @@
 use std::borrow::Cow;
 use std::io::BufRead;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
 use super::entries::Entries;
 use super::exchange::{Parsed, Read, Redactor};
-use super::headers::{self, Headers, Pair, decode_base64};
-use super::json::{BodyText, Text, number};
+use super::headers::{Headers, Pair, decode_base64};
+use super::json::{Text, number};
 use super::members;
-use super::raw::{self, BadExchange, IS_TWICE, RawExchange, Unread, bad_form, required};
+use super::raw::{self, BadExchange, IS_TWICE, RawExchange, Unread, required, text};
 use crate::readers::line::{LINE_BYTES_MAX, ReadError, RejectReason};
 use crate::readers::options::ReaderOptions;
 
 /// The place of the answer's body in an entry.
 const ANSWER: &str = "response.content.text";
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", expecting = "entry", bound(deserialize = "'de: 'a"))]
-struct Entry<'a> {
-    started_date_time: Option<&'a RawValue>,
-    #[serde(default)]
-    time: Option<&'a RawValue>,
-    #[serde(deserialize_with = "members::in_any_spelling")]
-    request: Request<'a>,
-    #[serde(default, deserialize_with = "members::in_any_spelling")]
-    response: Option<Response<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", expecting = "request", bound(deserialize = "'de: 'a"))]
-struct Request<'a> {
-    method: Text<'a>,
-    url: Text<'a>,
-    #[serde(default, deserialize_with = "headers::of_request")]
-    headers: Headers<'a>,
-    #[serde(default, deserialize_with = "members::in_any_spelling")]
-    post_data: Option<PostData<'a>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, expecting = "request.postData", bound(deserialize = "'de: 'a"))]
-struct PostData<'a> {
-    text: BodyText<'a>,
-    /// This member is not part of HAR, but proxies that save bodies as bytes write it.
-    encoding: Text<'a>,
-    params: Option<Vec<Pair<'a>>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default, expecting = "response", bound(deserialize = "'de: 'a"))]
-struct Response<'a> {
-    status: Option<&'a RawValue>,
-    status_code: Option<&'a RawValue>,
-    #[serde(deserialize_with = "headers::of_response")]
-    headers: Headers<'a>,
-    #[serde(deserialize_with = "members::in_any_spelling")]
-    content: Option<Content<'a>>,
-    #[serde(rename = "redirectURL")]
-    redirect_url: Text<'a>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, expecting = "response.content", bound(deserialize = "'de: 'a"))]
-struct Content<'a> {
-    size: Option<&'a RawValue>,
-    text: BodyText<'a>,
-    encoding: Text<'a>,
-}
 
 /// The entries of an archive as exchanges, in their order.
 pub(super) struct Archive<R> {
@@ -103,7 +47,9 @@ impl<R: BufRead> Archive<R> {
                     RejectReason::NotUtf8(valid.err().unwrap_or(0) + 1)
                 }
                 // Nothing says which of the two requests was made, so the entry may be an exchange.
-                (Err(BadExchange::Member(member, IS_TWICE)), _) if member.starts_with("request") => {
+                (Err(BadExchange::Member(member, IS_TWICE)), _)
+                    if ["request", "request.method", "request.url"].contains(&&*member) =>
+                {
                     return Err(RejectReason::Exchange(format!("{member} {IS_TWICE}")));
                 }
                 (Err(bad), _) => RejectReason::Exchange(bad.to_string()),
@@ -118,24 +64,30 @@ impl<R: BufRead> Archive<R> {
 }
 
 fn read(entry: &str) -> Result<RawExchange<'_>, BadExchange> {
-    let Entry { started_date_time, time, request, response } =
-        members::parse(entry).map_err(|error| bad_form(&error))?;
-    let Response { status, status_code, headers, content, redirect_url } = response.unwrap_or_default();
-    let Content { size, text, encoding } = content.unwrap_or_default();
-    let text = raw::body(text, ANSWER)?.unwrap_or_default();
-    let status = raw::status([status, status_code], &text)?;
-    if text.is_empty() && status >= 400 && size.and_then(number).is_some_and(|size| size > 0.0) {
+    let [started_at, time, request, response] =
+        members::of(Some(entry), "entry", ["startedDateTime", "time", "request", "response"])?;
+    let request = Some(required(request, "request")?);
+    let [method, url, headers, post_data] =
+        members::of(request, "request", ["method", "url", "headers", "postData"])?;
+    let names = ["status", "statusCode", "headers", "content", "redirectURL"];
+    let [status, status_code, answered, content, redirect_url] = members::of(response, "response", names)?;
+    let answered = Headers::of(answered, "response.headers")?;
+    let redirect_url = text(redirect_url, "response.redirectURL")?.filter(|url| !url.is_empty());
+    let [size, answer, encoding] = members::of(content, "response.content", ["size", "text", "encoding"])?;
+    let answer = raw::body(answer, ANSWER)?.unwrap_or_default();
+    let status = raw::status([status, status_code], &answer)?;
+    if answer.is_empty() && status >= 400 && size.and_then(number).is_some_and(|size| size > 0.0) {
         let what = "is missing, though response.content.size says that there was a body";
         return Err(BadExchange::Member(ANSWER.to_owned(), what));
     }
-    let (answer, was_answer_unread) = answer(text, &encoding)?;
+    let (answer, was_answer_unread) = unpacked(answer, encoding)?;
     Ok(RawExchange {
-        started_at: raw::instant(started_date_time, "startedDateTime")?,
+        started_at: raw::instant(started_at, "startedDateTime")?,
         duration_ms: raw::duration(time, "time")?,
-        method: raw::method(request.method)?,
-        url: required(request.url, "request.url")?,
-        headers: request.headers.redirected(headers, redirect_url.0.filter(|url| !url.is_empty())),
-        body: body(request.post_data.unwrap_or_default())?,
+        method: raw::method(method)?,
+        url: required(text(url, "request.url")?, "request.url")?,
+        headers: Headers::of(headers, "request.headers")?.redirected(answered, redirect_url),
+        body: body(post_data)?,
         status,
         answer,
         was_answer_unread,
@@ -154,8 +106,8 @@ fn target(entry: &str) -> Option<(String, String)> {
     Some((member("\"method\"").and_then(text).unwrap_or_default(), member("\"url\"").and_then(text)?))
 }
 
-fn is_base64(encoding: &Text<'_>) -> bool {
-    encoding.0.as_deref().is_some_and(|encoding| encoding.trim().eq_ignore_ascii_case("base64"))
+fn is_base64(encoding: Option<&str>) -> bool {
+    encoding.is_some_and(|json| json.trim_matches('"').trim().eq_ignore_ascii_case("base64"))
 }
 
 /// Decodes Base64, which may have line breaks, to a text.
@@ -166,7 +118,7 @@ fn decoded(text: &str) -> Option<String> {
 
 /// The answer, and whether an earlier release took it for empty, because that release knew no line breaks in Base64.
 /// A body that does not decode is an error: it may hide the error code of a failure.
-fn answer<'a>(text: Cow<'a, str>, encoding: &Text<'_>) -> Result<(Cow<'a, str>, bool), BadExchange> {
+fn unpacked<'a>(text: Cow<'a, str>, encoding: Option<&str>) -> Result<(Cow<'a, str>, bool), BadExchange> {
     if !is_base64(encoding) {
         return Ok((text, false));
     }
@@ -178,26 +130,29 @@ fn answer<'a>(text: Cow<'a, str>, encoding: &Text<'_>) -> Result<(Cow<'a, str>, 
     }
 }
 
-fn body<'a>(post: PostData<'a>) -> Result<Result<Cow<'a, str>, Unread>, BadExchange> {
-    let text = raw::body(post.text, "request.postData.text")?.filter(|text| !text.is_empty());
-    if let (Some(text), true) = (&text, is_base64(&post.encoding)) {
+/// The body of a request. Its `encoding` is not part of HAR, but proxies that save bodies as bytes write it.
+fn body(post_data: Option<&str>) -> Result<Result<Cow<'_, str>, Unread>, BadExchange> {
+    let [text, encoding, params] =
+        members::of(post_data, "request.postData", ["text", "encoding", "params"])?;
+    let text = raw::body(text, "request.postData.text")?.filter(|text| !text.is_empty());
+    if let (Some(text), true) = (&text, is_base64(encoding)) {
         let unread = Unread("request.postData.text is no Base64 of a text");
         return Ok(decoded(text).map(Cow::Owned).ok_or(unread));
     }
     if let Some(text) = text {
         return Ok(Ok(text));
     }
-    let pairs: Vec<String> =
-        post.params.unwrap_or_default().into_iter().map(parameter).collect::<Result<_, _>>()?;
+    let pairs = Pair::list(params.unwrap_or("[]"))?.into_iter().map(parameter);
+    let pairs: Vec<String> = pairs.collect::<Result<_, _>>()?;
     let unread = Unread("request.postData is missing or empty");
     Ok(if pairs.is_empty() { Err(unread) } else { Ok(Cow::Owned(pairs.join("&"))) })
 }
 
 fn parameter(Pair { name, value }: Pair<'_>) -> Result<String, BadExchange> {
     let escape = |text: Cow<'_, str>| text.replace('%', "%25").replace('&', "%26").replace('+', "%2B");
-    let name = required(name, "the name of an entry of request.postData.params")?;
+    let name = required(name.0, "the name of an entry of request.postData.params")?;
     let Text(value) = value
-        .map_or(Ok(Text(None)), Text::of_fingerprint)
+        .map_or(Ok(Text(None)), |value| Text::of_fingerprint(value.get()))
         .map_err(|what| BadExchange::Member("request.postData.params".to_owned(), what))?;
     Ok(format!("{}={}", escape(name), escape(value.unwrap_or_default())))
 }

@@ -1,17 +1,17 @@
 //! Reads and decodes the headers that events need. All other headers are ignored.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::json::Text;
 use super::members::is_same;
+use super::raw::{BadExchange, IS_TWICE, bad_form, required};
 use super::route::decoded;
 use crate::event::VisitorRules;
+use crate::readers::members::{Members, unquoted};
 
 /// The longest header value that is decoded, in bytes. Servers refuse longer values.
 const HEADER_BYTES_MAX: usize = 64 << 10;
@@ -40,15 +40,51 @@ pub(super) struct Headers<'a> {
 }
 
 impl<'a> Headers<'a> {
-    /// Headers of which some are given by these names and values.
-    fn of<E: serde::de::Error>(pairs: &[(Cow<'a, str>, Option<&'a RawValue>)]) -> Result<Headers<'a>, E> {
+    /// Reads the headers in this member: an object, a list of names and values, or null.
+    pub(super) fn of(json: Option<&'a str>, member: &'static str) -> Result<Headers<'a>, BadExchange> {
+        let json = json.unwrap_or("{}");
+        let mut pairs = Vec::new();
+        match json.as_bytes()[0] {
+            b'{' => {
+                let Members(members) =
+                    serde_json::from_str(json).map_err(|error| bad_form(&error, member))?;
+                for (name, value) in members {
+                    pairs.push((unquoted(name).unwrap_or_default(), Some(value)));
+                }
+            }
+            b'[' => {
+                for Pair { name, value } in Pair::list(json)? {
+                    let name = required(name.0, &format!("the name of an entry of {member}"))?;
+                    pairs.push((name, value.map(RawValue::get)));
+                }
+            }
+            _ => return Err(BadExchange::Form(member)),
+        }
         let (mut headers, mut earlier) = <(Headers<'_>, Headers<'_>)>::default();
-        for (name, value) in pairs.iter().filter_map(|(name, value)| Some((name, (*value)?))) {
-            headers.take(name.trim(), value)?;
-            earlier.take_as_before(name.trim(), value);
+        for (name, value) in pairs.iter().filter_map(|(name, value)| Some((name.trim(), (*value)?))) {
+            // An earlier release knew a header by Adobe's name alone, and joined the values of a list.
+            if let Some(place) = earlier.place(|wanted| name.eq_ignore_ascii_case(wanted)) {
+                *place = Text::of(value).ok().and_then(|text| text.0).or(place.take());
+            }
+            headers.take(name, value)?;
         }
         let is_same = headers == earlier;
         Ok(Headers { earlier: (!is_same).then(|| Box::new(earlier)), ..headers })
+    }
+
+    /// Takes a header that is read. Refuses a header with two different values: either may be right.
+    fn take(&mut self, name: &str, value: &'a str) -> Result<(), BadExchange> {
+        // CGI and nginx write `HTTP_AP_DEVICE_IDENTIFIER`, and some loggers only the underscores.
+        let of_cgi = name.get(..5).filter(|start| start.eq_ignore_ascii_case("HTTP_"));
+        let bare = of_cgi.map_or(name, |start| &name[start.len()..]);
+        let Some(place) = self.place(|wanted| is_same(bare, wanted)) else { return Ok(()) };
+        let wrong = |what| BadExchange::Member(name.to_owned(), what);
+        let Text(value) = Text::of_fingerprint(value).map_err(wrong)?;
+        if place.is_some() && value.is_some() && *place != value {
+            return Err(wrong(IS_TWICE));
+        }
+        *place = value.or(place.take());
+        Ok(())
     }
 
     /// The place of a header that is read.
@@ -68,30 +104,6 @@ impl<'a> Headers<'a> {
         None
     }
 
-    /// Takes a header that is read. Refuses a header with two different values: either may be right.
-    fn take<E: serde::de::Error>(&mut self, name: &str, value: &'a RawValue) -> Result<(), E> {
-        // CGI and nginx write `HTTP_AP_DEVICE_IDENTIFIER`, and some loggers only the underscores.
-        let of_cgi = name.get(..5).filter(|start| start.eq_ignore_ascii_case("HTTP_"));
-        let bare = of_cgi.map_or(name, |start| &name[start.len()..]);
-        let Some(place) = self.place(|wanted| is_same(bare, wanted)) else { return Ok(()) };
-        let wrong = |what: &str| E::custom(format!("{what} `{name}`"));
-        let Text(value) = Text::of_fingerprint(value).map_err(wrong)?;
-        if place.is_some() && value.is_some() && *place != value {
-            return Err(wrong("duplicate field"));
-        }
-        *place = value.or(place.take());
-        Ok(())
-    }
-
-    /// Takes a header as earlier releases did: by its name in Adobe's documentation alone, and with all values of a list.
-    fn take_as_before(&mut self, name: &str, value: &'a RawValue) {
-        if let Some(place) = self.place(|wanted| name.eq_ignore_ascii_case(wanted))
-            && let Ok(Text(Some(text))) = Text::of(value.get())
-        {
-            *place = Some(text);
-        }
-    }
-
     /// The headers of a request, with the place to which its answer redirects.
     pub(super) fn redirected(mut self, answer: Headers<'a>, beside: Option<Cow<'a, str>>) -> Headers<'a> {
         let before = answer.earlier.map_or_else(|| answer.location.clone(), |earlier| earlier.location);
@@ -105,7 +117,7 @@ impl<'a> Headers<'a> {
 
 /// A header or a parameter as an archive writes it.
 #[derive(Debug, Default, serde::Deserialize)]
-#[serde(default, expecting = "name and value")]
+#[serde(default)]
 pub(super) struct Pair<'a> {
     #[serde(borrow)]
     pub(super) name: Text<'a>,
@@ -113,50 +125,9 @@ pub(super) struct Pair<'a> {
     pub(super) value: Option<&'a RawValue>,
 }
 
-pub(super) fn of_request<'de: 'a, 'a, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Headers<'a>, D::Error> {
-    deserializer.deserialize_any(HeadersVisitor("request.headers"))
-}
-
-pub(super) fn of_response<'de: 'a, 'a, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Headers<'a>, D::Error> {
-    deserializer.deserialize_any(HeadersVisitor("response.headers"))
-}
-
-/// Reads headers as an object, as a list of names and values, or as null. Holds the member's name, for messages.
-struct HeadersVisitor(&'static str);
-
-impl<'de> Visitor<'de> for HeadersVisitor {
-    type Value = Headers<'de>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.0)
-    }
-
-    fn visit_unit<E>(self) -> Result<Headers<'de>, E> {
-        Ok(Headers::default())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut pairs: A) -> Result<Headers<'de>, A::Error> {
-        let mut headers = Vec::new();
-        while let Some(Pair { name, value }) = pairs.next_element()? {
-            let Some(name) = name.0 else {
-                let missing = format!("missing field `the name of an entry of {}`", self.0);
-                return Err(serde::de::Error::custom(missing));
-            };
-            headers.push((name, value));
-        }
-        Headers::of(&headers)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Headers<'de>, A::Error> {
-        let mut headers = Vec::new();
-        while let Some((name, value)) = map.next_entry::<Text<'de>, Option<&'de RawValue>>()? {
-            headers.push((name.0.unwrap_or_default(), value));
-        }
-        Headers::of(&headers)
+impl<'a> Pair<'a> {
+    pub(super) fn list(json: &'a str) -> Result<Vec<Pair<'a>>, BadExchange> {
+        serde_json::from_str(json).map_err(|error| bad_form(&error, "name and value"))
     }
 }
 

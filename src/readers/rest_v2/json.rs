@@ -1,13 +1,13 @@
 //! Reads JSON values as logs, archives and servers write them, which is not always as documented.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error};
 use serde_json::value::RawValue;
 
-use crate::readers::members::unquoted;
+use super::members::is_empty_list;
+use super::raw::IS_TWICE;
+use crate::readers::members::{Members, unquoted};
 
 pub(super) const HAS_HALF: &str = "has half a character (a lone \\ud800 to \\udfff)";
 const HAS_EXPONENT: &str = "has a number with an exponent (1e22) in the place of a text: digits may be lost";
@@ -39,15 +39,14 @@ impl<'a> Text<'a> {
 
     /// A text that goes into the fingerprint of an exchange. Earlier releases read a longer number, or one with a
     /// fraction, as a float. With its own digits, such an exchange would be counted once more.
-    pub(super) fn of_fingerprint(json: &'a RawValue) -> Result<Text<'a>, &'static str> {
-        let json = json.get();
+    pub(super) fn of_fingerprint(json: &'a str) -> Result<Text<'a>, &'static str> {
         let is_float =
             json.parse::<f64>().is_ok() && json.parse::<u64>().is_err() && json.parse::<i64>().is_err();
         if !is_float && json.starts_with('[') {
             let mut texts = items(json)?;
             texts.dedup();
             // Go writes a header as the list of its values. Of two values, either may be right.
-            return if texts.len() > 1 { Err("duplicate field") } else { Ok(Text(texts.pop())) };
+            return if texts.len() > 1 { Err(IS_TWICE) } else { Ok(Text(texts.pop())) };
         }
         if is_float { Err(IS_FLOAT) } else { Text::of(json) }
     }
@@ -75,37 +74,16 @@ pub(super) fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 }
 
 /// A number, which JSON may have as a text.
-pub(super) fn number(json: &RawValue) -> Option<f64> {
-    json.get().trim_matches('"').trim().parse().ok().filter(|number: &f64| number.is_finite())
+pub(super) fn number(json: &str) -> Option<f64> {
+    json.trim_matches('"').trim().parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 /// Reads milliseconds since the Unix epoch, from a number or a text. Anything else becomes `None`.
 pub(super) fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     // An `Instant` can be no later than the year 2262.
     let limit = (i64::MAX / 1_000_000) as f64;
-    let millis = number(<&'de RawValue>::deserialize(deserializer)?);
+    let millis = number(<&'de RawValue>::deserialize(deserializer)?.get());
     Ok(millis.filter(|ms| ms.fract() == 0.0 && (0.0..=limit).contains(ms)).map(|ms| ms as i64))
-}
-
-/// A body: absent, a text, a text with half a character, or another JSON value.
-#[derive(Debug, Default)]
-pub(super) enum BodyText<'a> {
-    #[default]
-    Absent,
-    Text(Cow<'a, str>),
-    Half,
-    Other,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for BodyText<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let json = <&'de RawValue>::deserialize(deserializer)?.get();
-        match json.as_bytes() {
-            [b'"', ..] => Ok(unquoted(json).map_or(BodyText::Half, BodyText::Text)),
-            b"null" | b"[]" => Ok(BodyText::Absent),
-            _ => Ok(BodyText::Other),
-        }
-    }
 }
 
 /// The members of an object, in their order. An empty list counts as an empty object; anything else is an error.
@@ -113,32 +91,11 @@ pub(super) struct Entries<T>(pub Vec<(String, T)>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(EntriesVisitor(PhantomData))
-    }
-}
-
-struct EntriesVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for EntriesVisitor<T> {
-    type Value = Entries<T>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("an object")
-    }
-
-    /// Some languages write an empty object as an empty list.
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Entries<T>, A::Error> {
-        match items.next_element::<IgnoredAny>()? {
-            None => Ok(Entries(Vec::new())),
-            Some(_) => Err(A::Error::custom("a list")),
-        }
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<T>, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(entry) = map.next_entry()? {
-            entries.push(entry);
-        }
-        Ok(Entries(entries))
+        let json = <&'de RawValue>::deserialize(deserializer)?.get();
+        let json = if is_empty_list(json) { "{}" } else { json };
+        let Members(members) = serde_json::from_str(json).map_err(D::Error::custom)?;
+        let entry = |(name, value)| Ok((unquoted(name)?.into_owned(), serde_json::from_str(value)?));
+        let entries: serde_json::Result<_> = members.into_iter().map(entry).collect();
+        entries.map(Entries).map_err(D::Error::custom)
     }
 }

@@ -3,22 +3,16 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
-use super::headers::{self, Headers};
-use super::json::{BodyText, HAS_HALF, Text, WRONG_TEXTS, number};
+use super::headers::Headers;
+use super::json::{HAS_HALF, Text, WRONG_TEXTS, number};
 use super::members;
 use crate::event::Instant;
+use crate::readers::members::unquoted;
 
 /// The longest duration of an exchange, in milliseconds: a day. A longer duration was written in a wrong unit.
 const DURATION_MS_MAX: f64 = 86_400_000.0;
 /// The statuses of HTTP (RFC 9110, section 15).
 const STATUSES: std::ops::RangeInclusive<f64> = 100.0..=599.0;
-/// The members that messages may name. Each is the `expecting` text of an object; errors of serde end in it.
-const MEMBERS: &str = "exchange|entry|request|request.headers|request.postData|request.postData.params|response|\
-     response.headers|response.content|name and value";
-
 pub(super) const IS_TWICE: &str = "is given twice";
 const HAS_MORE: &str = "is one exchange, and more follows on its line (put each on a line of its own, as jq -c . FILE | \
      passbridge ingest --format rest-v2 - does)";
@@ -48,59 +42,31 @@ pub(super) struct Unread(pub(super) &'static str);
 pub(super) enum BadExchange {
     /// What is wrong with the JSON of the line, and the column.
     Json(&'static str, usize),
-    /// A member has another form than documented; the error is at or before this column.
-    Form(&'static str, usize),
+    /// A member has another form than documented.
+    Form(&'static str),
     /// A member that cannot be used, and why.
     Member(String, &'static str),
 }
 
-#[derive(Deserialize)]
-#[serde(expecting = "exchange", bound(deserialize = "'de: 'a"))]
-struct LogLine<'a> {
-    started_at: Option<&'a RawValue>,
-    #[serde(default)]
-    duration_ms: Option<&'a RawValue>,
-    #[serde(deserialize_with = "members::in_any_spelling")]
-    request: LogRequest<'a>,
-    #[serde(default, deserialize_with = "members::in_any_spelling")]
-    response: Option<LogResponse<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(expecting = "request", bound(deserialize = "'de: 'a"))]
-struct LogRequest<'a> {
-    method: Text<'a>,
-    url: Text<'a>,
-    #[serde(default, deserialize_with = "headers::of_request")]
-    headers: Headers<'a>,
-    #[serde(default)]
-    body: BodyText<'a>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(expecting = "response", default, bound(deserialize = "'de: 'a"))]
-struct LogResponse<'a> {
-    status: Option<&'a RawValue>,
-    status_code: Option<&'a RawValue>,
-    #[serde(deserialize_with = "headers::of_response")]
-    headers: Headers<'a>,
-    body: BodyText<'a>,
-}
-
 impl<'a> RawExchange<'a> {
     pub(super) fn from_line(line: &'a str) -> Result<RawExchange<'a>, BadExchange> {
-        let LogLine { started_at, duration_ms, request, response } =
-            members::parse(line).map_err(|error| bad_form(&error))?;
-        let response = response.unwrap_or_default();
-        let answer = body(response.body, "response.body")?.unwrap_or_default();
+        let names = ["started_at", "duration_ms", "request", "response"];
+        let [started_at, duration_ms, request, response] = members::of(Some(line), "exchange", names)?;
+        let request = Some(required(request, "request")?);
+        let [its_method, url, headers, its_body] =
+            members::of(request, "request", ["method", "url", "headers", "body"])?;
+        let [its_status, status_code, answered, answer] =
+            members::of(response, "response", ["status", "status_code", "headers", "body"])?;
+        let answered = Headers::of(answered, "response.headers")?;
+        let answer = body(answer, "response.body")?.unwrap_or_default();
         Ok(RawExchange {
             started_at: instant(started_at, "started_at")?,
             duration_ms: duration(duration_ms, "duration_ms")?,
-            method: method(request.method)?,
-            url: required(request.url, "request.url")?,
-            headers: request.headers.redirected(response.headers, None),
-            body: body(request.body, "request.body")?.ok_or(Unread("request.body is missing")),
-            status: status([response.status, response.status_code], &answer)?,
+            method: method(its_method)?,
+            url: required(text(url, "request.url")?, "request.url")?,
+            headers: Headers::of(headers, "request.headers")?.redirected(answered, None),
+            body: body(its_body, "request.body")?.ok_or(Unread("request.body is missing")),
+            status: status([its_status, status_code], &answer)?,
             answer,
             was_answer_unread: false,
         })
@@ -111,43 +77,37 @@ impl fmt::Display for BadExchange {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             BadExchange::Json(what, column) => write!(out, "it {what} at column {column}"),
-            BadExchange::Form(member, column) => {
-                write!(out, "its {member} is not of the documented form at column {column}")
-            }
+            BadExchange::Form(member) => write!(out, "its {member} is not of the documented form"),
             BadExchange::Member(member, what) => write!(out, "{member} {what}"),
         }
     }
 }
 
 /// What is wrong, without any text of the line. serde's own texts are not shown: they may quote values.
-pub(super) fn bad_form(error: &serde_json::Error) -> BadExchange {
+pub(super) fn bad_form(error: &serde_json::Error, object: &'static str) -> BadExchange {
     let text = error.to_string();
-    let known =
-        [("missing field", "is missing"), ("duplicate field", IS_TWICE), ("trailing characters", HAS_MORE)];
-    for (start, what) in known.into_iter().chain(WRONG_TEXTS.map(|what| (what, what))) {
-        let Some(rest) = text.strip_prefix(start) else { continue };
-        let Some(field) = rest.split('`').nth(1) else {
-            return BadExchange::Json(what, error.column());
-        };
-        let request = if matches!(field, "method" | "url") { "request." } else { "" };
-        return BadExchange::Member(format!("{request}{field}"), what);
+    let mut known =
+        WRONG_TEXTS.map(|what| (what, what)).into_iter().chain([("trailing characters", HAS_MORE)]);
+    match known.find(|(start, _)| text.starts_with(start)) {
+        Some((_, what)) => BadExchange::Json(what, error.column()),
+        None if error.is_data() => BadExchange::Form(object),
+        None => BadExchange::Json("is not JSON", error.column()),
     }
-    if !error.is_data() {
-        return BadExchange::Json("is not JSON", error.column());
-    }
-    let expected = text.rsplit(", expected ").next().and_then(|rest| rest.split(" at line ").next());
-    let member = MEMBERS.split('|').find(|member| Some(*member) == expected);
-    BadExchange::Form(member.unwrap_or("JSON"), error.column())
 }
 
-pub(super) fn required<'a>(text: Text<'a>, member: &str) -> Result<Cow<'a, str>, BadExchange> {
-    text.0.ok_or_else(|| BadExchange::Member(member.to_owned(), "is missing"))
+pub(super) fn required<T>(value: Option<T>, member: &str) -> Result<T, BadExchange> {
+    value.ok_or_else(|| BadExchange::Member(member.to_owned(), "is missing"))
+}
+
+pub(super) fn text<'a>(json: Option<&'a str>, member: &str) -> Result<Option<Cow<'a, str>>, BadExchange> {
+    let text = json.map_or(Ok(Text(None)), Text::of);
+    text.map(|Text(text)| text).map_err(|what| BadExchange::Member(member.to_owned(), what))
 }
 
 /// A method of HTTP, such as GET. Any other text is refused, because the endpoint depends on the method.
-pub(super) fn method(text: Text<'_>) -> Result<Cow<'_, str>, BadExchange> {
+pub(super) fn method(json: Option<&str>) -> Result<Cow<'_, str>, BadExchange> {
     let (member, what) = ("request.method", "is no method of HTTP, such as GET or POST");
-    let method = required(text, member)?;
+    let method = required(text(json, member)?, member)?;
     if is_method(&method) { Ok(method) } else { Err(BadExchange::Member(member.to_owned(), what)) }
 }
 
@@ -156,25 +116,20 @@ pub(super) fn is_method(text: &str) -> bool {
 }
 
 /// The text of a body, if it has one.
-pub(super) fn body<'a>(body: BodyText<'a>, member: &str) -> Result<Option<Cow<'a, str>>, BadExchange> {
-    match body {
-        BodyText::Absent => Ok(None),
-        BodyText::Text(text) => Ok(Some(text)),
-        BodyText::Half => Err(BadExchange::Member(member.to_owned(), HAS_HALF)),
-        BodyText::Other => {
-            let what = "is no text; write the body as it was sent, in one JSON string";
-            Err(BadExchange::Member(member.to_owned(), what))
-        }
-    }
+pub(super) fn body<'a>(json: Option<&'a str>, member: &str) -> Result<Option<Cow<'a, str>>, BadExchange> {
+    let Some(json) = json.filter(|json| *json != "[]") else { return Ok(None) };
+    let text = json.starts_with('"').then(|| unquoted(json).map_err(|_| HAS_HALF));
+    let text = text.unwrap_or(Err("is no text; write the body as it was sent, in one JSON string"));
+    text.map(Some).map_err(|what| BadExchange::Member(member.to_owned(), what))
 }
 
-pub(super) fn instant(json: Option<&RawValue>, member: &str) -> Result<Instant, BadExchange> {
+pub(super) fn instant(json: Option<&str>, member: &str) -> Result<Instant, BadExchange> {
     let wrong = |what| BadExchange::Member(member.to_owned(), what);
-    let json = json.map_or("null", RawValue::get);
+    let json = required(json, member)?;
     // A number is rounded to a float, as it always was: the instant is a part of the exchange's identity.
     let text = match json.parse::<f64>() {
         Ok(number) => number.to_string().into(),
-        Err(_) => required(Text::of(json).map_err(wrong)?, member)?,
+        Err(_) => required(text(Some(json), member)?, member)?,
     };
     let what = if text.bytes().any(|byte| !matches!(byte, b'0'..=b'9' | b'.' | b'-' | b' ')) {
         "is no RFC 3339 instant with an offset, such as 2026-11-20T08:30:00.125Z"
@@ -188,7 +143,7 @@ pub(super) fn instant(json: Option<&RawValue>, member: &str) -> Result<Instant, 
 }
 
 /// A duration in milliseconds; below 0 if unknown.
-pub(super) fn duration(json: Option<&RawValue>, member: &str) -> Result<f64, BadExchange> {
+pub(super) fn duration(json: Option<&str>, member: &str) -> Result<f64, BadExchange> {
     let wrong = |what| BadExchange::Member(member.to_owned(), what);
     let Some(json) = json else { return Ok(-1.0) };
     match number(json) {
@@ -200,9 +155,9 @@ pub(super) fn duration(json: Option<&RawValue>, member: &str) -> Result<f64, Bad
 
 /// A status of HTTP. It is 0 if no answer came; some loggers then write null or a number below 0. Go writes both
 /// `"Status":"200 OK"` and `"StatusCode":200`.
-pub(super) fn status(both: [Option<&RawValue>; 2], answer: &str) -> Result<u16, BadExchange> {
+pub(super) fn status(both: [Option<&str>; 2], answer: &str) -> Result<u16, BadExchange> {
     let wrong = |what| Err(BadExchange::Member("response.status".to_owned(), what));
-    let first = |json: &RawValue| json.get().trim_matches('"').split_whitespace().next()?.parse::<f64>().ok();
+    let first = |json: &str| json.trim_matches('"').split_whitespace().next()?.parse::<f64>().ok();
     let [status, code] = both.map(|json| json.map(first));
     if status.is_some() && code.is_some() && status != code {
         return wrong("and response.statusCode say different things");

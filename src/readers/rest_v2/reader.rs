@@ -7,7 +7,7 @@ use super::archive::Archive;
 use super::exchange::{Parsed, Spent};
 use super::window::{Step, Window};
 use crate::event::TimeBounds;
-use crate::readers::line::{Line, ReadError, Reader, SourceSummary};
+use crate::readers::line::{Line, ReadError, ReadResult, Reader, SourceSummary};
 use crate::readers::memory::Recollection;
 use crate::readers::options::ReaderOptions;
 
@@ -54,11 +54,7 @@ impl<R: BufRead> Source<R> {
 }
 
 impl<R: BufRead> Reader for ExchangeReader<R> {
-    fn next_line(
-        &mut self,
-        bounds: TimeBounds,
-        memory: &mut Recollection,
-    ) -> Result<Option<Line<'_>>, ReadError> {
+    fn next_line(&mut self, bounds: TimeBounds, memory: &mut Recollection) -> ReadResult<Option<Line<'_>>> {
         loop {
             match self.window.step(bounds, memory)? {
                 Step::Line(line) => return Ok(Some(line)),

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::device::Device;
 use crate::event::Instant;
-use crate::readers::memory::{Keyring, MemoryError, MemoryKey, Recollection};
+use crate::readers::memory::{Keyring, MemoryKey, MemoryResult, Recollection};
 
 /// A day, in milliseconds: how long a login is remembered after its code has ended, and a row whose end is not known.
 pub(super) const DAY_MS: i64 = 86_400_000;
@@ -95,18 +95,18 @@ pub(super) struct State<'a> {
 }
 
 impl State<'_> {
-    fn read<T: DeserializeOwned>(&mut self, key: MemoryKey) -> Result<Option<T>, MemoryError> {
+    fn read<T: DeserializeOwned>(&mut self, key: MemoryKey) -> MemoryResult<Option<T>> {
         // A row that cannot be read counts as absent: an older release wrote it.
         Ok(self.memory.recall(key)?.and_then(|body| serde_json::from_str(&body).ok()))
     }
 
-    fn write<T: Serialize>(&mut self, key: MemoryKey, drops_at_ms: i64, row: &T) -> Result<(), MemoryError> {
+    fn write<T: Serialize>(&mut self, key: MemoryKey, drops_at_ms: i64, row: &T) -> MemoryResult<()> {
         let body = serde_json::to_string(row)?;
         self.memory.remember(key, at_ms(drops_at_ms), Some(body));
         Ok(())
     }
 
-    pub(super) fn forget(&mut self, key: MemoryKey) -> Result<(), MemoryError> {
+    pub(super) fn forget(&mut self, key: MemoryKey) -> MemoryResult<()> {
         if self.memory.recall(key)?.is_some() {
             self.memory.remember(key, at_ms(0), None);
         }
@@ -114,7 +114,7 @@ impl State<'_> {
     }
 
     /// Remembers this key. Returns whether it was new.
-    pub(super) fn is_first(&mut self, key: MemoryKey, drops_at_ms: i64) -> Result<bool, MemoryError> {
+    pub(super) fn is_first(&mut self, key: MemoryKey, drops_at_ms: i64) -> MemoryResult<bool> {
         if self.memory.recall(key)?.is_some() {
             return Ok(false);
         }
@@ -123,7 +123,7 @@ impl State<'_> {
     }
 
     /// The login to which a code or a session ID belongs, and the key of its row.
-    pub(super) fn login(&mut self, key: MemoryKey) -> Result<Option<(MemoryKey, Login)>, MemoryError> {
+    pub(super) fn login(&mut self, key: MemoryKey) -> MemoryResult<Option<(MemoryKey, Login)>> {
         match self.read(key)? {
             Some(LoginRow::Login(login)) => Ok(Some((key, login))),
             Some(LoginRow::See(place)) => match self.read(MemoryKey(place))? {
@@ -140,7 +140,7 @@ impl State<'_> {
         place: MemoryKey,
         login: &Login,
         others: impl IntoIterator<Item = MemoryKey>,
-    ) -> Result<(), MemoryError> {
+    ) -> MemoryResult<()> {
         let drops_at = login.not_after + DAY_MS;
         self.write(place, drops_at, &LoginRow::Login(login.clone()))?;
         for other in others.into_iter().filter(|other| *other != place) {
@@ -154,7 +154,7 @@ impl State<'_> {
         self.keyring.derived(store, &parts)
     }
 
-    pub(super) fn open_login(&mut self, device: &str) -> Result<Option<(MemoryKey, Login)>, MemoryError> {
+    pub(super) fn open_login(&mut self, device: &str) -> MemoryResult<Option<(MemoryKey, Login)>> {
         self.login(self.device_key("open login", device, ""))
     }
 
@@ -163,28 +163,18 @@ impl State<'_> {
         device: &str,
         place: MemoryKey,
         login: &Login,
-    ) -> Result<(), MemoryError> {
+    ) -> MemoryResult<()> {
         let key = self.device_key("open login", device, "");
         self.write(key, login.not_after + DAY_MS, &LoginRow::See(place.0))
     }
 
     /// The profile of a device with an MVPD, if it has not ended.
-    pub(super) fn profile(
-        &mut self,
-        device: &str,
-        mvpd: &str,
-        now_ms: i64,
-    ) -> Result<Option<Profile>, MemoryError> {
+    pub(super) fn profile(&mut self, device: &str, mvpd: &str, now_ms: i64) -> MemoryResult<Option<Profile>> {
         let profile: Option<Profile> = self.read(self.device_key("profile", device, mvpd))?;
         Ok(profile.filter(|profile| profile.not_after.is_none_or(|end| end > now_ms)))
     }
 
-    pub(super) fn keep_profile(
-        &mut self,
-        device: &str,
-        profile: &Profile,
-        now_ms: i64,
-    ) -> Result<(), MemoryError> {
+    pub(super) fn keep_profile(&mut self, device: &str, profile: &Profile, now_ms: i64) -> MemoryResult<()> {
         let key = self.device_key("profile", device, &profile.mvpd);
         if self.read::<Profile>(key)?.as_ref() == Some(profile) {
             return Ok(());
@@ -193,12 +183,12 @@ impl State<'_> {
     }
 
     /// Deletes the profile and the decisions of a device that has logged out of an MVPD.
-    pub(super) fn end_profile(&mut self, device: &str, mvpd: &str) -> Result<(), MemoryError> {
+    pub(super) fn end_profile(&mut self, device: &str, mvpd: &str) -> MemoryResult<()> {
         self.forget(self.device_key("profile", device, mvpd))?;
         self.end_decisions(device, mvpd)
     }
 
-    pub(super) fn end_decisions(&mut self, device: &str, mvpd: &str) -> Result<(), MemoryError> {
+    pub(super) fn end_decisions(&mut self, device: &str, mvpd: &str) -> MemoryResult<()> {
         self.forget(self.device_key("decisions", device, mvpd))
     }
 
@@ -208,7 +198,7 @@ impl State<'_> {
         (device, mvpd, resource): (&str, &str, &str),
         stamps: Stamps,
         now_ms: i64,
-    ) -> Result<Option<Stamps>, MemoryError> {
+    ) -> MemoryResult<Option<Stamps>> {
         let key = self.device_key("decisions", device, mvpd);
         let mut decisions: Decisions = self.read(key)?.unwrap_or_default();
         let resource = self.keyring.digest("resource", &[resource.as_bytes()]).hex();
@@ -225,7 +215,7 @@ impl State<'_> {
         Ok(known)
     }
 
-    pub(super) fn logout_leg(&mut self, hop: MemoryKey) -> Result<Option<LogoutLeg>, MemoryError> {
+    pub(super) fn logout_leg(&mut self, hop: MemoryKey) -> MemoryResult<Option<LogoutLeg>> {
         self.read(hop)
     }
 
@@ -234,16 +224,16 @@ impl State<'_> {
         hop: MemoryKey,
         now_ms: i64,
         leg: &LogoutLeg,
-    ) -> Result<(), MemoryError> {
+    ) -> MemoryResult<()> {
         self.write(hop, now_ms + DAY_MS, leg)
     }
 
     /// Whether the last configuration with this MVPD showed it behind a proxy.
-    pub(super) fn is_proxied(&mut self, mvpd: &str) -> Result<bool, MemoryError> {
+    pub(super) fn is_proxied(&mut self, mvpd: &str) -> MemoryResult<bool> {
         Ok(self.memory.recall(self.device_key("proxied", "", mvpd))?.is_some())
     }
 
-    pub(super) fn keep_proxied(&mut self, mvpd: &str, is_proxied: bool) -> Result<(), MemoryError> {
+    pub(super) fn keep_proxied(&mut self, mvpd: &str, is_proxied: bool) -> MemoryResult<()> {
         let key = self.device_key("proxied", "", mvpd);
         if is_proxied { self.is_first(key, i64::MAX).map(drop) } else { self.forget(key) }
     }

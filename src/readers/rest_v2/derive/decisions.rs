@@ -7,7 +7,7 @@ use super::super::vocabulary;
 use super::{Derivation, Facts};
 use crate::config::OpenEvent;
 use crate::event::EventKind;
-use crate::readers::memory::MemoryError;
+use crate::readers::memory::MemoryResult;
 
 /// The token type of a decision by degradation. If the device has no profile, a decision with a start or an
 /// end means degraded authentication. If the profile is degraded, `token_type` ignores this result.
@@ -18,7 +18,7 @@ fn degradation_of(decision: &Decision, has_profile: bool) -> Option<&'static str
 }
 
 impl<'a> Derivation<'a> {
-    pub(super) fn decisions(&mut self) -> Result<Rule, MemoryError> {
+    pub(super) fn decisions(&mut self) -> MemoryResult<Rule> {
         let exchange = self.exchange;
         let mut rule = Rule::AUTHORIZED_BY_MVPD;
         let Reply::Decisions(decisions) = &exchange.reply else { return Ok(rule) };
@@ -46,7 +46,7 @@ impl<'a> Derivation<'a> {
         decision.resource.as_deref().or(self.exchange.asked.resources.get(ordinal).map(String::as_str))
     }
 
-    fn permitted(&mut self, decision: &Decision, facts: &Facts<'_>) -> Result<Rule, MemoryError> {
+    fn permitted(&mut self, decision: &Decision, facts: &Facts<'_>) -> MemoryResult<Rule> {
         let source = decision.source.as_deref().unwrap_or("mvpd");
         let is_cached = source != "degradation" && self.is_cached(decision, source, facts)?;
         let (rule, is_counted) = match source {
@@ -78,12 +78,7 @@ impl<'a> Derivation<'a> {
     }
 
     /// Whether Adobe answered from its cache. Remembers when this decision was issued and when it ends.
-    fn is_cached(
-        &mut self,
-        decision: &Decision,
-        source: &str,
-        facts: &Facts<'_>,
-    ) -> Result<bool, MemoryError> {
+    fn is_cached(&mut self, decision: &Decision, source: &str, facts: &Facts<'_>) -> MemoryResult<bool> {
         let token_began = decision.token.and_then(|token| token.not_before);
         let distance = token_began.zip(decision.not_before).map(|(token, issued)| token - issued);
         let is_far = distance.is_some_and(|ms| ms > i64::from(self.config.cached_above_ms));
@@ -102,7 +97,7 @@ impl<'a> Derivation<'a> {
         Ok(is_far || is_same || is_valid)
     }
 
-    fn denied(&mut self, decision: &Decision, facts: &Facts<'_>) -> Result<Rule, MemoryError> {
+    fn denied(&mut self, decision: &Decision, facts: &Facts<'_>) -> MemoryResult<Rule> {
         let is_mvpd = decision.source.as_deref().is_none_or(|source| source == "mvpd");
         let rule = if is_mvpd { Rule::DENIED_BY_MVPD } else { Rule::DENIED_OTHERWISE };
         let latency_ms = self.exchange.duration_ms.filter(|_| is_mvpd);
@@ -111,7 +106,7 @@ impl<'a> Derivation<'a> {
         Ok(rule)
     }
 
-    pub(super) fn failed_authorize(&mut self) -> Result<Rule, MemoryError> {
+    pub(super) fn failed_authorize(&mut self) -> MemoryResult<Rule> {
         let exchange = self.exchange;
         // An answer 4xx without an error code means that Adobe did not process the request, as with 401.
         let Some(error) = self.error_of_failure() else { return Ok(Rule::NOT_PROCESSED) };
@@ -131,7 +126,7 @@ impl<'a> Derivation<'a> {
         Ok(rule)
     }
 
-    pub(super) fn preflight(&mut self) -> Result<Rule, MemoryError> {
+    pub(super) fn preflight(&mut self) -> MemoryResult<Rule> {
         let exchange = self.exchange;
         let rule = Rule::PREFLIGHT_ANSWERED;
         let Reply::Decisions(decisions) = &exchange.reply else { return Ok(rule) };
@@ -157,7 +152,7 @@ impl<'a> Derivation<'a> {
         &mut self,
         decisions: &'a [Decision],
         profile: Option<&Profile>,
-    ) -> Result<Rule, MemoryError> {
+    ) -> MemoryResult<Rule> {
         let rule = Rule::PREFLIGHT_ANSWERED;
         for kind in [EventKind::PreflightGranted, EventKind::PreflightDenied, EventKind::PreflightFailed] {
             let (mut resources, mut first_error) = (Vec::new(), None);
@@ -177,7 +172,7 @@ impl<'a> Derivation<'a> {
         Ok(rule)
     }
 
-    pub(super) fn failed_preflight(&mut self) -> Result<Rule, MemoryError> {
+    pub(super) fn failed_preflight(&mut self) -> MemoryResult<Rule> {
         let Some(error) = self.error_of_failure() else { return Ok(Rule::NOT_PROCESSED) };
         let rule = Rule::PREFLIGHT_FAILED;
         let mvpd = self.exchange.name.as_deref();

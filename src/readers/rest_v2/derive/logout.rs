@@ -9,7 +9,7 @@ use super::super::rule::Rule;
 use super::super::state::LogoutLeg;
 use super::{Derivation, Facts};
 use crate::event::EventKind;
-use crate::readers::memory::{MemoryError, MemoryKey};
+use crate::readers::memory::{MemoryKey, MemoryResult};
 
 impl LogoutLeg {
     /// The browser's exchange, as if the device that asked for the logout had made it.
@@ -27,7 +27,7 @@ impl LogoutLeg {
 }
 
 impl Derivation<'_> {
-    pub(super) fn logout(&mut self, is_success: bool) -> Result<Rule, MemoryError> {
+    pub(super) fn logout(&mut self, is_success: bool) -> MemoryResult<Rule> {
         let exchange = self.exchange;
         let mvpd = exchange.name.as_deref();
         let error = if is_success { None } else { self.error_of_failure() };
@@ -71,7 +71,7 @@ impl Derivation<'_> {
     }
 
     /// Follows a redirect. The logout is complete when the browser comes back to the application.
-    pub(super) fn logout_leg(&mut self, leg: &LogoutLeg) -> Result<Rule, MemoryError> {
+    pub(super) fn logout_leg(&mut self, leg: &LogoutLeg) -> MemoryResult<Rule> {
         let rule = Rule::LOGOUT_SENT_TO_MVPD;
         let Some(hop) = self.exchange.hop else { return Ok(rule) };
         hop.from.into_iter().try_for_each(|from| self.state.forget(from))?;

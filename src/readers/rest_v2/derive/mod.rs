@@ -19,7 +19,7 @@ use crate::event::{
     Draft, EventError, EventId, EventKind, Instant, PassEvent, Property, RequestorId, TimeBounds,
 };
 use crate::readers::line::RejectReason;
-use crate::readers::memory::{Feed, MemoryError, MemoryKey};
+use crate::readers::memory::{Feed, MemoryKey, MemoryResult};
 
 /// An event and the rule that made it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub(super) fn take(
     config: &RestV2Config,
     mut state: State<'_>,
     bounds: TimeBounds,
-) -> Result<Taken, MemoryError> {
+) -> MemoryResult<Taken> {
     let mut leg = None;
     for from in exchange.hop.iter().flat_map(|hop| hop.from) {
         leg = if leg.is_none() { state.logout_leg(from)? } else { leg };
@@ -158,7 +158,7 @@ impl<'a> Derivation<'a> {
     /// have the same fingerprint (version 1), and the release stored only one of them. Nobody knows which. So
     /// the exchange that is read again first counts as stored, and the others as swallowed. If that is wrong,
     /// the buffer still recognises stored events by their former identities.
-    fn former(&mut self, drops_at: i64) -> Result<Former, MemoryError> {
+    fn former(&mut self, drops_at: i64) -> MemoryResult<Former> {
         for as_written in &self.exchange.as_written {
             if self.state.memory.recall(*as_written)?.is_some() {
                 return Ok(Former::Taken);
@@ -174,7 +174,7 @@ impl<'a> Derivation<'a> {
     }
 
     /// Finds the row of the table that applies, and makes its events.
-    fn run(&mut self) -> Result<Rule, MemoryError> {
+    fn run(&mut self) -> MemoryResult<Rule> {
         let exchange = self.exchange;
         if !is_processed(exchange.status) {
             return Ok(Rule::NOT_PROCESSED);
@@ -222,14 +222,14 @@ impl<'a> Derivation<'a> {
     }
 
     /// The login of a code, or a new login, and the key under which it is remembered.
-    fn login_at(&mut self, code: MemoryKey) -> Result<(MemoryKey, Login), MemoryError> {
+    fn login_at(&mut self, code: MemoryKey) -> MemoryResult<(MemoryKey, Login)> {
         let started_ms = self.started_ms();
         let new = || (code, Login { started_ms, not_after: started_ms + DAY_MS, ..Login::default() });
         Ok(self.state.login(code)?.unwrap_or_else(new))
     }
 
     /// The profile from which decisions and logouts take their user ID and authentication type.
-    fn joined(&mut self, mvpd: Option<&str>) -> Result<Option<Profile>, MemoryError> {
+    fn joined(&mut self, mvpd: Option<&str>) -> MemoryResult<Option<Profile>> {
         match (self.device_id(None), mvpd) {
             (Some(device), Some(mvpd)) => self.state.profile(&device, mvpd, self.started_ms()),
             _ => Ok(None),
@@ -245,7 +245,7 @@ impl<'a> Derivation<'a> {
         }
     }
 
-    fn configuration(&mut self, reply: &Reply) -> Result<Rule, MemoryError> {
+    fn configuration(&mut self, reply: &Reply) -> MemoryResult<Rule> {
         if let Reply::Proxied(mvpds) = reply {
             for (mvpd, is_proxied) in mvpds {
                 self.state.keep_proxied(mvpd, *is_proxied)?;
@@ -254,7 +254,7 @@ impl<'a> Derivation<'a> {
         Ok(Rule::NOTHING_TO_COUNT)
     }
 
-    fn emit(&mut self, rule: Rule, kind: EventKind, facts: &Facts<'_>) -> Result<(), MemoryError> {
+    fn emit(&mut self, rule: Rule, kind: EventKind, facts: &Facts<'_>) -> MemoryResult<()> {
         use EventKind::{AuthnRequested, AuthzRequested, LogoutRequested, PreflightRequested};
         let is_request =
             matches!(kind, AuthnRequested | AuthzRequested | LogoutRequested | PreflightRequested);
@@ -274,13 +274,7 @@ impl<'a> Derivation<'a> {
         self.state.keyring.derived("event", &parts).hex()
     }
 
-    fn emit_at(
-        &mut self,
-        rule: Rule,
-        kind: EventKind,
-        at: Instant,
-        facts: &Facts<'_>,
-    ) -> Result<(), MemoryError> {
+    fn emit_at(&mut self, rule: Rule, kind: EventKind, at: Instant, facts: &Facts<'_>) -> MemoryResult<()> {
         let exchange = self.exchange;
         let event_id = self.event_id(exchange.fingerprint, rule, kind, facts);
         let formers = exchange.as_written.iter().chain(&exchange.former);

@@ -6,10 +6,10 @@ use super::super::state::DAY_MS;
 use super::{Derivation, Facts};
 use crate::config::OpenEvent;
 use crate::event::EventKind;
-use crate::readers::memory::MemoryError;
+use crate::readers::memory::MemoryResult;
 
 impl Derivation<'_> {
-    pub(super) fn partner_session(&mut self, session: &Session) -> Result<Rule, MemoryError> {
+    pub(super) fn partner_session(&mut self, session: &Session) -> MemoryResult<Rule> {
         let mvpd = session.mvpd.as_deref();
         match session.action.as_str() {
             "partner_profile" => {
@@ -32,7 +32,7 @@ impl Derivation<'_> {
         }
     }
 
-    pub(super) fn partner_profile(&mut self, is_success: bool) -> Result<Rule, MemoryError> {
+    pub(super) fn partner_profile(&mut self, is_success: bool) -> MemoryResult<Rule> {
         let exchange = self.exchange;
         let profile = match &exchange.reply {
             Reply::Profiles(profiles) => profiles.first(),
@@ -65,7 +65,7 @@ impl Derivation<'_> {
         Ok(rule)
     }
 
-    fn partner_failed(&mut self, error: Option<&str>) -> Result<Rule, MemoryError> {
+    fn partner_failed(&mut self, error: Option<&str>) -> MemoryResult<Rule> {
         let rule = Rule::PARTNER_LOGIN_FAILED;
         if self.config.counts(OpenEvent::PartnerAuthn) {
             let facts = Facts { error, is_apple: true, ..Facts::default() };

@@ -5,13 +5,13 @@ use super::super::state::{Login, Profile, at_ms};
 use super::{Derivation, Facts};
 use crate::config::OpenEvent;
 use crate::event::EventKind;
-use crate::readers::memory::MemoryError;
+use crate::readers::memory::MemoryResult;
 
 /// The most different error codes that are counted for one login. Adobe has some fifty in all.
 const ERRORS_MAX: usize = 100;
 
 impl Derivation<'_> {
-    pub(super) fn profiles_of_code(&mut self, profiles: &[Profile]) -> Result<Rule, MemoryError> {
+    pub(super) fn profiles_of_code(&mut self, profiles: &[Profile]) -> MemoryResult<Rule> {
         let (Some(code), Some(first)) = (self.exchange.code, profiles.first()) else {
             return Ok(Rule::POLL_WITHOUT_NEWS);
         };
@@ -38,7 +38,7 @@ impl Derivation<'_> {
     }
 
     /// Counts a completed login as AuthN OK and, if configured, as AuthN pending and a clientless token.
-    fn complete(&mut self, rule: Rule, profile: &Profile, login: &Login) -> Result<(), MemoryError> {
+    fn complete(&mut self, rule: Rule, profile: &Profile, login: &Login) -> MemoryResult<()> {
         let facts = Facts::of_profile(profile, Some(login));
         self.emit(rule, EventKind::AuthnOk, &facts)?;
         self.emit_pending(rule, profile, login.started_ms, &facts)?;
@@ -55,7 +55,7 @@ impl Derivation<'_> {
         profile: &Profile,
         from_ms: i64,
         facts: &Facts<'_>,
-    ) -> Result<(), MemoryError> {
+    ) -> MemoryResult<()> {
         if self.config.counts(OpenEvent::AuthnPending) {
             let began = profile.not_before.filter(|ms| (from_ms..=self.answered_ms()).contains(ms));
             let at = began.map_or(self.exchange.answered_at, at_ms);
@@ -66,17 +66,13 @@ impl Derivation<'_> {
     }
 
     /// Stores the profile of a new login. Deletes earlier decisions, because Adobe forgets them at a new login.
-    pub(super) fn keep_new_profile(
-        &mut self,
-        profile: &Profile,
-        device: Option<&str>,
-    ) -> Result<(), MemoryError> {
+    pub(super) fn keep_new_profile(&mut self, profile: &Profile, device: Option<&str>) -> MemoryResult<()> {
         let Some(device) = device else { return Ok(()) };
         self.state.end_decisions(device, &profile.mvpd)?;
         self.state.keep_profile(device, profile, self.answered_ms())
     }
 
-    pub(super) fn failed_code(&mut self, error: &str) -> Result<Rule, MemoryError> {
+    pub(super) fn failed_code(&mut self, error: &str) -> MemoryResult<Rule> {
         let rule = Rule::CODE_REFUSED;
         let Some(code) = self.exchange.code else { return Ok(rule) };
         let (place, mut login) = self.login_at(code)?;
@@ -93,7 +89,7 @@ impl Derivation<'_> {
         Ok(rule)
     }
 
-    pub(super) fn profiles(&mut self, profiles: &[Profile]) -> Result<Rule, MemoryError> {
+    pub(super) fn profiles(&mut self, profiles: &[Profile]) -> MemoryResult<Rule> {
         let mut rule = Rule::PROFILES_REFRESHED;
         let Some(device) = self.device_id(None) else { return Ok(rule) };
         for profile in profiles {
@@ -111,7 +107,7 @@ impl Derivation<'_> {
 
     /// If configured, lets a regular profile that began while the code was valid complete the open login of
     /// its device: some applications poll profiles instead of the code. Returns whether it did.
-    fn completes_login(&mut self, profile: &Profile, device: &str) -> Result<bool, MemoryError> {
+    fn completes_login(&mut self, profile: &Profile, device: &str) -> MemoryResult<bool> {
         if !self.config.profiles_complete_login || profile.kind.as_deref() != Some("regular") {
             return Ok(false);
         }

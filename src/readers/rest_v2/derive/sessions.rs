@@ -8,10 +8,10 @@ use super::super::state::{DAY_MS, Login, Profile};
 use super::{Derivation, Facts};
 use crate::config::AuthnRequestedAt;
 use crate::event::EventKind;
-use crate::readers::memory::{MemoryError, MemoryKey};
+use crate::readers::memory::{MemoryKey, MemoryResult};
 
 impl Derivation<'_> {
-    pub(super) fn session(&mut self, session: &Session) -> Result<Rule, MemoryError> {
+    pub(super) fn session(&mut self, session: &Session) -> MemoryResult<Rule> {
         let mvpd = session.mvpd.as_deref().or(self.exchange.asked.mvpd.as_deref());
         let is_new = self.exchange.endpoint == Endpoint::CreateSession;
         let rule = match session.action.as_str() {
@@ -26,11 +26,7 @@ impl Derivation<'_> {
     }
 
     /// Handles a session that needs no login, because the access is cached, degraded or temporary.
-    pub(super) fn session_passes(
-        &mut self,
-        session: &Session,
-        mvpd: Option<&str>,
-    ) -> Result<Rule, MemoryError> {
+    pub(super) fn session_passes(&mut self, session: &Session, mvpd: Option<&str>) -> MemoryResult<Rule> {
         match session.reason.as_deref() {
             Some("degraded") => {}
             Some("temporary") => return Ok(Rule::TEMPORARY_ACCESS),
@@ -55,7 +51,7 @@ impl Derivation<'_> {
     }
 
     /// The login to which one of the codes or the session ID of an exchange belongs.
-    fn login_of(&mut self, session: &Session) -> Result<Option<(MemoryKey, Login)>, MemoryError> {
+    fn login_of(&mut self, session: &Session) -> MemoryResult<Option<(MemoryKey, Login)>> {
         for key in [self.exchange.code, session.code, session.session].into_iter().flatten() {
             if let Some(found) = self.state.login(key)? {
                 return Ok(Some(found));
@@ -70,7 +66,7 @@ impl Derivation<'_> {
         rule: Rule,
         session: &Session,
         mvpd: Option<&str>,
-    ) -> Result<Rule, MemoryError> {
+    ) -> MemoryResult<Rule> {
         let started_ms = self.started_ms();
         let known = self.login_of(session)?;
         let keys = [session.code, self.exchange.code, session.session];
@@ -105,7 +101,7 @@ impl Derivation<'_> {
     }
 
     /// Counts once that a login sends the viewer to the MVPD.
-    fn request_authn(&mut self, rule: Rule, login: &mut Login) -> Result<(), MemoryError> {
+    fn request_authn(&mut self, rule: Rule, login: &mut Login) -> MemoryResult<()> {
         if std::mem::replace(&mut login.is_requested, true) {
             return Ok(());
         }
@@ -113,7 +109,7 @@ impl Derivation<'_> {
         self.emit(rule, EventKind::AuthnRequested, &facts)
     }
 
-    pub(super) fn device(&mut self, device: &Device) -> Result<Rule, MemoryError> {
+    pub(super) fn device(&mut self, device: &Device) -> MemoryResult<Rule> {
         if let Some(code) = self.exchange.code
             && let Some((place, mut login)) = self.state.login(code)?
         {
@@ -123,7 +119,7 @@ impl Derivation<'_> {
         Ok(Rule::SESSION_LOOKED_AT)
     }
 
-    pub(super) fn user_agent(&mut self, mvpd: Option<&str>) -> Result<Rule, MemoryError> {
+    pub(super) fn user_agent(&mut self, mvpd: Option<&str>) -> MemoryResult<Rule> {
         let rule = Rule::USER_AGENT_SENT;
         let Some(code) = self.exchange.code else { return Ok(rule) };
         let (place, mut login) = self.login_at(code)?;
