@@ -68,6 +68,7 @@ fn measure(events_a_request: usize) -> (f64, f64) {
             ingest: Some(ingest),
             config: ServeConfig { tokens_file, ..ServeConfig::default() },
             stop_grace: Duration::from_secs(5),
+            clock: Clock::system(),
         },
     )
     .expect("a server");

@@ -69,7 +69,9 @@ impl AnalyticsClient {
         let endpoint = endpoint("the report suite", &url);
         let answer = self.get(&endpoint, &url).await?;
         if !matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN) {
-            return Ok(Some(answer.json::<Suite>(&endpoint)?.facts(&endpoint)?));
+            let suite: Suite = answer.json(&endpoint)?;
+            let other = || endpoint.unreadable("it is about another report suite");
+            return if suite.is(rsid) { suite.facts(&endpoint).map(Some) } else { Err(other()) };
         }
         // With a wrong company, or a profile without Analytics, Adobe refuses this list too. That is an error.
         let mut url = self.beneath(&suites).await?;

@@ -10,7 +10,10 @@ use super::facts::{COPIED_AT, fact, forget_fact, set_fact};
 use super::rows::{first, only};
 use super::sqlite::{check, copy, finish, open_reader};
 use crate::event::Instant;
-use crate::whole_file::{folder, share_owner};
+use crate::whole_file::{beside, folder, share_owner};
+
+/// The endings of the file that a backup makes, and of files of SQLite beside it and beside its unfinished copy.
+const STALE: [&str; 7] = ["", "-wal", "-shm", "-journal", ".partial-wal", ".partial-shm", ".partial-journal"];
 
 /// What to do with a buffer that is a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,13 +29,15 @@ impl Buffer {
     /// Copies the buffer to a new file while it is in use; fails once `goes_on` returns false. The copy is marked as
     /// a copy, because events that are delivered later stay pending in it.
     pub fn backup(&self, to: &Path, goes_on: &dyn Fn() -> bool) -> Result<()> {
-        if to.exists() {
-            return Err(BufferError::Exists(to.to_owned()));
+        // SQLite would read what lies beside the copy into it.
+        let mut stale = STALE.iter().map(|ending| beside(to, ending));
+        if let Some(stale) = stale.find(|path| fs::symlink_metadata(path).is_ok()) {
+            return Err(BufferError::Exists(stale));
         }
         let copied_at = self.now();
         // Until the copy is complete and marked, it has another name. So a crash leaves no copy without the mark.
         let copy = copy(&open_reader(self.path())?, to, goes_on)?;
-        if fs::canonicalize(folder(to)).is_ok_and(|beside| beside == folder(self.path())) {
+        if fs::canonicalize(folder(to)).is_ok_and(|own| own == folder(self.path())) {
             share_owner(copy.file(), self.path()).map_err(BufferError::file(to))?;
         }
         finish(copy.partial(), |target| {

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::ErrorCode;
 use rusqlite::types::Type;
+use rusqlite::{ErrorCode, ffi};
 
 use super::sqlite::Holder;
 use crate::delivery::Sequence;
@@ -126,6 +126,13 @@ impl BufferError {
         self.sqlite_code() == Some(ErrorCode::CannotOpen)
     }
 
+    /// Whether the `-shm` file could not be made or mapped: its disk is full, or this user may not write there.
+    pub fn lacks_shared_memory(&self) -> bool {
+        let BufferError::Sqlite(rusqlite::Error::SqliteFailure(error, _)) = self else { return false };
+        let of_shm = [ffi::SQLITE_IOERR_SHMOPEN, ffi::SQLITE_IOERR_SHMSIZE, ffi::SQLITE_IOERR_SHMMAP];
+        of_shm.contains(&error.extended_code)
+    }
+
     /// Whether another process has written the same row, which locks prevent as long as nobody removes their files.
     pub fn is_written_twice(&self) -> bool {
         self.sqlite_code() == Some(ErrorCode::ConstraintViolation)
@@ -140,5 +147,18 @@ impl BufferError {
     /// The error for values or references in rows that no release of passbridge writes.
     pub(super) fn damage(what: &str) -> BufferError {
         BufferError::Sqlite(rusqlite::Error::FromSqlConversionFailure(0, Type::Text, what.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_sqlite_says_of_a_full_disk_beside_the_buffer_is_told_from_other_faults() {
+        for (code, is_of_shm) in [(4874, true), (4618, true), (5386, true), (10, false), (13, false)] {
+            let error = BufferError::Sqlite(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+            assert_eq!(error.lacks_shared_memory(), is_of_shm, "{code}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 
 use super::code::Code;
 use super::exit::Exit;
-use super::settings::SettingsError;
+use super::settings::{SERVICE_KEYS, SettingsError};
 use crate::backfill::BackfillError;
 use crate::buffer::BufferError;
 use crate::clock::ClockError;
@@ -78,11 +78,11 @@ impl Judge for SettingsError {
             SettingsError::Secret { key, .. } if key.ends_with("client_secret_file") => Code::SecretUnusable.usage(
                 "write the client secret of the credential into it, as Adobe's Developer Console shows it",
             ),
+            SettingsError::Secret { key, .. } if key.starts_with(SERVICE_KEYS) => Code::SecretUnusable.usage(
+                "write the public key of the identity service there, as PEM: openssl x509 -pubkey -noout -in its-certificate.pem",
+            ),
             SettingsError::Secret { .. } => Code::SecretUnusable.usage(
                 "write at least 16 random bytes into it, such as: head -c 32 /dev/urandom | base64",
-            ),
-            SettingsError::ServiceKey { .. } => Code::SecretUnusable.usage(
-                "write the public key of the identity service there, as PEM: openssl x509 -pubkey -noout -in its-certificate.pem",
             ),
             SettingsError::Invalid(_) => Code::ConfigInvalid.usage(
                 "correct it there; deploy/passbridge.full.toml lists every key with its unit, range and default",
@@ -415,6 +415,8 @@ const MIXED_FEEDS: &str =
 
 const CANNOT_OPEN: &str = "raise the limit on open files (LimitNOFILE=, ulimit -n) where it is low; else check that this user may use the \
      buffer's file and folder; then run it again: what was reported before is stored";
+const NO_SHM: &str =
+    "free some disk, and see that this user may write there: the -shm file beside the buffer cannot be made";
 const WRITTEN_TWICE: &str = "another process does the same work, as where the lock file was removed under a drain: let that one end, then run it \
      again; what was in flight is in doubt. If it persists: passbridge status --verify";
 const SQLITE: &str = "check free disk and permissions, then run it again; what was reported before is stored. If it persists: passbridge \
@@ -468,6 +470,7 @@ impl Judge for BufferError {
                 Code::BackfillState.usage("see which there are: passbridge backfill status")
             }
             BufferError::Sqlite(_) if self.cannot_open_file() => Code::Database.failed(CANNOT_OPEN),
+            BufferError::Sqlite(_) if self.lacks_shared_memory() => Code::Unbacked.failed(NO_SHM),
             BufferError::Sqlite(_) if self.is_written_twice() => Code::Database.failed(WRITTEN_TWICE),
             BufferError::Sqlite(_) if !self.is_damage() => Code::Database.failed(SQLITE),
             BufferError::Sqlite(_) | BufferError::Damaged(..) => {

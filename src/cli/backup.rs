@@ -28,7 +28,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     })?;
     let refuse = Failure::writing_new(&args.file);
     copied.map_err(|error| match error {
-        BufferError::Exists(_) => refuse(io::ErrorKind::AlreadyExists.into()),
+        BufferError::Exists(path) => Failure::writing_new(&path)(io::ErrorKind::AlreadyExists.into()),
         BufferError::File { path, source } if path == args.file => refuse(source),
         error => error.into(),
     })?;

@@ -242,6 +242,7 @@ fn serve(settings: &Settings, buffer: &Arc<Buffer>, context: &Context) -> Result
         ingest: ingest.then(keyed).transpose()?,
         config: config.clone(),
         stop_grace: Duration::from_secs(settings.config.delivery.stop_grace_seconds),
+        clock: context.clock.clone(),
     };
     let server = Server::start(buffer, options)?;
     tracing::info!(address = %server.address(), ingest, "listening");

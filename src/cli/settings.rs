@@ -17,6 +17,8 @@ use crate::whole_file::warn_if_open;
 const CONFIG_VARIABLE: &str = "PASSBRIDGE_CONFIG";
 pub(super) const LOCAL_FILE: &str = "passbridge.toml";
 const SYSTEM_FILE: &str = "/etc/passbridge/passbridge.toml";
+/// The keys of the identity service, by their key IDs (`kid`) in the tokens.
+pub(super) const SERVICE_KEYS: &str = "rest_v2.service_token_keys.";
 /// The shortest secret, in bytes. Nobody can guess 128 random bits.
 const SECRET_BYTES_MIN: usize = 16;
 
@@ -38,15 +40,8 @@ pub(super) enum SettingsError {
     Unreadable { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Invalid(#[from] Mistake),
-    #[error("cannot use the secret of {key} in {path:?}: {why}")]
-    Secret { key: &'static str, path: PathBuf, why: String },
-    #[error("cannot use the key of rest_v2.service_token_keys.{kid} in {path:?}: {why}")]
-    ServiceKey {
-        /// The key ID (`kid`) in the tokens.
-        kid: String,
-        path: PathBuf,
-        why: String,
-    },
+    #[error("cannot use {key} in {path:?}: {why}")]
+    Secret { key: String, path: PathBuf, why: String },
 }
 
 impl Settings {
@@ -69,8 +64,8 @@ impl Settings {
     pub(super) fn service_keys(&self) -> Result<ServiceKeys, SettingsError> {
         let mut keys = ServiceKeys::default();
         for (kid, path) in &self.config.rest_v2.service_token_keys {
-            let refuse =
-                |why: String| SettingsError::ServiceKey { kid: kid.clone(), path: path.clone(), why };
+            let key = format!("{SERVICE_KEYS}{kid}");
+            let refuse = refuse_secret(&key, path);
             let pem = read_secret_text(path).map_err(|error| refuse(error.to_string()))?;
             keys.add(kid, &pem).map_err(|error| refuse(error.to_string()))?;
         }
@@ -80,7 +75,7 @@ impl Settings {
 
 /// A secret from its file or, if no file is configured, from the environment; `None` if there is neither.
 pub(super) fn client_secret(
-    key: &'static str,
+    key: &str,
     path: &Path,
     secret: &Secret,
 ) -> Result<Option<String>, SettingsError> {
@@ -96,8 +91,8 @@ pub(super) fn client_secret(
     }
 }
 
-fn refuse_secret(key: &'static str, path: &Path) -> impl Fn(String) -> SettingsError {
-    move |why| SettingsError::Secret { key, path: path.to_owned(), why }
+fn refuse_secret(key: &str, path: &Path) -> impl Fn(String) -> SettingsError {
+    move |why| SettingsError::Secret { key: key.to_owned(), path: path.to_owned(), why }
 }
 
 /// Finds the file: `--config`, PASSBRIDGE_CONFIG, the working directory, /etc. The first two may name a new file.

@@ -36,6 +36,7 @@ use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 
 use crate::buffer::Buffer;
+use crate::clock::Clock;
 use crate::config::ServeConfig;
 use crate::ingest::IngestOptions;
 use counter::Counter;
@@ -69,10 +70,10 @@ pub struct ServeOptions {
     pub listen: SocketAddr,
     /// How submissions are read and stored; `None`: only `/healthz` answers.
     pub ingest: Option<IngestOptions>,
-    /// Section `[serve]` of the configuration.
     pub config: ServeConfig,
     /// The longest time that a stop waits for current requests.
     pub stop_grace: Duration,
+    pub clock: Clock,
 }
 
 /// A running server. Dropping it stops the server.
@@ -105,7 +106,7 @@ impl Server {
         let tokens = intake.as_ref().map(|(tokens, _)| Arc::clone(tokens));
         let (stop, stopped) = watch::channel(false);
         let serving = Arc::new(Serving {
-            desk: Desk::new(Health::start(buffer)?, intake, request_timeout),
+            desk: Desk::new(Health::start(buffer)?, intake, request_timeout, options.clock),
             stopped,
             idle_timeout: Duration::from_secs(config.idle_timeout_seconds),
             write_timeout: request_timeout,
@@ -218,6 +219,8 @@ impl Serving {
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
+            // hyper panics when it writes a date before 1970.
+            .auto_date_header(false)
             // This limit also applies between two requests.
             .header_read_timeout(self.idle_timeout)
             .keep_alive(matches!(guest, Guest::Seated(_)))

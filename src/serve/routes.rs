@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_ENCODING, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{
+    ALLOW, AUTHORIZATION, CONTENT_ENCODING, DATE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use hyper::{Method, Request, StatusCode};
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -23,6 +25,7 @@ use super::counter::Counter;
 use super::health::Health;
 use super::reply::{Refusal, Reply, WHEN_BUSY_SECONDS, WHEN_FAILED_SECONDS, document};
 use super::tokens::Tokens;
+use crate::clock::Clock;
 use crate::ingest::{Receipt, Submission};
 use crate::readers::Format;
 
@@ -36,6 +39,7 @@ pub(super) struct Desk {
     room: Arc<Semaphore>,
     health: Health,
     refused: Mutex<Refused>,
+    clock: Clock,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -58,13 +62,27 @@ impl Desk {
         health: Health,
         intake: Option<(Arc<Tokens>, Counter)>,
         request_timeout: Duration,
+        clock: Clock,
     ) -> Desk {
         let room = Arc::new(Semaphore::new(WAITING_BYTES_MAX));
-        Desk { intake, request_timeout, room, health, refused: Mutex::default() }
+        Desk { intake, request_timeout, room, health, refused: Mutex::default(), clock }
     }
 
+    /// Answers nothing but 503, without a date, while the clock shows a time that no event can have.
     pub(super) async fn answer(&self, request: Request<Incoming>, guest: Guest) -> Reply {
-        let answered = match request.uri().path() {
+        let answered = match self.clock.check() {
+            Ok(()) => self.route(request, guest).await,
+            Err(error) => Err(Refusal::failed(error.to_string())),
+        };
+        let mut reply = answered.unwrap_or_else(Refusal::reply);
+        let date = self.clock.check().map(|()| httpdate::fmt_http_date(self.clock.system_time()));
+        let date = date.ok().and_then(|date| HeaderValue::try_from(date).ok());
+        reply.headers_mut().extend(date.map(|date| (DATE, date)));
+        reply
+    }
+
+    async fn route(&self, request: Request<Incoming>, guest: Guest) -> Result<Reply, Refusal> {
+        match request.uri().path() {
             "/healthz" => self.answer_health(request.method()).await,
             "/v1/events" => self.take(request, guest, Format::Ndjson).await,
             "/v1/exchanges" => self.take(request, guest, Format::RestV2).await,
@@ -72,8 +90,7 @@ impl Desk {
                 let why = "there is /v1/events, /v1/exchanges and /healthz";
                 Err(Refusal::new(StatusCode::NOT_FOUND, why))
             }
-        };
-        answered.unwrap_or_else(Refusal::reply)
+        }
     }
 
     async fn answer_health(&self, method: &Method) -> Result<Reply, Refusal> {

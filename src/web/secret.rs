@@ -25,7 +25,7 @@ pub fn read_secret(path: &Path) -> io::Result<Vec<u8>> {
     file.take(SECRET_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > SECRET_BYTES_MAX {
         let why = format!("it has more than {SECRET_BYTES_MAX} bytes");
-        return Err(io::Error::new(ErrorKind::FileTooLarge, why));
+        return Err(io::Error::new(ErrorKind::InvalidData, why));
     }
     Ok(bytes)
 }

@@ -803,6 +803,7 @@ fn a_secret_in_another_encoding_or_with_a_nul_is_refused_with_its_file_and_never
             (b"first-line-of-it\nof-no-use\0but-long-enough", "line 2 has a NUL byte"),
             (b"\0of-no-use-but-long-enough", "line 1 has a NUL byte"),
             (b"of-no-use-b\xfct-long-enough", "line 1 is not UTF-8"),
+            (&[b'x'; 2 << 20], "it has more than 1048576 bytes"),
         ] {
             std::fs::write(program.path(name), bytes).expect("a file is written");
             let done = program.run(args);
@@ -811,7 +812,7 @@ fn a_secret_in_another_encoding_or_with_a_nul_is_refused_with_its_file_and_never
             for part in [wrong, path.to_str().expect("UTF-8")] {
                 assert!(done.err.contains(part), "{part}: {}", done.err);
             }
-            assert!(!done.err.contains("of-no-use"), "{}", done.err);
+            assert!(!done.err.contains("of-no-use") && !done.err.contains("free some disk"), "{}", done.err);
         }
     }
     assert_eq!(server.requests().len(), 0);
@@ -889,6 +890,18 @@ fn a_walk_over_all_suites_goes_on_past_one_that_cannot_be_read_and_ends_where_no
     let ended = program.run(&["suite", "check", "--all"]);
     assert!(ended.code == 1 && ended.out.is_empty(), "{ended:?}");
     assert!(!ended.err.contains("suites/examplersid"), "no suite is at fault: {}", ended.err);
+}
+
+#[test]
+fn an_answer_about_another_suite_is_not_taken_for_this_one() {
+    let server = server(|_, path, _| match path {
+        "/token" => token(),
+        path if path.contains("/collections/suites/") => ok(json!({"rsid": "othersuite", "name": "Other"})),
+        _ => ok(json!([])),
+    });
+    let program = reading(&server.url(), &format!("{}/token", server.url()));
+    let done = program.run(&CHECK);
+    assert!(done.code == 1 && done.err.contains("it is about another report suite"), "{done:?}");
 }
 
 #[test]

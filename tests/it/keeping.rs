@@ -607,7 +607,7 @@ fn a_shm_that_is_cut_off_ends_the_program_with_a_message_and_1() {
 }
 
 /// A library that shows another time to the program that it is loaded into, once the folder has a file `turned`.
-fn clock_shim(folder: &Path, seconds: i64) -> PathBuf {
+pub(crate) fn clock_shim(folder: &Path, seconds: i64) -> PathBuf {
     let (code, library) = (folder.join("clock.c"), folder.join(format!("clock{seconds}.so")));
     let source = format!(
         "#include <time.h>\n#include <sys/syscall.h>\n#include <unistd.h>\n\
@@ -910,6 +910,23 @@ fn what_is_in_the_way_of_a_file_is_said_with_what_to_do() {
     );
     let itself = program.run(&["restore", text(&program.path("passbridge.db"))]);
     assert!(itself.code == 2 && itself.err.contains("try: name a copy"), "{itself:?}");
+}
+
+#[test]
+fn a_backup_is_not_written_beside_what_sqlite_would_read_into_it() {
+    let program = Program::new();
+    program.ingest(3);
+    let copy = program.path("copy.db");
+    for ending in ["-wal", "-shm", "-journal", ".partial-journal"] {
+        let stale = program.path(&format!("copy.db{ending}"));
+        symlink(program.path("elsewhere"), &stale).expect("what another program left");
+        let refused = program.run(&["backup", text(&copy)]);
+        assert_eq!(refused.code, 2, "{refused:?}");
+        assert!(refused.err.contains(text(&stale)) && refused.err.contains("remove it first"), "{refused:?}");
+        assert!(!copy.exists() && stale.is_symlink(), "{ending}");
+        fs::remove_file(stale).expect("it goes");
+    }
+    assert_eq!(program.run(&["backup", text(&copy)]).code, 0);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::fixture;
+use crate::keeping::clock_shim;
 use crate::program::{Program, done, lines, send};
 use crate::support::PATIENCE;
 
@@ -569,6 +570,26 @@ fn exchange(socket: &mut TcpStream, request: &str) -> Option<bool> {
             Ok(0) | Err(_) => return None,
             Ok(read) => bytes.extend_from_slice(&chunk[..read]),
         }
+    }
+}
+
+#[test]
+fn while_the_clock_shows_what_no_event_can_have_everything_is_answered_with_503() {
+    for seconds in [-86_400, 9_300_000_000] {
+        let program = program("");
+        let mut command = program.command(&["run"]);
+        command.env("LD_PRELOAD", clock_shim(&program.path(""), seconds));
+        let server = Listening::of(command);
+        assert!(server.get("/healthz").head.contains("date: "));
+        program.write("turned", "");
+        for reply in [server.get("/healthz"), server.post(EVENTS, lines(1).as_bytes())] {
+            assert_eq!(reply.status, 503, "{seconds} {reply:?}");
+            let why = reply.document["error"].as_str().expect("a reason");
+            assert!(why.contains("the clock of this host") && !reply.head.contains("date: "), "{reply:?}");
+        }
+        std::fs::remove_file(program.path("turned")).expect("the clock is right again");
+        assert_eq!(server.post_again(&lines(1)).status, 202);
+        assert!(!server.stop().contains("panicked"));
     }
 }
 

@@ -1,6 +1,6 @@
 //! What each difference between sent and seen hits means, in a sentence that names the fix.
 
-use super::compare::{Comparison, ObservedRow, index};
+use super::compare::{Comparison, ObservedRow, WAITED_FOR, index};
 use super::plan::{BARE_KINDS, COUNTED, Group, OTHER_ADDRESS, OTHER_USER_AGENT, Plan, USER_AGENT};
 use super::report::{
     EvarSeen, EvarState, EventSeen, ProbeFinding, ProbeOutcome, ProbeReport, Proof, Verdict, is_complete,
@@ -92,6 +92,16 @@ impl Judge<'_> {
 
     fn nothing(&self, is_complete: bool) -> ProbeFinding {
         let ProbeRecord { id, form, .. } = &self.plan.record;
+        let look_again = format!("passbridge suite probe {} --read-back {id}", form.rsid);
+        // Nobody knows if hits are lost that Analytics refuses to show.
+        if let [Some(why), Some(_), Some(_)] = WAITED_FOR.map(|evar| self.compared.refused_evars.get(&evar)) {
+            let found = format!("whether its hits were recorded is not known{}", refusal(Some(why)));
+            let fix = format!(
+                "add event1 to event18, eVar5, eVar6 and eVar10 to the product profile of these credentials in the Admin Console, \
+                 and see that they are enabled; then: {look_again}"
+            );
+            return finding(Item::Events, "suite", found, fix);
+        }
         let hits = self.plan.hits.len();
         let found = match is_complete {
             true => format!(
@@ -99,8 +109,7 @@ impl Judge<'_> {
             ),
             false => format!(
                 "none of its {hits} hits was seen yet, though Adobe answered SUCCESS. That is too early to call them lost: Adobe \
-                 may need 2 h. Look again then: passbridge suite probe {} --read-back {id}",
-                form.rsid
+                 may need 2 h. Look again then: {look_again}"
             ),
         };
         finding(

@@ -269,6 +269,10 @@ impl Reading<'_> {
             }
         };
         let refused: BTreeSet<u16> = answer.refused.iter().map(|(slot, _)| *slot).collect();
+        match answer.refused.first().filter(|_| refused.len() == EventKind::ALL.len()) {
+            Some((_, why)) => drop(self.seen.refused_evars.insert(evar, why.clone())),
+            None => drop(self.seen.refused_evars.remove(&evar)),
+        }
         self.seen.refused.extend(answer.refused);
         let rows = answer.rows.into_iter().map(|row| ObservedRow {
             item_id: row.item_id,
@@ -281,7 +285,6 @@ impl Reading<'_> {
             }),
         });
         self.seen.rows.insert(evar, rows.collect());
-        self.seen.refused_evars.remove(&evar);
         Ok(())
     }
 }

@@ -242,6 +242,22 @@ fn a_deviation_that_a_person_confirmed_stays_in_sight_with_the_persons_name() {
 }
 
 #[test]
+fn hits_that_analytics_refuses_to_show_are_not_called_lost() {
+    for (access, why) in [("forbidden", "unauthorized_metric"), ("disabled", "not_enabled_metric")] {
+        let desk = Desk::new();
+        desk.wrong(&[&format!("event*={access}")]);
+        let (code, probe) = desk.probe();
+        assert_eq!(code, 3, "{probe}");
+        let [finding] = probe["findings"].as_array().expect("findings").as_slice() else { panic!("{probe}") };
+        let (found, fix) = (finding["found"].to_string(), finding["fix"].to_string());
+        assert!(found.contains("is not known") && found.contains(why), "{finding}");
+        assert!(finding["item"] == "events" && fix.contains("product profile"), "{finding}");
+        let proofs = probe["outcome"]["proofs"].as_array().expect("proofs");
+        assert!(proofs.iter().all(|proof| proof["item"] == "events"), "no verdict on timestamps: {probe}");
+    }
+}
+
+#[test]
 fn suites_that_cannot_be_read_are_a_failure_that_is_said() {
     let desk = Desk::new();
     desk.sandbox.set_analytics(AnalyticsSettings { forbidden: true, ..AnalyticsSettings::default() });
