@@ -33,24 +33,34 @@ pub struct Config {
     pub log: LogConfig,
 }
 
-/// Sections of the file: each key has its type and default. Paths are relative to the file; empty means none.
-macro_rules! sections {
-    ($($(#[$doc:meta])* pub struct $section:ident {
-        $($(#[$key_doc:meta])* pub $key:ident: $kind:ty = $default:expr;)*
+/// Structs in which each field has its default beside its type.
+macro_rules! with_defaults {
+    ($($(#[$about:meta])* pub struct $name:ident {
+        $($(#[$field_about:meta])* pub $field:ident: $kind:ty = $default:expr;)*
     })*) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(default, deny_unknown_fields)]
-        pub struct $section {
-            $($(#[$key_doc])* pub $key: $kind,)*
+        $(#[$about])*
+        pub struct $name {
+            $($(#[$field_about])* pub $field: $kind,)*
         }
 
-        impl Default for $section {
-            fn default() -> $section {
-                $section { $($key: $default,)* }
+        impl Default for $name {
+            fn default() -> $name {
+                $name { $($field: $default,)* }
             }
         }
     )*};
+}
+
+pub(crate) use with_defaults;
+
+/// Sections of the file: each key has its type and default. Paths are relative to the file; empty means none.
+macro_rules! sections {
+    ($($(#[$doc:meta])* pub struct $section:ident $keys:tt)*) => { with_defaults! {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $section $keys
+    )*}};
 }
 
 sections! {

@@ -38,7 +38,7 @@ impl FromStr for Rsid {
 }
 
 /// The collection host of a suite: `https://host[:port]`, or `http` to a loopback address.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CollectionUrl {
     scheme: Scheme,
     /// Lower case; an IPv6 address without its brackets.
@@ -121,12 +121,6 @@ impl FromStr for CollectionUrl {
 
 fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-impl fmt::Debug for CollectionUrl {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{:?}", self.to_string())
-    }
 }
 
 impl fmt::Display for CollectionUrl {

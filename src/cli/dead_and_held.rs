@@ -17,7 +17,6 @@ pub(super) struct Names {
     none: &'static str,
     /// The plural: `dead letters`.
     many: &'static str,
-    /// The command that lists these events.
     list: &'static str,
     /// The JSON keys of these events: for one event, and for a list.
     keys: [&'static str; 2],

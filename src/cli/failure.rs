@@ -16,7 +16,6 @@ use crate::backfill::BackfillError;
 use crate::ingest::InputFailure;
 use crate::job::JobName;
 
-/// How a command ended.
 pub(super) type Ended = Result<Exit, Failure>;
 
 /// The failure of a command, printed as text or as JSON.

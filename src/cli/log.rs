@@ -72,7 +72,6 @@ fn is_journal() -> bool {
 
 struct Lines;
 
-/// Writes whole log lines to standard error.
 struct Line(Level);
 
 impl<'a> MakeWriter<'a> for Lines {

@@ -16,7 +16,7 @@ use crate::config::{BufferConfig, DeliveryConfig};
 use crate::drain::{DrainOptions, RetryLimits};
 use crate::ingest::{FormatChoice, IngestOptions};
 use crate::readers::rest_v2::ServiceKeys;
-use crate::web::{ApiOptions, BulkClient, ImsOptions, ProxySettings};
+use crate::web::{ApiOptions, BulkClient, ProxySettings};
 
 /// The options to ingest sources without exchanges.
 pub(super) fn ingest(settings: &Settings, format: FormatChoice, clock: &Clock) -> IngestOptions {
@@ -138,9 +138,9 @@ fn api(
     scopes: &str,
     seconds: u64,
 ) -> ApiOptions {
-    let (url, client_id, scopes) = (url.to_owned(), client_id.to_owned(), scopes.to_owned());
-    let ims = ImsOptions { url: ims_url.to_owned(), client_id, client_secret, scopes };
-    ApiOptions { url, ims, request_timeout: Duration::from_secs(seconds), proxy: proxy() }
+    let [url, ims_url, client_id, scopes] = [url, ims_url, client_id, scopes].map(str::to_owned);
+    let request_timeout = Duration::from_secs(seconds);
+    ApiOptions { url, ims_url, client_id, client_secret, scopes, request_timeout, proxy: proxy() }
 }
 
 #[cfg(test)]

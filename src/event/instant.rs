@@ -66,6 +66,11 @@ impl Instant {
         DateTime::from(self).to_rfc3339_opts(SecondsFormat::Secs, true)
     }
 
+    /// The day in UTC, for people.
+    pub fn to_the_day(self) -> String {
+        DateTime::from(self).format("%Y-%m-%d").to_string()
+    }
+
     /// Reads RFC 3339 text with an offset.
     pub(super) fn parse_text(text: &str) -> Result<Instant, String> {
         let at = DateTime::parse_from_rfc3339(text).map_err(|_| {

@@ -93,14 +93,10 @@ fn hits(world: &World, query: &Fields) -> Answer {
 
 /// Reads settings, gives them to `takes`, and answers with the settings.
 fn set<T: DeserializeOwned + Serialize>(body: &[u8], takes: impl FnOnce(T)) -> Answer {
-    let setting: T = parsed(body)?;
+    let setting: T = serde_json::from_slice(body).map_err(bad)?;
     let answer = ok(&setting);
     takes(setting);
     answer
-}
-
-fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Complaint> {
-    serde_json::from_slice(body).map_err(bad)
 }
 
 fn ok(answer: &impl Serialize) -> Answer {

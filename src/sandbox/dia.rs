@@ -60,21 +60,17 @@ pub(super) async fn answer(call: &Call, body: Incoming) -> Result<Reply, Broken>
     }
 }
 
-/// The decisions about a request. Until they are dropped, its hit is under way.
+/// The decisions about a request. Until they are dropped, its hit, if it has one, is under way.
 struct Decision {
     fate: Fate,
     verdict: Verdict,
-    _flight: Option<Flight>,
-}
-
-struct Flight {
     shared: Arc<Shared>,
-    key: u64,
+    flight: Option<u64>,
 }
 
-impl Drop for Flight {
+impl Drop for Decision {
     fn drop(&mut self) {
-        self.shared.world().landed(self.key);
+        self.flight.iter().for_each(|key| self.shared.world().landed(*key));
     }
 }
 
@@ -103,11 +99,11 @@ impl Call {
             self.found(address.rsid, Rule::Size, "more than 4 MiB");
             return Ok(reply::bare(StatusCode::PAYLOAD_TOO_LARGE));
         };
-        let Decision { fate, verdict, _flight } = self.decide(address, &body);
-        if !fate.latency.is_zero() {
-            tokio::time::sleep(fate.latency).await;
+        let decision = self.decide(address, &body);
+        if !decision.fate.latency.is_zero() {
+            tokio::time::sleep(decision.fate.latency).await;
         }
-        self.reply(fate, &verdict).await
+        self.reply(&decision.fate, &decision.verdict).await
     }
 
     /// Judges a request, lets the fault plan decide about it, and counts its hit.
@@ -133,7 +129,7 @@ impl Call {
         let mut flight = None;
         if let Ok(hit) = &hit {
             let (key, finding) = world.flies(hit);
-            flight = Some(Flight { shared: Arc::clone(shared), key });
+            flight = Some(key);
             findings.extend(finding);
             let strike = fate.strike.as_ref();
             if strike.is_none_or(|(_, accepts)| *accepts) {
@@ -153,13 +149,13 @@ impl Call {
         if is_last {
             line.close_after_reply();
         }
-        Decision { fate, verdict, _flight: flight }
+        Decision { fate, verdict, shared: Arc::clone(shared), flight }
     }
 
     /// The reply, changed by the fault that strikes the request, if any.
-    async fn reply(&self, fate: Fate, verdict: &Verdict) -> Result<Reply, Broken> {
+    async fn reply(&self, fate: &Fate, verdict: &Verdict) -> Result<Reply, Broken> {
         let line = &self.line;
-        let Some((kind, _)) = fate.strike else { return Ok(reply::xml(verdict, Shape::Whole)) };
+        let Some((kind, _)) = &fate.strike else { return Ok(reply::xml(verdict, Shape::Whole)) };
         Ok(match kind {
             FaultKind::Reset => {
                 line.reset();
@@ -168,13 +164,13 @@ impl Call {
             // This waits until the client closes the connection, which drops this future.
             FaultKind::Timeout => pending().await,
             FaultKind::Status { code, retry_after_seconds } => {
-                let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                reply::faulty(status, retry_after_seconds)
+                let status = StatusCode::from_u16(*code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                reply::faulty(status, *retry_after_seconds)
             }
-            FaultKind::Failure(reason) => reply::xml(&Err(reason), Shape::Whole),
+            FaultKind::Failure(reason) => reply::xml(&Err(reason.clone()), Shape::Whole),
             FaultKind::Malformed => reply::malformed(),
             FaultKind::Empty => reply::bare(StatusCode::OK),
-            FaultKind::Shaped(shape) => reply::xml(verdict, shape),
+            FaultKind::Shaped(shape) => reply::xml(verdict, *shape),
             FaultKind::ResetMidReply => {
                 let response = reply::xml(verdict, Shape::Whole);
                 let length = response.body().size_hint().lower() as u32 + HEAD_BYTES_MIN;

@@ -51,7 +51,6 @@ const TREE: [&str; 5] = [
     "media-company/requestor-id/platform",
     "platform",
 ];
-/// The metrics of a record, in their order.
 const METRICS: &str = "authn-attempts authn-pending authn-successful authz-attempts authz-successful authz-failed \
     authz-rejected authz-latency media-tokens clientless-tokens clientless-failures unique-accounts";
 
@@ -156,7 +155,6 @@ fn report(esm: &mut EsmState, head: &Parts) -> Result<(&'static str, String), Co
     Ok((media, text))
 }
 
-/// What a request for a report asks for.
 struct Report<'q> {
     start: NaiveDateTime,
     end: NaiveDateTime,

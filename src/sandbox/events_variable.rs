@@ -13,11 +13,8 @@ pub(super) type Serial = [u8; EVENT_ID_BYTES_MAX];
 /// One item of the variable, as it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct EventUse<'v> {
-    /// The text before `=` and `:`.
     pub(super) name: &'v str,
-    /// The text after `=`.
     pub(super) count: Option<&'v str>,
-    /// The text after `:`.
     pub(super) id: Option<&'v str>,
     /// Whether the ID came before the count.
     pub(super) id_first: bool,

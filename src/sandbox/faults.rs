@@ -51,7 +51,6 @@ const WHOLE_PPM: u32 = 1_000_000;
 /// The pause between the pieces of a slow reply, where none is given.
 const SLOW_REPLY_PAUSE: Duration = Duration::from_millis(20);
 
-/// How the bytes of a reply are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Shape {
     #[default]
@@ -375,7 +374,6 @@ pub struct FaultSummary {
     pub struck: u64,
 }
 
-/// What the plan has decided about one request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Fate {
     pub(super) latency: Duration,

@@ -47,31 +47,12 @@ pub(super) struct KeptHit {
     /// The hit as it is shown, except for its eVars.
     pub(super) shown: AcceptedHit,
     evars: Box<[(u16, Box<str>)]>,
-    /// `None` where only digests are kept.
-    pub(super) text: Option<Box<HitText>>,
-}
-
-/// The parts of a hit that only reports need.
-#[derive(Debug)]
-pub(super) struct HitText {
-    pub(super) is_timestamped: bool,
-    /// All events of the hit, as they were sent.
-    pub(super) events: Box<str>,
-    pub(super) agent: Box<str>,
-    pub(super) address: Box<str>,
 }
 
 impl KeptHit {
     pub(super) fn new(hit: &IncomingHit<'_>, receipt: u64, arrival: Arrival, is_digest: bool) -> KeptHit {
         let is_full = !is_digest;
         let event = event_uses(hit.events).next();
-        let value = |name| hit.document.value(name).unwrap_or("").into();
-        let text = || HitText {
-            is_timestamped: hit.timestamp.is_some(),
-            events: hit.events.into(),
-            agent: value("userAgent"),
-            address: value("ipAddress"),
-        };
         let shown = AcceptedHit {
             receipt,
             received_at: arrival.received_at,
@@ -89,11 +70,7 @@ impl KeptHit {
         };
         let evars = hit.document.evars().filter(|(number, _)| is_full || *number == 6);
         let evars = evars.map(|(number, value)| (number, value.into())).collect();
-        KeptHit { shown, evars, text: is_full.then(|| Box::new(text())) }
-    }
-
-    pub(super) fn evar(&self, number: u16) -> Option<&str> {
-        self.evars.iter().rfind(|(own, _)| *own == number).map(|(_, value)| value.as_ref())
+        KeptHit { shown, evars }
     }
 
     pub(super) fn accepted(&self) -> AcceptedHit {

@@ -45,10 +45,7 @@ impl FromStr for WrongSetting {
 
     fn from_str(text: &str) -> Result<WrongSetting, SyntaxError> {
         let refuse = |why| SyntaxError { what: "wrong setting", text: text.to_owned(), why };
-        Makeup::right(&SuiteSettings::default())
-            .spoil(text)
-            .map(|()| WrongSetting(text.to_owned()))
-            .map_err(refuse)
+        Makeup::default().spoil(text).map(|()| WrongSetting(text.to_owned())).map_err(refuse)
     }
 }
 
@@ -187,6 +184,13 @@ pub(super) struct Makeup {
     pub(super) excluded_addresses: Vec<String>,
     pub(super) events: BTreeMap<u16, EventMakeup>,
     pub(super) evars: BTreeMap<u16, EvarMakeup>,
+}
+
+/// The settings that the integration needs.
+impl Default for Makeup {
+    fn default() -> Makeup {
+        Makeup::right(&SuiteSettings::default())
+    }
 }
 
 impl Makeup {

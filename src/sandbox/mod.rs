@@ -66,59 +66,42 @@ pub use traffic::BulkFile;
 pub use world::Summary;
 
 use crate::clock::Clock;
+use crate::config::with_defaults;
 use crate::suite::Rsid;
 use server::Server;
 use world::{Door, Shared, World};
 
-/// How the sandbox behaves.
-#[derive(Debug, Clone)]
-pub struct SandboxOptions {
-    /// The loopback address to listen at; port 0 means any free port. Default 127.0.0.1:0.
-    pub address: SocketAddr,
-    /// The TLS configuration; `None` means plain HTTP.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// Whether a request whose content breaks a rule is answered with FAILURE and the rule as its reason. By
-    /// default its hit is accepted, as at Adobe, and the rule is recorded.
-    pub is_strict: bool,
-    /// Whether to keep some 300 bytes of a hit: suite, digest of the visitor, event, timestamp and eVar6.
-    pub keeps_digests_only: bool,
-    /// Whether numbers that a test has put into eVar6 define the order of a visitor's hits, and tell first deliveries
-    /// from repeats. By default timestamps define the order; equal timestamps are in order.
-    pub orders_by_evar6: bool,
-    /// The suites whose settings differ from the default.
-    pub suites: BTreeMap<Rsid, SuiteSettings>,
-    /// Whether hits for suites that are not listed get SUCCESS but are not counted, as at Adobe. By default
-    /// every suite exists, and all hits are counted.
-    pub forgets_unknown_suites: bool,
-    pub faults: FaultPlan,
-    /// The behaviour of the bulk API. Default: Adobe's limits, and no faults.
-    pub bulk: BulkSettings,
-    /// The wrong settings of suites. Default none.
-    pub wrong: BTreeMap<Rsid, Vec<WrongSetting>>,
-    /// The behaviour of the Analytics 2.0 API. Default: Adobe's limit, and no faults.
-    pub analytics: AnalyticsSettings,
-    /// How long a connection may be idle before it is closed; `None` is for ever. Default 15 s, as at Adobe.
-    pub idle_close: Option<Duration>,
-    pub clock: Clock,
-}
-
-impl Default for SandboxOptions {
-    fn default() -> SandboxOptions {
-        SandboxOptions {
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            tls: None,
-            is_strict: false,
-            keeps_digests_only: false,
-            orders_by_evar6: false,
-            suites: BTreeMap::new(),
-            forgets_unknown_suites: false,
-            faults: FaultPlan::default(),
-            bulk: BulkSettings::default(),
-            wrong: BTreeMap::new(),
-            analytics: AnalyticsSettings::default(),
-            idle_close: Some(dia::IDLE_MAX),
-            clock: Clock::system(),
-        }
+with_defaults! {
+    /// How the sandbox behaves.
+    #[derive(Debug, Clone)]
+    pub struct SandboxOptions {
+        /// The loopback address to listen at; port 0 means any free port.
+        pub address: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        /// The TLS configuration; `None` means plain HTTP.
+        pub tls: Option<Arc<rustls::ServerConfig>> = None;
+        /// Whether a request whose content breaks a rule is answered with FAILURE and the rule as its reason. By
+        /// default its hit is accepted, as at Adobe, and the rule is recorded.
+        pub is_strict: bool = false;
+        /// Whether to keep some 300 bytes of a hit: suite, digest of the visitor, event, timestamp and eVar6.
+        pub keeps_digests_only: bool = false;
+        /// Whether numbers that a test has put into eVar6 define the order of a visitor's hits, and tell first deliveries
+        /// from repeats. By default timestamps define the order; equal timestamps are in order.
+        pub orders_by_evar6: bool = false;
+        /// The suites whose settings differ from the default.
+        pub suites: BTreeMap<Rsid, SuiteSettings> = BTreeMap::new();
+        /// Whether hits for suites that are not listed get SUCCESS but are not counted, as at Adobe. By default
+        /// every suite exists, and all hits are counted.
+        pub forgets_unknown_suites: bool = false;
+        pub faults: FaultPlan = FaultPlan::default();
+        /// The behaviour of the bulk API. Default: Adobe's limits, and no faults.
+        pub bulk: BulkSettings = BulkSettings::default();
+        /// The wrong settings of suites.
+        pub wrong: BTreeMap<Rsid, Vec<WrongSetting>> = BTreeMap::new();
+        /// The behaviour of the Analytics 2.0 API. Default: Adobe's limit, and no faults.
+        pub analytics: AnalyticsSettings = AnalyticsSettings::default();
+        /// How long a connection may be idle before it is closed; `None` is for ever. Default 15 s, as at Adobe.
+        pub idle_close: Option<Duration> = Some(dia::IDLE_MAX);
+        pub clock: Clock = Clock::system();
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::events_variable::{Serial, event_uses};
-use super::hits::{HitText, KeptHit};
+use super::incoming::IncomingHit;
 use super::makeup::{Access, Allocation, EvarType, EventRecording, Expiration, Makeup, Merchandising};
 use crate::event::{Instant, Property};
 
@@ -74,10 +74,7 @@ struct Visitor {
 
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    /// How many of the kept hits of all suites were already processed for this suite.
-    pub(super) looked_at: usize,
     pub(super) counted: Vec<Counted>,
-    /// The values of each eVar, by its number.
     items: BTreeMap<u16, Items>,
     seen: HashSet<(u8, Serial)>,
     visitors: HashMap<u64, Visitor>,
@@ -96,19 +93,20 @@ impl Ledger {
         shown.map_or("Unspecified", String::as_str)
     }
 
-    /// Processes a hit by the settings of its suite.
-    pub(super) fn take(&mut self, hit: &KeptHit, text: &HitText, makeup: &Makeup) {
-        let agent = text.agent.to_lowercase();
+    /// Processes a hit by the settings that its suite has now.
+    pub(super) fn take(&mut self, hit: &IncomingHit<'_>, received_at: Instant, makeup: &Makeup) {
+        let value = |name| hit.document.value(name).unwrap_or("");
+        let (agent, address) = (value("userAgent").to_lowercase(), value("ipAddress"));
         let is_excluded = makeup.bots.iter().any(|bot| agent.contains(bot.as_str()))
-            || makeup.excluded_addresses.iter().any(|prefix| text.address.starts_with(prefix.as_str()));
-        if is_excluded || makeup.timestamps.drops(text.is_timestamped) {
+            || makeup.excluded_addresses.iter().any(|prefix| address.starts_with(prefix.as_str()));
+        if is_excluded || makeup.timestamps.drops(hit.timestamp.is_some()) {
             return;
         }
-        let received_at = hit.shown.received_at;
-        let at = hit.shown.timestamp.unwrap_or_else(|| received_at.unix_seconds());
-        self.visit(hit.shown.visitor_hash, at);
+        let at = hit.seconds().unwrap_or_else(|| received_at.unix_seconds());
+        let visitor = hit.visitor_hash();
+        self.visit(visitor, at);
         let values = self.credit(hit, at, makeup);
-        for event in event_uses(&text.events) {
+        for event in event_uses(hit.events) {
             let Some(slot) = event.slot() else { continue };
             let makeup = makeup.events.get(&u16::from(slot)).filter(|event| event.access != Access::Disabled);
             let Some(makeup) = makeup else { continue };
@@ -119,7 +117,7 @@ impl Ledger {
                     is_new.then(|| event.units())
                 }
                 EventRecording::OncePerVisit => {
-                    let visitor = self.visitors.get_mut(&hit.shown.visitor_hash);
+                    let visitor = self.visitors.get_mut(&visitor);
                     visitor.is_none_or(|visitor| visitor.recorded.insert(slot)).then_some(1)
                 }
             };
@@ -140,19 +138,20 @@ impl Ledger {
     }
 
     /// The values of eVars that the events of a hit are credited to.
-    fn credit(&mut self, hit: &KeptHit, at: i64, makeup: &Makeup) -> [Item; Property::EVARS] {
+    fn credit(&mut self, hit: &IncomingHit<'_>, at: i64, makeup: &Makeup) -> [Item; Property::EVARS] {
         let mut values = [0; Property::EVARS];
+        let sent: BTreeMap<u16, &str> = hit.document.evars().collect();
+        let visitor = self.visitors.entry(hit.visitor_hash()).or_default();
         for (number, evar) in makeup.evars.iter().filter(|(_, evar)| evar.access != Access::Disabled) {
             let index = usize::from(*number) - 1;
             // Values of a merchandising eVar are bound to products, and these hits have no products.
             let is_plain = evar.merchandising == Merchandising::Disabled;
-            let sent = hit.evar(*number).filter(|_| is_plain);
+            let sent = sent.get(number).filter(|_| is_plain);
             let text = sent.map(|text| kept(text, makeup.is_multi_byte)).filter(|text| match evar.kind {
                 EvarType::Text => !text.is_empty(),
                 EvarType::Counter => text.parse::<f64>().is_ok(),
             });
             let item = text.map(|text| self.items.entry(*number).or_default().item(&text));
-            let Some(visitor) = self.visitors.get_mut(&hit.shown.visitor_hash) else { continue };
             if evar.expiration == Expiration::PageView {
                 values[index] = item.unwrap_or(0);
                 continue;

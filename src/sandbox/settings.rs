@@ -4,58 +4,41 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// How the bulk API and its tokens behave. The default limits are Adobe's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct BulkSettings {
-    /// The least time between any two uploads, in ms; an upload that comes sooner gets 429. Default 1000.
-    pub call_spacing_ms: u64,
-    /// The least time between the starts of two uploads of a group, in ms; less is a violation. Default 20000.
-    pub group_spacing_ms: u64,
-    /// The most rows of a group, per second since the start of its previous upload. Default 2000.
-    pub group_rows_per_second: u64,
-    /// The largest file as it is sent, in bytes. Default 100 MB.
-    pub compressed_bytes_max: u64,
-    /// The largest file unpacked, in bytes. Default 1 GB.
-    pub raw_bytes_max: u64,
-    /// What the name of a group must contain, unless it contains a suite of the file. Default none.
-    pub company: String,
-    /// The lifetime of a token, in seconds. Default a day less one second, as at Adobe.
-    pub token_seconds: u64,
-    /// After this many uploads, all tokens become invalid once; 0 means never.
-    pub forget_tokens_after: u32,
-    pub seed: u64,
-    /// The percentage of uploads that each fault strikes. In JSON the faults are keys beside the other settings.
-    #[serde(flatten)]
-    pub faults: BTreeMap<BulkFault, f64>,
-    /// How many of 100,000 rows are declared invalid, whatever they contain; the seed decides which.
-    pub invalid_rows_per_100000: u32,
-    /// Whether the processing log names every invalid row, not only the first ten of a kind.
-    pub name_all_invalid: bool,
-    /// By how many rows the count in an answer is too low.
-    pub rows_untold: u64,
-    /// For how many milliseconds after its receipt a file is not found by a look-up.
-    pub lookup_blind_ms: u64,
-}
+use crate::config::with_defaults;
 
-impl Default for BulkSettings {
-    fn default() -> BulkSettings {
-        BulkSettings {
-            call_spacing_ms: 1_000,
-            group_spacing_ms: 20_000,
-            group_rows_per_second: 2_000,
-            compressed_bytes_max: 100_000_000,
-            raw_bytes_max: 1_000_000_000,
-            company: String::new(),
-            token_seconds: 86_399,
-            forget_tokens_after: 0,
-            seed: 0,
-            faults: BTreeMap::new(),
-            invalid_rows_per_100000: 0,
-            name_all_invalid: false,
-            rows_untold: 0,
-            lookup_blind_ms: 0,
-        }
+with_defaults! {
+    /// How the bulk API and its tokens behave. The default limits are Adobe's.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    #[serde(default)]
+    pub struct BulkSettings {
+        /// The least time between any two uploads, in ms; an upload that comes sooner gets 429.
+        pub call_spacing_ms: u64 = 1_000;
+        /// The least time between the starts of two uploads of a group, in ms; less is a violation.
+        pub group_spacing_ms: u64 = 20_000;
+        /// The most rows of a group, per second since the start of its previous upload.
+        pub group_rows_per_second: u64 = 2_000;
+        /// The largest file as it is sent, in bytes.
+        pub compressed_bytes_max: u64 = 100_000_000;
+        /// The largest file unpacked, in bytes.
+        pub raw_bytes_max: u64 = 1_000_000_000;
+        /// What the name of a group must contain, unless it contains a suite of the file.
+        pub company: String = String::new();
+        /// The lifetime of a token, in seconds. Default a day less one second, as at Adobe.
+        pub token_seconds: u64 = 86_399;
+        /// After this many uploads, all tokens become invalid once; 0 means never.
+        pub forget_tokens_after: u32 = 0;
+        pub seed: u64 = 0;
+        /// The percentage of uploads that each fault strikes. In JSON the faults are keys beside the other settings.
+        #[serde(flatten)]
+        pub faults: BTreeMap<BulkFault, f64> = BTreeMap::new();
+        /// How many of 100,000 rows are declared invalid, whatever they contain; the seed decides which.
+        pub invalid_rows_per_100000: u32 = 0;
+        /// Whether the processing log names every invalid row, not only the first ten of a kind.
+        pub name_all_invalid: bool = false;
+        /// By how many rows the count in an answer is too low.
+        pub rows_untold: u64 = 0;
+        /// For how many milliseconds after its receipt a file is not found by a look-up.
+        pub lookup_blind_ms: u64 = 0;
     }
 }
 
@@ -90,52 +73,34 @@ impl BulkSettings {
     }
 }
 
-/// How the Analytics 2.0 API behaves. The default limits are Adobe's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AnalyticsSettings {
-    /// The companies of every credential, by their global company ID. Default `sandbo0`.
-    pub companies: Vec<String>,
-    /// The most calls of a credential within a window; more are refused with 429. Default 12.
-    pub calls_per_window: u32,
-    /// The length of a window, in milliseconds. Default 6000.
-    pub window_ms: u64,
-    /// How many milliseconds after its receipt a hit appears in reports. Default 0; at Adobe tens of minutes.
-    pub latency_ms: u64,
-    /// The most rows of a page, whatever a request asks for. Default 50000.
-    pub rows_per_page_max: usize,
-    /// The error that refuses every request for a token, such as `invalid_client` or `invalid_scope`. Default none.
-    pub refuse_tokens: String,
-    /// Whether the credential is in no product profile: every call is refused with 403.
-    pub forbidden: bool,
-    /// How many calls are refused with `busy_status` before one is answered.
-    pub busy_next: u32,
-    /// The status of these refusals. Default 503.
-    pub busy_status: u16,
-    /// The header `Retry-After` of these refusals, in seconds. Default none.
-    pub retry_after_seconds: Option<u32>,
-    /// How many answers break off in the middle of their JSON before one is whole.
-    pub break_next: u32,
-    /// After this many calls, all tokens become invalid once; 0 means never.
-    pub forget_tokens_after: u32,
-}
-
-impl Default for AnalyticsSettings {
-    fn default() -> AnalyticsSettings {
-        AnalyticsSettings {
-            companies: vec!["sandbo0".to_owned()],
-            calls_per_window: 12,
-            window_ms: 6_000,
-            latency_ms: 0,
-            rows_per_page_max: 50_000,
-            refuse_tokens: String::new(),
-            forbidden: false,
-            busy_next: 0,
-            busy_status: 503,
-            retry_after_seconds: None,
-            break_next: 0,
-            forget_tokens_after: 0,
-        }
+with_defaults! {
+    /// How the Analytics 2.0 API behaves. The default limits are Adobe's.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    pub struct AnalyticsSettings {
+        /// The companies of every credential, by their global company ID.
+        pub companies: Vec<String> = vec!["sandbo0".to_owned()];
+        /// The most calls of a credential within a window; more are refused with 429.
+        pub calls_per_window: u32 = 12;
+        pub window_ms: u64 = 6_000;
+        /// How many milliseconds after its receipt a hit appears in reports. At Adobe tens of minutes.
+        pub latency_ms: u64 = 0;
+        /// The most rows of a page, whatever a request asks for.
+        pub rows_per_page_max: usize = 50_000;
+        /// The error that refuses every request for a token, such as `invalid_client` or `invalid_scope`.
+        pub refuse_tokens: String = String::new();
+        /// Whether the credential is in no product profile: every call is refused with 403.
+        pub forbidden: bool = false;
+        /// How many calls are refused with `busy_status` before one is answered.
+        pub busy_next: u32 = 0;
+        /// The status of these refusals.
+        pub busy_status: u16 = 503;
+        /// The header `Retry-After` of these refusals, in seconds.
+        pub retry_after_seconds: Option<u32> = None;
+        /// How many answers break off in the middle of their JSON before one is whole.
+        pub break_next: u32 = 0;
+        /// After this many calls, all tokens become invalid once; 0 means never.
+        pub forget_tokens_after: u32 = 0;
     }
 }
 

@@ -9,7 +9,7 @@ use super::incoming::IncomingHit;
 use super::makeup::{EventRecording, ExpectedIds, Makeup, SuiteSettings, WrongSetting};
 use super::processing::Ledger;
 use super::rules::{Finding, Rule};
-use crate::event::EventKind;
+use crate::event::{EventKind, Instant};
 
 /// What Analytics would show of one event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -55,8 +55,7 @@ pub struct SuiteSummary {
 /// the same timestamp, one in four thousand million has the same fingerprint.
 type Fingerprint = (u32, u32);
 
-/// One suite: its settings, and everything it remembers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Suite {
     pub(super) summary: SuiteSummary,
     /// The wrong settings of the suite as they were set; `makeup` has all settings that result.
@@ -84,16 +83,8 @@ impl Suite {
             duplicates: 0,
         });
         let (rsid, events) = (rsid.to_owned(), events.collect());
-        Suite {
-            summary: SuiteSummary { rsid, is_known, events, ..SuiteSummary::default() },
-            wrong: Vec::new(),
-            makeup: Makeup::of(&SuiteSettings::default(), &[]),
-            ledger: Ledger::default(),
-            seen: HashMap::new(),
-            visitors: HashMap::new(),
-            delivered: HashSet::new(),
-            broken: Vec::new(),
-        }
+        let summary = SuiteSummary { rsid, is_known, events, ..SuiteSummary::default() };
+        Suite { summary, ..Suite::default() }
     }
 
     pub(super) fn set(&mut self, settings: SuiteSettings, wrong: Vec<WrongSetting>) {
@@ -111,6 +102,13 @@ impl Suite {
     /// Whether hits are recorded. A virtual suite, and a suite that Adobe does not have, record no hits.
     pub(super) fn collects(&self) -> bool {
         self.summary.is_known && self.makeup.collects()
+    }
+
+    /// Takes an accepted hit into the rows of reports.
+    pub(super) fn report(&mut self, hit: &IncomingHit<'_>, received_at: Instant) {
+        if self.collects() {
+            self.ledger.take(hit, received_at, &self.makeup);
+        }
     }
 
     /// Counts an accepted hit, and returns the rules that it breaks together with earlier hits.

@@ -7,7 +7,6 @@ use super::rules::Finding;
 /// The highest eVar that Adobe has.
 const EVAR_MAX: u16 = 250;
 
-/// What a tag is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum TagKind {
     Evar(u16),
@@ -26,11 +25,11 @@ const KNOWN: &str = "scXmlVer sc_xml_ver reportSuiteID timestamp visitorID analy
     timezone homePage javaScriptVersion plugins";
 
 /// Families of numbered tags, with the last number of each.
-const FAMILIES: [(&[u8; 4], u16); 3] = [(b"prop", 75), (b"hier", 5), (b"list", 3)];
+const FAMILIES: [(&str, u16); 3] = [("prop", 75), ("hier", 5), ("list", 3)];
 
 impl TagKind {
     pub(super) fn of(name: &str) -> TagKind {
-        if let Some(number) = numbered(name, b"evar") {
+        if let Some(number) = numbered(name, "evar") {
             return if number <= EVAR_MAX { TagKind::Evar(number) } else { TagKind::Unknown };
         }
         let is_known = KNOWN.split(' ').any(|known| known.eq_ignore_ascii_case(name))
@@ -43,18 +42,12 @@ impl TagKind {
 }
 
 /// The number of a tag such as `eVar7`, from 1 on.
-fn numbered(name: &str, family: &[u8; 4]) -> Option<u16> {
-    let (start, digits) = name.as_bytes().split_first_chunk::<4>()?;
-    if !start.eq_ignore_ascii_case(family) || digits.first().is_none_or(|digit| *digit == b'0') {
-        return None;
-    }
-    digits.iter().try_fold(0, |number: u16, digit| {
-        let value = digit.is_ascii_digit().then(|| u16::from(digit - b'0'))?;
-        number.checked_mul(10)?.checked_add(value)
-    })
+fn numbered(name: &str, family: &str) -> Option<u16> {
+    let (start, digits) = name.split_at_checked(family.len())?;
+    let is_one = start.eq_ignore_ascii_case(family) && !digits.starts_with('0') && is_digits(digits);
+    digits.parse().ok().filter(|_| is_one)
 }
 
-/// Whether all characters of a text are digits.
 pub(super) fn is_digits(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -14,7 +14,6 @@ use crate::event::Instant as Receipt;
 const TOLERANCE_PART: u32 = 20;
 /// The least tolerance, for short times: a busy host needs this long to hand over a request.
 const TOLERANCE_MIN: Duration = Duration::from_millis(2);
-/// The tolerance for rates, in percent.
 const RATE_TOLERANCE_PERCENT: u64 = 5;
 
 /// A file that was received.
@@ -65,7 +64,6 @@ pub(super) enum Gate {
     Open(Admission),
     /// The upload came too soon, or a fault strikes it. The client should wait this many seconds.
     Busy(u32),
-    /// A fault strikes the upload.
     TooLarge,
 }
 

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// How a connection is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Open,
@@ -66,7 +65,6 @@ impl Line {
         self.state().end = End::LastReply;
     }
 
-    /// Notes that a request has come.
     pub(super) fn begin(&self) {
         let mut state = self.state();
         state.idle_before = state.idle_since.take().map_or(Duration::ZERO, |since| since.elapsed());

@@ -146,31 +146,14 @@ impl World {
     }
 
     pub(super) fn set_suite(&mut self, rsid: &str, settings: SuiteSettings) {
-        self.catch_up(rsid);
         let suite = self.suite_mut(rsid);
         suite.summary.is_known = true;
         suite.set(settings, suite.wrong.clone());
     }
 
     pub(super) fn set_wrong(&mut self, rsid: &str, wrong: Vec<WrongSetting>) {
-        self.catch_up(rsid);
         let suite = self.suite_mut(rsid);
         suite.set(suite.summary.settings, wrong);
-    }
-
-    /// Processes the new hits of a suite into its ledger, by the settings that the suite has now.
-    pub(super) fn catch_up(&mut self, rsid: &str) {
-        let Some(suite) = self.suites.iter_mut().find(|suite| suite.summary.rsid == rsid) else { return };
-        let fresh = self.hits.get(suite.ledger.looked_at..).unwrap_or(&[]).iter();
-        suite.ledger.looked_at = self.hits.len();
-        if !suite.collects() {
-            return;
-        }
-        for hit in fresh.filter(|hit| hit.shown.rsid.split(',').any(|named| named == rsid)) {
-            if let Some(text) = &hit.text {
-                suite.ledger.take(hit, text, &suite.makeup);
-            }
-        }
     }
 
     pub(super) fn connected(&mut self) -> u32 {
@@ -196,7 +179,12 @@ impl World {
     pub(super) fn accept(&mut self, hit: &IncomingHit<'_>, arrival: Arrival) -> Vec<Finding> {
         let (mut findings, orders_by_evar6) = (Vec::new(), self.orders_by_evar6);
         for rsid in suites_of(hit.rsid) {
-            findings.extend(self.suite_mut(rsid).count(hit, orders_by_evar6));
+            let is_reported = !self.keeps_digests_only;
+            let suite = self.suite_mut(rsid);
+            findings.extend(suite.count(hit, orders_by_evar6));
+            if is_reported {
+                suite.report(hit, arrival.received_at);
+            }
         }
         self.hits.push(KeptHit::new(hit, self.accepted() + 1, arrival, self.keeps_digests_only));
         findings

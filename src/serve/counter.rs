@@ -68,11 +68,7 @@ impl Counter {
                 backlog_max_events,
                 is_backlog_full: false,
                 counted_at: None,
-                total: Counts::default(),
-                rejects_not_kept: 0,
-                rejects_path: None,
-                notes: 0,
-                last_note: None,
+                untold: Untold::default(),
                 told_at: Instant::now(),
             });
             // If `ready` has no receiver, the opening thread panicked, so there are no submissions to wait for.
@@ -107,14 +103,20 @@ struct Worker {
     /// The result of the last comparison of the backlog with the limit, a few seconds old.
     is_backlog_full: bool,
     counted_at: Option<Instant>,
-    /// Counts since the last log line, and the last file of rejected lines.
-    total: Counts,
+    untold: Untold,
+    told_at: Instant,
+}
+
+/// What was stored since the last log line.
+#[derive(Default)]
+struct Untold {
+    counts: Counts,
     rejects_not_kept: u64,
+    /// The last file of rejected lines.
     rejects_path: Option<PathBuf>,
-    /// The number of notes in receipts since the last log line, and the last note.
+    /// The number of notes in receipts, and the last note.
     notes: usize,
     last_note: Option<String>,
-    told_at: Instant,
 }
 
 impl Worker {
@@ -141,11 +143,12 @@ impl Worker {
         let (group, senders) = group(first, submissions);
         for (outcome, sender) in self.intake.take(group).into_iter().zip(senders) {
             if let Ok(receipt) = &outcome {
-                self.total.add(&receipt.counts);
-                self.rejects_not_kept += receipt.rejects_not_kept;
-                self.notes += receipt.notes.len();
-                self.last_note = receipt.notes.last().cloned().or(self.last_note.take());
-                self.rejects_path = receipt.rejects_path.clone().or(self.rejects_path.take());
+                let untold = &mut self.untold;
+                untold.counts.add(&receipt.counts);
+                untold.rejects_not_kept += receipt.rejects_not_kept;
+                untold.notes += receipt.notes.len();
+                untold.last_note = receipt.notes.last().cloned().or(untold.last_note.take());
+                untold.rejects_path = receipt.rejects_path.clone().or(untold.rejects_path.take());
             }
             sender.answer(outcome.map_err(Refusal::from));
         }
@@ -165,13 +168,14 @@ impl Worker {
     }
 
     fn tell(&mut self) {
-        let Counts { read, stored, duplicates, conflicts, rejected } = std::mem::take(&mut self.total);
+        let Untold { counts, rejects_not_kept, rejects_path, notes, last_note } =
+            std::mem::take(&mut self.untold);
+        let Counts { read, stored, duplicates, conflicts, rejected } = counts;
         if read > 0 {
             tracing::info!(read, stored, duplicates, conflicts, rejected, "events were posted");
         }
-        let rejects_not_kept = std::mem::take(&mut self.rejects_not_kept);
         if rejected + conflicts > 0 {
-            match self.rejects_path.take() {
+            match rejects_path {
                 Some(path) => {
                     let path = path.display();
                     tracing::warn!(%path, rejected, conflicts, rejects_not_kept, "posted lines were rejected, and are kept");
@@ -183,8 +187,7 @@ impl Worker {
                 ),
             }
         }
-        if let Some(last) = self.last_note.take() {
-            let notes = std::mem::take(&mut self.notes);
+        if let Some(last) = last_note {
             tracing::warn!(notes, last, "posted lines were passed over, or are not what they seem");
         }
         self.told_at = Instant::now();

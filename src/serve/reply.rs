@@ -25,7 +25,6 @@ pub(super) struct Refusal {
     #[serde(skip)]
     status: StatusCode,
     error: Cow<'static, str>,
-    /// An additional header of the reply.
     #[serde(skip)]
     header: Option<(HeaderName, HeaderValue)>,
 }

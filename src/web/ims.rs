@@ -29,29 +29,23 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 pub struct ApiOptions {
     /// The address of the API, such as `https://analytics.adobe.io`.
     pub url: String,
-    pub ims: ImsOptions,
-    /// How long a request may take. Adobe's own limit is 60 s.
-    pub request_timeout: Duration,
-    pub proxy: ProxySettings,
-}
-
-/// The credentials for tokens. Has no `Debug`, so that no log shows them.
-#[derive(Clone)]
-pub struct ImsOptions {
     /// The address for tokens, such as `https://ims-na1.adobelogin.com/ims/token/v3`.
-    pub url: String,
+    pub ims_url: String,
     /// The client ID of the Adobe Developer Console project, which is also the API key.
     pub client_id: String,
     pub client_secret: String,
     /// The scopes, as the project lists them.
     pub scopes: String,
+    /// How long a request may take. Adobe's own limit is 60 s.
+    pub request_timeout: Duration,
+    pub proxy: ProxySettings,
 }
 
 /// A client of one API that needs tokens.
 pub struct Ims {
     pub http: Http,
     pub url: Url,
-    options: ImsOptions,
+    options: ApiOptions,
     token_url: Url,
     token_endpoint: Endpoint,
     token: Mutex<Option<Token>>,
@@ -95,10 +89,9 @@ impl Ims {
         patience: Patience,
         pace: Option<Pace>,
     ) -> Result<Ims, SetupError> {
-        let ApiOptions { url, ims: options, request_timeout, proxy } = options;
-        let url = http::address(key, &url)?;
-        let token_url = http::address(token_key, &options.url)?;
-        let http = Http::new(&[&url, &token_url], request_timeout, &proxy)?;
+        let url = http::address(key, &options.url)?;
+        let token_url = http::address(token_key, &options.ims_url)?;
+        let http = Http::new(&[&url, &token_url], options.request_timeout, &options.proxy)?;
         let token_endpoint = Endpoint::of_credentials("an access token", token_key, &token_url);
         Ok(Ims { http, url, options, token_url, token_endpoint, token: Mutex::new(None), patience, pace })
     }
@@ -160,7 +153,7 @@ impl Ims {
     }
 
     async fn fetch(&self) -> Result<Token, ApiError> {
-        let ImsOptions { client_id, client_secret, scopes, .. } = &self.options;
+        let ApiOptions { client_id, client_secret, scopes, .. } = &self.options;
         let asked_at = Instant::now();
         let request = self.http.form(
             &self.token_url,
@@ -198,12 +191,10 @@ mod tests {
         let url = server(answers.iter().map(|body| answer("200 OK", body)).collect()).await;
         let options = ApiOptions {
             url: url.to_string(),
-            ims: ImsOptions {
-                url: url.to_string(),
-                client_id: "client".to_owned(),
-                client_secret: "hush".to_owned(),
-                scopes: String::new(),
-            },
+            ims_url: url.to_string(),
+            client_id: "client".to_owned(),
+            client_secret: "hush".to_owned(),
+            scopes: String::new(),
             request_timeout: Duration::from_secs(10),
             proxy: ProxySettings::default(),
         };

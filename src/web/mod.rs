@@ -22,7 +22,7 @@ mod tunnel;
 pub use bulk::{BulkClient, LookedUp, Upload, Uploaded, Validated};
 pub use error::{ApiError, Cause, Endpoint, words};
 pub use http::{Answer, Http, SetupError, address, beneath, host};
-pub use ims::{ApiOptions, Ims, ImsOptions, check_word};
+pub use ims::{ApiOptions, Ims, check_word};
 pub use pace::{Pace, Turn};
 pub use proxy::{Proxy, ProxySettings};
 pub use retry::{Backoff, Patience, doubled, retry_after};

@@ -6,20 +6,22 @@ use std::net::IpAddr;
 use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
 
+use crate::config::Secret;
+
 /// The port of a proxy whose URL names none: the port of HTTP.
 const PORT: u16 = 80;
 
-/// The proxy variables of the environment, as the caller read them. An empty value counts as unset. `Debug` hides the
-/// addresses of proxies, because they may contain a password.
-#[derive(Clone, PartialEq, Eq, Default)]
+/// The proxy variables of the environment, as the caller read them. An empty value counts as unset. The addresses of
+/// proxies may contain a password.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProxySettings {
     /// `HTTPS_PROXY`: the proxy for https hosts.
-    pub https: Option<String>,
+    pub https: Secret,
     /// `ALL_PROXY`: the proxy if `HTTPS_PROXY` is unset.
-    pub all: Option<String>,
+    pub all: Secret,
     /// `NO_PROXY`: names, domains, addresses and networks that are reached directly, separated by commas or spaces.
     /// Each, except a network, may end with a port. `*` means every host.
-    pub no: Option<String>,
+    pub no: String,
 }
 
 impl ProxySettings {
@@ -27,20 +29,10 @@ impl ProxySettings {
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> ProxySettings {
         let either = |name: &str| {
             let given = |name: &str| variable(name).filter(|value| !value.is_empty());
-            given(&name.to_ascii_lowercase()).or_else(|| given(name))
+            given(&name.to_ascii_lowercase()).or_else(|| given(name)).unwrap_or_default()
         };
-        ProxySettings { https: either("HTTPS_PROXY"), all: either("ALL_PROXY"), no: either("NO_PROXY") }
-    }
-}
-
-impl fmt::Debug for ProxySettings {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_set = |value: &Option<String>| if value.is_some() { "set" } else { "unset" };
-        out.debug_struct("ProxySettings")
-            .field("https", &is_set(&self.https))
-            .field("all", &is_set(&self.all))
-            .field("no", &self.no)
-            .finish()
+        let [https, all] = ["HTTPS_PROXY", "ALL_PROXY"].map(|name| Secret(either(name)));
+        ProxySettings { https, all, no: either("NO_PROXY") }
     }
 }
 
@@ -67,18 +59,15 @@ impl ProxySettings {
     /// http goes only to this machine, and never through a proxy. An error names the variable whose proxy cannot be
     /// used: to connect without that proxy would be worse than to fail.
     pub fn way(&self, host: &str, port: u16) -> Result<Option<Proxy>, String> {
-        let given = |name, value: &Option<String>| {
-            value.clone().filter(|text| !text.is_empty()).map(|text| (name, text))
-        };
-        let chosen = given("HTTPS_PROXY", &self.https).or_else(|| given("ALL_PROXY", &self.all));
-        let Some((variable, text)) = chosen else { return Ok(None) };
-        if self.no.as_deref().is_some_and(|no| is_exempt(host, port, no)) {
+        let mut given = [("HTTPS_PROXY", &self.https.0), ("ALL_PROXY", &self.all.0)].into_iter();
+        let Some((variable, text)) = given.find(|(_, text)| !text.is_empty()) else { return Ok(None) };
+        if is_exempt(host, port, &self.no) {
             return Ok(None);
         }
         let unusable = |why| Err(format!("{variable} {why}"));
         let names_user = text.contains('@');
         let intercept =
-            Matcher::builder().all(text).build().intercept(&Uri::from_static("https://any.example"));
+            Matcher::builder().all(text.clone()).build().intercept(&Uri::from_static("https://any.example"));
         let host = intercept.as_ref().and_then(|found| found.uri().host()).filter(|host| !host.is_empty());
         let (Some(intercept), Some(host)) = (&intercept, host) else {
             return unusable("is no proxy URL");
@@ -155,8 +144,8 @@ mod tests {
     use super::*;
 
     fn route((host, port): (&str, u16), https: &str, all: &str, no: &str) -> String {
-        let some = |text: &str| Some(text.to_owned());
-        let settings = ProxySettings { https: some(https), all: some(all), no: some(no) };
+        let [https, all] = [https, all].map(|text| Secret(text.to_owned()));
+        let settings = ProxySettings { https, all, no: no.to_owned() };
         match settings.way(host, port) {
             Ok(None) => "direct".to_owned(),
             Ok(Some(proxy)) => {
@@ -246,9 +235,9 @@ mod tests {
             "ALL_PROXY" => Some("http://user:secret@all".to_owned()),
             _ => None,
         });
-        assert_eq!(settings.https.as_deref(), Some("http://lower"));
-        assert_eq!(settings.all.as_deref(), Some("http://user:secret@all"));
-        assert_eq!(settings.no, None);
+        assert_eq!(settings.https.0, "http://lower");
+        assert_eq!(settings.all.0, "http://user:secret@all");
+        assert_eq!(settings.no, "");
         assert!(!format!("{settings:?}").contains("secret"));
     }
 }

@@ -9,7 +9,7 @@ use passbridge::analytics::{
 use passbridge::config::AnalyticsConfig;
 use passbridge::sandbox::{AnalyticsSettings, BulkSettings};
 use passbridge::suite::Rsid;
-use passbridge::web::{ApiOptions, Cause, ImsOptions, ProxySettings, SetupError};
+use passbridge::web::{ApiOptions, Cause, ProxySettings, SetupError};
 
 use crate::sandbox_analytics::{Api, HIT, Hit, MIDNIGHT, RSID};
 
@@ -34,12 +34,10 @@ fn options(api: &Api) -> Options {
     let url = api.sandbox.url();
     Options {
         api: ApiOptions {
-            ims: ImsOptions {
-                url: format!("{url}/ims/token/v3"),
-                client_id: "client-one".to_owned(),
-                client_secret: "secret-of-client-one".to_owned(),
-                scopes: "openid".to_owned(),
-            },
+            ims_url: format!("{url}/ims/token/v3"),
+            client_id: "client-one".to_owned(),
+            client_secret: "secret-of-client-one".to_owned(),
+            scopes: "openid".to_owned(),
             url,
             request_timeout: Duration::from_secs(30),
             proxy: ProxySettings::default(),
@@ -51,11 +49,6 @@ fn options(api: &Api) -> Options {
 /// Options with this address.
 fn at(url: &str, options: Options) -> Options {
     Options { api: ApiOptions { url: url.to_owned(), ..options.api }, ..options }
-}
-
-/// Options with tokens as these say.
-fn with_ims(ims: ImsOptions, options: Options) -> Options {
-    Options { api: ApiOptions { ims, ..options.api }, ..options }
 }
 
 fn client(api: &Api) -> AnalyticsClient {
@@ -190,8 +183,8 @@ async fn a_token_that_is_refused_is_renewed_once() {
     assert!(client.suite(&rsid()).await.expect("an answer").is_some());
     assert_eq!(client.events(&rsid()).await.expect("events").len(), 18);
 
-    let ims = ImsOptions { client_secret: "topsecret".to_owned(), ..options(&api).api.ims };
-    let wrong = with_ims(ims, options(&api));
+    let mut wrong = options(&api);
+    wrong.api.client_secret = "topsecret".to_owned();
     let error = wrong.client().expect("a client").suite(&rsid()).await.expect_err("no token");
     let place = format!("{}/ims/token/v3", api.sandbox.address());
     assert_eq!(error.to_string(), format!("{place} refuses an access token with status 401: invalid_client"));
@@ -291,8 +284,9 @@ async fn an_answer_that_breaks_off_is_no_report() {
 async fn secrets_go_out_in_clear_to_this_host_only() {
     let api = Api::start().await;
     let url = at("http://analytics.adobe.io", options(&api));
-    let ims = ImsOptions { url: "ftp://127.0.0.1/".to_owned(), ..options(&api).api.ims };
-    for (options, key) in [(url, "analytics.url"), (with_ims(ims, options(&api)), "analytics.ims_url")] {
+    let mut ims_url = options(&api);
+    ims_url.api.ims_url = "ftp://127.0.0.1/".to_owned();
+    for (options, key) in [(url, "analytics.url"), (ims_url, "analytics.ims_url")] {
         let error = options.client().err().expect("no client");
         assert!(error.to_string().starts_with(key), "{error}");
     }

@@ -14,9 +14,18 @@ use crate::job::{Hours, JobError, JobName, JobRoute};
 /// Loads old events and sends them beside live events, which always go first.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    Plan(PlanArgs),
+    /// Reads everything once, stores no event, and says what a backfill would do.
+    ///
+    /// The plan has events, hits, visitors and duplicates for each report suite and day; requests or files, bytes
+    /// and time for each route; and warnings. `backfill run` with its name uses its inputs.
+    #[command(after_help = include_str!("../help/backfill_plan.txt").trim_ascii_end())]
+    Plan(NewArgs),
     Run(RunArgs),
-    Status(StatusArgs),
+    /// Shows one backfill, or all of them.
+    Status {
+        /// The name of the backfill; without it, all are shown.
+        name: Option<JobName>,
+    },
     /// Stops a running backfill until it is resumed.
     ///
     /// Requests in flight are finished and recorded. The other events wait, and no live drain sends them.
@@ -26,18 +35,14 @@ pub(crate) enum Command {
     ///
     /// Events that were certainly not sent are discarded. Events that may have been counted keep waiting.
     Cancel(NameArgs),
-    Export(ExportArgs),
-}
-
-/// Reads everything once, stores no event, and says what a backfill would do.
-///
-/// The plan has events, hits, visitors and duplicates for each report suite and day; requests or files, bytes
-/// and time for each route; and warnings. `backfill run` with its name uses its inputs.
-#[derive(Debug, clap::Args)]
-#[command(after_help = include_str!("../help/backfill_plan.txt").trim_ascii_end())]
-pub(crate) struct PlanArgs {
-    #[command(flatten)]
-    pub(super) new: NewArgs,
+    /// Writes files of the bulk route for the events that a backfill has not sent yet, and sends nothing.
+    Export {
+        /// The name of the backfill.
+        name: JobName,
+        /// The folder for the files.
+        #[arg(value_name = "DIR", value_parser = written())]
+        folder: PathBuf,
+    },
 }
 
 /// Loads the inputs of a backfill and sends their events until all are sent.
@@ -135,23 +140,6 @@ fn window(text: &str) -> Result<Window, String> {
 pub(crate) struct NameArgs {
     /// The name of the backfill.
     pub(super) name: JobName,
-}
-
-/// Shows one backfill, or all of them.
-#[derive(Debug, clap::Args)]
-pub(crate) struct StatusArgs {
-    /// The name of the backfill; without it, all are shown.
-    pub(super) name: Option<JobName>,
-}
-
-/// Writes files of the bulk route for the events that a backfill has not sent yet, and sends nothing.
-#[derive(Debug, clap::Args)]
-pub(crate) struct ExportArgs {
-    /// The name of the backfill.
-    pub(super) name: JobName,
-    /// The folder for the files.
-    #[arg(value_name = "DIR", value_parser = written())]
-    pub(super) folder: PathBuf,
 }
 
 impl WayArgs {

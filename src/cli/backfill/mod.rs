@@ -5,6 +5,7 @@ mod plan;
 mod report;
 
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant as Timer};
 
@@ -26,7 +27,7 @@ use crate::drain::Stop;
 use crate::event::Instant;
 use crate::ingest::{FormatChoice, InputPath};
 use crate::job::{JobName, JobRoute, JobState};
-use args::{ExportArgs, NewArgs, ResumeArgs, StatusArgs, WayArgs};
+use args::{NewArgs, ResumeArgs, WayArgs};
 use report::StatusReport;
 
 /// The longest wait for a cancelled job to end. It is longer than a request takes.
@@ -36,7 +37,7 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
     let (settings, buffer) = context.open()?;
     let backfills = Backfills { buffer: Arc::new(buffer), settings: &settings, context };
     match command {
-        Command::Plan(args) => backfills.plan(&args.new),
+        Command::Plan(args) => backfills.plan(args),
         Command::Run(args) => {
             let lock = backfills.buffer.lock_backfill()?;
             let client = options::bulk_client(&settings)?;
@@ -53,10 +54,10 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
             backfills.resume(args)?;
             backfills.go(&args.name, bulk, &lock)
         }
-        Command::Status(args) => backfills.status(args),
+        Command::Status { name } => backfills.status(name.as_ref()),
         Command::Pause(args) => backfills.pause(&args.name),
         Command::Cancel(args) => backfills.cancel(&args.name),
-        Command::Export(args) => backfills.export(args),
+        Command::Export { name, folder } => backfills.export(name, folder),
     }
 }
 
@@ -262,9 +263,9 @@ impl Backfills<'_> {
         }
     }
 
-    fn status(&self, args: &StatusArgs) -> Result<Exit, Failure> {
+    fn status(&self, name: Option<&JobName>) -> Result<Exit, Failure> {
         let buffer = &self.buffer;
-        let jobs = match &args.name {
+        let jobs = match name {
             Some(name) => vec![buffer.job(name)?],
             None => buffer.jobs()?,
         };
@@ -339,8 +340,7 @@ impl Backfills<'_> {
         }
     }
 
-    fn export(&self, args: &ExportArgs) -> Result<Exit, Failure> {
-        let ExportArgs { name, folder } = args;
+    fn export(&self, name: &JobName, folder: &Path) -> Result<Exit, Failure> {
         let job = self.buffer.job(name)?;
         if job.state == JobState::Planned {
             return Err(refused(

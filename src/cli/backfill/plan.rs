@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
+
+use indicatif::DecimalBytes;
 
 use crate::backfill::{BulkRoute, Counts, DayPlan, DiaRoute, Limit, Plan, SuitePlan};
 use crate::cli::Table;
+use crate::cli::ages::age;
 use crate::suite::SuiteState;
 
 /// The most rows of days in the text. If there are more days, it has rows of months, and `--json` the days.
@@ -127,7 +131,7 @@ fn periods(days: &[DayPlan], is_by_day: bool) -> BTreeMap<String, Counts> {
 
 fn write_dia(route: &DiaRoute, out: &mut fmt::Formatter<'_>) -> fmt::Result {
     let DiaRoute { requests, bytes, seconds, hosts } = route;
-    let (bytes, time) = (size(*bytes), duration(*seconds));
+    let (bytes, time) = (DecimalBytes(*bytes), age(Duration::from_secs(*seconds)));
     writeln!(out, "\nby DIA       {requests} requests, {bytes} of documents, {time}")?;
     let mut table = Table::new(&["host", "requests", "documents", "hits/s", "time", "limited by"]);
     for host in hosts {
@@ -138,7 +142,7 @@ fn write_dia(route: &DiaRoute, out: &mut fmt::Formatter<'_>) -> fmt::Result {
             Limit::Visitor(rsid) => format!("one visitor of suite {rsid}"),
         };
         let rate = host.hits_per_second.round() as u64;
-        let (bytes, time) = (size(host.bytes), duration(host.seconds));
+        let (bytes, time) = (DecimalBytes(host.bytes), age(Duration::from_secs(host.seconds)));
         table.row(&[&host.host, &host.requests, &bytes, &rate, &time, &limit]);
     }
     write!(out, "{table}")
@@ -146,57 +150,18 @@ fn write_dia(route: &DiaRoute, out: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 fn write_bulk(route: &BulkRoute, out: &mut fmt::Formatter<'_>) -> fmt::Result {
     let BulkRoute { rows, files, raw_bytes, compressed_bytes, compression_ratio, .. } = route;
-    writeln!(out, "by bulk      {rows} rows in {files} files, {}", duration(route.seconds))?;
+    writeln!(out, "by bulk      {rows} rows in {files} files, {}", age(Duration::from_secs(route.seconds)))?;
     if *rows == 0 {
         return Ok(());
     }
+    // Adobe's limits are in decimal units.
     writeln!(
         out,
         "  {} of CSV, about {} as gzip ({:.1} % on the first {} rows); visitor groups: {}, fixed once it starts",
-        size(*raw_bytes),
-        size(*compressed_bytes),
+        DecimalBytes(*raw_bytes),
+        DecimalBytes(*compressed_bytes),
         compression_ratio * 100.0,
         route.sampled_rows,
         route.visitor_groups
     )
-}
-
-/// A size in bytes for people, in decimal units like Adobe's limits.
-fn size(bytes: u64) -> String {
-    const UNITS: [(u64, &str); 4] =
-        [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
-    match UNITS.iter().find(|(unit, _)| bytes >= *unit) {
-        Some((unit, name)) => format!("{:.1} {name}", bytes as f64 / *unit as f64),
-        None => format!("{bytes} bytes"),
-    }
-}
-
-/// A duration for people, in its two largest units.
-fn duration(seconds: u64) -> String {
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
-        (0, hours, minutes) => format!("{hours} h {minutes} min"),
-        (days, hours, _) => format!("{days} d {hours} h"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_and_times_read_as_people_say_them() {
-        for (bytes, said) in
-            [(0, "0 bytes"), (999, "999 bytes"), (1_500, "1.5 kB"), (100_000_000, "100.0 MB")]
-        {
-            assert_eq!(size(bytes), said);
-        }
-        for (seconds, said) in
-            [(0, "0 s"), (59, "59 s"), (60, "1 min 0 s"), (7_380, "2 h 3 min"), (183_600, "2 d 3 h")]
-        {
-            assert_eq!(duration(seconds), said);
-        }
-    }
 }

@@ -106,7 +106,7 @@ impl fmt::Display for ProbeLine {
             (None, Some(_)) => "sent, and not read back yet",
             (None, None) => "interrupted while it was sent",
         };
-        write!(out, "{id} of {}: {state}", day(*started_at))
+        write!(out, "{id} of {}: {state}", started_at.to_the_day())
     }
 }
 
@@ -148,7 +148,7 @@ impl fmt::Display for SuiteReport {
 impl SuiteReport {
     fn line(&self, Word { confirmation, holds }: &Word) -> String {
         let Confirmation { item, by, at, note, basis } = confirmation;
-        let mut line = format!("{item} by {by} on {}", day(*at));
+        let mut line = format!("{item} by {by} on {}", at.to_the_day());
         note.iter().for_each(|note| line.push_str(&format!(": {note}")));
         if !holds {
             let now = item.basis(&self.suite, &self.requestors);
@@ -156,10 +156,6 @@ impl SuiteReport {
         }
         line
     }
-}
-
-pub(super) fn day(at: Instant) -> String {
-    chrono::DateTime::from(at).format("%Y-%m-%d").to_string()
 }
 
 pub(super) fn all(known: &Suites) -> Result<SuitesReport, Failure> {

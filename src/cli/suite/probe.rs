@@ -136,7 +136,7 @@ impl fmt::Display for ProbeReport {
         }
         let mut table = Table::new(&["event", "label", "sent", "to be counted", "counted", "first seen"]);
         for event in events {
-            let at = event.first_seen_at.map_or("never".to_owned(), minute);
+            let at = event.first_seen_at.map_or("never".to_owned(), Instant::to_the_second);
             table.row(&[&event.event, &event.label, &event.sent, &event.expected, &event.seen, &at]);
         }
         table.fmt(out)?;
@@ -169,8 +169,4 @@ impl fmt::Display for ProbeReport {
         }
         Ok(())
     }
-}
-
-fn minute(at: Instant) -> String {
-    chrono::DateTime::from(at).format("%Y-%m-%d %H:%MZ").to_string()
 }

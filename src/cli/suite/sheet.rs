@@ -89,5 +89,7 @@ fn to_output(sheet: &Sheet, format: Option<SheetForm>, form: Form) -> Ended {
 }
 
 fn written(sheet: &Sheet, format: SheetForm) -> Result<Vec<u8>, Failure> {
-    sheet.write(format).map_err(|error| refused(error.to_string(), "write another form of it: --format html"))
+    sheet.write(format).map_err(|error| {
+        refused(format!("cannot make the workbook: {error}"), "write another form of it: --format html")
+    })
 }

@@ -106,7 +106,7 @@ impl<'a> Evidence<'a> {
     pub(super) fn void(&self, probe: &ProbeOutcome) -> Option<String> {
         match self.seen.changed_at {
             Some(at) if at > probe.started_at => {
-                Some(format!("the suite's settings were seen to have changed on {}", date(at)))
+                Some(format!("the suite's settings were seen to have changed on {}", at.to_the_day()))
             }
             _ => self.aged(probe.read_at),
         }
@@ -117,9 +117,4 @@ impl<'a> Evidence<'a> {
         let days = self.proof_age.as_secs() / 86_400;
         proved_at.is_older(self.now, self.proof_age).then(|| format!("it is older than {days} days"))
     }
-}
-
-/// The day of an instant, in UTC.
-pub(super) fn date(at: Instant) -> String {
-    chrono::DateTime::from(at).format("%Y-%m-%d").to_string()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::evidence::{Evidence, date};
+use super::evidence::Evidence;
 use super::report::{Check, CheckReport, Finding, ItemReport, ItemState, Severity, Source};
 use crate::confirmation::{Confirmation, Item};
 use crate::event::Instant;
@@ -78,7 +78,7 @@ impl<'a> Check<'a> {
             return confirmed(word);
         }
         if let Some((probe, _)) = proof.filter(|(_, proof)| proof.is_right) {
-            let because = format!("proved by probe {} on {}", probe.id, date(probe.read_at));
+            let because = format!("proved by probe {} on {}", probe.id, probe.read_at.to_the_day());
             match self.evidence.void(probe) {
                 None => {
                     self.rests_on(probe.read_at);
@@ -120,7 +120,9 @@ impl<'a> Check<'a> {
         match (api.filter(|_| self.is_shown_by(item, Source::Api)), file) {
             (Some(at), None) => Some((at, "shown by the API".to_owned())),
             (Some(at), Some(_)) => Some((at, "shown by the API and the settings file".to_owned())),
-            (None, Some(file)) => Some((file.at, format!("shown by the settings file of {}", date(file.at)))),
+            (None, Some(file)) => {
+                Some((file.at, format!("shown by the settings file of {}", file.at.to_the_day())))
+            }
             (None, None) => None,
         }
     }
@@ -177,7 +179,7 @@ impl<'a> Check<'a> {
             (None, Some(word), _) => format!(
                 "{} confirmed it on {} for {}; now it is {}",
                 word.by,
-                date(word.at),
+                word.at.to_the_day(),
                 word.basis,
                 item.basis(self.suite, self.requestors)
             ),
@@ -210,13 +212,13 @@ impl<'a> Check<'a> {
 }
 
 fn confirmed(word: &Confirmation) -> ItemReport {
-    let because = format!("confirmed by {} on {}", word.by, date(word.at));
+    let because = format!("confirmed by {} on {}", word.by, word.at.to_the_day());
     ItemReport { item: word.item, state: ItemState::Confirmed, because }
 }
 
 /// The finding for an item that a probe saw to be wrong; disputed if a newer source shows it to be right.
 fn disproved(item: Item, probe: &ProbeOutcome, proof: &Proof, is_disputed: bool) -> Finding {
-    let found = format!("probe {} on {}: {}", probe.id, date(probe.read_at), proof.found);
+    let found = format!("probe {} on {}: {}", probe.id, probe.read_at.to_the_day(), proof.found);
     let finding = Finding::of_suite(item, [item.about().claim, &found], Source::Probe);
     if is_disputed {
         return finding.but(Severity::Warning, "probe again, to see that it is mended");

@@ -120,10 +120,7 @@ impl Check<'_> {
         let expected = if has_ids { USE_EVENT_ID } else { "Use Event ID, or Always Record" };
         let finding = slot.finding(Item::UniqueEventRecording.about().title, [expected, text], Source::File);
         let finding = Finding { item: Item::UniqueEventRecording, ..finding };
-        self.show(match wrong {
-            Some(fix) => finding.but(Severity::Wrong, fix),
-            None => finding,
-        });
+        self.show(finding.unless(wrong.is_none(), Severity::Wrong, wrong.unwrap_or_default()));
     }
 
     fn evar(&mut self, slot: &Slot, evars: &[Slot], api: Option<Option<&EvarFacts>>, file: Option<&Rows>) {

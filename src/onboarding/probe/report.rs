@@ -59,7 +59,6 @@ words! {
 /// An event of a probe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EventSeen {
-    /// Such as `event7`.
     pub event: String,
     pub label: &'static str,
     pub sent: usize,
@@ -71,7 +70,6 @@ pub struct EventSeen {
 /// An eVar of a probe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EvarSeen {
-    /// Such as `eVar3`.
     pub evar: String,
     pub label: &'static str,
     pub state: EvarState,

@@ -6,6 +6,8 @@ mod workbook;
 
 pub use content::{Sheet, SheetOf, Topic};
 
+use rust_xlsxwriter::XlsxError;
+
 use crate::encode::{csv_row, safe_value};
 use crate::word::words;
 use content::DONE;
@@ -20,14 +22,6 @@ words! {
     }
 }
 
-/// Why a sheet cannot be written.
-#[derive(Debug, thiserror::Error)]
-pub enum SheetError {
-    /// The workbook could not be made: a text is longer than a cell can be.
-    #[error("cannot make the workbook: {0}")]
-    Workbook(#[from] rust_xlsxwriter::XlsxError),
-}
-
 impl Sheet {
     pub fn of(of: &SheetOf) -> Sheet {
         let title = match &of.suite {
@@ -37,8 +31,9 @@ impl Sheet {
         Sheet { title, topics: content::all(of) }
     }
 
-    /// The sheet as a file. The same sheet always gives the same bytes.
-    pub fn write(&self, form: SheetForm) -> Result<Vec<u8>, SheetError> {
+    /// The sheet as a file. The same sheet always gives the same bytes. It is no workbook if a text is longer than a
+    /// cell can be.
+    pub fn write(&self, form: SheetForm) -> Result<Vec<u8>, XlsxError> {
         Ok(match form {
             SheetForm::Markdown => self.markdown().into_bytes(),
             SheetForm::Csv => self.csv(),

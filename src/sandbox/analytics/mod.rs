@@ -25,7 +25,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use self::report::{Refusal, Source, bad, not_found, refusal};
-use super::makeup::{Makeup, SuiteSettings};
+use super::makeup::Makeup;
 use super::reply::{self, Reply};
 use super::request::{Fields, header};
 use super::settings::{take_last, take_one};
@@ -117,7 +117,6 @@ fn report(world: &mut World, now: Instant, body: &[u8]) -> Result<(StatusCode, V
     }
     // A virtual suite shows the hits of its parent.
     let rsid = makeup.parent.as_ref().map_or(request.rsid.as_str(), |parent| parent.as_str());
-    world.catch_up(rsid);
     let latency = i64::try_from(world.analytics.latency_ms.saturating_mul(1_000_000)).unwrap_or(i64::MAX);
     let nothing = Default::default();
     let source = Source {
@@ -139,8 +138,7 @@ fn discovery(companies: &[String]) -> Value {
 
 /// The settings of a suite, also of one that nobody has named before.
 fn makeup_of(world: &World, rsid: &str) -> Makeup {
-    let right = || Makeup::of(&SuiteSettings::default(), &[]);
-    world.suite(rsid).map_or_else(right, |suite| suite.makeup.clone())
+    world.suite(rsid).map_or_else(Makeup::default, |suite| suite.makeup.clone())
 }
 
 /// The settings of a suite, if the credential may see the suite.

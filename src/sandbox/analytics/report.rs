@@ -86,7 +86,6 @@ struct Search {
     clause: String,
 }
 
-/// A dimension that reports can have here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Dimension {
     Evar(u16),

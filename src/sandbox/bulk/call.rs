@@ -15,7 +15,6 @@ const FORM_BYTES_MAX: u64 = 64 << 10;
 /// The headers that every request with a file must have.
 pub(super) const FILE_HEADERS: [&str; 3] = ["authorization", "x-api-key", "x-adobe-vgid"];
 
-/// Why a request fails.
 pub(super) enum Ending {
     Refused(StatusCode, String),
     Broken,
@@ -94,7 +93,6 @@ pub(super) async fn on_a_thread<T: Send + 'static>(
     })
 }
 
-/// The file of a form.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FilePart {
     /// The name that the client has given the file; empty if none.

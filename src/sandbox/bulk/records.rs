@@ -13,7 +13,6 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 pub(super) enum FileFault {
     /// The file is no gzip, or breaks off.
     NotGzip,
-    /// The unpacked file is larger than allowed.
     TooLarge,
 }
 

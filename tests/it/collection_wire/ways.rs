@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use passbridge::collection::{Collection, CollectionError, CollectionOptions, Connection, Roots};
+use passbridge::config::Secret;
 use passbridge::delivery::{Doubt, NotReceived, Outcome};
 use passbridge::web::ProxySettings;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
@@ -236,11 +237,8 @@ fn proxy(target: &Server, authorization: &'static str) -> (Server, std::sync::mp
 }
 
 fn through(proxy: &Server, user: &str, no: &str) -> ProxySettings {
-    ProxySettings {
-        https: Some(format!("http://{user}{}", proxy.address)),
-        all: None,
-        no: Some(no.to_owned()),
-    }
+    let https = Secret(format!("http://{user}{}", proxy.address));
+    ProxySettings { https, no: no.to_owned(), ..ProxySettings::default() }
 }
 
 #[tokio::test]
@@ -310,7 +308,7 @@ async fn a_proxy_that_fails_is_told_apart_from_the_host() {
         assert!(why.starts_with(&format!("{}: {said}", proxy.address)) && !why.contains("secret"), "{why}");
     }
     let gone = ProxySettings {
-        https: Some("http://user:secret@127.0.0.1:1".to_owned()),
+        https: Secret("http://user:secret@127.0.0.1:1".to_owned()),
         ..ProxySettings::default()
     };
     let NotReceived::Proxy(why) = cause(authority.connection(&server, gone).send("x".into()).await) else {
@@ -318,7 +316,7 @@ async fn a_proxy_that_fails_is_told_apart_from_the_host() {
     };
     assert!(why.starts_with("127.0.0.1:1: cannot connect: ") && !why.contains("secret"), "{why}");
     let socks = ProxySettings {
-        all: Some("socks5://user:secret@127.0.0.1:1".to_owned()),
+        all: Secret("socks5://user:secret@127.0.0.1:1".to_owned()),
         ..ProxySettings::default()
     };
     let options = CollectionOptions { proxy: socks, ..authority.options() };

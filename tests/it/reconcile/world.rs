@@ -14,7 +14,7 @@ use passbridge::reconcile::{
 };
 use passbridge::sandbox::{AnalyticsSettings, Handle};
 use passbridge::suite::ReportSuite;
-use passbridge::web::{ApiOptions, ImsOptions, ProxySettings};
+use passbridge::web::{ApiOptions, ProxySettings};
 use serde_json::json;
 
 use crate::support::{House, RSID, event, report_suite, requestor_id, rsid, sandbox_with};
@@ -121,12 +121,10 @@ pub(super) fn analytics(faults: &str, clock: &Clock) -> Handle {
 pub(super) fn client(sandbox: &Handle) -> AnalyticsClient {
     let api = ApiOptions {
         url: sandbox.url(),
-        ims: ImsOptions {
-            url: format!("{}/ims/token/v3", sandbox.url()),
-            client_id: "reader".to_owned(),
-            client_secret: "secret-of-reader".to_owned(),
-            scopes: "openid".to_owned(),
-        },
+        ims_url: format!("{}/ims/token/v3", sandbox.url()),
+        client_id: "reader".to_owned(),
+        client_secret: "secret-of-reader".to_owned(),
+        scopes: "openid".to_owned(),
         request_timeout: Duration::from_secs(60),
         proxy: ProxySettings::default(),
     };
