@@ -404,6 +404,7 @@ const IN_USE: &str = "stop what uses the buffer, such as `passbridge run`, then 
 const ACCEPT_REPEAT: &str =
     "passbridge drain --accept-repeat, once, if counting some of them again is better than losing the others";
 const BACKFILLING: &str = "one backfill runs at a time; see which: passbridge backfill status";
+const UNKNOWN_JOB: &str = "see which there are: passbridge backfill status";
 const UNDECIDED: &str = "settle them first: passbridge held list; the next drain settles those in doubt";
 const RIGHTS: &str = "run it as the user to whom the buffer belongs, such as: runuser -u passbridge -- passbridge ...; that user \
                       needs the file, its folder and what lies beside it";
@@ -412,7 +413,6 @@ const COPY: &str =
 const COUNTED_MEANWHILE: &str = "run it again when the other one is done; nothing of this report was stored";
 const MIXED_FEEDS: &str =
     "take one of the two sources for a requestor; nothing of this portion of the input was stored";
-
 const CANNOT_OPEN: &str = "raise the limit on open files (LimitNOFILE=, ulimit -n) where it is low; else check that this user may use the \
      buffer's file and folder; then run it again: what was reported before is stored";
 const NO_SHM: &str =
@@ -424,7 +424,6 @@ const SQLITE: &str = "check free disk and permissions, then run it again; what w
 const LOCKED: &str = "wait for it to end; the lock frees itself when its holder ends";
 const OTHER_SCHEMA: &str =
     "drop what another program made there, or restore a backup that is whole; nothing was done";
-const NEWER: &str = "use the release that wrote it, or a later one";
 
 impl Judge for BufferError {
     fn judge(&self) -> Judgement {
@@ -445,7 +444,7 @@ impl Judge for BufferError {
             }
             BufferError::NetworkFilesystem { .. } => Code::BufferOnNetwork.usage(NETWORK),
             BufferError::NotABuffer(_) => Code::BufferForeign.usage("correct buffer.path"),
-            BufferError::Newer { .. } => Code::BufferNewer.usage(NEWER),
+            BufferError::Newer { .. } => Code::BufferNewer.usage("use the release that wrote it, or a later one"),
             BufferError::OtherSchema { .. } => Code::BufferDamaged.failed(OTHER_SCHEMA),
             BufferError::Replaced(_) => Code::BufferLost.failed(REPLACED),
             BufferError::Overwritten(_) => Code::BufferLost.failed(OVERWRITTEN),
@@ -466,9 +465,7 @@ impl Judge for BufferError {
             BufferError::JobExists(name) => Code::BackfillExists.usage(format!(
                 "passbridge backfill resume {name}; or choose another name"
             )),
-            BufferError::UnknownJob(_) => {
-                Code::BackfillState.usage("see which there are: passbridge backfill status")
-            }
+            BufferError::UnknownJob(_) => Code::BackfillState.usage(UNKNOWN_JOB),
             BufferError::Sqlite(_) if self.cannot_open_file() => Code::Database.failed(CANNOT_OPEN),
             BufferError::Sqlite(_) if self.lacks_shared_memory() => Code::Unbacked.failed(NO_SHM),
             BufferError::Sqlite(_) if self.is_written_twice() => Code::Database.failed(WRITTEN_TWICE),
