@@ -17,7 +17,6 @@ use chrono::NaiveDateTime;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use crate::config::EsmConfig;
 use crate::readers::{self, esm::REPORT_BYTES_MAX};
@@ -126,8 +125,9 @@ impl EsmClient {
             ("client_secret", &credentials.client_secret),
             ("grant_type", "client_credentials"),
         ];
-        let answer: TokenAnswer =
-            self.dcr(&endpoint, &[fields[1].1], || self.http.form(&url, &fields)).await?;
+        let request = || self.http.form(&url, &fields);
+        let answer = self.send(&endpoint, DCR_BYTES_MAX, &[fields[1].1], request).await?;
+        let answer: TokenAnswer = answer.json(&endpoint)?;
         check_word(&endpoint, "access_token", &answer.access_token)?;
         tracing::debug!(host = web::host(&url), "received an access token");
         Ok(answer.access_token)
@@ -148,22 +148,13 @@ impl EsmClient {
                 .header("X-Device-Info", DEVICE_INFO)
                 .body(body.clone())
         };
-        let credentials: Credentials = self.dcr(&endpoint, &[&statement], request).await?;
+        let answer = self.send(&endpoint, DCR_BYTES_MAX, &[&statement], request).await?;
+        let credentials: Credentials = answer.json(&endpoint)?;
         check_word(&endpoint, "client_id", &credentials.client_id)?;
         check_word(&endpoint, "client_secret", &credentials.client_secret)?;
         place.keep(&credentials)?;
         tracing::info!(path = %self.config.credentials_file.display(), "client credentials were had, and are kept");
         Ok(credentials)
-    }
-
-    /// Asks for credentials or a token. A refusal shows only a published error code, no other text.
-    async fn dcr<T: DeserializeOwned>(
-        &self,
-        endpoint: &Endpoint,
-        secrets: &[&str],
-        request: impl Fn() -> RequestBuilder,
-    ) -> Result<T, ApiError> {
-        self.send(endpoint, DCR_BYTES_MAX, secrets, request).await?.json(endpoint)
     }
 
     /// Sends until the answer is conclusive or no attempts are left.

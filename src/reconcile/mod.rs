@@ -86,14 +86,14 @@ pub async fn reconcile(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Reconciliation, ReconcileError> {
     let now = buffer.now();
-    let mut people = People::of(buffer, &options.rsid)?;
+    let people = People::of(buffer, &options.rsid)?;
     let suite_zone = match analytics {
         Some(client) => Some(clock_of(client, &options.rsid).await?),
         None => None,
     };
     let calendar = Calendar::of(options.dates.clone(), options.zone.0, suite_zone.unwrap_or(options.zone.0));
     let mut spellings = Spellings::default();
-    people.spell(&mut spellings);
+    people.own.iter().for_each(|one| drop(spellings.requestor(&one.requestor_id)));
     let mut remarks = calendar.remarks.clone();
     let stated = read_esm(esm, &calendar, options, &people, &mut spellings).await?;
     let seen = match analytics {

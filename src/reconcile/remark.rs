@@ -1,6 +1,6 @@
 //! Sentences that a reader needs to understand the counts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::DateTime;
 
@@ -65,7 +65,7 @@ pub(super) fn of_users(
     form: &HitForm,
 ) -> Result<Vec<String>, ReconcileError> {
     let (from, to) = calendar.bounds();
-    let own: BTreeSet<String> = people.own.iter().map(|one| one.requestor_id.clone()).collect();
+    let own = people.shown();
     let reader = buffer.metrics()?;
     let end_day = to.nanos().div_euclid(86_400_000_000_000) + 1;
     let mut remarks = Vec::new();

@@ -62,7 +62,7 @@ impl Asking<'_> {
             let answer = self.ask(span, REQUESTOR_EVAR, None).await?;
             Self::refuse(&answer, REQUESTOR_EVAR, day, &mut seen);
             for row in &answer.rows {
-                let units: u64 = row.counts.iter().map(|count| units(*count)).sum();
+                let units: u64 = row.counts.iter().map(|count| *count as u64).sum();
                 let requestor =
                     if row.item_id == NO_VALUE { Name::of("") } else { spellings.requestor(&row.value) };
                 if !self.requestors.contains(&requestor) {
@@ -90,7 +90,8 @@ impl Asking<'_> {
         for row in &answer.rows {
             let mvpd = if row.item_id == NO_VALUE { Name::of("") } else { spellings.mvpd(&row.value) };
             for (kind, count) in EventKind::ALL.into_iter().zip(&row.counts) {
-                let units = units(*count);
+                // The client refuses fractions, and the cast turns the NaN of a refused column into 0.
+                let units = *count as u64;
                 if units > 0 {
                     let key = CellKey { requestor: requestor.clone(), day, mvpd: mvpd.clone(), kind };
                     add(seen.side.units.entry(key).or_default(), units);
@@ -129,12 +130,6 @@ impl Asking<'_> {
             seen.side.refused.insert((day, kind));
         }
     }
-}
-
-/// A count in whole units. A refused column may have no number, but nobody reads it.
-fn units(count: f64) -> u64 {
-    // The client refuses fractions, and the cast turns NaN into 0.
-    count as u64
 }
 
 /// Adds without overflow, because a server may send any number.

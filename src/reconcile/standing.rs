@@ -33,17 +33,11 @@ impl People {
         Ok(People { own, others })
     }
 
-    pub(super) fn spell(&mut self, spellings: &mut Spellings) {
-        for one in &self.own {
-            spellings.requestor(&one.requestor_id);
-        }
-    }
-
     pub(super) fn names(&self) -> BTreeSet<Name> {
         self.own.iter().map(|one| Name::of(&one.requestor_id)).collect()
     }
 
-    pub(super) fn shown(&self) -> Vec<String> {
+    pub(super) fn shown(&self) -> BTreeSet<String> {
         self.own.iter().map(|one| one.requestor_id.clone()).collect()
     }
 

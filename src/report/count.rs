@@ -177,7 +177,9 @@ impl<'a> Counting<'a> {
         let others = mvpds.split_off(shown_of(mvpds.len()));
         let all = self.others.table.intern(Vec::new());
         for (_, cell) in &others {
-            self.others.table.add_units(all, cell);
+            if let Some(sum) = self.others.table.cell(all, self.period.quarters().start) {
+                sum.add_units(cell);
+            }
         }
         let is_other = |mvpd: &u32| others.iter().any(|(other, _)| other == mvpd);
         self.others.combinations =

@@ -118,15 +118,6 @@ struct Usual {
     /// What the figures show instead; `None` if they are as usual.
     broken: fn(&Shown<'_>) -> Option<String>,
     cause: &'static str,
-    of: Of,
-}
-
-/// The figures that a rule is about.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Of {
-    /// The total, and each MVPD.
-    All,
-    Mvpds,
 }
 
 /// The figures of an MVPD or of the total (whose name is empty), the days with logins, and the days of the period.
@@ -137,35 +128,36 @@ struct Shown<'s> {
     period: &'s Range<i64>,
 }
 
-const USUAL: [Usual; 7] = [
+/// What is usual in the total and of each MVPD.
+const OF_ALL: [Usual; 4] = [
     Usual {
         mark: "fewer AuthN attempts than successes",
         expected: "attempted authentications >= successful authentications",
         broken: |it| less(it.figures, EventKind::AuthnRequested, EventKind::AuthnOk),
         cause: "most likely logins that began before the period, or AuthN requested is missing in a source or carries no MVPD there",
-        of: Of::All,
     },
     Usual {
         mark: "fewer AuthZ attempts than successes",
         expected: "attempted authorizations >= successful authorizations",
         broken: |it| less(it.figures, EventKind::AuthzRequested, EventKind::AuthzOk),
         cause: "most likely AuthZ requested is missing in a source",
-        of: Of::All,
     },
     Usual {
         mark: "fewer AuthZ attempts than logins",
         expected: "attempted authorizations >= successful authentications",
         broken: |it| less(it.figures, EventKind::AuthzRequested, EventKind::AuthnOk),
         cause: "most likely many viewers log in and then play nothing, or an app authorizes only with preflights",
-        of: Of::All,
     },
     Usual {
         mark: "fewer plays than authorizations",
         expected: "successful play requests >= successful authorizations",
         broken: |it| less(it.figures, EventKind::PlayRequested, EventKind::AuthzOk),
         cause: "most likely an app authorizes and then asks for no media token, or preflights of this MVPD raise authorizations",
-        of: Of::All,
     },
+];
+
+/// What is usual of each MVPD.
+const OF_MVPDS: [Usual; 3] = [
     Usual {
         mark: "transient user IDs",
         expected: "fewer monthly users than logins",
@@ -175,7 +167,6 @@ const USUAL: [Usual; 7] = [
                 .then(|| format!("{users} users of {logins} logins"))
         },
         cause: TRANSIENT_IDS,
-        of: Of::Mvpds,
     },
     Usual {
         mark: "authorizes at login",
@@ -188,7 +179,6 @@ const USUAL: [Usual; 7] = [
         },
         cause: "the MVPD seems to authorize at login: whom it does not authorize it does not send back, so its denials are \
                 unsuccessful authentications, and its authorization figures say little",
-        of: Of::Mvpds,
     },
     Usual {
         mark: "passive logins",
@@ -200,7 +190,6 @@ const USUAL: [Usual; 7] = [
         },
         cause: "Comcast logs in anew for each requestor, passively in a hidden frame, and on the web after each start of the \
                 browser: these authentications are more than viewers made, and do not compare with other MVPDs'",
-        of: Of::Mvpds,
     },
 ];
 
@@ -227,10 +216,7 @@ pub(super) fn of_figures(
 ) -> Vec<Note> {
     let no_day = BTreeSet::new();
     let total = Shown { mvpd: "", figures: total, login_days: &no_day, period };
-    let of_total = USUAL.iter().filter(|usual| usual.of == Of::All).filter_map(|usual| {
-        let shown = (usual.broken)(&total)?;
-        Some(usual.note(Vec::new(), shown))
-    });
+    let of_total = OF_ALL.iter().filter_map(|usual| Some(usual.note(Vec::new(), (usual.broken)(&total)?)));
     // Events without an MVPD have no name for a note; they are part of the total.
     let named = mvpds.iter().filter(|column| !column.mvpd.is_empty());
     let mvpds: Vec<Shown<'_>> = named
@@ -241,7 +227,8 @@ pub(super) fn of_figures(
             period,
         })
         .collect();
-    of_total.chain(USUAL.iter().filter_map(|usual| usual.of_mvpds(&mvpds))).collect()
+    let of_mvpds = OF_ALL.iter().chain(&OF_MVPDS).filter_map(|usual| usual.of_mvpds(&mvpds));
+    of_total.chain(of_mvpds).collect()
 }
 
 impl Usual {

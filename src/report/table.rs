@@ -133,13 +133,6 @@ impl Table {
         }
     }
 
-    /// Adds the units of a cell of another table. This table has no days or hours, so a cell has the whole period.
-    pub(super) fn add_units(&mut self, combination: u32, other: &Cell) {
-        if let Some(cell) = self.cell(combination, self.timeline.spans[0].0) {
-            cell.add_units(other);
-        }
-    }
-
     pub(super) fn units(&self) -> u64 {
         self.cells.iter().map(Cell::units_of_all).sum()
     }

@@ -1,5 +1,7 @@
 //! The command: its statuses, its text, its JSON, its messages.
 
+use std::os::unix::fs::PermissionsExt;
+
 use passbridge::sandbox::{AnalyticsSettings, Handle};
 use serde_json::{Value, json};
 
@@ -15,6 +17,7 @@ fn program(sandbox: &Handle) -> Program {
          [esm]\nurl = \"{url}/esm/v3\"\ndcr_url = \"{url}\"\nsoftware_statement_file = \"statement\"\n"
     ));
     program.write("secret", "secret-of-reader\n");
+    std::fs::set_permissions(program.path("secret"), std::fs::Permissions::from_mode(0o600)).expect("a mode");
     program.write("statement", "statement\n");
     program.suite(&url);
     let add = ["suite", "add", "--requestor", "SILENT", "--rsid", "examplersid"];
