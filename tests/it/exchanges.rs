@@ -1154,6 +1154,28 @@ fn a_word_for_nobody_is_no_device_and_tells_exchanges_apart_all_the_same() {
 }
 
 #[test]
+fn exchanges_without_a_usable_device_are_counted_with_their_first_line() {
+    let log = text("rest-v2/login-authorize-logout.ndjson");
+    let masked = |line: &str| {
+        let mut exchange: Value = serde_json::from_str(line).expect("JSON");
+        if let Some(header) = exchange.pointer_mut("/request/headers/AP-Device-Identifier") {
+            *header = json!("***");
+        }
+        exchange.to_string()
+    };
+    let lines: Vec<String> = log.lines().map(masked).collect();
+    let read = read_text("log.ndjson", lines.join("\n"));
+    let told: Vec<String> = read.summary.warnings.iter().map(ToString::to_string).collect();
+    assert!(read.exchanges().without_device > 3, "{:?}", read.exchanges());
+    assert!(
+        told.iter().any(|told| told.contains("have no AP-Device-Identifier that names a device")),
+        "{told:?}"
+    );
+    let whole = read_text("log.ndjson", &log);
+    assert_eq!((whole.exchanges().without_device, whole.summary.warnings.len()), (0, 0));
+}
+
+#[test]
 fn the_names_of_headers_may_be_those_of_cgi_and_of_nginx() {
     let device = |name: &str| {
         let headers = json!({name: "fingerprint YWJj"});

@@ -246,7 +246,7 @@ fn each_bad_line_is_told_and_kept_and_the_rest_is_stored() {
     let counts = ["read", "stored", "conflicts", "rejected"].map(|key| reply.document[key].as_u64());
     assert_eq!((reply.status, counts), (202, [Some(2), Some(0), Some(1), Some(1)]), "{reply:?}");
 
-    let reply = server.post(EVENTS, b"nonsense");
+    let reply = server.post(EVENTS, b"rubbish");
     assert_eq!((reply.status, &reply.document["rejected"]), (400, &json!(1)), "{reply:?}");
     server.stop();
     let kept: String = std::fs::read_dir(program.path("rejects"))
@@ -302,7 +302,7 @@ fn exchanges_that_are_passed_over_are_told_to_their_sender_and_to_the_log() {
     let exchange = |url: &str| {
         let exchange = json!({
             "started_at": "2026-11-01T08:00:00Z", "duration_ms": 5,
-            "request": {"method": "POST", "url": url, "headers": {}},
+            "request": {"method": "POST", "url": url, "headers": {"AP-Device-Identifier": "YWJj"}},
             "response": {"status": 503, "headers": {}, "body": ""},
         });
         exchange.to_string()

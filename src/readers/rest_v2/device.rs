@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::headers::decode;
 use super::json::{Text, word};
+use super::members;
 use crate::event::Property;
 
 /// How many values of `X-Device-Info` are remembered: more than the number of models in most logs.
@@ -62,10 +63,11 @@ impl Device {
     fn of_header(header: &str) -> Option<Device> {
         let json = decode(header)?;
         let json = String::from_utf8_lossy(&json);
-        let members: BTreeMap<String, Text<'_>> = serde_json::from_str(&json).ok()?;
+        let values = members::of(Some(&json), "X-Device-Info", OF_HEADER.map(|(name, _)| name)).ok()?;
         let mut device = Device::default();
-        for (name, property) in OF_HEADER {
-            device.set(property, members.get(name).and_then(|Text(text)| text.as_deref()));
+        for ((_, property), value) in OF_HEADER.into_iter().zip(values) {
+            let text = value.map(Text::of).transpose().ok()?;
+            device.set(property, text.and_then(|Text(text)| text).as_deref());
         }
         device.derive();
         Some(device)
@@ -221,6 +223,17 @@ mod tests {
             assert!(infos.0.len() <= DEVICE_INFOS_MAX);
         }
         assert_eq!((infos.read("!!!"), infos.read("!!!")), (None, None));
+    }
+
+    #[test]
+    fn names_are_known_in_any_case_and_a_member_that_stands_twice_breaks_the_header() {
+        let device =
+            Device::of_header(&encoded(r#"{"MODEL":"AFTM","OSNAME":"Android"}"#)).expect("it decodes");
+        assert_eq!(device.get(Property::DeviceModel), Some("AFTM"));
+        assert_eq!(device.get(Property::OperatingSystem), Some("Android"));
+        for json in [r#"{"model":"AFTM","model":"OTHER"}"#, r#"{"model":"AFTM","Model":"AFTM"}"#] {
+            assert_eq!(Device::of_header(&encoded(json)), None, "{json}");
+        }
     }
 
     #[test]

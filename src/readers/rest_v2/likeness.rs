@@ -4,12 +4,15 @@ use memchr::memmem::find;
 
 use super::headers::decode_base64;
 
-/// Texts in lower case that exchanges contain and events do not, with bars between them: members of lines, entries and
-/// answers, headers of the API, paths, and the start of a JSON Web Token in a text. The values after them may be secrets.
-const WORDS: &str = "started_at|\"startedat|\"started-at|starteddatetime|bearer |bearer%20|authorization\"|authorization\\|\
-     \"cookie|set-cookie|ap-device-identifier|ap-temppass-identity|ap-visitor-identifier|x-device-info|ad-service-token|\
-     adobe-subject-token|x-roku-reserved|x-forwarded-for|serializedtoken|access_token|refresh_token|client_secret|\
-     samlresponse|<saml|\"profiles\"|\"eyj|actionname|upstreamuserid|/api/v2/|\\/api\\/v2\\/";
+/// Texts in lower case, without `-` and `_`, that exchanges contain and events do not, with bars between them: members of
+/// lines, entries and answers, headers of the API, paths, and the start of a JSON Web Token in a text. The values after
+/// them may be secrets, and so may those of the last rows in any object.
+const WORDS: &str = "startedat|starteddatetime|bearer |bearer%20|authorization\"|authorization\\|\"cookie|setcookie|\
+     apdeviceidentifier|aptemppassidentity|apvisitoridentifier|xdeviceinfo|adservicetoken|adobesubjecttoken|xrokureserved|\
+     xforwardedfor|serializedtoken|accesstoken|refreshtoken|clientsecret|samlresponse|<saml|\"profiles\"|\"eyj|actionname|\
+     upstreamuserid|/api/v2/|\\/api\\/v2\\/|\
+     \"token\"|\"token\\|\"jwt|\"mediatoken|\"shortmediatoken|\"idtoken|\"sessiontoken|\"authztoken|\"authntoken|\"temppassidentity|\
+     \"authorizationheader|\"rawheaders|\"softwarestatement|\"devicesecret|\"secret|\"password|\"apikey";
 /// How gzip, Zstandard and zip begin. CloudWatch wraps logs as gzip in Base64, and nobody sees what is in them.
 const PACKED: [&[u8]; 3] = [b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"];
 
@@ -17,7 +20,9 @@ const PACKED: [&[u8]; 3] = [b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"]
 /// in Base64, in hexadecimal digits, or a list of the numbers of its bytes. Whatever is packed there may be one too.
 pub fn is_like_exchange(bytes: &[u8]) -> bool {
     let has_word = |bytes: &[u8]| {
-        let small = bytes.to_ascii_lowercase();
+        // Loggers spell a name with and without the characters that join its words.
+        let mut small = bytes.to_ascii_lowercase();
+        small.retain(|byte| !matches!(byte, b'-' | b'_'));
         WORDS.split('|').any(|word| find(&small, word.as_bytes()).is_some())
     };
     let is_hidden = |bytes: &[u8]| has_word(bytes) || PACKED.iter().any(|start| find(bytes, start).is_some());
@@ -52,6 +57,13 @@ mod tests {
             (r#"{"client_id":"a","client_secret":"b"}"#, true),
             ("<saml:Assertion ID=\"a\">", true),
             ("authorization=Bearer%20abc", true),
+            (r#"{"event":"bad","ap_temppass_identity":"x"}"#, true),
+            (r#"{"event":"bad","saml_response":"x"}"#, true),
+            (r#"{"event":"bad","serialized_token":"x"}"#, true),
+            (r#"{"event":"bad","Media-Token":"x"}"#, true),
+            (r#"{"log":"{\"token\":\"x\"}"}"#, true),
+            (r#"{"event":"bad","api_key":"x"}"#, true),
+            (r#"{"event":"clientless_token_ok","token_type":"normal"}"#, false),
             (r#"{"token":"eyJhbGciOiJIUzI1NiJ9.e30.x"}"#, true),
             (
                 r#"{"occurred_at":1,"event":"authz_failed","requestor_id":"R","authz_error_type":"saml error"}"#,

@@ -39,6 +39,10 @@ pub struct ExchangeSummary {
     pub late: u64,
     /// The results of the checks of service tokens; empty if no keys are configured.
     pub service_tokens: BTreeMap<&'static str, u64>,
+    /// Exchanges whose events have no device, because `AP-Device-Identifier` is missing or names none.
+    pub without_device: u64,
+    #[serde(skip)]
+    pub first_without_device: Option<u64>,
     /// Exchanges whose `X-Device-Info` does not decode. The line of the first is `first_broken_device_info`.
     pub broken_device_infos: u64,
     #[serde(skip)]
@@ -91,6 +95,10 @@ impl ExchangeSummary {
         let broken = format!(
             "X-Device-Info does not decode as Base64 of a JSON object; so {broken_device_infos} exchanges have no device information"
         );
+        let without_device = format!(
+            "{} exchanges have no AP-Device-Identifier that names a device (it is missing, masked or a word for nobody); so their events have no device, and no user whom a profile of the device would give",
+            self.without_device
+        );
         let (unread_at, why) = self.first_unread_body.unzip();
         let unread = format!(
             "{}; so {unread_bodies} exchanges have events without what it says (a resource, an MVPD), and those of further resources are missing",
@@ -104,6 +112,7 @@ impl ExchangeSummary {
             (self.first_alike.is_some(), self.first_alike, alike),
             (used > 0 && *prefixed > 0, None, passed),
             (used > 0 && *unprefixed == used, None, unprefixed_all),
+            (self.first_without_device.is_some(), self.first_without_device, without_device),
             (self.first_broken_device_info.is_some(), self.first_broken_device_info, broken),
             (unread_at.is_some(), unread_at, unread),
         ];
@@ -132,6 +141,8 @@ impl ExchangeSummary {
         for (check, count) in &other.service_tokens {
             *self.service_tokens.entry(*check).or_default() += count;
         }
+        self.without_device += other.without_device;
+        self.first_without_device = self.first_without_device.or(other.first_without_device);
         self.broken_device_infos += other.broken_device_infos;
         self.first_broken_device_info = self.first_broken_device_info.or(other.first_broken_device_info);
     }

@@ -237,6 +237,11 @@ impl Window {
                     self.summary.unread_bodies += 1;
                     self.summary.first_unread_body.get_or_insert((*number, unread.0));
                 }
+                let has_none = |derived: &Derived| derived.event.property(Property::DeviceId).is_none();
+                if exchange.device.is_none() && events.iter().any(has_none) {
+                    self.summary.without_device += 1;
+                    self.summary.first_without_device.get_or_insert(*number);
+                }
                 self.ready.extend(events.into_iter().map(|derived| (*number, derived)));
                 if exchange.is_device_info_broken {
                     self.summary.broken_device_infos += 1;
