@@ -35,7 +35,7 @@ pub enum Outcome {
     },
     /// Bytes were sent and no readable reply came back, so the hit may have been counted.
     Ambiguous(Doubt),
-    /// The settings of the suite are wrong, so its events wait.
+    /// The settings of the suite are wrong, unless another hit of the suite succeeds.
     SuiteFault(SuiteFault),
 }
 

@@ -181,8 +181,8 @@ impl Buffer {
     /// When the last complete drain of live events ended. Ignores a drain that ended after `now`, because the
     /// clock was ahead then.
     pub fn last_finished_run(&self, now: Instant) -> Result<Option<Instant>> {
-        let select =
-            "SELECT finished_at FROM runs WHERE job = 0 AND finished_at <= ?1 ORDER BY run DESC LIMIT 1";
+        let select = "SELECT finished_at FROM runs WHERE job = 0 AND finished_at <= ?1
+             AND summary ->> '$.failure' IS NULL ORDER BY run DESC LIMIT 1";
         self.first(select, [now], only)
     }
 }

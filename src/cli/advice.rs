@@ -150,7 +150,7 @@ impl Judge for DrainError {
         match self {
             DrainError::Buffer(error) => error.judge(),
             DrainError::Way(error) => error.judge(),
-            DrainError::Thread(_) => Code::Host.failed(THREADS),
+            DrainError::Thread(error) => Code::Host.failed(of_system(error, THREADS)),
         }
     }
 }

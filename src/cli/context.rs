@@ -1,6 +1,8 @@
 //! The context of a command: global options, the clock, and ways to print and to open the buffer.
 
 use std::fmt::Display;
+use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -86,7 +88,13 @@ struct Partial<'a, R> {
 /// The runtime of a command. It has one thread: sending a hit takes microseconds and the buffer has its own thread,
 /// so passing work to a second thread would cost more time than it saves.
 pub(super) fn runtime() -> Result<Runtime, Failure> {
+    spare_files().map_err(Failure::starting)?;
     Builder::new_current_thread().enable_all().build().map_err(Failure::starting)
+}
+
+/// Fails if too few files may be open for a runtime: tokio panics where it finds no place for those of its signals.
+pub(super) fn spare_files() -> io::Result<()> {
+    [(); 3].map(|()| UnixStream::pair()).into_iter().collect::<io::Result<Vec<_>>>().map(drop)
 }
 
 /// Runs work that ends when the first signal asks for a stop.

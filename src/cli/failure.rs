@@ -83,7 +83,7 @@ impl Failure {
     }
 
     pub(super) fn starting(source: io::Error) -> Failure {
-        let advice = "check the limits of this host on threads and open files";
+        let advice = of_system(&source, "check the limits of this host on threads and open files");
         Failure::of("cannot start", Some(&source), Code::Host.failed(advice))
     }
 

@@ -8,6 +8,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use tokio::runtime::Builder;
 
+use super::context::spare_files;
 use super::progress::IngestProgress;
 use super::pull::{warn_of_large_counts, write_stated};
 use super::signals::{self, Hangup};
@@ -191,6 +192,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Ended {
     }
     let buffer = Buffer::open(&context.buffer_options(&settings))?;
     let stop = Stop::default();
+    spare_files().map_err(Failure::starting)?;
     // Loading blocks this thread, so another thread handles signals.
     let runtime =
         Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(Failure::starting)?;

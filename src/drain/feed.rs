@@ -115,6 +115,10 @@ impl<'a> Feed<'a> {
             }
             if !was_taken && !self.take_one() {
                 self.host.known.tally.counts().is_limited = true;
+                for (place, own) in self.suites.iter().enumerate() {
+                    let is_cut_short = *own == suite || !self.merge.is_exhausted(place);
+                    self.host.suites[*own].ward(|ward| ward.is_cut_short |= is_cut_short);
+                }
                 break true;
             }
             let run = &self.host.suites[suite];

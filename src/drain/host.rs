@@ -216,10 +216,8 @@ impl HostRun {
         if !self.known.tally.counts().has_line(lines, true) {
             return;
         }
-        let plight = match rsid {
-            Some(rsid) => format!("{} for report suite {rsid}", kind.plight()),
-            None => kind.plight().to_owned(),
-        };
+        let of_suite = rsid.map_or_else(String::new, |rsid| format!(" for report suite {rsid}"));
+        let plight = kind.plight().to_owned() + &of_suite;
         match (trouble.stopped, rsid) {
             (true, Some(rsid)) if is_refused => {
                 tracing::error!(%rsid, %host, fault = cause, advice, "report suite stopped for this run; its events wait")

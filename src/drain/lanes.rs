@@ -158,17 +158,11 @@ impl Lane {
     /// Waits for more events, for a backoff to end, for news of a suite, or for the stop.
     async fn wait(&mut self, is_fed_out: bool) {
         let due = self.aside.next_due();
-        let backoff = async {
-            match due {
-                Some(due) => sleep_until(due).await,
-                None => std::future::pending().await,
-            }
-        };
         let mut changes = self.changes.clone();
         let can_receive = self.queue.is_empty() && !is_fed_out;
         let batch = tokio::select! {
             batch = self.inbound.recv(), if can_receive => batch,
-            () = backoff => None,
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => None,
             _ = changes.changed() => None,
             () = self.context.stopped() => None,
         };
@@ -269,10 +263,6 @@ impl Lane {
             }
             Next::LeavePending => {
                 self.context.host.leave_behind(&parcel, &outcome);
-                self.end_attempt(&mut parcel, outcome.doubt());
-            }
-            Next::StopSuite(fault) => {
-                self.suite(&parcel).ward(|ward| ward.stop(fault));
                 self.end_attempt(&mut parcel, outcome.doubt());
             }
         }

@@ -39,8 +39,8 @@ pub use stop::{Stop, StopReason};
 pub use summary::{RunSummary, SuiteSummary};
 
 use crate::buffer::{
-    AfterRestore, BackfillLock, BlockedSuite, Buffer, BufferError, DrainLock, JobKey, JobRecord, LockWatch,
-    Route, RunStart, Watch,
+    AfterRestore, BackfillLock, Backlog, BlockedSuite, Buffer, BufferError, DrainLock, JobKey, JobRecord,
+    LockWatch, Route, RunStart, Watch,
 };
 use crate::clock::Clock;
 use crate::collection::{Collection, CollectionError, Host};
@@ -150,14 +150,14 @@ pub async fn drain(
     .await?;
     routes.retain(|route| !options.beside.iter().any(|beside| beside.takes(&route.suite.form.rsid)));
     let ways = ways(out, routes)?;
-    let (start, earlier, place) = blocking(buffer, move |buffer| {
-        let start = buffer.begin_run(job)?;
+    let blocked = tell_blocked(buffer, job, &[]).await?;
+    let (place, start, earlier) = blocking(buffer, move |buffer| {
+        let (place, start) = (buffer.watch()?, buffer.begin_run(job)?);
         let earlier = buffer.earlier_troubles(start.run, job)?;
-        Ok::<_, BufferError>((start, earlier, buffer.watch()?))
+        Ok::<_, BufferError>((place, start, earlier))
     })
     .await?;
-    let mut ground =
-        Ground { lock: lock.watch(), place, blocked: tell_blocked(buffer, job, &[]).await?, met: Vec::new() };
+    let ground = Ground { lock: lock.watch(), place, blocked, met: Vec::new() };
     tracing::info!(run_id = start.run.0, recovered = start.recovered, held = start.held, "drain begins");
     let known = Arc::new(Known {
         lanes: options.lanes,
@@ -171,33 +171,21 @@ pub async fn drain(
     });
     let hosts = ways.into_iter().map(|(host, routes)| Arc::new(HostRun::new(host, routes, known.clone())));
     let pass = Pass { buffer, hosts: hosts.collect(), job, start, options, stop, known };
-    let damage = pass.send_all(ground.clone()).await?;
-    let (run, recorded) = (pass.start.run, pass.known.tally.counts().clone());
-    let (status, cut_off) =
-        blocking(buffer, move |buffer| Ok::<_, BufferError>((buffer.status()?, buffer.claims_left(run)?)))
-            .await?;
-    let times = (started_at, options.clock.now());
-    let troubles = pass.troubles();
-    let stopped = pass.stop_reason(&recorded, &troubles);
-    recorded.tell_rest();
-    let mut summary = RunSummary::new(&pass.start, times, recorded, &status, cut_off, stopped, troubles);
-    options.beside.iter().for_each(|beside| beside.add_to(&mut summary));
-    let to_record = summary.clone();
-    blocking(buffer, move |buffer| buffer.finish_run(run, &to_record)).await?;
-    tracing::info!(
-        run_id = summary.run_id.0,
-        read = summary.read,
-        delivered = summary.delivered,
-        dead = summary.dead,
-        held = summary.held,
-        in_doubt = summary.in_doubt,
-        retries = summary.retries,
-        pending = summary.pending,
-        stopped = summary.stopped.map(StopReason::as_str),
-        "drain ends"
-    );
-    blocking(buffer, move |buffer| ground.check(buffer)).await?;
-    damage.map_or(Ok(summary), |error| Err(error.into()))
+    let sent = pass.send_all(ground.clone()).await;
+    // The record of a failed run says why, unless the buffer or its lock is no longer this run's.
+    let is_ours = {
+        let mut ground = ground.clone();
+        blocking(buffer, move |buffer| ground.check(buffer)).await
+    };
+    match sent {
+        Err(error) if is_ours.is_ok() => pass.record(Some(&error)).await.and(Err(error)),
+        Err(error) => Err(error),
+        Ok(()) => {
+            let summary = pass.record(None).await?;
+            is_ours?;
+            Ok(summary)
+        }
+    }
 }
 
 /// Returns the suites whose hits are lost, also those that a person overruled. Logs those not in `told`.
@@ -273,16 +261,48 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
+    /// Records the run, and why it failed if it did.
+    async fn record(&self, failure: Option<&DrainError>) -> Result<RunSummary, DrainError> {
+        let (run, options, recorded) = (self.start.run, self.options, self.known.tally.counts().clone());
+        let read = move |buffer: &Buffer| Ok::<_, BufferError>((buffer.status()?, buffer.claims_left(run)?));
+        let (status, cut_off) = blocking(self.buffer, read).await?;
+        recorded.tell_rest();
+        let (times, troubles) = ((self.known.started_at, options.clock.now()), self.troubles());
+        let stopped = self.stop_reason(&recorded, &troubles);
+        let mut summary = RunSummary::new(&self.start, times, recorded, &status, cut_off, stopped, troubles);
+        options.beside.iter().for_each(|beside| beside.add_to(&mut summary));
+        summary.failure = failure.map(in_full);
+        summary.left |= failure.is_some();
+        let to_record = summary.clone();
+        blocking(self.buffer, move |buffer| buffer.finish_run(run, &to_record)).await?;
+        tracing::info!(
+            run_id = summary.run_id.0,
+            read = summary.read,
+            delivered = summary.delivered,
+            dead = summary.dead,
+            held = summary.held,
+            in_doubt = summary.in_doubt,
+            retries = summary.retries,
+            pending = summary.pending,
+            stopped = summary.stopped.map(StopReason::as_str),
+            failure = summary.failure,
+            "drain ends"
+        );
+        Ok(summary)
+    }
+
     /// Starts lanes and feeds and waits for them. If a feed cannot read the buffer, the sending to its host
-    /// ends. The feed's error is returned at the end, so that the run is still recorded and reported.
-    async fn send_all(&self, ground: Ground) -> Result<Option<BufferError>, DrainError> {
+    /// ends, and the feed's error is returned at the end.
+    async fn send_all(&self, ground: Ground) -> Result<(), DrainError> {
+        // Nothing is sent where too few files may be open.
+        let backlogs: Vec<_> = self.hosts.iter().map(|_| self.buffer.backlog(self.job)).collect();
         let lanes_in_all = self.options.lanes * self.hosts.len();
         let (recorder, recording) = recorder::recorder(self.buffer.clone(), self.start.run);
         let recording = tokio::spawn(recording);
         let deadline = tokio::spawn(keep_deadline(self.options.deadline, self.stop.clone()));
         let threads = LaneThreads::start(LANE_THREADS.min(lanes_in_all)).map_err(DrainError::Thread)?;
         let (mut lanes, mut feeds) = (JoinSet::new(), Vec::new());
-        for host in &self.hosts {
+        for (host, backlog) in self.hosts.iter().zip(backlogs.into_iter().collect::<Result<Vec<_>, _>>()?) {
             let start_lane = |number| {
                 let (sender, inbound) = mpsc::unbounded_channel();
                 let context = LaneContext {
@@ -295,7 +315,7 @@ impl Pass<'_> {
                 sender
             };
             let inbounds: Vec<_> = (0..host.known.lanes).map(start_lane).collect();
-            feeds.push(self.start_feed(host, inbounds)?);
+            feeds.push(start_feed(backlog, host.clone(), inbounds)?);
         }
         drop(recorder);
         if let Some(beside) = self.options.beside.clone() {
@@ -313,19 +333,7 @@ impl Pass<'_> {
         }
         finished?;
         recorded?;
-        Ok(damage)
-    }
-
-    fn start_feed(
-        &self,
-        host: &Arc<HostRun>,
-        lanes: Vec<mpsc::UnboundedSender<Vec<Parcel>>>,
-    ) -> Result<JoinHandle<Result<(), BufferError>>, DrainError> {
-        let (backlog, host, runtime) = (self.buffer.backlog(self.job)?, host.clone(), Handle::current());
-        std::thread::Builder::new()
-            .name("feed".to_owned())
-            .spawn(move || feed::feed(backlog, &host, &lanes, &runtime))
-            .map_err(DrainError::Thread)
+        damage.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Waits for the lanes. A stop limits the wait to the grace period; a lost lock or buffer ends the wait.
@@ -411,6 +419,21 @@ impl Pass<'_> {
             stopped.map(|one| if one.rsid.is_some() { StopReason::Suite } else { StopReason::Host });
         self.stop.requested().into_iter().chain(limit).chain(of_troubles).min_by_key(|reason| *reason as u8)
     }
+}
+
+fn start_feed(
+    backlog: Backlog,
+    host: Arc<HostRun>,
+    lanes: Vec<mpsc::UnboundedSender<Vec<Parcel>>>,
+) -> Result<JoinHandle<Result<(), BufferError>>, DrainError> {
+    let (runtime, thread) = (Handle::current(), std::thread::Builder::new().name("feed".to_owned()));
+    thread.spawn(move || feed::feed(backlog, &host, &lanes, &runtime)).map_err(DrainError::Thread)
+}
+
+/// An error and its causes in one line.
+fn in_full(error: &DrainError) -> String {
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 async fn keep_deadline(deadline: Option<Duration>, stop: Stop) {

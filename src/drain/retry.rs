@@ -43,8 +43,6 @@ pub(super) enum Next {
     LeavePending,
     /// A person decides, because the event may have been counted and the policy of its suite is not to repeat it.
     Hold(Doubt),
-    /// The suite is stopped for this run; the event waits.
-    StopSuite(SuiteFault),
 }
 
 pub(super) fn next(outcome: &Outcome, now: &Situation, limits: &RetryLimits) -> Next {
@@ -55,7 +53,9 @@ pub(super) fn next(outcome: &Outcome, now: &Situation, limits: &RetryLimits) -> 
             Next::Bury(DeadReason::GeneralFailure)
         }
         Outcome::Refused { status } => Next::Bury(DeadReason::Refused(*status)),
-        Outcome::SuiteFault(fault) => Next::StopSuite(fault.clone()),
+        // Other hits of the suite succeed, so this reply is about the event.
+        Outcome::SuiteFault(SuiteFault::NotFound) => Next::Bury(DeadReason::Refused(404)),
+        Outcome::SuiteFault(_) => Next::Bury(DeadReason::Adobe("NO account".to_owned())),
         Outcome::Ambiguous(doubt) if now.policy == OnAmbiguous::Hold => Next::Hold(doubt.clone()),
         // One success condemns the other refusals at once. Such a reply may be a passing fault, so it is repeated first.
         Outcome::Ambiguous(Doubt::Status(status) | Doubt::Unreadable(status))

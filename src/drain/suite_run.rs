@@ -11,7 +11,7 @@ use super::summary::{Known, TRIALS};
 use super::ward::{Phase, Ward};
 use crate::buffer::{Flow, FormKey, RequestorKey, Route};
 use crate::collection::{Breaker, Host, Limiter};
-use crate::delivery::{SuiteFault, Trouble, TroubleKind};
+use crate::delivery::{Trouble, TroubleKind};
 use crate::suite::{OnAmbiguous, ReportSuite, Rsid};
 
 /// How many events for each lane may be under way if the suite or its host has a pace, or rests: enough that no lane
@@ -233,7 +233,7 @@ impl SuiteRun {
     pub(super) fn refuses_all(&self) -> Option<bool> {
         let is_idle = self.outstanding.load(Ordering::Relaxed) == 0;
         self.ward(|ward| match &ward.fault {
-            Some(fault) => Some(matches!(fault, SuiteFault::RefusesAll { .. })),
+            Some(_) => Some(true),
             None => (!is_idle || self.has_succeeded()).then_some(false),
         })
     }

@@ -45,6 +45,9 @@ pub struct RunSummary {
     /// Whether the run left events pending that could have been sent.
     pub left: bool,
     pub troubles: Vec<Trouble>,
+    /// The error that ended the run. The record of a run has it, and no document of `drain --json`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
     pub suites: BTreeMap<Rsid, SuiteSummary>,
 }
 
@@ -77,6 +80,7 @@ impl RunSummary {
             stopped,
             left: counts.left || cut_off > 0,
             troubles,
+            failure: None,
             suites: counts.suites,
         }
     }

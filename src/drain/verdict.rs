@@ -40,16 +40,15 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// Reads an outcome. Returns `None` for a success and for a fault that is surely the host's or the suite's.
+    /// Reads an outcome. Returns `None` for a success and for a fault that is surely the host's.
     pub(super) fn of(outcome: &Outcome) -> Option<Refusal> {
         let (cause, is_doubtful) = match outcome {
             Outcome::Rejected(reason) => (reason.to_string(), false),
             Outcome::BareFailure => ("Adobe says FAILURE without a reason".to_owned(), false),
             Outcome::Refused { status } => (format!("HTTP {status}"), false),
+            Outcome::SuiteFault(fault) => (fault.to_string(), false),
             Outcome::Ambiguous(doubt) if outcome.trouble().is_none() => (doubt.to_string(), true),
-            Outcome::Delivered | Outcome::Retry { .. } | Outcome::SuiteFault(_) | Outcome::Ambiguous(_) => {
-                return None;
-            }
+            Outcome::Delivered | Outcome::Retry { .. } | Outcome::Ambiguous(_) => return None,
         };
         Some(Refusal { cause, is_doubtful })
     }
@@ -303,7 +302,7 @@ mod tests {
             (Outcome::Ambiguous(Doubt::Unreadable(200)), Some(true)),
             (Outcome::Ambiguous(Doubt::Status(502)), None),
             (Outcome::Ambiguous(Doubt::TimedOut), None),
-            (Outcome::SuiteFault(SuiteFault::NotFound), None),
+            (Outcome::SuiteFault(SuiteFault::NotFound), Some(false)),
             (Outcome::Delivered, None),
             (retry, None),
         ] {

@@ -72,6 +72,8 @@ pub(super) struct Ward {
     /// Whether the feed shall give the lanes more events for the trial.
     pub(super) is_feeding: bool,
     is_fed_out: bool,
+    /// Whether the limit of the run ended the search for events to try, so that nobody can decide.
+    pub(super) is_cut_short: bool,
     /// How many hits of the suite were sent so far.
     pub(super) sent: u64,
     /// The highest number of a hit that succeeded.
@@ -116,15 +118,7 @@ impl Ward {
         Some((fault, events, self.fault.is_some()))
     }
 
-    /// Ends sending to the suite in this run because of its fault.
-    pub(super) fn stop(&mut self, fault: SuiteFault) {
-        if !self.phase.is_over() {
-            (self.phase, self.fault) = (Phase::Stopped, Some(fault));
-        }
-        self.has_news = true;
-    }
-
-    /// Ends sending to the suite in this run for a reason that its replies do not give.
+    /// Ends sending to the suite in this run.
     pub(super) fn end(&mut self, phase: Phase) {
         (self.phase, self.has_news) = (phase, true);
     }
@@ -187,9 +181,9 @@ impl Ward {
     /// Decides who is at fault when no other event can be tried: the suite if enough events were refused in a row.
     /// If they were fewer, nobody knows, and a trial ends without a verdict.
     fn conclude(&mut self) {
-        if let Some(fault) = self.verdict.fault().filter(|_| self.verdict.is_guilty()) {
-            self.stop(fault);
-            return;
+        if let Some(fault) = self.verdict.fault().filter(|_| self.verdict.is_guilty() && !self.is_cut_short) {
+            self.fault = Some(fault);
+            return self.end(Phase::Stopped);
         }
         self.refused.iter_mut().for_each(|refused| refused.is_decided = true);
         self.end_trial();
@@ -515,6 +509,20 @@ mod tests {
             let dead = ward.take_back(0, false).0;
             assert_eq!(dead.len(), if succeeds { 2 } else { 0 });
             ward.outstanding -= 1 + dead.len();
+            ward.fed_out();
+            assert_eq!(ward.phase, phase);
+        }
+    }
+
+    #[test]
+    fn a_trial_that_the_limit_of_the_run_cuts_short_decides_nothing() {
+        for (is_cut_short, phase) in [(true, Phase::Watched), (false, Phase::Stopped)] {
+            let mut ward = Ward::new(1, (0, false));
+            ward.outstanding = 3;
+            (1..=3).for_each(|number| refuse(&mut ward, parcel(number, number.unsigned_abs())));
+            ward.scouted(ward.trial, 0);
+            assert_eq!(ward.phase, Phase::OnTrial);
+            ward.is_cut_short = is_cut_short;
             ward.fed_out();
             assert_eq!(ward.phase, phase);
         }

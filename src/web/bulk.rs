@@ -250,6 +250,10 @@ impl FileAnswer {
         if self.is_of_another(key) {
             return Err(OTHER_KEY.to_owned());
         }
+        // Adobe's answer to an upload names its key. Without it, a look-up has to show that the file arrived.
+        if is_in && status.is_success() && self.idempotency_key.is_none() {
+            return Err(OTHER_KEY.to_owned());
+        }
         let (rows, invalid_rows) = (self.rows.unwrap_or(written), self.invalid_rows);
         if rows > written || invalid_rows.is_some_and(|invalid| invalid > rows) {
             let invalid = invalid_rows.unwrap_or(0);
@@ -365,7 +369,10 @@ mod tests {
             log: log.to_owned(),
         };
         assert_eq!(
-            read(200, r#"{"status_code":"UPLOADED","rows":9,"invalid_rows":0,"visitor_group":"a","more":1}"#),
+            read(
+                200,
+                r#"{"idempotency_key":"k","status_code":"UPLOADED","rows":9,"invalid_rows":0,"more":1}"#
+            ),
             received(Some(0), vec![], "")
         );
         let log = r"On row: 2, missing 'UserAgent'\nOn row: 7, no timestamp.";
@@ -373,7 +380,7 @@ mod tests {
             read(
                 200,
                 &format!(
-                    r#"{{"status_code":"UPLOADED","rows":9,"invalid_rows":2,"processing_log":"{log}"}}"#
+                    r#"{{"idempotency_key":"k","status_code":"UPLOADED","rows":9,"invalid_rows":2,"processing_log":"{log}"}}"#
                 )
             ),
             received(
@@ -382,12 +389,13 @@ mod tests {
                 "On row: 2, missing 'UserAgent' On row: 7, no timestamp."
             )
         );
-        assert_eq!(read(200, r#"{"status_code":"PROCESSING","rows":9}"#), received(None, vec![], ""));
+        let processing = r#"{"idempotency_key":"k","status_code":"PROCESSING","rows":9}"#;
+        assert_eq!(read(200, processing), received(None, vec![], ""));
         for status in [200, 400] {
             let body = r#"{"status_code":"REJECTED","rows":9,"invalid_rows":9,"processing_log":"Not in GZIP format"}"#;
             assert_eq!(read(status, body), Uploaded::Rejected("Not in GZIP format".to_owned()));
         }
-        let all_invalid = r#"{"status_code":"UPLOADED","rows":9,"invalid_rows":9,"processing_log":"x"}"#;
+        let all_invalid = r#"{"idempotency_key":"k","status_code":"UPLOADED","rows":9,"invalid_rows":9,"processing_log":"x"}"#;
         assert_eq!(read(200, all_invalid), Uploaded::Rejected("x".to_owned()));
     }
 
@@ -439,6 +447,7 @@ mod tests {
             r#""status_code":"UPLOADED","rows":9,"invalid_rows":-1,"idempotency_key":"k""#,
             r#""status_code":"UPLOADED","rows":9,"invalid_rows":0.5,"idempotency_key":"k""#,
             r#""status_code":"UPLOADED","idempotency_key":"k""#,
+            r#""status_code":"UPLOADED","rows":9,"invalid_rows":0"#,
             r#""status_code":"UPLOADED","rows":9,"invalid_rows":0,"idempotency_key":null"#,
             r#""status_code":"UPLOADED","rows":9,"invalid_rows":0,"idempotency_key":"k","error":"boom""#,
             r#""status_code":"COMPLETE","rows":9,"idempotency_key":"k","error":"boom""#,
@@ -510,7 +519,7 @@ mod tests {
             named_rows(log),
             [(3, "missing 'UserAgent'".to_owned()), (1234, "bad timestamp".to_owned())]
         );
-        let all = r#"{"status_code":"UPLOADED","rows":1,"invalid_rows":1,"processing_log":"On row: 1, no"}"#;
+        let all = r#"{"idempotency_key":"k","status_code":"UPLOADED","rows":1,"invalid_rows":1,"processing_log":"On row: 1, no"}"#;
         assert!(
             matches!(read(200, all), Uploaded::Received { invalid_rows: Some(1), .. }),
             "each row is named"

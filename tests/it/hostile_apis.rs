@@ -175,14 +175,21 @@ fn an_upload_that_contradicts_itself_is_looked_up_and_one_that_counts_no_refused
         ),
         (json!({"processing_log": "On row: 1, no date"}), 1, 0, "names 1 invalid rows, and it counts none"),
         (json!({"invalid_rows": 0, "idempotency_key": null}), 1, 0, "the key of another file, or none"),
+        (json!({"invalid_rows": 0, "idempotency_key": "left out"}), 1, 0, "the key of another file, or none"),
         (json!({}), 0, 20, "does not say whether it refused rows"),
     ] {
         let mut body = answer.clone();
         (body["status_code"], body["rows"]) = (json!("UPLOADED"), json!(20));
-        let server = server(move |method, path, _| match (method, path) {
+        let server = server(move |method, path, request| match (method, path) {
             (_, "/token") => token(),
             (_, "/events/validate") => ok(json!({"success": "File is valid"})),
-            ("POST", _) => ok(&body),
+            ("POST", _) => {
+                let mut own = body.as_object().expect("an object").clone();
+                let key = request.split("x-adobe-idempotency-key: ").nth(1).expect("a key");
+                own.entry("idempotency_key").or_insert(json!(key.split("\r\n").next()));
+                own.retain(|_, value| value != "left out");
+                ok(json!(own))
+            }
             _ => refused("400 Bad Request", json!({"error": "no look-up"})),
         });
         let program = uploading(&server);

@@ -260,3 +260,14 @@ fn who_is_in_a_file_is_not_forgotten_before_its_answer_nor_taken_by_a_backfill()
     assert_eq!(counted(&house.sandbox), 600);
     assert_eq!(house.program.run(&forget).code, 0);
 }
+
+#[test]
+fn a_suite_that_is_set_to_files_without_a_credential_says_at_once_what_is_missing() {
+    let program = crate::program::Program::new();
+    program.suite("http://127.0.0.1:1");
+    for (route, warns) in [("bulk", true), ("auto", true), ("dia", false)] {
+        let done = program.run(&["suite", "set", "examplersid", "--via", route]);
+        assert_eq!((done.code, done.err.contains("WARN")), (0, warns), "{done:?}");
+        assert_eq!(done.err.contains("bulk.client_id"), warns, "{done:?}");
+    }
+}

@@ -186,7 +186,9 @@ fn a_refusal_without_a_later_success_condemns_no_event_in_whatever_words_and_how
 
 #[test]
 fn a_bad_event_that_is_alone_waits_until_another_event_of_its_suite_succeeds_and_is_dead_then() {
-    for fault in ["failure=\"NO timestamp\"", "status=400", "bare-failure"] {
+    for fault in
+        ["failure=\"NO timestamp\"", "status=400", "bare-failure", "status=404", "failure=\"NO account\""]
+    {
         let sandbox = sandbox(&format!("{fault} only-evar2=bad"));
         let house = House::new();
         house.suite(&sandbox.url());
@@ -445,5 +447,34 @@ fn a_suite_that_holds_what_may_have_been_counted_leaves_the_rest_in_every_run_th
     for run in 0..3 {
         let summary = house.drain();
         assert!(summary.left && summary.held > 0 && summary.pending > 0, "{run}: {summary:?}");
+    }
+}
+
+#[test]
+fn an_event_that_is_refused_alone_is_asked_for_once_a_run_in_whatever_words() {
+    for fault in ["status=302", "malformed", "bare-failure", "failure=\"NO timestamp\""] {
+        let sandbox = sandbox(fault);
+        let house = House::new();
+        house.suite_with(&sandbox.url(), |suite| suite.form.event_ids = EventIds::Off);
+        house.store(plays(1));
+        for run in 1..=2 {
+            let summary = house.drain();
+            assert_eq!((summary.pending, summary.retries), (1, 0), "{fault}");
+            assert_eq!(sandbox.summary().requests, run, "{fault}");
+        }
+    }
+}
+
+#[test]
+fn events_that_are_answered_with_404_or_no_account_stop_no_suite_that_takes_others() {
+    for fault in ["status=404", "failure=\"NO account\""] {
+        let sandbox = sandbox(&format!("{fault} only-evar2=bad"));
+        let house = House::new();
+        house.suite(&sandbox.url());
+        house.store(crowd(2_000, 2_000, |number| number < 100));
+        let summary = house.drain();
+        assert_eq!((summary.delivered, summary.dead, summary.pending), (1_900, 100, 0), "{fault}");
+        assert_eq!(summary.stopped, None, "{fault}");
+        house.assert_balanced();
     }
 }

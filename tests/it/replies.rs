@@ -89,8 +89,8 @@ fn one_event_that_a_firewall_refuses_among_good_ones_is_dead_alone() {
 
 #[test]
 fn a_suite_that_refuses_every_visitor_is_stopped_and_nothing_is_dead() {
-    // Every visitor is tried where a reply may be about the event; two replies are about the suite for sure.
-    for (fault, requests_max) in [("status=403", 51), ("status=404", 20), ("failure=\"NO account\"", 20)] {
+    // Every visitor is tried, because the reply may be about the event.
+    for fault in ["status=403", "status=404", "failure=\"NO account\""] {
         let sandbox = sandbox(&format!("{fault} only-rsid=examplersid"));
         let house = House::new();
         house.suite(&sandbox.url());
@@ -102,7 +102,7 @@ fn a_suite_that_refuses_every_visitor_is_stopped_and_nothing_is_dead() {
         let summary = house.drain();
         assert_eq!((summary.delivered, summary.dead, summary.pending), (1, 0, 50), "{fault}");
         assert_eq!((summary.stopped, summary.left), (Some(StopReason::Suite), true), "{fault}");
-        assert!(sandbox.summary().requests <= requests_max, "{fault}: the suite was not left alone");
+        assert!(sandbox.summary().requests <= 51, "{fault}: the suite was not left alone");
         house.assert_balanced();
     }
 }

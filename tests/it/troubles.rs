@@ -465,3 +465,25 @@ fn a_host_that_is_down_for_maintenance_is_not_said_to_throttle() {
     assert_eq!(trouble["kind"], "server_error", "{run}");
     assert_eq!(trouble["cause"], "HTTP 503, and asks for a rest of 1 s", "{run}");
 }
+
+#[test]
+fn a_drain_that_may_open_too_few_files_says_so_and_its_record_too_and_no_limit_is_a_panic() {
+    let program = Program::new();
+    program.suite("http://127.0.0.1:1");
+    program.ingest(3);
+    for files in 8..30 {
+        let mut command = std::process::Command::new("sh");
+        let (binary, config) = (env!("CARGO_BIN_EXE_passbridge"), program.path("c.toml"));
+        command.args(["-c", "ulimit -n $0; exec \"$@\""]).arg(files.to_string()).arg(binary);
+        command.arg("--config").arg(config).arg("drain").current_dir(program.path(""));
+        let done = crate::program::done(command);
+        assert!([1, 4].contains(&done.code), "{files}: {done:?}");
+        assert!(done.code == 4 || done.err.contains("limit on open files"), "{files}: {done:?}");
+    }
+    let (_, status) = program.json(&["status"]);
+    assert_eq!(status["drain"]["state"], "idle", "{status}");
+    let runs = status["runs"].as_array().expect("runs");
+    assert!(runs.iter().all(|run| run["finished_at"].is_string()), "{status}");
+    let failed: Vec<&str> = runs.iter().filter_map(|run| run["summary"]["failure"].as_str()).collect();
+    assert!(failed.iter().all(|failure| failure.contains("open")) && !failed.is_empty(), "{status}");
+}

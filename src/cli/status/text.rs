@@ -77,11 +77,14 @@ impl StatusReport {
         writeln!(out, "drain        {drain}{}", self.drain_ahead())
     }
 
-    /// Names a drain that does not count as the last drain, because it ended when the clock was ahead.
+    /// Names a drain that does not count as the last drain: it ended when the clock was ahead, or it was the latest
+    /// one and failed.
     pub(super) fn drain_ahead(&self) -> String {
         let told = |at| format!("; one that ended {} does not count", ago(at, self.at));
         let mut ended = self.status.runs.iter().filter_map(|run| run.finished_at);
-        ended.find(|at| *at > self.at).map_or_else(String::new, told)
+        let ahead = ended.find(|at| *at > self.at).map_or_else(String::new, told);
+        let failure = self.status.runs.first().and_then(|run| run.summary.as_ref()?.get("failure")?.as_str());
+        failure.map_or(ahead, |failure| format!("; the latest one failed: {failure}"))
     }
 
     /// Since when rows stay in the inbox although drains run.

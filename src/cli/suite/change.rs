@@ -5,9 +5,9 @@ use serde_json::json;
 use super::listing::{self, SuiteReport, Suites};
 use super::settings::SettingArgs;
 use crate::buffer::{BufferError, SuiteListing};
-use crate::cli::{Context, Exit, Failure, refused};
+use crate::cli::{Context, Exit, Failure, Settings, options, refused};
 use crate::event::RequestorId;
-use crate::suite::{CollectionUrl, IdentityKind, ReportSuite, Rsid, SuiteState};
+use crate::suite::{CollectionUrl, IdentityKind, LiveRoute, ReportSuite, Rsid, SuiteState};
 
 /// Maps requestors to a suite, to which their events are then sent; with --paused, after `suite resume`.
 ///
@@ -74,7 +74,7 @@ pub(crate) struct RemoveArgs {
     requestors: Vec<RequestorId>,
 }
 
-pub(super) fn add(args: &AddArgs, suites: &Suites) -> Result<SuiteReport, Failure> {
+pub(super) fn add(args: &AddArgs, suites: &Suites, settings: &Settings) -> Result<SuiteReport, Failure> {
     let buffer = &suites.buffer;
     // For a known suite, only the given settings are compared, so that a requestor can be added without all settings.
     let known = match buffer.suite(&args.rsid) {
@@ -104,12 +104,13 @@ pub(super) fn add(args: &AddArgs, suites: &Suites) -> Result<SuiteReport, Failur
     if args.paused {
         suite.state = SuiteState::Paused;
     }
+    warn_of_files(&suite, settings);
     buffer.add_suite(suite, args.requestors.clone())?;
     suites.renew(&args.rsid)?;
     listing::one(suites, &args.rsid)
 }
 
-pub(super) fn set(args: &SetArgs, suites: &Suites) -> Result<SuiteReport, Failure> {
+pub(super) fn set(args: &SetArgs, suites: &Suites, settings: &Settings) -> Result<SuiteReport, Failure> {
     let buffer = &suites.buffer;
     let known = buffer.suite(&args.rsid)?;
     let mut changed = args.settings.apply(known.suite.clone());
@@ -127,9 +128,25 @@ pub(super) fn set(args: &SetArgs, suites: &Suites) -> Result<SuiteReport, Failur
         return Err(refused(split(&known, &changed), advice));
     }
     organisation?;
+    warn_of_files(&changed, settings);
     buffer.set_suite(changed)?;
     suites.renew(&args.rsid)?;
     listing::one(suites, &args.rsid)
+}
+
+/// Says what is missing if the events of the suite go in files and no drain could send them.
+fn warn_of_files(suite: &ReportSuite, settings: &Settings) {
+    let rsid = &suite.form.rsid;
+    match options::bulk_client(settings) {
+        _ if suite.route == LiveRoute::Dia => {}
+        Ok(Some(_)) => {}
+        Ok(None) => {
+            tracing::warn!(%rsid, "events that go in files wait until there is a credential: set bulk.client_id and bulk.client_secret_file")
+        }
+        Err(failure) => {
+            tracing::warn!(%rsid, error = failure.on_one_line(), "events that go in files wait until the credential can be used")
+        }
+    }
 }
 
 fn split(known: &SuiteListing, changed: &ReportSuite) -> String {

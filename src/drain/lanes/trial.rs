@@ -1,7 +1,6 @@
 //! A lane's part in the trial of a suite (see `ward`): the lane holds events back, and keeps or settles refused ones.
 
 use super::super::parcel::Parcel;
-use super::super::retry::Next;
 use super::super::summary::Fate;
 use super::super::verdict::Refusal;
 use super::super::ward::{Phase, Refused};
@@ -86,9 +85,8 @@ impl Lane {
             // event stays pending, the later events of its visitor stay pending too.
             for refused in refused.into_iter().rev() {
                 let step = self.next(&refused.parcel, &refused.outcome);
-                // Without a later success, a refusal makes no event dead: a success of a later run decides.
-                let is_unproven = matches!(step, Next::Bury(_)) && !refused.parcel.is_at_fault;
-                if refused.is_decided && !is_unproven {
+                // Without a later success nobody knows whether another attempt can succeed: the next run asks.
+                if refused.is_decided && refused.parcel.is_at_fault {
                     self.take_step(refused.parcel, refused.outcome, step);
                 } else {
                     self.leave_refused(refused);
