@@ -50,6 +50,7 @@ pub struct MemoryRow {
 
 /// Why stored rows cannot be read.
 pub type MemoryError = Box<dyn Error + Send + Sync>;
+/// The result of reading stored rows.
 pub type MemoryResult<T> = Result<T, MemoryError>;
 
 /// The rows that earlier runs stored. The buffer implements this trait.

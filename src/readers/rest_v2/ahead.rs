@@ -7,8 +7,9 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::vec;
 
+use super::bad_exchange::BadExchange;
 use super::exchange::{Parsed, Read, Redactor, Spent};
-use super::raw::{BadExchange, RawExchange};
+use super::raw::RawExchange;
 use crate::readers::line::{LINE_BYTES_MAX, ReadError, RejectReason};
 use crate::readers::lines::Lines;
 use crate::readers::options::ReaderOptions;

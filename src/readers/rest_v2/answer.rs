@@ -3,9 +3,10 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::bad_exchange::WRONG_TEXTS;
 use super::device::Device;
 use super::hop;
-use super::json::{Entries, WRONG_TEXTS, millis, word};
+use super::json::{Entries, millis, word};
 use super::raw::RawExchange;
 use super::route::Endpoint;
 use super::state::Profile;

@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 use std::io::BufRead;
 
+use super::bad_exchange::{BadExchange, IS_TWICE, required};
 use super::entries::Entries;
 use super::exchange::{Parsed, Read, Redactor};
 use super::headers::{Headers, Pair, decode_base64};
 use super::json::{Text, number};
 use super::members;
-use super::raw::{self, BadExchange, IS_TWICE, RawExchange, Unread, required, text};
+use super::raw::{self, RawExchange, Unread, text};
 use crate::readers::line::{LINE_BYTES_MAX, ReadError, RejectReason};
 use crate::readers::options::ReaderOptions;
 

@@ -6,9 +6,9 @@ use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::value::RawValue;
 
+use super::bad_exchange::{BadExchange, IS_TWICE, bad_form, required};
 use super::json::Text;
 use super::members::is_same;
-use super::raw::{BadExchange, IS_TWICE, bad_form, required};
 use super::route::decoded;
 use crate::event::VisitorRules;
 use crate::readers::members::{Members, unquoted};

@@ -5,16 +5,9 @@ use std::borrow::Cow;
 use serde::de::{Deserialize, Deserializer, Error};
 use serde_json::value::RawValue;
 
+use super::bad_exchange::{HAS_EXPONENT, HAS_HALF, HAS_LISTS, IS_FLOAT, IS_TWICE};
 use super::members::is_empty_list;
-use super::raw::IS_TWICE;
 use crate::readers::members::{Members, unquoted};
-
-pub(super) const HAS_HALF: &str = "has half a character (a lone \\ud800 to \\udfff)";
-const HAS_EXPONENT: &str = "has a number with an exponent (1e22) in the place of a text: digits may be lost";
-const HAS_LISTS: &str = "has a list in a list in the place of a text";
-const IS_FLOAT: &str = "is a number with a fraction or of more than 64 bits, which many programs change: write it as text, in quotes";
-/// What may be wrong with a value in the place of a text.
-pub(super) const WRONG_TEXTS: [&str; 4] = [HAS_HALF, HAS_EXPONENT, HAS_LISTS, IS_FLOAT];
 
 /// A text, borrowed if possible. A number keeps its digits as written, a flag becomes a text, a list is joined as
 /// HTTP joins repeated headers, and null and objects count as absent.

@@ -1,7 +1,7 @@
 //! Reads the objects of an exchange. Loggers spell the names of members in different ways: `started_at`,
 //! `startedAt`, `StartedAt`. A member that occurs twice, in any spelling, is an error.
 
-use super::raw::{BadExchange, IS_TWICE, bad_form};
+use super::bad_exchange::{BadExchange, IS_TWICE, bad_form};
 use crate::readers::members::{Members, unquoted};
 
 /// The JSON of these members of an object; `None` for a member that is missing or null. An object that is missing or

@@ -11,6 +11,7 @@
 mod ahead;
 mod answer;
 mod archive;
+mod bad_exchange;
 mod derive;
 mod device;
 mod entries;

@@ -1,10 +1,10 @@
 //! An exchange as its source wrote it, before anything is removed. Reads such an exchange from a line of a log.
 
 use std::borrow::Cow;
-use std::fmt;
 
+use super::bad_exchange::{BadExchange, HAS_HALF, required};
 use super::headers::Headers;
-use super::json::{HAS_HALF, Text, WRONG_TEXTS, number};
+use super::json::{Text, number};
 use super::members;
 use crate::event::Instant;
 use crate::readers::members::unquoted;
@@ -13,10 +13,6 @@ use crate::readers::members::unquoted;
 const DURATION_MS_MAX: f64 = 86_400_000.0;
 /// The statuses of HTTP (RFC 9110, section 15).
 const STATUSES: std::ops::RangeInclusive<f64> = 100.0..=599.0;
-pub(super) const IS_TWICE: &str = "is given twice";
-const HAS_MORE: &str = "is one exchange, and more follows on its line (put each on a line of its own, as jq -c . FILE | \
-     passbridge ingest --format rest-v2 - does)";
-
 #[derive(Debug)]
 pub(super) struct RawExchange<'a> {
     pub(super) started_at: Instant,
@@ -36,17 +32,6 @@ pub(super) struct RawExchange<'a> {
 /// Why a body cannot be read: a sentence that names the member and quotes nothing of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unread(pub(super) &'static str);
-
-/// Why a line is no exchange. It quotes nothing of the line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum BadExchange {
-    /// What is wrong with the JSON of the line, and the column.
-    Json(&'static str, usize),
-    /// A member has another form than documented.
-    Form(&'static str),
-    /// A member that cannot be used, and why.
-    Member(String, &'static str),
-}
 
 impl<'a> RawExchange<'a> {
     pub(super) fn from_line(line: &'a str) -> Result<RawExchange<'a>, BadExchange> {
@@ -71,32 +56,6 @@ impl<'a> RawExchange<'a> {
             was_answer_unread: false,
         })
     }
-}
-
-impl fmt::Display for BadExchange {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            BadExchange::Json(what, column) => write!(out, "it {what} at column {column}"),
-            BadExchange::Form(member) => write!(out, "its {member} is not of the documented form"),
-            BadExchange::Member(member, what) => write!(out, "{member} {what}"),
-        }
-    }
-}
-
-/// What is wrong, without any text of the line. serde's own texts are not shown: they may quote values.
-pub(super) fn bad_form(error: &serde_json::Error, object: &'static str) -> BadExchange {
-    let text = error.to_string();
-    let mut known =
-        WRONG_TEXTS.map(|what| (what, what)).into_iter().chain([("trailing characters", HAS_MORE)]);
-    match known.find(|(start, _)| text.starts_with(start)) {
-        Some((_, what)) => BadExchange::Json(what, error.column()),
-        None if error.is_data() => BadExchange::Form(object),
-        None => BadExchange::Json("is not JSON", error.column()),
-    }
-}
-
-pub(super) fn required<T>(value: Option<T>, member: &str) -> Result<T, BadExchange> {
-    value.ok_or_else(|| BadExchange::Member(member.to_owned(), "is missing"))
 }
 
 pub(super) fn text<'a>(json: Option<&'a str>, member: &str) -> Result<Option<Cow<'a, str>>, BadExchange> {
