@@ -11,7 +11,7 @@ use super::portion::{Portion, Reject};
 use super::rejects::Kept;
 use crate::buffer::StoreReport;
 use crate::readers::esm::EsmSummary;
-use crate::readers::rest_v2::ExchangeSummary;
+use crate::readers::rest_v2::{ExchangeSummary, Gap};
 use crate::readers::{Guess, SourceSummary, UnknownKeys};
 
 /// The name of the inbox in places where a file has its path.
@@ -290,8 +290,9 @@ impl IngestSummary {
     fn add_exchanges(&mut self, path: &str, exchanges: &ExchangeSummary) {
         let mut told = exchanges.clone();
         // Only the first of several inputs gets the note about device information that is broken.
-        if self.exchanges.as_ref().is_some_and(|all| all.first_broken_device_info.is_some()) {
-            told.first_broken_device_info = None;
+        let place = Gap::DeviceInfo as usize;
+        if self.exchanges.as_ref().is_some_and(|all| all.gaps[place].first.is_some()) {
+            told.gaps[place].first = None;
         }
         self.note_all(path, told.notes());
         self.exchanges.get_or_insert_default().add(exchanges);

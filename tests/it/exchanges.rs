@@ -13,7 +13,7 @@ use passbridge::config::{IngestConfig, RestV2Config};
 use passbridge::event::Instant;
 use passbridge::ingest::{FormatChoice, IngestOptions, IngestSummary, InputPath, Warning, load, preview};
 use passbridge::readers::Format;
-use passbridge::readers::rest_v2::ExchangeSummary;
+use passbridge::readers::rest_v2::{ExchangeSummary, Gap};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -22,6 +22,8 @@ use crate::ingest_formats::gzip;
 use crate::program::Program;
 use crate::serve::Listening;
 use crate::support::{House, buffer_options};
+
+mod gaps;
 
 /// 2026-11-28T16:00:00Z: later than every fixture.
 const NOW_NANOS: i64 = 1_795_881_600_000_000_000;
@@ -66,6 +68,11 @@ impl Read {
         });
         rejected.collect()
     }
+}
+
+/// How many exchanges lack something.
+fn lacking(read: &Read, gap: Gap) -> u64 {
+    read.exchanges().gaps[gap as usize].exchanges
 }
 
 fn read(path: &Path) -> Read {
@@ -194,7 +201,7 @@ fn a_rejected_exchange_that_moves_in_its_log_is_not_kept_again_and_another_is() 
 fn exchanges_that_only_a_part_of_a_millisecond_tells_apart_count_once_and_are_told() {
     let took = |ms: Value| changed(authorize(), "/duration_ms", ms).to_string();
     let two = read_text("log.ndjson", [took(json!(5.13)), took(json!(5.37)), took(json!(6))].join("\n"));
-    assert_eq!((two.events.len(), two.exchanges().alike, two.exchanges().again), (4, 1, 1));
+    assert_eq!((two.events.len(), lacking(&two, Gap::Distinction), two.exchanges().again), (4, 1, 1));
     let told: Vec<String> = two.summary.warnings.iter().map(ToString::to_string).collect();
     assert!(
         told.len() == 1 && told[0].contains("log.ndjson:2: 1 exchanges differ from another one only in"),
@@ -203,7 +210,7 @@ fn exchanges_that_only_a_part_of_a_millisecond_tells_apart_count_once_and_are_to
     // A log that was written again may have rounded the duration.
     for other in [json!(5.13), json!(5), json!("5.130")] {
         let same = read_text("log.ndjson", [took(json!(5.13)), took(other.clone())].join("\n"));
-        assert_eq!((same.exchanges().alike, same.exchanges().again), (0, 1), "{other}");
+        assert_eq!((lacking(&same, Gap::Distinction), same.exchanges().again), (0, 1), "{other}");
     }
 }
 
@@ -821,15 +828,15 @@ fn a_body_of_an_archive_is_read_or_told_and_never_taken_for_empty() {
     }
     let post = |post: Value| archive(&[changed(entry(), "/request/postData", post)]);
     let unreadable = read_text("a.har", post(json!({"text": "%%%", "encoding": "base64"})));
-    assert_eq!((unreadable.events.len(), unreadable.exchanges().unread_bodies), (2, 1));
+    assert_eq!((unreadable.events.len(), lacking(&unreadable, Gap::RequestBody)), (2, 1));
     assert_eq!(
-        unreadable.exchanges().first_unread_body,
+        unreadable.exchanges().gaps[Gap::RequestBody as usize].first,
         Some((1, "request.postData.text is no Base64 of a text"))
     );
     for body in ["{\"resources\":7}", "resources=A", "{\"resources\":[\"A\""] {
         let line = changed(authorize(), "/request/body", json!(body));
         let read = read_text("log.ndjson", line.to_string());
-        assert_eq!((read.events.len(), read.exchanges().unread_bodies), (2, 1), "{body}");
+        assert_eq!((read.events.len(), lacking(&read, Gap::RequestBody)), (2, 1), "{body}");
     }
     for params in [json!([{"value": "A"}]), json!([{"name": "mvpd", "value": "M"}, {"name": null}])] {
         let rejected = read_text("a.har", post(json!({ "params": params }))).rejected();
@@ -841,7 +848,7 @@ fn a_body_of_an_archive_is_read_or_told_and_never_taken_for_empty() {
     assert_eq!((both.events.len(), both.rejected().len()), (2, 0), "its text says all");
     // An answer that names its resources needs no body, nor does one that gives no event.
     let silent = changed(changed(authorize(), "/request/body", Value::Null), "/response/status", json!(401));
-    assert_eq!(read_text("log.ndjson", silent.to_string()).exchanges().unread_bodies, 0);
+    assert_eq!(lacking(&read_text("log.ndjson", silent.to_string()), Gap::RequestBody), 0);
     // What an answer says must not be lost either.
     for content in [json!({"size": 9, "text": "%%%", "encoding": "base64"}), json!({"size": 9})] {
         let failed = changed(changed(entry(), "/response/content", content), "/response/status", json!(400));
@@ -891,7 +898,7 @@ fn half_a_character_rejects_what_it_identifies_and_costs_nothing_else() {
     let unread = changed(authorize(), "/request/body", json!("{\"resources\":[\"AINSIDE\"]}"));
     let found = read_text("log.ndjson", half(&unread));
     assert_eq!(
-        (found.with("resource_id"), found.exchanges().unread_bodies),
+        (found.with("resource_id"), lacking(&found, Gap::RequestBody)),
         (0, 1),
         "{:?}",
         found.summary.warnings
@@ -1166,13 +1173,13 @@ fn exchanges_without_a_usable_device_are_counted_with_their_first_line() {
     let lines: Vec<String> = log.lines().map(masked).collect();
     let read = read_text("log.ndjson", lines.join("\n"));
     let told: Vec<String> = read.summary.warnings.iter().map(ToString::to_string).collect();
-    assert!(read.exchanges().without_device > 3, "{:?}", read.exchanges());
+    assert!(lacking(&read, Gap::DeviceIdentifier) > 3, "{:?}", read.exchanges());
     assert!(
         told.iter().any(|told| told.contains("have no AP-Device-Identifier that names a device")),
         "{told:?}"
     );
     let whole = read_text("log.ndjson", &log);
-    assert_eq!((whole.exchanges().without_device, whole.summary.warnings.len()), (0, 0));
+    assert_eq!((lacking(&whole, Gap::DeviceIdentifier), whole.summary.warnings.len()), (0, 0));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::bad_exchange::WRONG_TEXTS;
 use super::device::Device;
 use super::hop;
-use super::json::{Entries, millis, word};
+use super::json::{Entries, millis, millis_of, word};
 use super::raw::RawExchange;
 use super::route::Endpoint;
 use super::state::Profile;
@@ -32,14 +32,22 @@ pub(super) enum Reply {
 }
 
 /// An answer of the endpoints that create or resume a session. The code and the session ID are digests.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub(super) struct Session {
-    pub(super) action: String,
+    #[serde(rename = "actionName", deserialize_with = "word")]
+    pub(super) action: Option<String>,
+    #[serde(rename = "reasonType", deserialize_with = "word")]
     pub(super) reason: Option<String>,
+    #[serde(skip)]
     pub(super) code: Option<MemoryKey>,
+    #[serde(skip)]
     pub(super) session: Option<MemoryKey>,
+    #[serde(deserialize_with = "word")]
     pub(super) mvpd: Option<String>,
+    #[serde(deserialize_with = "millis")]
     pub(super) not_before: Option<i64>,
+    #[serde(deserialize_with = "millis")]
     pub(super) not_after: Option<i64>,
 }
 
@@ -77,7 +85,7 @@ pub(super) struct Validity {
 /// What a logout asks the application to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Logout {
-    pub(super) action: Option<String>,
+    pub(super) action: String,
     /// Digests of the browser's first URL and of the place where the logout ends; `None` without both.
     pub(super) leg: Option<(MemoryKey, MemoryKey)>,
 }
@@ -110,7 +118,8 @@ pub(super) fn read(
             Ok(Some(code)) => Reply::Error(code),
             _ if !is_processed(raw.status) => Reply::Nothing,
             Err(error) if error.is_eof() => Reply::Unreadable(cut_off(body)),
-            _ if is_packed(body) => Reply::Unreadable(
+            // Gzip that was logged as text, or an object in Base64.
+            _ if body.starts_with('\u{1f}') || body.trim_start().starts_with("eyJ") => Reply::Unreadable(
                 "the body of the answer (response.body) is packed as gzip or Base64: have your gateway log it as text".to_owned(),
             ),
             Err(error) => Reply::Unreadable(format!(
@@ -156,9 +165,13 @@ pub(super) fn is_processed(status: u16) -> bool {
     !matches!(status, 0 | 100..=199 | 401 | 405 | 429 | 499)
 }
 
-/// Whether a body is gzip that was logged as text, or an object in Base64.
-fn is_packed(body: &str) -> bool {
-    body.starts_with('\u{1f}') || body.trim_start().starts_with("eyJ")
+/// Whether an answer has a start or an end that is no instant, and so counts as missing.
+pub(super) fn has_unread_instant(body: &str) -> bool {
+    let values = ["\"notBefore\"", "\"notAfter\""].into_iter().flat_map(|name| body.split(name).skip(1));
+    values.filter_map(|rest| rest.trim_start().strip_prefix(':')).any(|value| {
+        let value = value[..value.find([',', '}']).unwrap_or(value.len())].trim();
+        value != "null" && millis_of(value).is_none()
+    })
 }
 
 fn cut_off(body: &str) -> String {
@@ -174,32 +187,16 @@ fn session(
 ) -> Result<Reply, serde_json::Error> {
     #[derive(Default, Deserialize)]
     #[serde(rename_all = "camelCase", default)]
-    struct Body {
-        #[serde(deserialize_with = "word")]
-        action_name: Option<String>,
-        #[serde(deserialize_with = "word")]
-        reason_type: Option<String>,
+    struct Codes {
         #[serde(deserialize_with = "word")]
         code: Option<String>,
         #[serde(deserialize_with = "word")]
         session_id: Option<String>,
-        #[serde(deserialize_with = "word")]
-        mvpd: Option<String>,
-        #[serde(deserialize_with = "millis")]
-        not_before: Option<i64>,
-        #[serde(deserialize_with = "millis")]
-        not_after: Option<i64>,
     }
-    let body: Body = serde_json::from_str(body)?;
-    Ok(Reply::Session(Session {
-        action: body.action_name.unwrap_or_default(),
-        reason: body.reason_type,
-        code: digest("code", body.code),
-        session: digest("session", body.session_id),
-        mvpd: body.mvpd,
-        not_before: body.not_before,
-        not_after: body.not_after,
-    }))
+    let Codes { code, session_id } = serde_json::from_str(body)?;
+    let session: Session = serde_json::from_str(body)?;
+    let (code, id) = (digest("code", code), digest("session", session_id));
+    Ok(Reply::Session(Session { code, session: id, ..session }))
 }
 
 /// Reads the description of a device, but not its IP address.
@@ -305,21 +302,19 @@ fn logout(body: &str, raw: &RawExchange<'_>, keyring: &Keyring) -> Result<Reply,
         url: Option<String>,
     }
     let Body { logouts: Entries(logouts) } = serde_json::from_str(body)?;
-    let first = logouts.into_iter().next().map(|(_, action)| action).unwrap_or_default();
-    let leg = hop::leg(first.url.as_deref(), raw, keyring);
-    Ok(Reply::Logout(Logout { action: first.action_name, leg }))
+    let (action, url) = match logouts.into_iter().next() {
+        Some((_, first)) => (first.action_name.unwrap_or_default(), first.url),
+        // Adobe answers without an entry where it finds no profile.
+        None => ("invalid".to_owned(), None),
+    };
+    Ok(Reply::Logout(Logout { action, leg: hop::leg(url.as_deref(), raw, keyring) }))
 }
 
 fn proxied(body: &str) -> Result<Reply, serde_json::Error> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Body {
-        requestor: Option<Requestor>,
-        mvpds: Vec<Mvpd>,
-    }
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Requestor {
+        requestor: Option<Box<Body>>,
         mvpds: Vec<Mvpd>,
     }
     #[derive(Default, Deserialize)]
@@ -371,11 +366,13 @@ mod tests {
 
     #[test]
     fn numbers_may_be_text_and_unknown_members_are_no_matter() {
-        let body =
-            r#"{"actionName":"authenticate","code":"AB","notBefore":"1000","notAfter":2000,"new":{"a":[1]}}"#;
+        let body = r#"{"actionName":"authenticate","code":"AB","notBefore":"1794297600000","notAfter":1794299400000,"new":{"a":[1]}}"#;
         let Reply::Session(session) = answered(Endpoint::CreateSession, body) else { panic!("a session") };
-        assert_eq!(session.action, "authenticate");
-        assert_eq!((session.not_before, session.not_after), (Some(1000), Some(2000)));
+        assert_eq!(session.action.as_deref(), Some("authenticate"));
+        assert_eq!(
+            (session.not_before, session.not_after),
+            (Some(1_794_297_600_000), Some(1_794_299_400_000))
+        );
     }
 
     #[test]
@@ -409,7 +406,13 @@ mod tests {
             let is_named = why.contains("in the place of a text") || why.contains("has half a character");
             assert!(is_named && !why.contains(user), "{why}");
         }
-        for (time, expected) in [("1.7942976e12", Some(1_794_297_600_000)), ("7.0", Some(7)), ("7.5", None)] {
+        for (time, expected) in [
+            ("1.7942976e12", Some(1_794_297_600_000)),
+            ("1794297600000.0", Some(1_794_297_600_000)),
+            ("1794297600", None),
+            ("1794297600000.5", None),
+            ("null", None),
+        ] {
             let Reply::Profiles(profiles) = answered(Endpoint::Profiles, &body("1", time)) else {
                 panic!("{time}")
             };

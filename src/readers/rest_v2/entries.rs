@@ -7,9 +7,6 @@ use memchr::{memchr_iter, memchr2};
 use crate::readers::line::{LINE_BYTES_MAX, ReadError};
 use crate::readers::lines::{BYTE_ORDER_MARK, fill};
 
-/// How many bytes of a member's name are returned. The names that the code looks for are shorter.
-const NAME_BYTES_MAX: usize = 64;
-
 pub(super) struct Entries<R> {
     source: R,
     line: u64,
@@ -132,7 +129,7 @@ impl<R: BufRead> Entries<R> {
         self.entry.clear();
         self.entry_bytes = 0;
         self.value(true)?;
-        let name = &self.entry[..self.entry.len().min(NAME_BYTES_MAX)];
+        let name = self.entry.as_slice();
         Ok(name.strip_prefix(b"\"").and_then(|name| name.strip_suffix(b"\"")).unwrap_or(name).to_vec())
     }
 

@@ -55,6 +55,7 @@ pub(super) struct Exchange {
     /// The redirect that a browser followed, if it may be part of a logout.
     pub(super) hop: Option<Hop>,
     pub(super) reply: Reply,
+    pub(super) has_unread_instant: bool,
 }
 
 /// What the body of a request asks for.
@@ -185,6 +186,7 @@ impl Redactor {
             redirect: location.map(|location| route::parameter(route::query_of(location), "mso_id")),
             hop,
             reply: answer::read(route.endpoint, raw, &service_provider, keyring),
+            has_unread_instant: answer::has_unread_instant(&raw.answer),
             service_provider,
         }))
     }

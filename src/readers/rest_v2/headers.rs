@@ -89,19 +89,15 @@ impl<'a> Headers<'a> {
 
     /// The place of a header that is read.
     fn place(&mut self, is: impl Fn(&str) -> bool) -> Option<&mut Option<Cow<'a, str>>> {
-        if is("Location") {
-            return Some(&mut self.location);
-        } else if is("AP-Device-Identifier") {
-            return Some(&mut self.device_identifier);
-        } else if is("X-Device-Info") {
-            return Some(&mut self.device_info);
-        } else if is("AP-Visitor-Identifier") {
-            return Some(&mut self.visitor_identifier);
-        } else if is("AD-Service-Token") {
-            return Some(&mut self.service_token);
-        }
         self.has_platform_token |= is("Adobe-Subject-Token") || is("X-Roku-Reserved-Roku-Connect-Token");
-        None
+        let places = [
+            ("Location", &mut self.location),
+            ("AP-Device-Identifier", &mut self.device_identifier),
+            ("X-Device-Info", &mut self.device_info),
+            ("AP-Visitor-Identifier", &mut self.visitor_identifier),
+            ("AD-Service-Token", &mut self.service_token),
+        ];
+        places.into_iter().find_map(|(name, place)| is(name).then_some(place))
     }
 
     /// The headers of a request, with the place to which its answer redirects.

@@ -1,6 +1,7 @@
 //! Reads JSON values as logs, archives and servers write them, which is not always as documented.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use serde::de::{Deserialize, Deserializer, Error};
 use serde_json::value::RawValue;
@@ -73,13 +74,17 @@ pub(super) fn number(json: &str) -> Option<f64> {
 
 /// Reads milliseconds since the Unix epoch, from a number or a text. Anything else becomes `None`.
 pub(super) fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-    // An `Instant` can be no later than the year 2262.
-    let limit = (i64::MAX / 1_000_000) as f64;
-    let millis = number(<&'de RawValue>::deserialize(deserializer)?.get());
-    Ok(millis.filter(|ms| ms.fract() == 0.0 && (0.0..=limit).contains(ms)).map(|ms| ms as i64))
+    Ok(millis_of(<&'de RawValue>::deserialize(deserializer)?.get()))
 }
 
-/// The members of an object, in their order. An empty list counts as an empty object; anything else is an error.
+pub(super) fn millis_of(json: &str) -> Option<i64> {
+    // From the year 2000, since an instant in seconds would be earlier, to 2262, the year of the last `Instant`.
+    let known = 946_684_800_000.0..=(i64::MAX / 1_000_000) as f64;
+    number(json).filter(|ms| ms.fract() == 0.0 && known.contains(ms)).map(|ms| ms as i64)
+}
+
+/// The members of an object, in their order. An empty list counts as an empty object. Anything else is an error, and so
+/// is a member that stands twice: either may be right.
 pub(super) struct Entries<T>(pub Vec<(String, T)>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
@@ -87,7 +92,14 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
         let json = <&'de RawValue>::deserialize(deserializer)?.get();
         let json = if is_empty_list(json) { "{}" } else { json };
         let Members(members) = serde_json::from_str(json).map_err(D::Error::custom)?;
-        let entry = |(name, value)| Ok((unquoted(name)?.into_owned(), serde_json::from_str(value)?));
+        let mut names = HashSet::new();
+        let entry = |(name, value)| {
+            let name = unquoted(name)?.into_owned();
+            if !names.insert(name.clone()) {
+                return Err(Error::custom(IS_TWICE));
+            }
+            Ok((name, serde_json::from_str(value)?))
+        };
         let entries: serde_json::Result<_> = members.into_iter().map(entry).collect();
         entries.map(Entries).map_err(D::Error::custom)
     }

@@ -60,7 +60,7 @@ impl<R: BufRead> Reader for ExchangeReader<R> {
                 Step::Line(line) => return Ok(Some(line)),
                 Step::Paused => return Ok(None),
                 Step::Ended => return self.broken.take().map_or(Ok(None), Err),
-                Step::Wanting => match self.source.next(self.window.spent()) {
+                Step::Wanting => match self.source.next(&mut self.window.spent) {
                     Ok(Some(Parsed { number, result })) => match result {
                         Ok(exchange) => self.window.hold(number, exchange),
                         Err((excerpt, reason)) => {
@@ -82,6 +82,6 @@ impl<R: BufRead> Reader for ExchangeReader<R> {
     }
 
     fn summary(&self) -> SourceSummary {
-        SourceSummary { exchanges: Some(self.window.summary().clone()), ..SourceSummary::default() }
+        SourceSummary { exchanges: Some(self.window.summary.clone()), ..SourceSummary::default() }
     }
 }

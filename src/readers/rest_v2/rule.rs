@@ -57,6 +57,14 @@ impl Rule {
     pub(super) const LOGOUT_FAILED: Rule = Rule::of(42, "logout failed");
     pub(super) const NOTHING_TO_COUNT: Rule = Rule::of(43, "nothing to count");
 
+    pub(super) const UNKNOWN_ACTION: Rule = Rule::of(44, "answered with an unknown action");
+    pub(super) const NOT_DECIDED: Rule = Rule::of(45, "answered without a decision");
+
+    /// The rule under which earlier releases derived the events of this one.
+    pub(super) fn former(self) -> Option<Rule> {
+        (self == Rule::UNKNOWN_ACTION).then_some(Rule::LOGOUT_WITHOUT_PROFILE)
+    }
+
     const fn of(number: u8, about: &'static str) -> Rule {
         Rule { number, about }
     }
@@ -72,7 +80,7 @@ impl Serialize for Rule {
 mod tests {
     use super::*;
 
-    const ALL: [Rule; 43] = [
+    const ALL: [Rule; 45] = [
         Rule::LOGIN_BEGINS,
         Rule::SESSION_WAITS,
         Rule::ALREADY_AUTHENTICATED,
@@ -116,6 +124,8 @@ mod tests {
         Rule::LOGOUT_WITHOUT_PROFILE,
         Rule::LOGOUT_FAILED,
         Rule::NOTHING_TO_COUNT,
+        Rule::UNKNOWN_ACTION,
+        Rule::NOT_DECIDED,
     ];
 
     /// The numbers are in events' identities: with others, an exchange that is read again would count twice.

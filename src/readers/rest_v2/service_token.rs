@@ -4,7 +4,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -26,7 +25,7 @@ const AUDIENCE: &str = "adobe";
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
 /// The public keys of identity services, by the `kid` that their tokens name.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct ServiceKeys(BTreeMap<String, Vec<u8>>);
 
 /// Why a text is not a public key.
@@ -57,13 +56,6 @@ words! {
         OtherAudience = "other_audience",
         NotYetIssued = "not_yet_issued",
         Expired = "expired",
-    }
-}
-
-/// Shows only the `kid`s, because keys are long.
-impl fmt::Debug for ServiceKeys {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_set().entries(self.0.keys()).finish()
     }
 }
 

@@ -95,12 +95,17 @@ pub(super) struct State<'a> {
 }
 
 impl State<'_> {
-    fn read<T: DeserializeOwned>(&mut self, key: MemoryKey) -> MemoryResult<Option<T>> {
+    pub(super) fn read<T: DeserializeOwned>(&mut self, key: MemoryKey) -> MemoryResult<Option<T>> {
         // A row that cannot be read counts as absent: an older release wrote it.
         Ok(self.memory.recall(key)?.and_then(|body| serde_json::from_str(&body).ok()))
     }
 
-    fn write<T: Serialize>(&mut self, key: MemoryKey, drops_at_ms: i64, row: &T) -> MemoryResult<()> {
+    pub(super) fn write<T: Serialize>(
+        &mut self,
+        key: MemoryKey,
+        drops_at_ms: i64,
+        row: &T,
+    ) -> MemoryResult<()> {
         let body = serde_json::to_string(row)?;
         self.memory.remember(key, at_ms(drops_at_ms), Some(body));
         Ok(())
@@ -213,19 +218,6 @@ impl State<'_> {
         let last = decisions.values().map(|(_, end)| end.unwrap_or(now_ms + DAY_MS)).max();
         self.write(key, last.unwrap_or(now_ms), &decisions)?;
         Ok(known)
-    }
-
-    pub(super) fn logout_leg(&mut self, hop: MemoryKey) -> MemoryResult<Option<LogoutLeg>> {
-        self.read(hop)
-    }
-
-    pub(super) fn keep_logout_leg(
-        &mut self,
-        hop: MemoryKey,
-        now_ms: i64,
-        leg: &LogoutLeg,
-    ) -> MemoryResult<()> {
-        self.write(hop, now_ms + DAY_MS, leg)
     }
 
     /// Whether the last configuration with this MVPD showed it behind a proxy.

@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
+use serde_json::json;
 
 use super::rule::Rule;
+use crate::word::words;
 
 /// What happened to the exchanges of a source: how many were used, and how many were skipped and why.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -24,50 +26,70 @@ pub struct ExchangeSummary {
     /// Exchanges that were read before.
     #[serde(rename = "seen_before")]
     pub again: u64,
-    /// Exchanges that differ from another one of the source only in a part of a millisecond of their duration.
-    pub alike: u64,
-    #[serde(skip)]
-    pub first_alike: Option<u64>,
     /// Exchanges that an earlier release took for repeats of other exchanges, and that are used now.
     pub recovered: u64,
-    /// Exchanges whose events lack facts, because the body of the request cannot be read.
-    pub unread_bodies: u64,
-    /// The first line with such a body, and why the body cannot be read.
-    #[serde(skip)]
-    pub first_unread_body: Option<(u64, &'static str)>,
     /// Exchanges that came too late for the window to bring them into order.
     pub late: u64,
     /// The results of the checks of service tokens; empty if no keys are configured.
     pub service_tokens: BTreeMap<&'static str, u64>,
-    /// Exchanges whose events have no device, because `AP-Device-Identifier` is missing or names none.
-    pub without_device: u64,
-    #[serde(skip)]
-    pub first_without_device: Option<u64>,
-    /// Exchanges whose `X-Device-Info` does not decode. The line of the first is `first_broken_device_info`.
-    pub broken_device_infos: u64,
-    #[serde(skip)]
-    pub first_broken_device_info: Option<u64>,
+    /// What exchanges lack, in the order of [`Gap::ALL`].
+    #[serde(flatten, serialize_with = "counts")]
+    pub gaps: [Lacking; Gap::ALL.len()],
+}
+
+/// How many exchanges lack something, the line of the first, and why that one lacks it if there are several reasons.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lacking {
+    pub exchanges: u64,
+    pub first: Option<(u64, &'static str)>,
+}
+
+fn counts<S: Serializer>(gaps: &[Lacking], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(Gap::ALL.into_iter().zip(gaps).map(|(gap, lacking)| (gap, lacking.exchanges)))
 }
 
 fn rows<S: Serializer>(
     rules: &BTreeMap<(&'static str, Rule), (u64, u64)>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Row {
-        endpoint: &'static str,
-        rule: Rule,
-        outcome: &'static str,
-        exchanges: u64,
-        events: u64,
-    }
-    serializer.collect_seq(rules.iter().map(|(&(endpoint, rule), &(exchanges, events))| Row {
-        endpoint,
-        rule,
-        outcome: rule.about,
-        exchanges,
-        events,
+    serializer.collect_seq(rules.iter().map(|((endpoint, rule), (exchanges, events))| {
+        let outcome = rule.about;
+        json!({"endpoint": endpoint, "rule": rule, "outcome": outcome, "exchanges": exchanges, "events": events})
     }))
+}
+
+words! {
+    /// What an exchange lacks. Each word is the key under which JSON has the number of such exchanges.
+    pub enum Gap {
+        /// Only a part of a millisecond of its duration tells the exchange from another one.
+        Distinction = "alike",
+        DeviceIdentifier = "without_device",
+        DeviceInfo = "broken_device_infos",
+        UserId = "missing_user_ids",
+        Action = "unknown_actions",
+        Decision = "missing_decisions",
+        Instant = "unread_instants",
+        RequestBody = "unread_bodies",
+    }
+}
+
+/// What the notes tell, in the order of [`Gap::ALL`]. `#` stands for the number of exchanges.
+const NOTES: [&str; Gap::ALL.len()] = [
+    "# exchanges differ from another one only in a part of a millisecond of their duration, and count once with it: if they are more than one, let the log have the microseconds of started_at",
+    "# exchanges have no AP-Device-Identifier that names a device (it is missing, masked or a word for nobody); so their events have no device, and no user whom a profile of the device would give",
+    "X-Device-Info does not decode as Base64 of a JSON object whose members stand there once; so # exchanges have no device information",
+    "# exchanges have a profile whose attributes.userID is missing, encrypted or a word for nobody; so the events of its viewer have no user",
+    "# exchanges have an answer without an actionName, or with one that is not known; so they count nothing but a request to log out",
+    "# exchanges ask for resources on which their answer has no decision; these count nothing",
+    "# exchanges have an answer with a notBefore or notAfter that is no Unix time in milliseconds (it may be in seconds); so a time to live may be missing, and an authorization from the cache may count as a new one",
+    "; so # exchanges have events without what it says (a resource, an MVPD), and those of further resources are missing",
+];
+
+impl Gap {
+    /// The note that tells of these exchanges. `why` says why the body of the first request cannot be read.
+    pub(super) fn note(self, exchanges: u64, why: &str) -> String {
+        format!("{why}{}", NOTES[self as usize].replace('#', &exchanges.to_string()))
+    }
 }
 
 impl ExchangeSummary {
@@ -82,41 +104,30 @@ impl ExchangeSummary {
         self.rules.iter().filter(|((_, rule), _)| is_it(rule)).map(|(_, (count, _))| count).sum()
     }
 
+    pub(super) fn lacks(&mut self, gap: Gap, line: u64, why: &'static str) {
+        let lacking = &mut self.gaps[gap as usize];
+        lacking.exchanges += 1;
+        lacking.first.get_or_insert((line, why));
+    }
+
     /// The notes to report, each with the first line that it is about.
     pub fn notes(&self) -> Vec<(Option<u64>, String)> {
-        let (used, ExchangeSummary { prefixed, unprefixed, broken_device_infos, unread_bodies, .. }) =
-            (self.used(), self);
-        let passed = format!(
-            "{prefixed} exchanges were passed over, because they have something before /api/v2/ that rest_v2.path_prefix does not name"
-        );
-        let unprefixed_all = format!(
-            "none of its {used} exchanges with the API has rest_v2.path_prefix before /api/v2/; they are used all the same, so correct that key"
-        );
-        let broken = format!(
-            "X-Device-Info does not decode as Base64 of a JSON object; so {broken_device_infos} exchanges have no device information"
-        );
-        let without_device = format!(
-            "{} exchanges have no AP-Device-Identifier that names a device (it is missing, masked or a word for nobody); so their events have no device, and no user whom a profile of the device would give",
-            self.without_device
-        );
-        let (unread_at, why) = self.first_unread_body.unzip();
-        let unread = format!(
-            "{}; so {unread_bodies} exchanges have events without what it says (a resource, an MVPD), and those of further resources are missing",
-            why.unwrap_or_default()
-        );
-        let alike = format!(
-            "{} exchanges differ from another one only in a part of a millisecond of their duration, and count once with it: if they are more than one, let the log have the microseconds of started_at",
-            self.alike
-        );
-        let all = [
-            (self.first_alike.is_some(), self.first_alike, alike),
-            (used > 0 && *prefixed > 0, None, passed),
-            (used > 0 && *unprefixed == used, None, unprefixed_all),
-            (self.first_without_device.is_some(), self.first_without_device, without_device),
-            (self.first_broken_device_info.is_some(), self.first_broken_device_info, broken),
-            (unread_at.is_some(), unread_at, unread),
-        ];
-        all.into_iter().filter(|(is_so, ..)| *is_so).map(|(_, line, what)| (line, what)).collect()
+        let (used, ExchangeSummary { prefixed, unprefixed, .. }) = (self.used(), self);
+        let mut notes = Vec::new();
+        if used > 0 && *prefixed > 0 {
+            notes.push((None, format!(
+                "{prefixed} exchanges were passed over, because they have something before /api/v2/ that rest_v2.path_prefix does not name"
+            )));
+        }
+        if used > 0 && *unprefixed == used {
+            notes.push((None, format!(
+                "none of its {used} exchanges with the API has rest_v2.path_prefix before /api/v2/; they are used all the same, so correct that key"
+            )));
+        }
+        for (gap, lacking) in Gap::ALL.into_iter().zip(&self.gaps) {
+            notes.extend(lacking.first.map(|(line, why)| (Some(line), gap.note(lacking.exchanges, why))));
+        }
+        notes
     }
 
     pub fn add(&mut self, other: &ExchangeSummary) {
@@ -129,11 +140,7 @@ impl ExchangeSummary {
         self.prefixed += other.prefixed;
         self.unprefixed += other.unprefixed;
         self.again += other.again;
-        self.alike += other.alike;
-        self.first_alike = self.first_alike.or(other.first_alike);
         self.recovered += other.recovered;
-        self.unread_bodies += other.unread_bodies;
-        self.first_unread_body = self.first_unread_body.or(other.first_unread_body);
         self.late += other.late;
         for (status, count) in &other.uncounted {
             *self.uncounted.entry(*status).or_default() += count;
@@ -141,9 +148,9 @@ impl ExchangeSummary {
         for (check, count) in &other.service_tokens {
             *self.service_tokens.entry(*check).or_default() += count;
         }
-        self.without_device += other.without_device;
-        self.first_without_device = self.first_without_device.or(other.first_without_device);
-        self.broken_device_infos += other.broken_device_infos;
-        self.first_broken_device_info = self.first_broken_device_info.or(other.first_broken_device_info);
+        for (sum, lacking) in self.gaps.iter_mut().zip(&other.gaps) {
+            sum.exchanges += lacking.exchanges;
+            sum.first = sum.first.or(lacking.first);
+        }
     }
 }

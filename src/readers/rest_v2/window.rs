@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::derive::{self, Derived, Taken};
 use super::exchange::{Elsewhere, Exchange, Spent};
-use super::route::Endpoint;
+use super::gap::gaps;
 use super::rule::Rule;
 use super::state::State;
-use super::summary::ExchangeSummary;
+use super::summary::{ExchangeSummary, Gap};
 use crate::config::RestV2Config;
-use crate::event::{Instant, Property, TimeBounds};
+use crate::event::{Instant, TimeBounds};
 use crate::readers::line::{AppliedRule, Excerpt, Line, ReadError, RejectReason};
 use crate::readers::memory::{Keyring, MemoryKey, Recollection};
 use crate::readers::options::ReaderOptions;
@@ -28,7 +28,7 @@ pub(super) struct Window {
     keyring: Keyring,
     /// Exchanges that are held back until no earlier exchange can come, by start and line number. In a log
     /// with the newest exchange first, the number is `u64::MAX` less the line number.
-    held: BTreeMap<(Instant, u64), HeldExchange>,
+    held: BTreeMap<(Instant, u64), Box<Exchange>>,
     held_text_bytes: usize,
     latest: Instant,
     /// The latest start of the exchanges that were taken; `None` before the first.
@@ -41,8 +41,9 @@ pub(super) struct Window {
     is_ended: bool,
     /// The events of the last exchange that are still to be returned.
     ready: VecDeque<(u64, Derived)>,
-    spent: Spent,
-    summary: ExchangeSummary,
+    /// The exchanges whose events were derived, to be freed by the caller.
+    pub(super) spent: Spent,
+    pub(super) summary: ExchangeSummary,
 }
 
 #[expect(clippy::large_enum_variant, reason = "nearly every one is a line, and none is kept")]
@@ -53,11 +54,6 @@ pub(super) enum Step {
     /// The caller must hold another exchange or call `end`; then there may be a line.
     Wanting,
     Ended,
-}
-
-struct HeldExchange {
-    number: u64,
-    exchange: Box<Exchange>,
 }
 
 impl Window {
@@ -85,7 +81,7 @@ impl Window {
             Ok(exchange) => {
                 self.latest = self.latest.max(exchange.started_at);
                 self.held_text_bytes += exchange.text_bytes;
-                self.held.insert((exchange.started_at, number), HeldExchange { number, exchange });
+                self.held.insert((exchange.started_at, number), exchange);
             }
             Err(Elsewhere { is_prefixed }) => {
                 self.summary.others += 1;
@@ -107,20 +103,15 @@ impl Window {
             if memory.is_full() {
                 return Ok(Step::Paused);
             }
-            let Some(held) = self.release()? else {
+            let Some((number, exchange)) = self.release()? else {
                 return Ok(if self.is_ended { Step::Ended } else { Step::Wanting });
             };
-            let reason = self.take(&held, bounds, memory)?;
-            let fingerprint = held.exchange.fingerprint;
-            self.spent.push(held.exchange);
+            let reason = self.take(number, &exchange, bounds, memory)?;
+            let fingerprint = exchange.fingerprint;
+            self.spent.push(exchange);
             if let Some(reason) = reason {
                 let excerpt = Excerpt::hidden(&fingerprint.0, 0);
-                return Ok(Step::Line(Line {
-                    number: held.number,
-                    excerpt,
-                    result: Err(reason),
-                    rule: None,
-                }));
+                return Ok(Step::Line(Line { number, excerpt, result: Err(reason), rule: None }));
             }
         }
     }
@@ -129,17 +120,8 @@ impl Window {
         !self.ready.is_empty()
     }
 
-    /// The exchanges whose events were derived, to be freed by the caller.
-    pub(super) fn spent(&mut self) -> &mut Spent {
-        &mut self.spent
-    }
-
-    pub(super) fn summary(&self) -> &ExchangeSummary {
-        &self.summary
-    }
-
     /// The next exchange, if no earlier exchange can come or if the window is full.
-    fn release(&mut self) -> Result<Option<HeldExchange>, ReadError> {
+    fn release(&mut self) -> Result<Option<(u64, Box<Exchange>)>, ReadError> {
         let is_full = self.held.len() >= HELD_MAX || self.held_text_bytes >= HELD_TEXT_BYTES_MAX;
         let Some((&(started_at, _), _)) = self.held.first_key_value() else { return Ok(None) };
         if !self.is_ended && !is_full {
@@ -159,12 +141,12 @@ impl Window {
                 return Ok(None);
             }
             let held = std::mem::take(&mut self.held).into_iter();
-            self.held = held.map(|((at, number), held)| ((at, u64::MAX - number), held)).collect();
+            self.held = held.map(|((at, number), exchange)| ((at, u64::MAX - number), exchange)).collect();
         }
         self.is_begun = true;
-        let released = self.held.pop_first().map(|(_, held)| held);
-        self.held_text_bytes -= released.as_ref().map_or(0, |held| held.exchange.text_bytes);
-        Ok(released)
+        let Some(((_, number), exchange)) = self.held.pop_first() else { return Ok(None) };
+        self.held_text_bytes -= exchange.text_bytes;
+        Ok(Some((number.min(u64::MAX - number), exchange)))
     }
 
     /// Whether the newest exchanges come first: the median start of the second half is before that of the first half.
@@ -183,11 +165,11 @@ impl Window {
     /// Derives the events of an exchange, or returns why it is refused.
     fn take(
         &mut self,
-        held: &HeldExchange,
+        number: u64,
+        exchange: &Exchange,
         bounds: TimeBounds,
         memory: &mut Recollection,
     ) -> Result<Option<RejectReason>, ReadError> {
-        let HeldExchange { number, exchange } = held;
         // An exchange that starts long before those of an earlier source is out of order too.
         let taken_to = self.taken_to.unwrap_or_else(|| {
             Instant::from_nanos(memory.latest().nanos().saturating_sub(self.window_nanos()))
@@ -199,14 +181,13 @@ impl Window {
         let rounded_us = self.moment.entry(exchange.fingerprint).or_insert(exchange.rounded_us);
         // A duration without a part of a millisecond may have been rounded by the log.
         if *rounded_us != exchange.rounded_us && *rounded_us != 0 && exchange.rounded_us != 0 {
-            self.summary.alike += 1;
-            self.summary.first_alike.get_or_insert(*number);
+            self.summary.lacks(Gap::Distinction, number, "");
         }
         self.taken_to = Some(taken_to.max(exchange.started_at));
         memory.pass(exchange.started_at);
         let state = State { memory, keyring: &self.keyring, service_provider: "" };
         let taken = derive::take(exchange, &self.config, state, bounds)
-            .map_err(|source| ReadError::Memory { line: *number, source })?;
+            .map_err(|source| ReadError::Memory { line: number, source })?;
         match taken {
             Taken::Again => self.summary.again += 1,
             Taken::Elsewhere => self.summary.others += 1,
@@ -230,23 +211,11 @@ impl Window {
                 if let Some(check) = exchange.token_check {
                     *self.summary.service_tokens.entry(check.as_str()).or_default() += 1;
                 }
-                let is_decision = matches!(exchange.endpoint, Endpoint::Authorize | Endpoint::Preauthorize);
-                let said = if is_decision { Property::ResourceId } else { Property::Mvpd };
-                let lacks = events.iter().any(|derived| derived.event.property(said).is_none());
-                if let Some(unread) = exchange.asked.unread.filter(|_| lacks) {
-                    self.summary.unread_bodies += 1;
-                    self.summary.first_unread_body.get_or_insert((*number, unread.0));
+                for gap in gaps(exchange, rule, &events) {
+                    let why = exchange.asked.unread.filter(|_| gap == Gap::RequestBody);
+                    self.summary.lacks(gap, number, why.map_or("", |unread| unread.0));
                 }
-                let has_none = |derived: &Derived| derived.event.property(Property::DeviceId).is_none();
-                if exchange.device.is_none() && events.iter().any(has_none) {
-                    self.summary.without_device += 1;
-                    self.summary.first_without_device.get_or_insert(*number);
-                }
-                self.ready.extend(events.into_iter().map(|derived| (*number, derived)));
-                if exchange.is_device_info_broken {
-                    self.summary.broken_device_infos += 1;
-                    self.summary.first_broken_device_info.get_or_insert(*number);
-                }
+                self.ready.extend(events.into_iter().map(|derived| (number, derived)));
             }
         }
         Ok(None)

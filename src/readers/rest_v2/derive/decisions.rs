@@ -20,7 +20,7 @@ fn degradation_of(decision: &Decision, has_profile: bool) -> Option<&'static str
 impl<'a> Derivation<'a> {
     pub(super) fn decisions(&mut self) -> MemoryResult<Rule> {
         let exchange = self.exchange;
-        let mut rule = Rule::AUTHORIZED_BY_MVPD;
+        let mut rule = Rule::NOT_DECIDED;
         let Reply::Decisions(decisions) = &exchange.reply else { return Ok(rule) };
         for (ordinal, decision) in decisions.iter().enumerate() {
             let mvpd = decision.mvpd.as_deref().or(exchange.name.as_deref());

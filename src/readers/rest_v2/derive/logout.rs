@@ -6,7 +6,7 @@ use super::super::answer::Reply;
 use super::super::exchange::Exchange;
 use super::super::route::Endpoint;
 use super::super::rule::Rule;
-use super::super::state::LogoutLeg;
+use super::super::state::{DAY_MS, LogoutLeg};
 use super::{Derivation, Facts};
 use crate::event::EventKind;
 use crate::readers::memory::{MemoryKey, MemoryResult};
@@ -27,24 +27,25 @@ impl LogoutLeg {
 }
 
 impl Derivation<'_> {
-    pub(super) fn logout(&mut self, is_success: bool) -> MemoryResult<Rule> {
+    pub(super) fn logout(&mut self) -> MemoryResult<Rule> {
         let exchange = self.exchange;
         let mvpd = exchange.name.as_deref();
-        let error = if is_success { None } else { self.error_of_failure() };
+        let error = self.error_of_failure();
         let (action, leg) = match &exchange.reply {
-            Reply::Logout(logout) => (logout.action.as_deref(), logout.leg),
+            Reply::Logout(logout) => (Some(logout.action.as_str()), logout.leg),
             _ => (None, None),
         };
         let (rule, outcome) = match action {
             Some("complete") => (Rule::LOGOUT_COMPLETED, Some(EventKind::LogoutCompleted)),
             Some("logout") => (Rule::LOGOUT_SENT_TO_MVPD, None),
             Some("partner_logout") => (Rule::LOGOUT_LEFT_TO_PARTNER, None),
-            _ if (300..400).contains(&exchange.status) => (Rule::LOGOUT_SENT_TO_MVPD, None),
-            _ if is_success => (Rule::LOGOUT_WITHOUT_PROFILE, Some(EventKind::LogoutFailed)),
-            _ if error.is_none() && !matches!(exchange.status, 400 | 403) => {
+            Some("invalid") => (Rule::LOGOUT_WITHOUT_PROFILE, Some(EventKind::LogoutFailed)),
+            Some(_) => (Rule::UNKNOWN_ACTION, None),
+            None if (300..400).contains(&exchange.status) => (Rule::LOGOUT_SENT_TO_MVPD, None),
+            None if error.is_none() && !matches!(exchange.status, 400 | 403) => {
                 return Ok(Rule::NOT_PROCESSED);
             }
-            _ => (Rule::LOGOUT_FAILED, Some(EventKind::LogoutFailed)),
+            None => (Rule::LOGOUT_FAILED, Some(EventKind::LogoutFailed)),
         };
         let profile = self.joined(mvpd)?;
         let facts = Facts::joined(mvpd, profile.as_ref());
@@ -62,7 +63,7 @@ impl Derivation<'_> {
                 visitor_id: exchange.visitor_id.clone(),
                 ends_at: ends_at.0,
             };
-            self.state.keep_logout_leg(hop, self.answered_ms(), &leg)?;
+            self.state.write(hop, self.answered_ms() + DAY_MS, &leg)?;
         }
         if let (true, Some(device), Some(mvpd)) = (rule != Rule::LOGOUT_FAILED, self.device_id(None), mvpd) {
             self.state.end_profile(&device, mvpd)?;
@@ -79,7 +80,7 @@ impl Derivation<'_> {
             let facts = Facts::joined(leg.mvpd.as_deref(), leg.profile.as_ref());
             self.emit(rule, EventKind::LogoutCompleted, &facts)?;
         } else {
-            self.state.keep_logout_leg(hop.to, self.answered_ms(), leg)?;
+            self.state.write(hop.to, self.answered_ms() + DAY_MS, leg)?;
         }
         Ok(rule)
     }

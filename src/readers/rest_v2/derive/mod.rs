@@ -12,7 +12,7 @@ use super::answer::{Reply, is_processed};
 use super::exchange::Exchange;
 use super::route::Endpoint;
 use super::rule::Rule;
-use super::state::{DAY_MS, Login, Profile, State, ms_of};
+use super::state::{DAY_MS, Login, LogoutLeg, Profile, State, ms_of};
 use super::vocabulary;
 use crate::config::RestV2Config;
 use crate::event::{
@@ -58,9 +58,9 @@ pub(super) fn take(
     mut state: State<'_>,
     bounds: TimeBounds,
 ) -> MemoryResult<Taken> {
-    let mut leg = None;
+    let mut leg: Option<LogoutLeg> = None;
     for from in exchange.hop.iter().flat_map(|hop| hop.from) {
-        leg = if leg.is_none() { state.logout_leg(from)? } else { leg };
+        leg = if leg.is_none() { state.read(from)? } else { leg };
     }
     let stepped = leg.as_ref().map(|leg| leg.exchange(exchange));
     let exchange = stepped.as_ref().unwrap_or(exchange);
@@ -181,7 +181,10 @@ impl<'a> Derivation<'a> {
         }
         let is_success = (200..300).contains(&exchange.status);
         match (exchange.endpoint, &exchange.reply) {
-            (Endpoint::Configuration, reply) => self.configuration(reply),
+            (Endpoint::Configuration, Reply::Proxied(mvpds)) => {
+                mvpds.iter().try_for_each(|(mvpd, is_it)| self.state.keep_proxied(mvpd, *is_it))?;
+                Ok(Rule::NOTHING_TO_COUNT)
+            }
             (Endpoint::CreateSession | Endpoint::ResumeSession, Reply::Session(it)) => self.session(it),
             (Endpoint::RetrieveSession, Reply::Device(device)) => self.device(device),
             (Endpoint::UserAgent, _) => match &exchange.redirect {
@@ -203,8 +206,8 @@ impl<'a> Derivation<'a> {
             (Endpoint::Authorize, _) => self.failed_authorize(),
             (Endpoint::Preauthorize, _) if is_success => self.preflight(),
             (Endpoint::Preauthorize, _) => self.failed_preflight(),
-            (Endpoint::Logout, _) => self.logout(is_success),
-            (Endpoint::Elsewhere, _) => Ok(Rule::NOTHING_TO_COUNT),
+            (Endpoint::Logout, _) => self.logout(),
+            (Endpoint::Configuration | Endpoint::Elsewhere, _) => Ok(Rule::NOTHING_TO_COUNT),
         }
     }
 
@@ -245,15 +248,6 @@ impl<'a> Derivation<'a> {
         }
     }
 
-    fn configuration(&mut self, reply: &Reply) -> MemoryResult<Rule> {
-        if let Reply::Proxied(mvpds) = reply {
-            for (mvpd, is_proxied) in mvpds {
-                self.state.keep_proxied(mvpd, *is_proxied)?;
-            }
-        }
-        Ok(Rule::NOTHING_TO_COUNT)
-    }
-
     fn emit(&mut self, rule: Rule, kind: EventKind, facts: &Facts<'_>) -> MemoryResult<()> {
         use EventKind::{AuthnRequested, AuthzRequested, LogoutRequested, PreflightRequested};
         let is_request =
@@ -277,9 +271,10 @@ impl<'a> Derivation<'a> {
     fn emit_at(&mut self, rule: Rule, kind: EventKind, at: Instant, facts: &Facts<'_>) -> MemoryResult<()> {
         let exchange = self.exchange;
         let event_id = self.event_id(exchange.fingerprint, rule, kind, facts);
-        let formers = exchange.as_written.iter().chain(&exchange.former);
-        let former_id = |former: &MemoryKey| {
-            EventId::by_id(&self.requestor_id, kind, &self.event_id(*former, rule, kind, facts))
+        let formers = exchange.as_written.iter().chain(&exchange.former).map(|former| (*former, rule));
+        let formers = formers.chain(rule.former().map(|former| (exchange.fingerprint, former)));
+        let former_id = |(fingerprint, rule)| {
+            EventId::by_id(&self.requestor_id, kind, &self.event_id(fingerprint, rule, kind, facts))
         };
         let former_ids = formers.map(former_id).collect();
         let mut draft = Draft::derived(kind, at, self.requestor_id.clone(), event_id.into());

@@ -11,8 +11,8 @@ use crate::readers::memory::MemoryResult;
 impl Derivation<'_> {
     pub(super) fn partner_session(&mut self, session: &Session) -> MemoryResult<Rule> {
         let mvpd = session.mvpd.as_deref();
-        match session.action.as_str() {
-            "partner_profile" => {
+        match session.action.as_deref() {
+            Some("partner_profile") => {
                 let rule = Rule::PARTNER_LOGIN_BEGINS;
                 let key = session.session.unwrap_or(self.exchange.fingerprint);
                 let key = self.state.keyring.digest("partner session", &[&key.0]);
@@ -23,12 +23,13 @@ impl Derivation<'_> {
                 }
                 Ok(rule)
             }
-            "authorize" => match self.session_passes(session, mvpd)? {
+            Some("authorize") => match self.session_passes(session, mvpd)? {
                 Rule::AUTHENTICATION_DEGRADED => Ok(Rule::PARTNER_SESSION_DEGRADED),
                 rule => Ok(rule),
             },
-            "authenticate" => self.start_login(Rule::PARTNER_FALLS_BACK, session, mvpd),
-            _ => self.start_login(Rule::PARTNER_SESSION_WAITS, session, mvpd),
+            Some("authenticate") => self.start_login(Rule::PARTNER_FALLS_BACK, session, mvpd),
+            Some("resume") => self.start_login(Rule::PARTNER_SESSION_WAITS, session, mvpd),
+            _ => self.start_login(Rule::UNKNOWN_ACTION, session, mvpd),
         }
     }
 

@@ -14,13 +14,13 @@ impl Derivation<'_> {
     pub(super) fn session(&mut self, session: &Session) -> MemoryResult<Rule> {
         let mvpd = session.mvpd.as_deref().or(self.exchange.asked.mvpd.as_deref());
         let is_new = self.exchange.endpoint == Endpoint::CreateSession;
-        let rule = match session.action.as_str() {
-            "authorize" => return self.session_passes(session, mvpd),
-            "authenticate" if is_new => Rule::LOGIN_BEGINS,
-            "authenticate" => Rule::LOGIN_BEGINS_AFTER_CHOICE,
-            "retry" => Rule::SESSION_LOOKED_AT,
-            // The action is `resume`, or a word that a later release of the API adds.
-            _ => Rule::SESSION_WAITS,
+        let rule = match session.action.as_deref() {
+            Some("authorize") => return self.session_passes(session, mvpd),
+            Some("authenticate") if is_new => Rule::LOGIN_BEGINS,
+            Some("authenticate") => Rule::LOGIN_BEGINS_AFTER_CHOICE,
+            Some("retry") => Rule::SESSION_LOOKED_AT,
+            Some("resume") => Rule::SESSION_WAITS,
+            _ => Rule::UNKNOWN_ACTION,
         };
         self.start_login(rule, session, mvpd)
     }
@@ -87,7 +87,8 @@ impl Derivation<'_> {
         if self.exchange.visitor_id.is_some() {
             login.visitor_id.clone_from(&self.exchange.visitor_id);
         }
-        if session.action == "authenticate" && self.config.authn_requested_at == AuthnRequestedAt::Session {
+        let is_sent = session.action.as_deref() == Some("authenticate");
+        if is_sent && self.config.authn_requested_at == AuthnRequestedAt::Session {
             self.request_authn(rule, &mut login)?;
         }
         // A login without a code or a session ID is not stored, because it could never be found again.

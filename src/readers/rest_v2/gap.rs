@@ -1,0 +1,37 @@
+//! Finds what an exchange lacks, so that its events lack a user, a device or a time, or that nothing is counted.
+
+use std::collections::BTreeSet;
+
+use super::answer::Reply;
+use super::derive::Derived;
+use super::exchange::Exchange;
+use super::route::Endpoint;
+use super::rule::Rule;
+use super::state::Profile;
+use super::summary::Gap;
+use crate::event::{Property, VisitorRules};
+
+/// What an exchange lacks, if this rule applied to it and gave these events.
+pub(super) fn gaps(exchange: &Exchange, rule: Rule, events: &[Derived]) -> impl Iterator<Item = Gap> {
+    // A request with a code in its path has no such header, and neither has a browser during a logout.
+    let has_device = exchange.code.is_none() && exchange.hop.is_none();
+    let has_device = has_device && exchange.endpoint != Endpoint::Configuration;
+    let is_used = (200..300).contains(&exchange.status) || !events.is_empty();
+    let is_user = |id: &String| VisitorRules::default().known(id).is_some();
+    let has_user = |profile: &Profile| profile.user_id.as_ref().is_some_and(is_user);
+    let resources: BTreeSet<&String> = exchange.asked.resources.iter().collect();
+    let reply = &exchange.reply;
+    let is_decision = matches!(exchange.endpoint, Endpoint::Authorize | Endpoint::Preauthorize);
+    let asked = if is_decision { Property::ResourceId } else { Property::Mvpd };
+    let lacks_asked = events.iter().any(|derived| derived.event.property(asked).is_none());
+    let all = [
+        (Gap::DeviceIdentifier, has_device && is_used && exchange.device.is_none()),
+        (Gap::DeviceInfo, exchange.is_device_info_broken),
+        (Gap::UserId, matches!(reply, Reply::Profiles(all) if !all.iter().all(has_user))),
+        (Gap::Action, rule == Rule::UNKNOWN_ACTION),
+        (Gap::Decision, matches!(reply, Reply::Decisions(all) if all.len() < resources.len().max(1))),
+        (Gap::Instant, exchange.has_unread_instant),
+        (Gap::RequestBody, exchange.asked.unread.is_some() && lacks_asked),
+    ];
+    all.into_iter().filter(|(_, is_so)| *is_so).map(|(gap, _)| gap)
+}

@@ -1,0 +1,250 @@
+//! What an exchange lacks, so that events lack a viewer, a device, a time or a count: each is told with its first line and counted.
+
+use super::*;
+
+/// What a log gives after a change to each of its exchanges. The log has a login, two authorizations and a logout.
+fn changed_log(change: impl Fn(usize, &mut Value)) -> Read {
+    let lines = text("rest-v2/login-authorize-logout.ndjson");
+    let lines = lines.lines().enumerate().map(|(index, line)| {
+        let mut exchange: Value = serde_json::from_str(line).expect("JSON");
+        change(index + 1, &mut exchange);
+        format!("{exchange}\n")
+    });
+    read_text("log.ndjson", lines.collect::<String>())
+}
+
+/// What a log gives after a change to the text of the answers of some lines.
+fn answered(lines: &[usize], change: impl Fn(&str) -> String) -> Read {
+    changed_log(|line, exchange| {
+        if lines.contains(&line) {
+            let body = &mut exchange["response"]["body"];
+            let new = change(body.as_str().expect("a body"));
+            assert_ne!(*body, json!(new), "nothing was changed");
+            *body = json!(new);
+        }
+    })
+}
+
+fn replaced(lines: &[usize], old: &str, new: &str) -> Read {
+    answered(lines, |body| body.replace(old, new))
+}
+
+impl Read {
+    /// How many exchanges the document counts under a key, and the first line that the only note names.
+    fn gap(&self, key: &str, note: &str) -> (u64, u64) {
+        let document = serde_json::to_value(self.exchanges()).expect("JSON");
+        let notes: Vec<String> = self.summary.warnings.iter().map(ToString::to_string).collect();
+        assert!(notes.len() == 1 && notes[0].contains(note), "{notes:#?}");
+        let line = notes[0].split(':').nth(1).and_then(|line| line.parse().ok());
+        (document[key].as_u64().unwrap_or(0), line.unwrap_or_else(|| panic!("no line: {notes:?}")))
+    }
+
+    fn kinds(&self) -> Vec<&str> {
+        self.events.iter().map(|event| event["event"].as_str().expect("a kind")).collect()
+    }
+
+    fn rules(&self) -> Vec<(u8, u64)> {
+        self.exchanges().rules.iter().map(|((_, rule), (_, events))| (rule.number, *events)).collect()
+    }
+
+    fn assert_silent(&self) {
+        assert_eq!(self.summary.warnings, [], "an exchange that lacks nothing is told");
+    }
+}
+
+#[test]
+fn exchanges_without_a_device_identifier_are_told_because_their_events_have_no_user() {
+    let header = "AP-Device-Identifier";
+    changed_log(|_, _| ()).assert_silent();
+    for identifier in [Value::Null, json!("***"), json!("fingerprint "), json!("fingerprint bnVsbA==")] {
+        let read = changed_log(|_, exchange| {
+            if let Some(value) = exchange["request"]["headers"].get_mut(header) {
+                *value = identifier.clone();
+            }
+        });
+        assert_eq!((read.events.len(), read.with("mvpd_user_id")), (10, 3), "{identifier}");
+        assert_eq!(read.gap("without_device", header), (4, 1), "{identifier}");
+    }
+    let read = changed_log(|line, exchange| {
+        if line > 4 {
+            exchange["request"]["headers"] = json!({});
+        }
+    });
+    assert_eq!(read.gap("without_device", header), (3, 5));
+    // What Adobe refused before it looked counts nothing, and so lacks nothing.
+    let read = changed_log(|line, exchange| {
+        if line > 4 {
+            exchange["request"]["headers"] = json!({});
+            exchange["response"] = json!({"status": 401, "body": ""});
+        }
+    });
+    assert_eq!((read.events.len(), read.summary.warnings.len()), (4, 0), "{:?}", read.summary.warnings);
+}
+
+#[test]
+fn what_exchanges_lack_is_in_the_report_of_the_program_and_in_a_receipt() {
+    let program = Program::with(
+        "[schedule]\ncron = \"0 0 1 1 *\"\n[serve]\nlisten = \"127.0.0.1:0\"\ningest = true\ntokens_file = \"tokens\"\n",
+    );
+    program.write("tokens", "a-token-of-the-senders\n");
+    let log = changed(authorize(), "/request/headers", json!({"AP-Device-Identifier": "***"})).to_string();
+    program.write("log.ndjson", &log);
+    let path = program.path("log.ndjson");
+    let path = path.to_str().expect("UTF-8");
+    let told = "1 exchanges have no AP-Device-Identifier that names a device";
+    let (code, document) = program.json(&["ingest", path]);
+    assert_eq!((code, &document["exchanges"]["without_device"]), (0, &json!(1)), "{document}");
+    let done = program.run(&["ingest", "--dry-run", "--summary", path]);
+    assert!(done.err.contains(&format!("log.ndjson:1: {told}")), "{done:?}");
+    let server = Listening::start(&program);
+    let headers = "Authorization: Bearer a-token-of-the-senders\r\n";
+    let other = log.replace("08:00:01", "08:00:02");
+    let reply = server.ask("/v1/exchanges", headers, other.as_bytes());
+    let notes = reply.document["notes"].to_string();
+    assert!(notes.contains(&format!("line 1: {told}")), "{reply:?}");
+    server.kill();
+}
+
+#[test]
+fn an_action_that_no_rule_knows_is_told_and_counts_no_failure() {
+    for action in ["\"actionName\": \"brandNew\"", "\"actionName\": \"Complete\"", "\"a\": 1"] {
+        let read = replaced(&[7], "\"actionName\": \"complete\"", action);
+        assert_eq!(read.kinds().last(), Some(&"logout_requested"), "{action}");
+        assert_eq!(read.gap("unknown_actions", "actionName"), (1, 7), "{action}");
+        assert!(read.rules().contains(&(44, 1)), "{:?}", read.rules());
+    }
+    for action in ["\"actionName\": \"somethingNew\"", "\"actionName\": \"Authenticate\"", "\"a\": 1"] {
+        let read = replaced(&[1], "\"actionName\": \"authenticate\"", action);
+        assert_eq!((read.events.len(), read.kinds()[0]), (9, "authn_ok"), "{action}: {:?}", read.kinds());
+        assert_eq!(read.gap("unknown_actions", "actionName"), (1, 1), "{action}");
+        assert!(read.rules().contains(&(44, 0)), "{:?}", read.rules());
+    }
+    let partner = text("rest-v2/partner-sso-apple.ndjson").replace("partner_profile\\\"", "partner_new\\\"");
+    let read = read_text("log.ndjson", partner);
+    assert_eq!(read.gap("unknown_actions", "actionName"), (1, 1), "{:?}", read.rules());
+}
+
+#[test]
+fn a_logout_that_an_earlier_release_took_for_failed_is_not_requested_once_more() {
+    // That release derived it under another rule, whose number is a part of the identity of its events.
+    let dir = TempDir::new().expect("a temporary folder");
+    let path = dir.path().join("passbridge.db");
+    fs::copy(fixture::path("buffers/logout-of-unknown-action.sqlite"), &path).expect("a copy");
+    let clock = Clock::fixed(Instant::from_nanos(NOW_NANOS));
+    let buffer = Buffer::open(&buffer_options(path, &clock)).expect("it opens");
+    // As after the days for which exchanges are remembered.
+    let database = rusqlite::Connection::open(buffer.path()).expect("the database opens");
+    database.execute("DELETE FROM source_memory", []).expect("it forgets");
+    let line = text("rest-v2/logout-variants.ndjson").lines().nth(2).expect("a logout").to_owned();
+    let log = dir.path().join("log.ndjson");
+    fs::write(&log, line.replace("invalid", "brandNew")).expect("a log");
+    let summary = load(&buffer, &[InputPath::new(&log)], &options(dir.path()), &mut ()).expect("an ingest");
+    assert_eq!((summary.total.read, summary.total.stored, summary.total.duplicates), (1, 0, 1));
+}
+
+#[test]
+fn a_profile_without_a_user_id_that_can_be_used_is_told() {
+    for (name, user_id) in [
+        ("userID", json!({"value": "abc", "state": "enc"})),
+        ("userID", json!({"value": {"a": 1}})),
+        ("userID", json!({"value": "***", "state": "plain"})),
+        ("userId", json!({"value": "viewer-7", "state": "plain"})),
+        ("other", Value::Null),
+    ] {
+        let read = answered(&[3, 4], |body| {
+            let mut answer: Value = serde_json::from_str(body).expect("JSON");
+            answer["profiles"]["Cablevision"]["attributes"] = json!({ name: user_id.clone() });
+            answer.to_string()
+        });
+        assert_eq!(read.events.len(), 10, "{name} {user_id}: {:?}", read.summary.warnings);
+        assert_eq!(read.gap("missing_user_ids", "attributes.userID"), (2, 3), "{name} {user_id}");
+    }
+}
+
+#[test]
+fn a_profile_or_a_logout_that_stands_twice_in_an_answer_is_never_chosen_from() {
+    for (line, map) in [(3, "profiles"), (7, "logouts")] {
+        let read = answered(&[line], |body| {
+            let (before, members) = body.split_once("\"Cablevision\": ").expect("an MVPD");
+            let member = &members[..members.len() - 2];
+            format!("{before}\"Cablevision\": {member}, \"Cablevision\": {member}}}}}")
+        });
+        let rejected = read.rejected();
+        assert!(rejected.len() == 1 && rejected[0].0 == line as u64, "{map}: {rejected:?}");
+        assert!(rejected[0].1.contains("cannot be read from its column"), "{map}: {rejected:?}");
+    }
+}
+
+#[test]
+fn device_information_is_read_in_any_case_and_never_chosen_from_two() {
+    let told = |json: &str| {
+        let header = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, json);
+        let read = changed(authorize(), "/request/headers/X-Device-Info", json!(header)).to_string();
+        read_text("log.ndjson", read)
+    };
+    for json in [r#"{"MODEL":"AFTM","OSNAME":"Android"}"#, r#"{"Model":"AFTM","os_name":"Android"}"#] {
+        let read = told(json);
+        assert_eq!(read.events[0]["device_model"], json!("AFTM"), "{json}");
+        assert_eq!(read.events[0]["device_os_name"], json!("Android"), "{json}");
+        read.assert_silent();
+    }
+    for json in [r#"{"model":"AFTM","model":"OTHER"}"#, r#"{"model":"AFTM","Model":"OTHER"}"#] {
+        let read = told(json);
+        assert_eq!((read.events.len(), read.with("device_model")), (2, 0), "{json}");
+        assert_eq!(read.gap("broken_device_infos", "X-Device-Info does not decode"), (1, 1), "{json}");
+    }
+}
+
+#[test]
+fn a_resource_without_a_decision_is_told_and_counts_as_nothing() {
+    let exchange = |resources: Value, decided: &[&str], kind: &str| {
+        let decision = |resource: &&str| json!({"resource": resource, "mvpd": "M", "source": "mvpd", "authorized": true, "token": {}});
+        let answer = json!({"decisions": decided.iter().map(decision).collect::<Vec<_>>()}).to_string();
+        let url = format!("https://h/api/v2/REF30/decisions/{kind}/M");
+        let asked = changed(authorize(), "/request/body", json!(json!({"resources": resources}).to_string()));
+        let answered = changed(changed(asked, "/request/url", json!(url)), "/response/status", json!(200));
+        read_text("log.ndjson", changed(answered, "/response/body", json!(answer)).to_string())
+    };
+    let read = exchange(json!(["A"]), &[], "authorize");
+    assert_eq!(read.gap("missing_decisions", "decision"), (1, 1));
+    assert_eq!((read.events.len(), read.rules()), (0, vec![(45, 0)]));
+    let read = exchange(json!(["A", "B"]), &["A"], "authorize");
+    assert_eq!(read.gap("missing_decisions", "decision"), (1, 1));
+    assert_eq!((read.events.len(), read.rules()), (3, vec![(27, 3)]));
+    let read = exchange(json!(["A", "B"]), &["A"], "preauthorize");
+    assert_eq!(read.gap("missing_decisions", "decision"), (1, 1));
+    for resources in [json!(["A"]), json!(["A", "A"])] {
+        exchange(resources, &["A"], "authorize").assert_silent();
+    }
+}
+
+#[test]
+fn an_instant_before_2000_in_an_answer_is_no_instant_and_is_told() {
+    for (old, new) in [
+        // Seconds: such a decision is older than its token, so it would count as one of the cache.
+        (
+            "\"notBefore\": 1794297670100, \"notAfter\": 1794301270100",
+            "\"notBefore\": 1794297670, \"notAfter\": 1794301270",
+        ),
+        ("1794297670100", "\"2026-11-10T08:01:10.1Z\""),
+        ("1794301270100", "0"),
+    ] {
+        let read = replaced(&[5], old, new);
+        assert_eq!(read.events.len(), 10, "{new}: {:?}", read.kinds());
+        let found = read.events.iter().find(|event| event["event"] == "authz_ok").expect("an authorization");
+        assert_eq!(found["ttl"], Value::Null, "{new}");
+        assert_eq!(read.gap("unread_instants", "notBefore or notAfter"), (1, 5), "{new}");
+    }
+    let read = replaced(
+        &[3, 4],
+        "1794297660000, \"notAfter\": 1794384060000",
+        "1794297660, \"notAfter\": 1794384060",
+    );
+    assert_eq!((read.events.len(), read.with("mvpd_user_id")), (10, 9));
+    assert_eq!(read.gap("unread_instants", "notBefore or notAfter"), (2, 3));
+    let read = replaced(&[1], "\"1794297600000\"", "\"1794297600\"");
+    assert_eq!((read.events.len(), read.gap("unread_instants", "notBefore or notAfter")), (10, (1, 1)));
+    // Null and no member at all say that there is no such instant.
+    replaced(&[5], "\"notAfter\": 1794301270100", "\"notAfter\": null").assert_silent();
+    replaced(&[5], "\"notAfter\": 1794301270100, ", "").assert_silent();
+}
