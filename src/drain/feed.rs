@@ -81,7 +81,7 @@ impl<'a> Feed<'a> {
     fn walk(&mut self, runtime: &Handle) -> Result<(), BufferError> {
         let mut changes = self.host.changes();
         let is_cut_short = loop {
-            if self.is_stopped() {
+            if self.host.is_stopped() {
                 break true;
             }
             changes.borrow_and_update();
@@ -100,8 +100,7 @@ impl<'a> Feed<'a> {
                 runtime.block_on(async {
                     tokio::select! {
                         _ = changes.changed() => {}
-                        _ = self.host.known.stop.wait() => {}
-                        () = self.host.given_up() => {}
+                        () = self.host.stopped() => {}
                         () = sleep(PACE_POLL) => {}
                     }
                 });
@@ -115,10 +114,7 @@ impl<'a> Feed<'a> {
             }
             if !was_taken && !self.take_one() {
                 self.host.known.tally.counts().is_limited = true;
-                for (place, own) in self.suites.iter().enumerate() {
-                    let is_cut_short = *own == suite || !self.merge.is_exhausted(place);
-                    self.host.suites[*own].ward(|ward| ward.is_cut_short |= is_cut_short);
-                }
+                self.host.suites.iter().for_each(|suite| suite.ward(|ward| ward.is_cut_short = true));
                 break true;
             }
             let run = &self.host.suites[suite];
@@ -142,10 +138,6 @@ impl<'a> Feed<'a> {
         if self.deal.flush().is_err() {
             self.host.known.tally.counts().left = true;
         }
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.host.known.stop.requested().is_some() || self.host.is_given_up()
     }
 
     /// Takes one event from the limit of the run. Returns false if the limit is reached.
@@ -206,7 +198,7 @@ impl<'a> Feed<'a> {
         let mut sample: BTreeMap<u64, Parcel> = BTreeMap::new();
         for _ in 0..SEARCHED_MAX {
             let next = rest.next(&mut self.backlog, self.host.known.cover, |_| Flow::Flows)?;
-            let Some((_, pending)) = next.filter(|_| !self.is_stopped()) else { break };
+            let Some((_, pending)) = next.filter(|_| !self.host.is_stopped()) else { break };
             let form = pending.doubted.as_ref().map_or(&self.host.suites[suite].suite.form, |one| &*one.form);
             let visitor = mapping::visitor(&pending.event, pending.id, form);
             if ahead.contains(&pending.reference.sequence) {

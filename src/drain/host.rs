@@ -4,7 +4,7 @@
 //! about one suite, so each suite of a host that has several has its own breaker: it rests, is probed and is given up
 //! alone, and the others flow. Where several suites were tried and none gets through, the trouble is told as the host's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,7 +22,7 @@ use super::{Stop, StopReason};
 use crate::buffer::Route;
 use crate::collection::{Breaker, Host, Permit};
 use crate::delivery::{Outcome, Sequence, Trouble, TroubleKind};
-use crate::suite::{CollectionUrl, Rsid};
+use crate::suite::Rsid;
 
 /// The host is at fault if at least this many of its suites were tried and none of them got through.
 const SUITES_OF_HOST: usize = 2;
@@ -42,13 +42,12 @@ pub(super) struct HostRun {
     breaker: Breaker,
     pub(super) suites: Vec<SuiteRun>,
     pub(super) bindings: Bindings,
-    url: CollectionUrl,
     pub(super) known: Arc<Known>,
     ended: Stop,
     changes: Arc<watch::Sender<u64>>,
     met: Mutex<BTreeMap<(Place, TroubleKind), Met>>,
-    /// The troubles that are logged, and whether it is logged that the host or the suite answers again.
-    told: Mutex<BTreeMap<TroubleKey, bool>>,
+    /// The troubles that are logged.
+    told: Mutex<BTreeSet<TroubleKey>>,
     refuses_all: AtomicBool,
 }
 
@@ -80,7 +79,6 @@ impl HostRun {
         let suite = |route| SuiteRun::new(route, &host, known.clone(), changes.clone());
         let suites = routes.into_iter().map(suite).collect();
         HostRun {
-            url: host.url().clone(),
             breaker: host.breaker(),
             host,
             suites,
@@ -164,12 +162,17 @@ impl HostRun {
         }
     }
 
-    pub(super) fn is_given_up(&self) -> bool {
-        self.ended.requested().is_some()
+    /// Whether the run sends nothing more to the host.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.known.stop.requested().is_some() || self.ended.requested().is_some()
     }
 
-    pub(super) async fn given_up(&self) {
-        self.ended.wait().await;
+    /// Waits until the run sends nothing more to the host.
+    pub(super) async fn stopped(&self) {
+        tokio::select! {
+            _ = self.known.stop.wait() => {}
+            _ = self.ended.wait() => {}
+        }
     }
 
     /// Gives up the host if all tried suites refuse every event: the server that answers is then no collector.
@@ -185,7 +188,7 @@ impl HostRun {
     /// suite is undecided: if the host is at fault, one line is enough for all suites.
     pub(super) fn tell(&self, is_last: bool) {
         let is_open = self.breaker.is_closed() && self.suites.iter().any(SuiteRun::is_undecided);
-        if !is_last && is_open && !self.is_given_up() {
+        if !is_last && is_open && self.ended.requested().is_none() {
             return;
         }
         let is_down = |rsid: Option<&Rsid>| {
@@ -195,15 +198,8 @@ impl HostRun {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         for trouble in self.troubles() {
             let is_due = is_last || trouble.stopped || is_down(trouble.rsid.as_ref());
-            if is_due && !told.contains_key(&key(&trouble)) {
-                told.insert(key(&trouble), trouble.stopped);
+            if is_due && told.insert(key(&trouble)) {
                 self.log(&trouble, is_last);
-            }
-        }
-        for ((rsid, ..), is_back) in told.iter_mut().filter(|(_, is_back)| !**is_back) {
-            if !is_last && !is_down(rsid.as_ref()) {
-                *is_back = true;
-                tracing::info!(host = %self.url, rsid = rsid.as_ref().map(Rsid::as_str), "the collection host answers again");
             }
         }
     }
@@ -218,18 +214,18 @@ impl HostRun {
         }
         let of_suite = rsid.map_or_else(String::new, |rsid| format!(" for report suite {rsid}"));
         let plight = kind.plight().to_owned() + &of_suite;
-        match (trouble.stopped, rsid) {
-            (true, Some(rsid)) if is_refused => {
-                tracing::error!(%rsid, %host, fault = cause, advice, "report suite stopped for this run; its events wait")
+        let refused = match rsid {
+            Some(_) => "report suite stopped for this run; its events wait",
+            None => {
+                "the collection host refuses every event of every suite: this run sends nothing more to it, and its events wait"
             }
-            (true, None) if is_refused => {
-                tracing::error!(%host, fault = cause, advice, "the collection host refuses every event of every suite: this run sends nothing more to it, and its events wait")
-            }
-            (true, _) => {
-                tracing::warn!(%host, rsid, cause, advice, "{plight} all the time: this run sends no more of these events, and they wait")
-            }
-            (false, _) if is_last => tracing::warn!("trouble in this run: {trouble}"),
-            (false, _) => tracing::warn!(%host, rsid, cause, "{plight}: probing it"),
+        };
+        let then = "all the time: this run sends no more of these events, and they wait";
+        match trouble.stopped {
+            true if is_refused => tracing::error!(rsid, %host, fault = cause, advice, "{refused}"),
+            true => tracing::warn!(%host, rsid, cause, advice, "{plight} {then}"),
+            false if is_last => tracing::warn!("trouble in this run: {trouble}"),
+            false => tracing::warn!(%host, rsid, cause, "{plight}: probing it"),
         }
     }
 
@@ -307,10 +303,10 @@ impl HostRun {
         // Another run may have met the same at other suites, or at all of them.
         let is_same = |before: &&Trouble| {
             let is_own = before.rsid.as_ref().is_none_or(|own| rsid.is_none_or(|rsid| own == rsid));
-            before.host == self.url && before.kind == kind && is_own
+            before.host == *self.host.url() && before.kind == kind && is_own
         };
         Trouble {
-            host: self.url.clone(),
+            host: self.host.url().clone(),
             rsid: rsid.cloned(),
             kind,
             cause: met.cause,
@@ -330,17 +326,13 @@ impl HostRun {
         let (waits, dead, held) = self.known.tally.counts().fates(suites);
         let is_dead = dead > 0 && kind == TroubleKind::Refused;
         let mut advice = kind.advice().replace("RSID", rsid.map_or("RSID", |rsid| rsid.as_str()));
-        for (is_so, what) in [
-            (stopped || waits, &*self.known.then),
-            (
-                is_dead,
-                "dead events go once that is mended and they are requeued: passbridge dead-letter list",
-            ),
-            (held > 0, "held events want a decision: passbridge held list"),
-        ] {
-            if is_so {
-                advice.push_str(&format!("; {what}"));
-            }
+        let requeue = "dead events go once that is mended and they are requeued: passbridge dead-letter list";
+        let decide = "held events want a decision: passbridge held list";
+        for (_, what) in [(stopped || waits, &*self.known.then), (is_dead, requeue), (held > 0, decide)]
+            .iter()
+            .filter(|(is_so, _)| *is_so)
+        {
+            advice.push_str(&format!("; {what}"));
         }
         advice
     }

@@ -18,6 +18,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use super::DrainOptions;
 use super::aside::{Aside, Place};
 use super::host::HostRun;
 use super::parcel::{Parcel, put_first};
@@ -38,27 +39,12 @@ use claims::Claims;
 /// A lane takes in more events when it has fewer than this in its queue.
 const QUEUE_LOW: usize = 4;
 
-/// What a lane needs from its run.
-pub(super) struct LaneContext {
-    pub(super) host: Arc<HostRun>,
-    pub(super) recorder: Recorder,
-    pub(super) limits: RetryLimits,
-    pub(super) clock: Clock,
-}
-
-impl LaneContext {
-    /// Waits until the run stops or gives up this host.
-    async fn stopped(&self) {
-        tokio::select! {
-            _ = self.host.known.stop.wait() => {}
-            () = self.host.given_up() => {}
-        }
-    }
-}
-
 pub(super) struct Lane {
     number: usize,
-    context: LaneContext,
+    host: Arc<HostRun>,
+    recorder: Recorder,
+    limits: RetryLimits,
+    clock: Clock,
     changes: watch::Receiver<u64>,
     connection: Connection,
     inbound: UnboundedReceiver<Vec<Parcel>>,
@@ -70,15 +56,23 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(number: usize, context: LaneContext, inbound: UnboundedReceiver<Vec<Parcel>>) -> Lane {
-        let connection = context.host.host.connection();
+    pub(super) fn new(
+        number: usize,
+        host: Arc<HostRun>,
+        recorder: Recorder,
+        options: &DrainOptions,
+        inbound: UnboundedReceiver<Vec<Parcel>>,
+    ) -> Lane {
         Lane {
             number,
-            changes: context.host.changes(),
-            aside: Aside::new(context.host.known.lanes),
-            claims: Claims::new(context.recorder.clone()),
-            context,
-            connection,
+            changes: host.changes(),
+            aside: Aside::new(host.known.lanes),
+            claims: Claims::new(recorder.clone()),
+            connection: host.host.connection(),
+            host,
+            recorder,
+            limits: options.retry.clone(),
+            clock: options.clock.clone(),
             inbound,
             queue: VecDeque::new(),
             ended: HashSet::new(),
@@ -87,7 +81,7 @@ impl Lane {
 
     /// Sends events until none is left, the run stops, the host is given up, or the recorder fails.
     pub(super) async fn run(mut self) -> Result<(), RecorderGone> {
-        while !self.is_stopped() {
+        while !self.host.is_stopped() {
             if self.changes.has_changed().is_ok_and(|has| has) {
                 self.changes.borrow_and_update();
                 self.take_back(false);
@@ -110,22 +104,18 @@ impl Lane {
     }
 
     fn suite(&self, parcel: &Parcel) -> &SuiteRun {
-        self.context.host.suite(parcel)
+        self.host.suite(parcel)
     }
 
     fn requeue(&mut self, parcels: impl Iterator<Item = Parcel>) {
         put_first(&mut self.queue, parcels.collect());
     }
 
-    fn is_stopped(&self) -> bool {
-        self.context.host.known.stop.requested().is_some() || self.context.host.is_given_up()
-    }
-
     /// Whether this lane has no event left to send or settle.
     fn has_ended(&self) -> bool {
         self.aside.next_due().is_none()
             && self.queue.is_empty()
-            && !self.context.host.suites.iter().any(|suite| suite.ward(|ward| ward.has_some_of(self.number)))
+            && !self.host.suites.iter().any(|suite| suite.ward(|ward| ward.has_some_of(self.number)))
     }
 
     /// The next event that may be sent: first of a visitor whose backoff is over, then from the queue, then a
@@ -164,7 +154,7 @@ impl Lane {
             batch = self.inbound.recv(), if can_receive => batch,
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => None,
             _ = changes.changed() => None,
-            () = self.context.stopped() => None,
+            () = self.host.stopped() => None,
         };
         self.queue.extend(batch.into_iter().flatten());
     }
@@ -172,13 +162,13 @@ impl Lane {
     async fn rest(&self, until: Instant) {
         tokio::select! {
             () = sleep_until(until) => {}
-            () = self.context.stopped() => {}
+            () = self.host.stopped() => {}
         }
     }
 
     async fn deliver(&mut self, mut parcel: Parcel) {
         parcel.attempts += 1;
-        self.context.host.known.tally.counts().retries += u64::from(parcel.attempts > 1);
+        self.host.known.tally.counts().retries += u64::from(parcel.attempts > 1);
         while let Some(body) = parcel.body() {
             if parcel.some_counted().is_some() && !self.may_go_on(&parcel).await {
                 self.end_attempt(&mut parcel, None);
@@ -187,7 +177,7 @@ impl Lane {
             let number = self.suite(&parcel).number_hit();
             let outcome = self.send(body).await;
             parcel.is_probe = false;
-            let host_was_up = self.context.host.meet(parcel.suite, &outcome);
+            let host_was_up = self.host.meet(parcel.suite, &outcome);
             if let Some(refusal) = Refusal::of(&outcome) {
                 return self.refuse(parcel, outcome, refusal);
             }
@@ -198,7 +188,7 @@ impl Lane {
             match self.next(&parcel, &outcome) {
                 Next::Delivered => {
                     self.suite(&parcel).succeed(number);
-                    self.context.host.known.tally.counts().hits += 1;
+                    self.host.known.tally.counts().hits += 1;
                     parcel.advance();
                 }
                 step => return self.take_step(parcel, outcome, step),
@@ -214,7 +204,7 @@ impl Lane {
         tokio::select! {
             biased;
             outcome = &mut sending => return outcome,
-            () = self.context.stopped() => {}
+            () = self.host.stopped() => {}
         }
         let claimed = self.claims.take_back(None);
         claimed.into_iter().rev().for_each(|parcel| self.queue.push_front(parcel));
@@ -223,9 +213,9 @@ impl Lane {
 
     /// Waits until the pace allows the next hit of an event. Returns false if the run or the suite stopped meanwhile.
     async fn may_go_on(&self, parcel: &Parcel) -> bool {
-        let may = || !self.is_stopped() && !self.suite(parcel).is_over();
+        let may = || !self.host.is_stopped() && !self.suite(parcel).is_over();
         while may() {
-            match self.context.host.reserve(parcel) {
+            match self.host.reserve(parcel) {
                 Ok(turn) => {
                     self.rest(turn).await;
                     return may();
@@ -244,7 +234,7 @@ impl Lane {
             policy: suite.suite.on_ambiguous,
             jitter: fastrand::f64(),
         };
-        next(outcome, &situation, &self.context.limits)
+        next(outcome, &situation, &self.limits)
     }
 
     fn take_step(&mut self, mut parcel: Parcel, outcome: Outcome, step: Next) {
@@ -262,7 +252,7 @@ impl Lane {
                 return self.again(parcel, Instant::now() + wait);
             }
             Next::LeavePending => {
-                self.context.host.leave_behind(&parcel, &outcome);
+                self.host.leave_behind(&parcel, &outcome);
                 self.end_attempt(&mut parcel, outcome.doubt());
             }
         }
@@ -276,7 +266,8 @@ impl Lane {
         };
         parcel.is_doubted = true;
         // `Retry` leaves the event pending. An event that its policy holds never gets here: `take_step` settles it.
-        self.record_doubt(parcel, doubt, OnAmbiguous::Retry);
+        let (event, form, policy, at) = (parcel.event, parcel.form, OnAmbiguous::Retry, self.clock.now());
+        self.recorder.record(Change::Doubt { event, form, doubt, policy, at });
     }
 
     /// Sets the event aside for its backoff, and behind it the claimed events of the same visitor.
@@ -290,32 +281,21 @@ impl Lane {
     /// Records the final state of an event. The events that waited behind it become the first in the queue.
     fn settle(&mut self, parcel: Parcel, fate: Fate) {
         let suite = self.suite(&parcel);
-        self.context.host.known.tally.settle(suite.rsid(), parcel.event.sequence, &fate);
+        self.host.known.tally.settle(suite.rsid(), parcel.event.sequence, &fate);
         suite.settle(&parcel);
-        let (event, form, at) = (parcel.event, parcel.form, self.context.clock.now());
-        match fate {
-            Fate::Delivered => {
-                self.record(Change::Delivered(Delivered { event, visitor: parcel.visitor, at }));
-            }
-            Fate::Dead(reason) => self.record(Change::Dead { event, form, reason, at }),
-            Fate::Held(doubt) => self.record_doubt(&parcel, doubt, OnAmbiguous::Hold),
-        }
-        self.context.host.bindings.end(parcel.visitor, self.number, parcel.waiting);
+        let (event, form, at) = (parcel.event, parcel.form, self.clock.now());
+        self.recorder.record(match fate {
+            Fate::Delivered => Change::Delivered(Delivered { event, visitor: parcel.visitor, at }),
+            Fate::Dead(reason) => Change::Dead { event, form, reason, at },
+            Fate::Held(doubt) => Change::Doubt { event, form, doubt, policy: OnAmbiguous::Hold, at },
+        });
+        self.host.bindings.end(parcel.visitor, self.number, parcel.waiting);
         let waited = self.aside.release(parcel.visitor);
         self.requeue(waited.into_iter());
     }
 
-    fn record_doubt(&self, parcel: &Parcel, doubt: Doubt, policy: OnAmbiguous) {
-        let at = self.context.clock.now();
-        self.record(Change::Doubt { event: parcel.event, form: parcel.form, doubt, policy, at });
-    }
-
     fn release(&self, parcel: &Parcel) {
-        self.record(Change::Release { sequence: parcel.event.sequence });
-    }
-
-    fn record(&self, change: Change) {
-        self.context.recorder.record(change);
+        self.recorder.record(Change::Release { sequence: parcel.event.sequence });
     }
 
     /// Leaves an event and all later events of its visitor pending in this run.
@@ -331,16 +311,16 @@ impl Lane {
     /// Counts an event that this run leaves pending.
     fn leave(&self, parcel: &Parcel) {
         let suite = self.suite(parcel);
-        self.context.host.known.tally.leave(suite.rsid(), parcel.is_doubted, !suite.is(Phase::Paused));
+        self.host.known.tally.leave(suite.rsid(), parcel.is_doubted, !suite.is(Phase::Paused));
         suite.settle(parcel);
-        self.context.host.bindings.set_aside(self.number, parcel.waiting);
+        self.host.bindings.set_aside(self.number, parcel.waiting);
     }
 
     /// Counts the hits of an event no longer as waiting in this lane (see `bindings`), because it is set aside.
     fn unload(&self, parcel: &mut Parcel) {
         if parcel.waiting > 0 {
             parcel.leave_block();
-            self.context.host.bindings.set_aside(self.number, std::mem::take(&mut parcel.waiting));
+            self.host.bindings.set_aside(self.number, std::mem::take(&mut parcel.waiting));
         }
     }
 

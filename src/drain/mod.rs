@@ -48,7 +48,7 @@ use crate::delivery::Trouble;
 use crate::suite::{CollectionUrl, Rsid};
 use host::{HostRun, TroubleKey};
 use lane_threads::LaneThreads;
-use lanes::{Lane, LaneContext};
+use lanes::Lane;
 use parcel::Parcel;
 use recorder::RecorderGone;
 use summary::{Counts, Known, LINES_MAX};
@@ -157,7 +157,7 @@ pub async fn drain(
         Ok::<_, BufferError>((place, start, earlier))
     })
     .await?;
-    let ground = Ground { lock: lock.watch(), place, blocked, met: Vec::new() };
+    let mut ground = Ground { lock: lock.watch(), place, blocked, met: Vec::new() };
     tracing::info!(run_id = start.run.0, recovered = start.recovered, held = start.held, "drain begins");
     let known = Arc::new(Known {
         lanes: options.lanes,
@@ -173,14 +173,14 @@ pub async fn drain(
     let pass = Pass { buffer, hosts: hosts.collect(), job, start, options, stop, known };
     let sent = pass.send_all(ground.clone()).await;
     // The record of a failed run says why, unless the buffer or its lock is no longer this run's.
-    let is_ours = {
-        let mut ground = ground.clone();
-        blocking(buffer, move |buffer| ground.check(buffer)).await
-    };
-    match sent {
-        Err(error) if is_ours.is_ok() => pass.record(Some(&error)).await.and(Err(error)),
-        Err(error) => Err(error),
-        Ok(()) => {
+    match (sent, blocking(buffer, move |buffer| ground.check(buffer)).await) {
+        (Err(error), is_ours) => {
+            if is_ours.is_ok() {
+                drop(pass.record(Some(&error)).await);
+            }
+            Err(error)
+        }
+        (Ok(()), is_ours) => {
             let summary = pass.record(None).await?;
             is_ours?;
             Ok(summary)
@@ -267,12 +267,30 @@ impl Pass<'_> {
         let read = move |buffer: &Buffer| Ok::<_, BufferError>((buffer.status()?, buffer.claims_left(run)?));
         let (status, cut_off) = blocking(self.buffer, read).await?;
         recorded.tell_rest();
-        let (times, troubles) = ((self.known.started_at, options.clock.now()), self.troubles());
+        let troubles = self.troubles();
         let stopped = self.stop_reason(&recorded, &troubles);
-        let mut summary = RunSummary::new(&self.start, times, recorded, &status, cut_off, stopped, troubles);
+        let sum = |part: fn(&SuiteSummary) -> u64| recorded.suites.values().map(part).sum::<u64>();
+        let mut summary = RunSummary {
+            run_id: run,
+            started_at: self.known.started_at,
+            finished_at: options.clock.now(),
+            read: recorded.read + cut_off,
+            hits: recorded.hits,
+            delivered: sum(|suite| suite.delivered),
+            dead: sum(|suite| suite.dead),
+            held: sum(|suite| suite.held) + self.start.held,
+            in_doubt: recorded.in_doubt + cut_off,
+            cut_off,
+            retries: recorded.retries,
+            pending: status.pending as u64,
+            parked: status.parked as u64,
+            stopped,
+            left: recorded.left || cut_off > 0 || failure.is_some(),
+            troubles,
+            failure: failure.map(in_full),
+            suites: recorded.suites,
+        };
         options.beside.iter().for_each(|beside| beside.add_to(&mut summary));
-        summary.failure = failure.map(in_full);
-        summary.left |= failure.is_some();
         let to_record = summary.clone();
         blocking(self.buffer, move |buffer| buffer.finish_run(run, &to_record)).await?;
         tracing::info!(
@@ -305,13 +323,8 @@ impl Pass<'_> {
         for (host, backlog) in self.hosts.iter().zip(backlogs.into_iter().collect::<Result<Vec<_>, _>>()?) {
             let start_lane = |number| {
                 let (sender, inbound) = mpsc::unbounded_channel();
-                let context = LaneContext {
-                    host: host.clone(),
-                    recorder: recorder.clone(),
-                    limits: self.options.retry.clone(),
-                    clock: self.options.clock.clone(),
-                };
-                lanes.spawn_on(Lane::new(number, context, inbound).run(), threads.of_lane(number));
+                let lane = Lane::new(number, host.clone(), recorder.clone(), self.options, inbound);
+                lanes.spawn_on(lane.run(), threads.of_lane(number));
                 sender
             };
             let inbounds: Vec<_> = (0..host.known.lanes).map(start_lane).collect();

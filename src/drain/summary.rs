@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 
 use super::{Stop, StopReason};
-use crate::buffer::{RunId, RunStart, Status};
+use crate::buffer::RunId;
 use crate::delivery::{DeadReason, Doubt, Sequence, Trouble};
 use crate::event::Instant;
 use crate::suite::Rsid;
@@ -49,41 +49,6 @@ pub struct RunSummary {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
     pub suites: BTreeMap<Rsid, SuiteSummary>,
-}
-
-impl RunSummary {
-    /// Adds up the numbers of a run. `cut_off` counts the attempts that a stop left without an outcome.
-    pub(super) fn new(
-        start: &RunStart,
-        (started_at, finished_at): (Instant, Instant),
-        counts: Counts,
-        status: &Status,
-        cut_off: u64,
-        stopped: Option<StopReason>,
-        troubles: Vec<Trouble>,
-    ) -> RunSummary {
-        let sum = |part: fn(&SuiteSummary) -> u64| counts.suites.values().map(part).sum::<u64>();
-        RunSummary {
-            run_id: start.run,
-            started_at,
-            finished_at,
-            read: counts.read + cut_off,
-            hits: counts.hits,
-            delivered: sum(|suite| suite.delivered),
-            dead: sum(|suite| suite.dead),
-            held: sum(|suite| suite.held) + start.held,
-            in_doubt: counts.in_doubt + cut_off,
-            cut_off,
-            retries: counts.retries,
-            pending: status.pending as u64,
-            parked: status.parked as u64,
-            stopped,
-            left: counts.left || cut_off > 0,
-            troubles,
-            failure: None,
-            suites: counts.suites,
-        }
-    }
 }
 
 /// The counts of one suite.

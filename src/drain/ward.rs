@@ -110,10 +110,9 @@ impl Ward {
         }
     }
 
-    /// The suite's fault, how many events met this fault, and whether the suite is stopped; `None` without a
-    /// fault. If a single reply stated the fault, 1 event met it. Otherwise, the events refused in a row did.
+    /// The suite's fault, how many events were refused in a row, and whether the suite is stopped; `None` without a fault.
     pub(super) fn trouble(&self) -> Option<(SuiteFault, u64, bool)> {
-        let events = if self.verdict.is_clear() { 1 } else { u64::from(self.verdict.in_a_row()) };
+        let events = u64::from(self.verdict.in_a_row()).max(1);
         let fault = self.fault.clone().or_else(|| self.verdict.fault())?;
         Some((fault, events, self.fault.is_some()))
     }

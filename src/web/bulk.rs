@@ -247,11 +247,9 @@ impl FileAnswer {
     fn outcome(self, status: StatusCode, key: &str, written: u64) -> Result<Option<Uploaded>, String> {
         let is_one_of = |codes: &[&str]| codes.iter().any(|code| self.status_code.eq_ignore_ascii_case(code));
         let (is_in, is_not_in) = (is_one_of(&IS_IN), is_one_of(&IS_NOT_IN));
-        if self.is_of_another(key) {
-            return Err(OTHER_KEY.to_owned());
-        }
         // Adobe's answer to an upload names its key. Without it, a look-up has to show that the file arrived.
-        if is_in && status.is_success() && self.idempotency_key.is_none() {
+        let is_nameless = is_in && status.is_success() && self.idempotency_key.is_none();
+        if is_nameless || self.is_of_another(key) {
             return Err(OTHER_KEY.to_owned());
         }
         let (rows, invalid_rows) = (self.rows.unwrap_or(written), self.invalid_rows);

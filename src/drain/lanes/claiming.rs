@@ -38,7 +38,7 @@ impl Lane {
             }
             return goes;
         }
-        match self.context.host.admit(&mut parcel) {
+        match self.host.admit(&mut parcel) {
             Ok(turn) => {
                 parcel.turn = Some(turn);
                 self.claims.add(parcel);
@@ -46,7 +46,7 @@ impl Lane {
             Err(due) if self.aside.has_room() => {
                 self.unload(&mut parcel);
                 self.aside.back_off(parcel, Vec::new(), due);
-                return !self.is_stopped();
+                return !self.host.is_stopped();
             }
             Err(due) => {
                 self.put_back(parcel);
@@ -63,8 +63,7 @@ impl Lane {
         let Some(mut parcel) = self.claims.take_front().await? else { return Ok(()) };
         let is_kept = |turn: &Instant| *turn + TURN_AHEAD_MAX > Instant::now();
         // Lanes that waited for a slow disk must not use all turns that have passed meanwhile at once.
-        let turn =
-            parcel.turn.take().filter(is_kept).map_or_else(|| self.context.host.admit(&mut parcel), Ok);
+        let turn = parcel.turn.take().filter(is_kept).map_or_else(|| self.host.admit(&mut parcel), Ok);
         if let Ok(turn) = turn {
             if turn > Instant::now() {
                 sleep_until(turn).await;
@@ -74,7 +73,7 @@ impl Lane {
                 return Ok(());
             }
         }
-        self.context.host.return_probe(&mut parcel);
+        self.host.return_probe(&mut parcel);
         self.give_back();
         self.release(&parcel);
         self.put_back(parcel);

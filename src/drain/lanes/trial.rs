@@ -11,7 +11,7 @@ use crate::suite::OnAmbiguous;
 impl Lane {
     /// Takes an event of the lane that the trial of a suite may try.
     pub(super) fn candidate(&self) -> Option<Parcel> {
-        let on_trial = self.context.host.suites.iter().filter(|suite| suite.is(Phase::OnTrial));
+        let on_trial = self.host.suites.iter().filter(|suite| suite.is(Phase::OnTrial));
         on_trial.filter_map(|suite| suite.ward(|ward| ward.take_candidate(self.number))).next()
     }
 
@@ -29,7 +29,7 @@ impl Lane {
                 return Some(parcel);
             }
             suite.settle(&parcel);
-            self.context.host.bindings.end(parcel.visitor, self.number, parcel.waiting);
+            self.host.bindings.end(parcel.visitor, self.number, parcel.waiting);
             return None;
         }
         if suite.is_over() || is_ended {
@@ -49,8 +49,8 @@ impl Lane {
     pub(super) fn refuse(&mut self, mut parcel: Parcel, outcome: Outcome, refusal: Refusal) {
         if !parcel.was_refused {
             let rsid = self.suite(&parcel).rsid();
-            self.context.host.known.tally.refuse(rsid, parcel.event.sequence, &refusal.cause);
-            self.context.host.known.allowance.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            self.host.known.tally.refuse(rsid, parcel.event.sequence, &refusal.cause);
+            self.host.known.allowance.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
         let is_bare = matches!(outcome, Outcome::BareFailure);
         parcel.bare_failures += u32::from(is_bare);
@@ -73,7 +73,7 @@ impl Lane {
     /// Takes back events that need not wait any more, or all events if `is_last`, and takes the next step
     /// with refused events. Releases the claims if one of the claimed events may not be sent now.
     pub(super) fn take_back(&mut self, is_last: bool) {
-        let host = self.context.host.clone();
+        let host = self.host.clone();
         host.leave_where_all_refuse();
         if self.claims.parcels().any(|parcel| !host.suite(parcel).lets_go(parcel)) {
             self.give_back();
@@ -104,7 +104,7 @@ impl Lane {
                 self.settle(parcel, Fate::Held(doubt))
             }
             outcome => {
-                self.context.host.leave_behind(&parcel, &outcome);
+                self.host.leave_behind(&parcel, &outcome);
                 self.end_attempt(&mut parcel, outcome.doubt());
                 self.end_visitor(parcel)
             }
