@@ -76,10 +76,10 @@ fn a_suite_that_is_answered_with_errors_all_the_time_is_left_alone_and_its_neigh
     for is_first_older in [true, false] {
         let sandbox = sandbox("status=503 only-rsid=troubled; latency=3ms only-rsid=fine");
         let config = "lanes = 8\ngive_up_seconds = 2\nbackoff_base_ms = 5\n";
-        let program = two_suites(&sandbox.url(), config, 6_000, is_first_older);
+        let program = two_suites(&sandbox.url(), config, 2_000, is_first_older);
         let (code, run) = program.json(&["drain"]);
-        assert_eq!((code, &run["stopped"], &run["delivered"]), (4, &json!("suite"), &json!(6_000)), "{run}");
-        assert_eq!((&run["pending"], &run["in_doubt"]), (&json!(6_000), &json!(0)), "{run}");
+        assert_eq!((code, &run["stopped"], &run["delivered"]), (4, &json!("suite"), &json!(2_000)), "{run}");
+        assert_eq!((&run["pending"], &run["in_doubt"]), (&json!(2_000), &json!(0)), "{run}");
         let trouble = only_trouble(&run);
         assert_eq!((&trouble["rsid"], &trouble["stopped"]), (&json!("troubled"), &json!(true)), "{run}");
         assert_eq!(
