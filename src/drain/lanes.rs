@@ -18,7 +18,6 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::DrainOptions;
 use super::aside::{Aside, Place};
 use super::host::HostRun;
 use super::parcel::{Parcel, put_first};
@@ -60,7 +59,7 @@ impl Lane {
         number: usize,
         host: Arc<HostRun>,
         recorder: Recorder,
-        options: &DrainOptions,
+        (limits, clock): (RetryLimits, Clock),
         inbound: UnboundedReceiver<Vec<Parcel>>,
     ) -> Lane {
         Lane {
@@ -71,8 +70,8 @@ impl Lane {
             connection: host.host.connection(),
             host,
             recorder,
-            limits: options.retry.clone(),
-            clock: options.clock.clone(),
+            limits,
+            clock,
             inbound,
             queue: VecDeque::new(),
             ended: HashSet::new(),

@@ -323,7 +323,8 @@ impl Pass<'_> {
         for (host, backlog) in self.hosts.iter().zip(backlogs.into_iter().collect::<Result<Vec<_>, _>>()?) {
             let start_lane = |number| {
                 let (sender, inbound) = mpsc::unbounded_channel();
-                let lane = Lane::new(number, host.clone(), recorder.clone(), self.options, inbound);
+                let rules = (self.options.retry.clone(), self.options.clock.clone());
+                let lane = Lane::new(number, host.clone(), recorder.clone(), rules, inbound);
                 lanes.spawn_on(lane.run(), threads.of_lane(number));
                 sender
             };
