@@ -3,9 +3,9 @@
 //! Until a file is complete, its name is `<name>.partial`, in the same folder. The partial file is created new, which
 //! fails if a file or a link has that name. When writing fails, the partial file is removed.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -123,7 +123,7 @@ pub fn share_owner(file: &File, of: &Path) -> io::Result<()> {
 
 /// Logs a warning if everybody on this host may use a file that holds secrets or personal data.
 pub fn warn_if_open(path: &Path) {
-    let mode = fs::metadata(path).map_or(0, |file| file.mode() & 0o7777);
+    let mode = fs::metadata(path).map_or(0, |found| if found.is_file() { found.mode() & 0o7777 } else { 0 });
     if mode & 0o007 != 0 {
         let (path, mode) = (path.display(), format!("{mode:04o}"));
         tracing::warn!(%path, mode, "everybody on this host may use the file, which holds secrets or personal data: chmod o= {path}");
@@ -140,16 +140,31 @@ pub fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Makes a folder that only its owner can use, unless it is there. If root makes it, it gets the owner of the file `of`.
+/// Fails as [`refuse_open_folder`] does.
+pub fn make_folder(path: &Path, of: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|path| !path.is_dir()).collect();
+    for path in missing.into_iter().rev().filter(|path| !path.as_os_str().is_empty()) {
+        match DirBuilder::new().mode(0o700).create(path) {
+            Ok(()) => share_owner(&File::open(path)?, of)?,
+            // Another process made it in the meantime.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    refuse_open_folder(path, of)
+}
+
 /// Fails if everybody may write to a folder, or to a folder above it that is not sticky. Fails if the folder
 /// belongs to a user other than this user and root. Fails if a group may write to the folder, unless it is
-/// root's group or this user is in it. Root also accepts the owner and the group of the folder above.
-pub fn refuse_open_folder(path: &Path) -> io::Result<()> {
+/// root's group or this user is in it. Root also accepts the owner and the group of the file `of`.
+pub fn refuse_open_folder(path: &Path, of: &Path) -> io::Result<()> {
     let path = fs::canonicalize(path)?;
     let own = geteuid();
     let metadata = fs::metadata(path.join("."))?;
-    let above = fs::metadata(folder(&path))?;
+    let of = fs::metadata(of)?;
     let is_trusted =
-        [0, own.as_raw()].contains(&metadata.uid()) || own.is_root() && metadata.uid() == above.uid();
+        [0, own.as_raw()].contains(&metadata.uid()) || own.is_root() && metadata.uid() == of.uid();
     if !is_trusted {
         let (uid, own) = (metadata.uid(), own.as_raw());
         let why = format!("{path:?} belongs to another user (uid {uid}): chown {own} {path:?}");
@@ -158,7 +173,7 @@ pub fn refuse_open_folder(path: &Path) -> io::Result<()> {
     let group = metadata.gid();
     let is_own_group = [0, getegid().as_raw()].contains(&group)
         || getgroups()?.iter().any(|own| own.as_raw() == group)
-        || own.is_root() && group == above.gid();
+        || own.is_root() && group == of.gid();
     for folder in path.ancestors() {
         let mode = fs::metadata(folder)?.mode();
         let is_sticky = mode & 0o1000 != 0 && folder != path;

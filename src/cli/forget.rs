@@ -57,9 +57,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     };
     let copies = part(buffer.forget_copies(&lock).map_err(Failure::from));
     // No file is being uploaded now, so all files in this folder are copies that were kept, or that a crash left.
-    let bulk_files = part(backfill::forget_files(&settings.config.bulk.dir).map_err(Failure::from));
+    let bulk_files = part(backfill::forget_files(&settings.config.bulk.dir, &buffer).map_err(Failure::from));
     let rejects_dir = &settings.config.ingest.rejects_dir;
-    let rejected_lines = part(ingest::forget_rejects(rejects_dir, &forget).map_err(Failure::from));
+    let rejected_lines =
+        part(ingest::forget_rejects(rejects_dir, &forget, buffer.path()).map_err(Failure::from));
     let mut text = String::new();
     if failure.is_some() {
         text.push_str("not everything is erased: do what the error says, and run it again; so far:\n");

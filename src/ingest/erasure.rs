@@ -1,7 +1,8 @@
 //! Erases a person from the rejects, because rejected lines may also name the person.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::error::IngestError;
@@ -11,13 +12,14 @@ use crate::whole_file::{self, Readers, WholeFile};
 
 /// Removes every rejected line about the person from the NDJSON files of the folder, and returns the number
 /// of lines. A line that cannot be parsed is removed if it contains all values that identify the person.
-/// Waits while an ingest writes to such a file. Deletes a file if no line is left in it.
-pub fn forget_rejects(rejects_dir: &Path, forget: &Forget) -> Result<u64, IngestError> {
+/// Waits while an ingest writes to such a file. Deletes a file if no line is left in it. Refuses links, because the lines
+/// would stay behind them. `buffer` is the buffer's file.
+pub fn forget_rejects(rejects_dir: &Path, forget: &Forget, buffer: &Path) -> Result<u64, IngestError> {
     let refuse = |source| IngestError::Rejects { path: rejects_dir.to_owned(), source };
     if !rejects_dir.try_exists().map_err(refuse)? {
         return Ok(0);
     }
-    whole_file::refuse_open_folder(rejects_dir).map_err(refuse)?;
+    whole_file::refuse_open_folder(rejects_dir, buffer).map_err(refuse)?;
     let entries = whole_file::entries(rejects_dir).map_err(refuse)?;
     let ends_with = |path: &Path, ends: &[&str]| {
         path.extension().and_then(|extension| extension.to_str()).is_some_and(|it| ends.contains(&it))
@@ -26,12 +28,22 @@ pub fn forget_rejects(rejects_dir: &Path, forget: &Forget) -> Result<u64, Ingest
         let why = "lines of rejects may be in it: a `forget` that was killed left it, or somebody put it there; look at it, and remove it";
         return Err(IngestError::Rejects { path: path.clone(), source: io::Error::other(why) });
     }
-    let mut forgotten = 0;
-    for path in entries {
-        if ends_with(&path, &["ndjson"]) && path.is_file() {
-            forgotten += forget_in(&path, forget)
-                .map_err(|source| IngestError::Rejects { path: path.clone(), source })?;
+    let (rejects, others): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|path| ends_with(path, &["ndjson"]));
+    for path in &rejects {
+        let found = fs::symlink_metadata(path).map_err(refuse)?;
+        if !found.is_file() || found.nlink() > 1 {
+            let why = "it is a link, or has a second name: the lines would stay there; erase them by hand, and remove it";
+            return Err(IngestError::Rejects { path: path.clone(), source: io::Error::other(why) });
         }
+    }
+    if let Some(path) = others.first() {
+        tracing::warn!(path = %path.display(), files = others.len(), "files beside the rejects were not looked into: they may name the person");
+    }
+    let mut forgotten = 0;
+    for path in rejects {
+        forgotten +=
+            forget_in(&path, forget).map_err(|source| IngestError::Rejects { path: path.clone(), source })?;
     }
     if forgotten > 0 {
         File::open(rejects_dir).and_then(|dir| dir.sync_all()).map_err(refuse)?;
@@ -60,7 +72,7 @@ fn forget_in(path: &Path, forget: &Forget) -> io::Result<u64> {
     let kept = kept.into_inner().map_err(|error| error.into_error())?;
     match (forgotten, lines) {
         (0, _) => {}
-        (_, 0) => std::fs::remove_file(path)?,
+        (_, 0) => fs::remove_file(path)?,
         _ => kept.replace()?,
     }
     Ok(forgotten)

@@ -10,7 +10,7 @@ use crate::event::{PassEvent, StoredColumns, TimeBounds};
 use crate::mapping::measure;
 use crate::readers::esm::StatedAccounts;
 use crate::readers::memory::{MemoryRow, Recollection};
-use crate::readers::rest_v2::is_like_exchange;
+use crate::readers::rest_v2::{is_like_exchange, secret_name};
 use crate::readers::{Excerpt, Line, ReadError, Reader, RejectReason, RejectedLine, wrapped};
 
 /// The most lines of a portion. Storing 10,000 events at once costs half as much as in ten parts.
@@ -150,12 +150,14 @@ impl Reject {
     pub(super) fn new(path: &str, line: u64, excerpt: &Excerpt<'_>, reason: String) -> Reject {
         let digest = excerpt.digest();
         let nothing = Excerpt::hidden(&[], excerpt.line_bytes);
-        let (excerpt, reason) = match is_like_exchange(&excerpt.bytes) {
-            true => {
-                let inside = std::str::from_utf8(&excerpt.bytes).ok().and_then(|text| wrapped(text, true));
-                (&nothing, inside.unwrap_or_else(|| EXCHANGE_AMONG_OTHERS.to_owned()))
-            }
-            false => (excerpt, reason),
+        let text = String::from_utf8_lossy(&excerpt.bytes);
+        let (excerpt, reason) = if is_like_exchange(&excerpt.bytes) {
+            let inside = std::str::from_utf8(&excerpt.bytes).ok().and_then(|text| wrapped(text, true));
+            (&nothing, inside.unwrap_or_else(|| EXCHANGE_AMONG_OTHERS.to_owned()))
+        } else if let Some(name) = secret_name(&text, excerpt.header.as_deref()) {
+            (&nothing, format!("{reason}; nothing of it is kept, because it may have a secret ({name})"))
+        } else {
+            (excerpt, reason)
         };
         let kept = RejectedLine::new(path, line, &reason, excerpt);
         let kept = serde_json::to_string(&kept).expect("text and numbers always serialise");

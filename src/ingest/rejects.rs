@@ -12,9 +12,9 @@
 //! [`RejectedLine`](crate::readers::RejectedLine) describes the format of a line.
 
 use std::collections::HashMap;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -170,7 +170,7 @@ impl Rejects {
             return Ok(0);
         }
         let failed = |source| refuse(dir, source);
-        make_folder(dir).and_then(|()| whole_file::refuse_open_folder(dir)).map_err(failed)?;
+        whole_file::make_folder(dir, buffer.path()).map_err(failed)?;
         let bytes = rejects.clone().take(count).map(|reject| reject.kept.len() as u64 + 1).sum();
         check_free_disk(dir, self.config.min_free_bytes, bytes)?;
         let file = match &mut self.file {
@@ -274,15 +274,6 @@ fn create(dir: &Path, began_at: Instant) -> io::Result<RejectsFile> {
         }
     }
     Err(io::Error::new(ErrorKind::AlreadyExists, "every name of this second is taken"))
-}
-
-/// Creates the folder. Its owner is the owner of the parent folder.
-fn make_folder(dir: &Path) -> io::Result<()> {
-    if dir.is_dir() {
-        return Ok(());
-    }
-    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    whole_file::share_owner(&File::open(dir)?, whole_file::folder(dir))
 }
 
 fn refuse(path: &Path, source: io::Error) -> IngestError {

@@ -179,6 +179,25 @@ fn a_buffer_or_a_secret_that_everybody_may_read_is_warned_of() {
 }
 
 #[test]
+fn a_folder_of_rejects_that_root_makes_belongs_to_the_owner_of_the_buffer() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let program = Program::new();
+    assert_eq!(program.run(&["status"]).code, 0);
+    // The folder above is root's, and its group may write there, as on many hosts.
+    std::os::unix::fs::chown(program.path("passbridge.db"), Some(54_321), Some(54_321))
+        .expect("another owner");
+    program.write("bad.ndjson", "bad\n");
+    for round in 0..2 {
+        program.write("bad.ndjson", &format!("bad {round}\n"));
+        assert_eq!(program.run(&["ingest", text(&program.path("bad.ndjson"))]).code, 3);
+        let rejects = fs::metadata(program.path("rejects")).expect("a folder");
+        assert_eq!((rejects.uid(), rejects.permissions().mode() & 0o777), (54_321, 0o700), "{round}");
+    }
+}
+
+#[test]
 fn a_backup_that_is_stopped_leaves_nothing_behind() {
     let program = Program::new();
     // Enough pages that it is under way for a while.

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
@@ -13,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::way::BulkWay;
 use crate::backfill::error::BackfillError;
-use crate::buffer::{BufferError, FiledEvent};
+use crate::buffer::{Buffer, BufferError, FiledEvent};
 use crate::config::BulkConfig;
 use crate::encode;
 use crate::suite::Rsid;
@@ -31,14 +30,9 @@ pub(super) struct Folder(PathBuf);
 
 impl Folder {
     /// Makes the folder if it is missing. Only its owner can read the files, because MVPD User IDs are personal data.
-    pub(super) fn make(path: &Path) -> Result<Folder, BackfillError> {
+    pub(super) fn make(path: &Path, buffer: &Buffer) -> Result<Folder, BackfillError> {
         let path = std::path::absolute(path).map_err(|source| failed(path, source))?;
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&path)
-            .and_then(|()| whole_file::refuse_open_folder(&path))
-            .map_err(|source| failed(&path, source))?;
+        whole_file::make_folder(&path, buffer.path()).map_err(|source| failed(&path, source))?;
         Ok(Folder(path))
     }
 
@@ -52,10 +46,10 @@ pub(super) fn failed(path: &Path, source: io::Error) -> BackfillError {
 }
 
 /// Deletes all backfill files below a folder. Returns how many.
-pub fn forget_files(dir: &Path) -> Result<u64, BufferError> {
+pub fn forget_files(dir: &Path, buffer: &Buffer) -> Result<u64, BufferError> {
     if dir.is_dir() {
         // `sweep` would follow a link that another user had put there, and delete the files behind the link.
-        whole_file::refuse_open_folder(dir).map_err(|source| unusable(dir, source))?;
+        whole_file::refuse_open_folder(dir, buffer.path()).map_err(|source| unusable(dir, source))?;
     }
     let folders = whole_file::entries(dir).map_err(|source| unusable(dir, source))?;
     folders.iter().map(|folder| sweep(folder, &HashSet::new())).sum()

@@ -70,7 +70,7 @@ pub fn export(
     let _lock = buffer.lock_backfill()?;
     let in_files = withdraw_unsent(buffer, job, &way.config.dir)?;
     let groups = job.groups.unwrap_or_else(|| way.groups(job));
-    let folder = Folder::make(folder)?;
+    let folder = Folder::make(folder, buffer)?;
     let waiting = buffer.job_counts(job.key)?.pending;
     let mut report = ExportReport {
         folder: folder.path().to_owned(),
@@ -129,7 +129,7 @@ impl<'a> FileRoute<'a> {
         let writing = Writing {
             shared: uploading.clone(),
             job: job.clone(),
-            folder: Folder::make(&self.way.config.dir.join(job.name.as_str()))?,
+            folder: Folder::make(&self.way.config.dir.join(job.name.as_str()), self.buffer)?,
             groups,
             file_rows: self.way.file_rows(job, groups, self.file_rows.load(Ordering::Relaxed)),
             runtime: tokio::runtime::Handle::current(),

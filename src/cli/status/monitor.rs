@@ -72,7 +72,7 @@ pub(super) fn checks(
         checks.push(Check { check, of: None, broken, found, limit, says });
     }
     let exists = fs::symlink_metadata(rejects_dir).is_ok();
-    let unusable = exists.then(|| refuse_open_folder(rejects_dir).err()).flatten();
+    let unusable = exists.then(|| refuse_open_folder(rejects_dir, buffer.path()).err()).flatten();
     checks.extend(unusable.map(|why| {
         let says = format!("rejected lines cannot be kept in {}: {why}", rejects_dir.display());
         always("max_rejects", "ingest.rejects_dir".to_owned(), true, None, says)

@@ -4,15 +4,33 @@ use memchr::memmem::find;
 
 use super::headers::decode_base64;
 
-/// Texts in lower case, without `-` and `_`, that exchanges contain and events do not, with bars between them: members of
-/// lines, entries and answers, headers of the API, paths, and the start of a JSON Web Token in a text. The values after
-/// them may be secrets, and so may those of the last rows in any object.
-const WORDS: &str = "startedat|starteddatetime|bearer |bearer%20|authorization\"|authorization\\|\"cookie|setcookie|\
-     apdeviceidentifier|aptemppassidentity|apvisitoridentifier|xdeviceinfo|adservicetoken|adobesubjecttoken|xrokureserved|\
-     xforwardedfor|serializedtoken|accesstoken|refreshtoken|clientsecret|samlresponse|<saml|\"profiles\"|\"eyj|actionname|\
-     upstreamuserid|/api/v2/|\\/api\\/v2\\/|\
-     \"token\"|\"token\\|\"jwt|\"mediatoken|\"shortmediatoken|\"idtoken|\"sessiontoken|\"authztoken|\"authntoken|\"temppassidentity|\
-     \"authorizationheader|\"rawheaders|\"softwarestatement|\"devicesecret|\"secret|\"password|\"apikey";
+/// Texts in lower case that exchanges contain and events do not, with bars between them: members of lines, entries and
+/// answers, headers of the API, paths, and the start of a JSON Web Token in a text. The values after them may be secrets.
+const WORDS: &str = "started_at|\"startedat|\"started-at|starteddatetime|bearer |bearer%20|authorization\"|authorization\\|\
+     \"cookie|set-cookie|ap-device-identifier|ap-temppass-identity|ap-visitor-identifier|x-device-info|ad-service-token|\
+     adobe-subject-token|x-roku-reserved|x-forwarded-for|serializedtoken|access_token|refresh_token|client_secret|\
+     samlresponse|<saml|\"profiles\"|\"eyj|actionname|upstreamuserid|/api/v2/|\\/api\\/v2\\/";
+/// How the names of secrets end, in lower case and without the characters that join their words. No property of an event
+/// and no column of ESM ends so.
+const SECRETS: [&str; 13] = [
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "pwd",
+    "apikey",
+    "jwt",
+    "cookie",
+    "authorization",
+    "authorizationheader",
+    "samlresponse",
+    "softwarestatement",
+    "temppassidentity",
+];
+/// What may stand between a name and the colon, equals sign or bracket before its value: quotes, escaped in some way.
+const QUOTES: [&str; 10] = ["\"", "'", "\\", " ", "%22", "%27", "&quot;", "&#34;", "x22", "u0022"];
+/// The fewest characters of a JSON Web Token.
+const JWT_MIN: usize = 20;
 /// How gzip, Zstandard and zip begin. CloudWatch wraps logs as gzip in Base64, and nobody sees what is in them.
 const PACKED: [&[u8]; 3] = [b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"];
 
@@ -20,9 +38,7 @@ const PACKED: [&[u8]; 3] = [b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"]
 /// in Base64, in hexadecimal digits, or a list of the numbers of its bytes. Whatever is packed there may be one too.
 pub fn is_like_exchange(bytes: &[u8]) -> bool {
     let has_word = |bytes: &[u8]| {
-        // Loggers spell a name with and without the characters that join its words.
-        let mut small = bytes.to_ascii_lowercase();
-        small.retain(|byte| !matches!(byte, b'-' | b'_'));
+        let small = bytes.to_ascii_lowercase();
         WORDS.split('|').any(|word| find(&small, word.as_bytes()).is_some())
     };
     let is_hidden = |bytes: &[u8]| has_word(bytes) || PACKED.iter().any(|start| find(bytes, start).is_some());
@@ -33,6 +49,34 @@ pub fn is_like_exchange(bytes: &[u8]) -> bool {
     // A shorter run has no room for a word and a secret.
     let mut runs = runs.filter(|run| run.len() >= 16);
     has_word(bytes) || is_hidden(&listed) || runs.any(|run| packed(run).any(|bytes| is_hidden(&bytes)))
+}
+
+/// The name of a secret in a line with a value behind it, or in the header of the line's columns; a text that looks like a
+/// JSON Web Token counts too.
+pub fn secret_name<'a>(line: &'a str, header: Option<&'a str>) -> Option<&'a str> {
+    let names = |text: &'a str| text.split(|letter: char| !is_of_name(letter)).filter(|name| is_secret(name));
+    let is_before_a_value = |name: &&str| {
+        let mut behind = &line[name.as_ptr() as usize - line.as_ptr() as usize + name.len()..];
+        while let Some(rest) = QUOTES.iter().find_map(|quote| behind.strip_prefix(quote)) {
+            behind = rest;
+        }
+        [":", "=", ">", "%3A", "%3a", "%3D", "%3d"].iter().any(|sign| behind.starts_with(sign))
+    };
+    let mut words = line.split(|letter: char| !is_of_name(letter) && letter != '.');
+    let is_jwt = |word: &&str| word.len() >= JWT_MIN && word.starts_with("eyJ") && word.contains('.');
+    (names(line).find(is_before_a_value))
+        .or_else(|| names(header?).next())
+        .or_else(|| words.find(is_jwt).map(|_| "eyJ..."))
+}
+
+fn is_of_name(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_')
+}
+
+fn is_secret(name: &str) -> bool {
+    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+    let plain = plain.to_ascii_lowercase();
+    SECRETS.iter().any(|end| plain.ends_with(end))
 }
 
 /// The bytes that a run of letters may stand for. Other letters, such as of an escape, may be in front of them.
@@ -57,13 +101,6 @@ mod tests {
             (r#"{"client_id":"a","client_secret":"b"}"#, true),
             ("<saml:Assertion ID=\"a\">", true),
             ("authorization=Bearer%20abc", true),
-            (r#"{"event":"bad","ap_temppass_identity":"x"}"#, true),
-            (r#"{"event":"bad","saml_response":"x"}"#, true),
-            (r#"{"event":"bad","serialized_token":"x"}"#, true),
-            (r#"{"event":"bad","Media-Token":"x"}"#, true),
-            (r#"{"log":"{\"token\":\"x\"}"}"#, true),
-            (r#"{"event":"bad","api_key":"x"}"#, true),
-            (r#"{"event":"clientless_token_ok","token_type":"normal"}"#, false),
             (r#"{"token":"eyJhbGciOiJIUzI1NiJ9.e30.x"}"#, true),
             (
                 r#"{"occurred_at":1,"event":"authz_failed","requestor_id":"R","authz_error_type":"saml error"}"#,
@@ -71,6 +108,35 @@ mod tests {
             ),
         ] {
             assert_eq!(is_like_exchange(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_secret_is_known_however_it_is_spelt_and_no_value_is_taken_for_one() {
+        let jwt = "2026,bad,REF30,M,eyJhbGciOiJSUzI1NiJ9.e30.x";
+        for (line, header, expected) in [
+            (r#"{"event":"bad","ap_temppass_identity":"x"}"#, None, Some("ap_temppass_identity")),
+            (r#"{"event":"bad","Media-Token":"x"}"#, None, Some("Media-Token")),
+            (r#"{"log":"{\"serialized_token\":\"x\"}"}"#, None, Some("serialized_token")),
+            ("{'event':'bad','samlResponse':'x'}", None, Some("samlResponse")),
+            ("ts=1 level=info media_token=S", None, Some("media_token")),
+            ("user_password: S", None, Some("user_password")),
+            ("%7B%22x_api_key%22%3A%22S%22%7D", None, Some("22x_api_key")),
+            (r"{\x22media_token\x22:\x22S\x22}", None, Some("x22media_token")),
+            ("{&quot;token&quot;:&quot;S&quot;}", None, Some("token")),
+            ("<media_token>S</media_token>", None, Some("media_token")),
+            (jwt, None, Some("eyJ...")),
+            (
+                "2026,bad,REF30,M,S",
+                Some("occurred_at,event,requestor_id,mvpd,\"id_token\""),
+                Some("id_token"),
+            ),
+            (r#"{"event":"clientless_token_ok","token_type":"normal"}"#, None, None),
+            (r#"{"event":"bad","resource_id":"Secret Service S1E2","title":"Password"}"#, None, None),
+            (r#"{"media-tokens":"12x"}"#, None, None),
+            ("2026,11,20,8,REF30,A,1", Some("year,month,day,hour,requestor-id,mvpd,media-tokens"), None),
+        ] {
+            assert_eq!(secret_name(line, header), expected, "{line}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! A line that is no event is kept with its reason, and goes in once it is mended.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use passbridge::buffer::Forget;
 use passbridge::ingest::{forget_rejects, retain_rejects};
@@ -249,8 +249,8 @@ fn a_forgotten_person_is_gone_from_the_rejects_and_everybody_else_stays() {
     let intake = Intake::new();
     let whom =
         |mvpd: &str, user: &str| Forget::MvpdUser { mvpd: mvpd.to_owned(), mvpd_user_id: user.to_owned() };
-    let forget =
-        |forget: &Forget| forget_rejects(&intake.options.config.rejects_dir, forget).expect("the folder");
+    let (rejects_dir, buffer) = (&intake.options.config.rejects_dir, intake.house.buffer.path());
+    let forget = |forget: &Forget| forget_rejects(rejects_dir, forget, buffer).expect("the folder");
     assert_eq!(forget(&whom("Brightline", "u1")), 0, "where there is no folder");
     let lines = "{\"mvpd\":\"Brightline\",\"mvpd_user_id\":\"u1\"}\n\
                  {\"mvpd\":\"Brightline\",\"mvpd_user_id\":\"u10\"}\n\
@@ -270,6 +270,17 @@ fn a_forgotten_person_is_gone_from_the_rejects_and_everybody_else_stays() {
     assert!(!csv.rejects_path.expect("rejects").exists(), "a file without a line");
     assert_eq!(std::fs::read_dir(&intake.options.config.rejects_dir).expect("a folder").count(), 1);
     assert_eq!(forget(&whom("Brightline", "u1")), 0);
+
+    // The lines behind a link, or under a second name, would stay.
+    for is_symbolic in [true, false] {
+        let (moved, linked) =
+            (intake.file("moved.ndjson", lines.as_bytes()), rejects_dir.join("linked.ndjson"));
+        let made = if is_symbolic { symlink(&moved, &linked) } else { std::fs::hard_link(&moved, &linked) };
+        made.expect("a link");
+        let refused = forget_rejects(rejects_dir, &whom("Brightline", "u1"), buffer).expect_err("a link");
+        assert!(refused.to_string().contains("linked.ndjson"), "{refused}");
+        std::fs::remove_file(&linked).expect("the link goes");
+    }
 }
 
 #[test]
