@@ -8,7 +8,7 @@ use super::device::Device;
 use super::hop;
 use super::json::{Entries, millis, millis_of, word};
 use super::raw::RawExchange;
-use super::route::Endpoint;
+use super::route::{Endpoint, names_login};
 use super::state::Profile;
 use crate::event::DEGRADED_USER_PREFIX;
 use crate::readers::memory::{Keyring, MemoryKey};
@@ -43,6 +43,9 @@ pub(super) struct Session {
     pub(super) code: Option<MemoryKey>,
     #[serde(skip)]
     pub(super) session: Option<MemoryKey>,
+    /// Whether the code or, without one, the session ID tells no login from others.
+    #[serde(skip)]
+    pub(super) is_code_lost: bool,
     #[serde(deserialize_with = "word")]
     pub(super) mvpd: Option<String>,
     #[serde(deserialize_with = "millis")]
@@ -130,7 +133,8 @@ pub(super) fn read(
         };
     }
     let digest = |name: &str, code: Option<String>| {
-        code.map(|code| keyring.digest(name, &[service_provider.as_bytes(), code.as_bytes()]))
+        let code = code.filter(|code| names_login(code))?;
+        Some(keyring.digest(name, &[service_provider.as_bytes(), code.as_bytes()]))
     };
     let reply = match endpoint {
         Endpoint::CreateSession | Endpoint::ResumeSession | Endpoint::PartnerSession => session(body, digest),
@@ -195,8 +199,9 @@ fn session(
     }
     let Codes { code, session_id } = serde_json::from_str(body)?;
     let session: Session = serde_json::from_str(body)?;
+    let is_code_lost = code.as_ref().or(session_id.as_ref()).is_some_and(|it| !names_login(it));
     let (code, id) = (digest("code", code), digest("session", session_id));
-    Ok(Reply::Session(Session { code, session: id, ..session }))
+    Ok(Reply::Session(Session { code, session: id, is_code_lost, ..session }))
 }
 
 /// Reads the description of a device, but not its IP address.

@@ -39,7 +39,7 @@ pub(super) struct Exchange {
     pub(super) service_provider: String,
     /// The MVPD or the partner in the path.
     pub(super) name: Option<String>,
-    /// The keyed digest of the code in the path.
+    /// The keyed digest of the code in the path, if it tells its login from others.
     pub(super) code: Option<MemoryKey>,
     pub(super) status: u16,
     pub(super) device: Option<MemoryKey>,
@@ -175,7 +175,7 @@ impl Redactor {
             rounded_us: ((raw.duration_ms - raw.duration_ms.round()) * 1_000.0).round() as i64,
             endpoint: route.endpoint,
             name: route.name.map(Cow::into_owned),
-            code: route.code.as_deref().map(digest_code),
+            code: route.code.as_deref().filter(|code| route::names_login(code)).map(digest_code),
             status: *status,
             device: identifier.filter(|_| is_device),
             is_device_info_broken: header.is_some() && device_info.is_none(),

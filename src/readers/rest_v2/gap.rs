@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::answer::Reply;
 use super::derive::Derived;
 use super::exchange::Exchange;
-use super::route::Endpoint;
+use super::route::Endpoint::{self, ProfileOfCode, ResumeSession, RetrieveSession, UserAgent};
 use super::rule::Rule;
 use super::state::Profile;
 use super::summary::Gap;
@@ -14,18 +14,21 @@ use crate::event::{Property, VisitorRules};
 /// What an exchange lacks, if this rule applied to it and gave these events.
 pub(super) fn gaps(exchange: &Exchange, rule: Rule, events: &[Derived]) -> impl Iterator<Item = Gap> {
     // A request with a code in its path has no such header, and neither has a browser during a logout.
-    let has_device = exchange.code.is_none() && exchange.hop.is_none();
-    let has_device = has_device && exchange.endpoint != Endpoint::Configuration;
+    let has_code = matches!(exchange.endpoint, ProfileOfCode | ResumeSession | RetrieveSession | UserAgent);
+    let has_device = !has_code && exchange.hop.is_none() && exchange.endpoint != Endpoint::Configuration;
     let is_used = (200..300).contains(&exchange.status) || !events.is_empty();
     let is_user = |id: &String| VisitorRules::default().known(id).is_some();
     let has_user = |profile: &Profile| profile.user_id.as_ref().is_some_and(is_user);
     let resources: BTreeSet<&String> = exchange.asked.resources.iter().collect();
     let reply = &exchange.reply;
+    let is_code_lost = has_code && exchange.code.is_none()
+        || matches!(reply, Reply::Session(session) if session.is_code_lost);
     let is_decision = matches!(exchange.endpoint, Endpoint::Authorize | Endpoint::Preauthorize);
     let asked = if is_decision { Property::ResourceId } else { Property::Mvpd };
     let lacks_asked = events.iter().any(|derived| derived.event.property(asked).is_none());
     let all = [
         (Gap::DeviceIdentifier, has_device && is_used && exchange.device.is_none()),
+        (Gap::Code, is_code_lost && rule != Rule::NOT_PROCESSED),
         (Gap::DeviceInfo, exchange.is_device_info_broken),
         (Gap::UserId, matches!(reply, Reply::Profiles(all) if !all.iter().all(has_user))),
         (Gap::Action, rule == Rule::UNKNOWN_ACTION),

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
+use crate::event::VisitorRules;
 use crate::word::words;
 
 words! {
@@ -25,6 +26,13 @@ words! {
         /// A redirect of another server, which a browser may follow during a logout.
         Elsewhere = "logout in user agent",
     }
+}
+
+/// Whether a code or a session ID tells a login from others: it is no mask, no word for "unknown" and no placeholder,
+/// as in a route's template (`{code}`, `:code`, `<code>`).
+pub(super) fn names_login(code: &str) -> bool {
+    let marks = ['*', '•', '…', '{', '}', '<', '>', '[', ']', '$', '%'];
+    VisitorRules::default().known(code).is_some() && !code.contains(marks) && !code.trim().starts_with(':')
 }
 
 /// The endpoint of a request and the parts of its path.

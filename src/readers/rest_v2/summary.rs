@@ -64,6 +64,7 @@ words! {
         /// Only a part of a millisecond of its duration tells the exchange from another one.
         Distinction = "alike",
         DeviceIdentifier = "without_device",
+        Code = "without_code",
         DeviceInfo = "broken_device_infos",
         UserId = "missing_user_ids",
         Action = "unknown_actions",
@@ -77,6 +78,7 @@ words! {
 const NOTES: [&str; Gap::ALL.len()] = [
     "# exchanges differ from another one only in a part of a millisecond of their duration, and count once with it: if they are more than one, let the log have the microseconds of started_at",
     "# exchanges have no AP-Device-Identifier that names a device (it is missing, masked or a word for nobody); so their events have no device, and no user whom a profile of the device would give",
+    "# exchanges have no code that tells their login from others (it is masked, a placeholder or a word for nobody); so a login has no device until a profile of the device is read, and refused codes are not counted",
     "X-Device-Info does not decode as Base64 of a JSON object whose members stand there once; so # exchanges have no device information",
     "# exchanges have a profile whose attributes.userID is missing, encrypted or a word for nobody; so the events of its viewer have no user",
     "# exchanges have an answer without an actionName, or with one that is not known; so they count nothing but a request to log out",

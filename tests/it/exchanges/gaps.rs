@@ -248,3 +248,115 @@ fn an_instant_before_2000_in_an_answer_is_no_instant_and_is_told() {
     replaced(&[5], "\"notAfter\": 1794301270100", "\"notAfter\": null").assert_silent();
     replaced(&[5], "\"notAfter\": 1794301270100, ", "").assert_silent();
 }
+
+/// The logins of three viewers in the same minute, each on a device of its own, with these codes and session IDs.
+fn three_logins(code: impl Fn(usize) -> String, session: impl Fn(usize) -> String, more: &[Value]) -> Read {
+    let fixture = text("rest-v2/login-authorize-logout.ndjson");
+    let own = fixture.lines().map(str::to_owned).chain(more.iter().map(Value::to_string));
+    let lines: Vec<String> = own.collect();
+    let of_viewer = |viewer: usize| {
+        let device = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, viewer.to_string());
+        let log = lines.join("\n").replace("K7Q2ZP", &code(viewer)).replace("s-1", &session(viewer));
+        let log = log.replace("viewer-7", &viewer.to_string()).replace("bGl2aW5nLXJvb20tMQ==", &device);
+        log.replace(".000Z", &format!(".{viewer}00Z"))
+    };
+    read_text("log.ndjson", [1, 2, 3].map(of_viewer).join("\n"))
+}
+
+/// How many events name a device and its own viewer.
+fn joined(read: &Read) -> usize {
+    let pair = |event: &Value| {
+        Some((event["device_id"].as_str()?.to_owned(), event["mvpd_user_id"].as_str()?.to_owned()))
+    };
+    let pairs: Vec<_> = read.events.iter().filter_map(pair).collect();
+    for (device, viewer) in &pairs {
+        let is_other = |(other, owner): &&(String, String)| (other == device) != (owner == viewer);
+        assert_eq!(pairs.iter().find(is_other), None, "a viewer is joined with another device");
+    }
+    pairs.len()
+}
+
+#[test]
+fn a_masked_code_joins_nobody_and_each_of_its_logins_counts() {
+    let expected = three_logins(|viewer| format!("K7Q2Z{viewer}"), |viewer| format!("s-{viewer}"), &[]);
+    let sorted = |read: &Read| {
+        let mut kinds: Vec<String> = read.kinds().into_iter().map(str::to_owned).collect();
+        kinds.sort();
+        kinds
+    };
+    assert_eq!((expected.events.len(), joined(&expected)), (30, 27));
+    expected.assert_silent();
+    for mask in [
+        "***",
+        "[REDACTED]",
+        "REDACTED",
+        "{code}",
+        "%7Bcode%7D",
+        "<code>",
+        ":code",
+        "xxxxxx",
+        "K7****",
+        "K7…",
+        "undefined",
+        "null",
+        "0",
+        "${code}",
+    ] {
+        let read = three_logins(|_| mask.to_owned(), |_| mask.to_owned(), &[]);
+        assert_eq!((sorted(&read), joined(&read)), (sorted(&expected), 0), "{mask}");
+        assert_eq!(read.gap("without_code", "have no code that tells"), (12, 1), "{mask}");
+    }
+    // A code is enough to join a login, and so is a session ID, as far as answers have it.
+    let read = three_logins(|viewer| format!("K7Q2Z{viewer}"), |_| "***".to_owned(), &[]);
+    assert_eq!((sorted(&read), joined(&read)), (sorted(&expected), 27));
+    read.assert_silent();
+}
+
+#[test]
+fn a_login_with_a_masked_code_counts_once_and_gives_its_device_the_viewer_of_a_later_profile() {
+    let lines = text("rest-v2/login-authorize-logout.ndjson");
+    let line = |number: usize| {
+        serde_json::from_str::<Value>(lines.lines().nth(number - 1).expect("a line")).expect("JSON")
+    };
+    let profile = |at: &str| {
+        let mut profile = line(4);
+        profile["started_at"] = json!(at);
+        profile["request"]["url"] = json!("https://sp.auth.adobe.com/api/v2/REF30/profiles/Cablevision");
+        profile["request"]["headers"] = line(5)["request"]["headers"].clone();
+        profile
+    };
+    let mut browser: Value =
+        serde_json::from_str(text("rest-v2/user-agent-first.ndjson").lines().next().expect("a line"))
+            .expect("JSON");
+    browser["started_at"] = json!("2026-11-10T08:00:03.000Z");
+    browser["response"]["headers"] = json!({"Location": "https://login.example.com/?mso_id=Cablevision"});
+    browser["request"]["url"] = json!("https://sp.auth.adobe.com/api/v2/authenticate/REF30/K7Q2ZP");
+    // The profile of the device is asked for after the one of the code, and before.
+    for at in ["2026-11-10T08:01:06.000Z", "2026-11-10T08:01:00.000Z"] {
+        let more = [profile(at), browser.clone()];
+        let named = three_logins(|viewer| format!("K7Q2Z{viewer}"), |viewer| format!("s-{viewer}"), &more);
+        assert_eq!((named.events.len(), joined(&named)), (30, 27), "{at}");
+        for session in ["***", "s-"] {
+            let session = |viewer| if session == "s-" { format!("s-{viewer}") } else { session.to_owned() };
+            let read = three_logins(|_| "***".to_owned(), session, &more);
+            assert_eq!(read.events.len(), 30, "{at}: {:?}", read.kinds());
+            assert!(joined(&read) >= 12, "{at}: {}", joined(&read));
+            read.gap("without_code", "have no code that tells");
+        }
+    }
+}
+
+#[test]
+fn no_endpoint_that_takes_no_device_identifier_is_told_to_lack_it() {
+    for name in ["code-errors", "user-agent-first", "resume-then-authenticate"] {
+        read_fixture(&format!("rest-v2/{name}.ndjson")).assert_silent();
+    }
+    // The session of the code was not seen.
+    let read = changed_log(|line, exchange| {
+        if line == 1 {
+            exchange["response"]["status"] = json!(307);
+        }
+    });
+    assert_eq!(read.kinds()[0], "authn_ok");
+    read.assert_silent();
+}

@@ -231,6 +231,12 @@ impl<'a> Derivation<'a> {
         Ok(self.state.login(code)?.unwrap_or_else(new))
     }
 
+    /// Where a login is remembered that no code tells from others: its first profile does.
+    fn place_of(&self, profile: &Profile) -> MemoryResult<MemoryKey> {
+        let parts = [self.exchange.service_provider.as_bytes(), &serde_json::to_vec(profile)?];
+        Ok(self.state.keyring.digest("login of profile", &parts))
+    }
+
     /// The profile from which decisions and logouts take their user ID and authentication type.
     fn joined(&mut self, mvpd: Option<&str>) -> MemoryResult<Option<Profile>> {
         match (self.device_id(None), mvpd) {

@@ -12,10 +12,9 @@ const ERRORS_MAX: usize = 100;
 
 impl Derivation<'_> {
     pub(super) fn profiles_of_code(&mut self, profiles: &[Profile]) -> MemoryResult<Rule> {
-        let (Some(code), Some(first)) = (self.exchange.code, profiles.first()) else {
-            return Ok(Rule::POLL_WITHOUT_NEWS);
-        };
-        let (place, mut login) = self.login_at(code)?;
+        let Some(first) = profiles.first() else { return Ok(Rule::POLL_WITHOUT_NEWS) };
+        let of_profile = self.place_of(first)?;
+        let (place, mut login) = self.login_at(self.exchange.code.unwrap_or(of_profile))?;
         if login.is_done {
             return Ok(Rule::POLL_WITHOUT_NEWS);
         }
@@ -32,7 +31,9 @@ impl Derivation<'_> {
             self.emit(rule, EventKind::AuthnOk, &Facts::of_profile(profile, Some(&login)))?;
         }
         login.is_done = true;
-        self.state.keep_login(place, &login, [])?;
+        // If the session did not give the code, only the profile tells the session that its login is complete.
+        let of_profile = Some(of_profile).filter(|_| !login.is_requested);
+        self.state.keep_login(place, &login, of_profile)?;
         self.keep_new_profile(profile, login.device_id.as_deref())?;
         Ok(rule)
     }
@@ -115,12 +116,14 @@ impl Derivation<'_> {
         let is_inside =
             profile.not_before.is_some_and(|ms| (login.not_before..=login.not_after).contains(&ms));
         let is_its = login.mvpd.as_ref().is_none_or(|mvpd| *mvpd == profile.mvpd);
-        if login.is_done || !login.is_requested || !is_inside || !is_its {
+        let of_profile = self.place_of(profile)?;
+        let is_done = login.is_done || self.login_at(of_profile)?.1.is_done;
+        if is_done || !login.is_requested || !is_inside || !is_its {
             return Ok(false);
         }
         self.complete(Rule::PROFILES_REFRESHED, profile, &login)?;
         login.is_done = true;
-        self.state.keep_login(place, &login, [])?;
+        self.state.keep_login(place, &login, [of_profile])?;
         self.keep_new_profile(profile, Some(device))?;
         Ok(true)
     }

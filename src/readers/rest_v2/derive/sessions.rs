@@ -60,6 +60,11 @@ impl Derivation<'_> {
         Ok(None)
     }
 
+    /// Where a login is remembered that has neither a code nor a session ID.
+    fn own_place(&self) -> MemoryKey {
+        self.state.keyring.derived("login of exchange", &[&self.exchange.fingerprint.0])
+    }
+
     /// Opens or continues a login. Counts once that the login sends the viewer to the MVPD, if the answer says so.
     pub(super) fn start_login(
         &mut self,
@@ -91,8 +96,8 @@ impl Derivation<'_> {
         if is_sent && self.config.authn_requested_at == AuthnRequestedAt::Session {
             self.request_authn(rule, &mut login)?;
         }
-        // A login without a code or a session ID is not stored, because it could never be found again.
-        if let Some(place) = place {
+        // A login without a code and a session ID is only found by its device, which looks for logins that counted.
+        if let Some(place) = place.or(login.is_requested.then(|| self.own_place())) {
             self.state.keep_login(place, &login, keys.into_iter().flatten())?;
             if let Some(device) = &login.device_id {
                 self.state.keep_open_login(device, place, &login)?;
@@ -122,8 +127,11 @@ impl Derivation<'_> {
 
     pub(super) fn user_agent(&mut self, mvpd: Option<&str>) -> MemoryResult<Rule> {
         let rule = Rule::USER_AGENT_SENT;
-        let Some(code) = self.exchange.code else { return Ok(rule) };
-        let (place, mut login) = self.login_at(code)?;
+        let place = self.exchange.code.unwrap_or_else(|| self.own_place());
+        let (place, mut login) = self.login_at(place)?;
+        // Without a code, nothing shows that the session of this browser counted.
+        login.is_requested |=
+            self.exchange.code.is_none() && self.config.authn_requested_at == AuthnRequestedAt::Session;
         if let Some(mvpd) = mvpd {
             login.mvpd = Some(mvpd.to_owned());
         }
