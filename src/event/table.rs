@@ -7,8 +7,6 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 /// Declares an enum whose variants have a number, a name in canonical events, and Adobe's label.
 macro_rules! named {
     ($(#[$about:meta])* $Type:ident, $count:literal; $($variant:ident = $number:literal, $name:literal, $label:literal;)*) => {
@@ -64,7 +62,7 @@ named! {
 }
 
 /// A set of kinds of events: a bit for each, the lowest for event1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct KindSet(pub u32);
 
 impl KindSet {

@@ -156,8 +156,7 @@ impl<'a> Counting<'a> {
 
     fn count(&mut self, counted: &CountedHour) {
         let Some(source) = self.source_of_group.get(&counted.group) else { return };
-        let mvpd = source.mvpd.map_or("", |mvpd| &self.mvpds.table.texts[mvpd as usize][0]);
-        let source = self.sources.at(*source, counted.hour, mvpd);
+        let source = self.sources.at(*source, counted.hour);
         if quarters(counted).any(|(quarter, _)| self.period.quarters().contains(&quarter)) {
             self.counted.insert(counted.group);
         }
@@ -278,8 +277,7 @@ pub(super) fn of_events(
         let combination = table.intern(properties.map(value).collect());
         let quarter = event.occurred_at().unix_quarter();
         let Some(place) = table.place(combination, quarter) else { return };
-        let mvpd = mapping::reported(event, Property::Mvpd).unwrap_or_default();
-        let source = sources.at(sources.of(requestor_id), quarter.div_euclid(QUARTERS_AN_HOUR), &mvpd);
+        let source = sources.at(sources.of(requestor_id), quarter.div_euclid(QUARTERS_AN_HOUR));
         table.cells[place].count(event.kind(), event.count().into(), source);
         let user = reader.mark(&mapping::measure(event));
         if let Some(user) = user.filter(|user| seen.insert((place as u32, *user))) {

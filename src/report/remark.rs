@@ -69,7 +69,7 @@ pub(super) fn without_columns(sources: &Sources) -> Option<String> {
     (!told.is_empty()).then(|| {
         format!(
             "Reports of ESM lack columns, so nobody knows these numbers: {told}. They are empty where nothing else counts; sums with \
-             other hours, MVPDs or requestors are without them, and a conversion, ratio or difference of two sums is empty where only one of them is."
+             other hours or requestors are without them, and a conversion, ratio or difference of two sums is empty where only one of them is."
         )
     })
 }

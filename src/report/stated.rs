@@ -10,16 +10,13 @@ use super::dimension::{Dimension, folded};
 use super::period::{Period, ReportError};
 use crate::buffer::MetricsReader;
 use crate::event::{EventKind, KindSet, Property};
-use crate::mapping::shown;
 use crate::readers::esm::{StatedAccounts, has_metric};
 
 /// The number of each requestor, whether its counts come from ESM, and which of them the reports of ESM lack.
 pub(super) struct Sources {
     numbers: HashMap<String, Source>,
-    /// The number of each MVPD whose records lack columns.
-    mvpds: HashMap<String, u32>,
-    /// By requestor, UTC hour and MVPD: the kinds of events whose columns the reports of ESM lack.
-    lacking: HashMap<(u32, i64, u32), KindSet>,
+    /// By requestor and UTC hour: the kinds of events whose columns the reports of ESM lack.
+    lacking: HashMap<(u32, i64), KindSet>,
     /// The requestors whose reports lack the same columns, and the number of such hours of theirs.
     pub(super) lacked: BTreeMap<KindSet, (BTreeSet<String>, u64)>,
 }
@@ -39,23 +36,15 @@ impl Sources {
             (id, Source { requestor, mvpd: None, is_esm, is_stated_alone, lacking })
         };
         let numbers: HashMap<String, Source> = (1..).zip(reader.requestors()?).map(source).collect();
-        let mut sources =
-            Sources { numbers, mvpds: HashMap::new(), lacking: HashMap::new(), lacked: BTreeMap::new() };
+        let mut sources = Sources { numbers, lacking: HashMap::new(), lacked: BTreeMap::new() };
         let Some((first, last)) = reader.span()? else { return Ok(sources) };
         let asked = period.hours();
         for id in esm.iter().filter(|id| is_asked(requestors, id)) {
             for hour in first.max(*asked.start())..=last.min(*asked.end()) {
                 let lacking = reader.lacking(id, hour)?;
-                let of_all = lacking.values().fold(KindSet::default(), |all, kinds| all.with(*kinds));
-                for (mvpd, kinds) in lacking {
-                    let mvpd = folded(&shown(Property::Mvpd, &mvpd).unwrap_or_default());
-                    let next = sources.mvpds.len() as u32;
-                    let mvpd = *sources.mvpds.entry(mvpd).or_insert(next);
-                    let place = (sources.of(id).requestor, hour, mvpd);
-                    sources.lacking.entry(place).or_default().0 |= kinds.0;
-                }
-                if of_all != KindSet::default() {
-                    let (lackers, hours) = sources.lacked.entry(of_all).or_default();
+                if lacking != KindSet::default() {
+                    sources.lacking.insert((sources.of(id).requestor, hour), lacking);
+                    let (lackers, hours) = sources.lacked.entry(lacking).or_default();
                     lackers.insert(id.clone());
                     *hours += 1;
                 }
@@ -68,11 +57,10 @@ impl Sources {
         self.numbers.get(requestor_id).copied().unwrap_or_default()
     }
 
-    /// A source as it is of an MVPD in a UTC hour.
-    pub(super) fn at(&self, source: Source, hour: i64, mvpd: &str) -> Source {
-        let mvpd = if self.mvpds.is_empty() { None } else { self.mvpds.get(&folded(mvpd)) };
-        let lacking = mvpd.and_then(|mvpd| self.lacking.get(&(source.requestor, hour, *mvpd)));
-        Source { lacking: source.lacking.with(lacking.copied().unwrap_or_default()), ..source }
+    /// A source as it is in a UTC hour.
+    pub(super) fn at(&self, source: Source, hour: i64) -> Source {
+        let lacking = self.lacking.get(&(source.requestor, hour)).copied().unwrap_or_default();
+        Source { lacking: source.lacking.with(lacking), ..source }
     }
 }
 

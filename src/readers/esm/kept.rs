@@ -1,7 +1,5 @@
 //! The rows that memory keeps for ESM: `esm TOTAL BEFORE` for a count; for an hour of a requestor `esm GROUPING`, and
-//! `esm lacking COLUMNS` if records of it lack columns.
-
-use std::collections::BTreeMap;
+//! `esm lacking COLUMNS` if its reports lack columns.
 
 use crate::event::KindSet;
 use crate::readers::memory::{Keyring, MemoryKey};
@@ -11,7 +9,7 @@ pub(super) const NO_SECRET: &[u8] = b"esm";
 /// The start of every row for ESM, which distinguishes it from rows about a person.
 pub const ROW_PREFIX: &str = "esm ";
 
-/// The first word of a row that tells which columns the records of an hour lack, as JSON: the [`KindSet`] of each MVPD.
+/// The first word of a row that tells which columns the reports of an hour lack, as the bits of their [`KindSet`].
 pub const LACKING: &str = "lacking";
 
 /// The key of a row about an hour of a requestor, which is counted from the Unix epoch.
@@ -19,10 +17,10 @@ pub fn hour_key(about: &str, requestor_id: &str, hour: i64) -> MemoryKey {
     Keyring::new(NO_SECRET).digest(about, &[requestor_id.as_bytes(), &hour.to_be_bytes()])
 }
 
-/// The kinds of events whose columns the records of an hour lack, for each MVPD that lacks any, as the row tells.
-pub fn lacking(row: Option<&str>) -> BTreeMap<String, KindSet> {
-    let json = row.and_then(|row| row.strip_prefix(ROW_PREFIX)?.strip_prefix(LACKING));
-    json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
+/// The kinds of events whose columns the reports of an hour lack, as their row tells.
+pub fn lacking(row: Option<&str>) -> KindSet {
+    let bits = row.and_then(|row| row.strip_prefix(ROW_PREFIX)?.strip_prefix(LACKING)?.trim().parse().ok());
+    KindSet(bits.unwrap_or(0))
 }
 
 /// The first word after the prefix: the total or the grouping.
@@ -36,7 +34,7 @@ pub(super) fn first_word(row: &str) -> Option<&str> {
 pub fn follows_from(row: &str, stored: Option<&str>) -> bool {
     let known = stored.and_then(first_word);
     match row.split(' ').collect::<Vec<_>>()[..] {
-        [_, LACKING, ..] => true,
+        [_, LACKING, _] => true,
         [_, _, before] => known.unwrap_or("0") == before,
         _ => known.is_none() || known == first_word(row),
     }

@@ -11,15 +11,13 @@ use super::report::{self, Record};
 use super::summary::EsmSummary;
 use super::time::Pass;
 use crate::config::EsmConfig;
-use crate::event::{EventKind, Instant, KindSet, PassEvent, Property, TimeBounds, is_spoilt};
+use crate::event::{Instant, KindSet, PassEvent, Property, TimeBounds, is_spoilt};
 use crate::readers::line::{Excerpt, Line, ReadError, ReadResult, Reader, RejectReason, SourceSummary};
 use crate::readers::memory::{Feed, Keyring, MemoryError, MemoryKey, MemoryResult, Recollection};
 use crate::readers::remarks::Remarks;
 
 /// The longest report, in bytes. A report is in memory as a whole, several times over; 10,000 rows take some 5 MB.
 pub const REPORT_BYTES_MAX: u64 = 64 << 20;
-/// The most MVPDs of which an hour notes the columns that they lack. Nobody has so many.
-const MVPDS_NOTED_MAX: usize = 1_000;
 const DAY_NANOS: i64 = 86_400_000_000_000;
 const HOUR_NANOS: i64 = 3_600_000_000_000;
 
@@ -142,13 +140,11 @@ impl EsmReader {
         let (requestor_id, hour) =
             (first.requestor_id.as_str(), first.occurred_at.nanos().div_euclid(HOUR_NANOS));
         let place = hour_key("grouping", requestor_id, hour);
-        self.refuse_counted(requestor_id, place, memory)?;
+        let is_counted = self.is_counted(requestor_id, place, memory)?;
         let (mut ready, mut totals, mut lower) = (Vec::new(), Vec::new(), Vec::new());
-        let mut counted = Vec::new();
         for count in &counts {
             let key = count.key(&self.keyring, "count");
             let before = total_of(memory, key)?;
-            counted.extend((before > 0).then_some(count.kind));
             if count.total < before {
                 lower.push(before - count.total);
             }
@@ -158,17 +154,18 @@ impl EsmReader {
                 totals.push((key, count.total, before));
             }
         }
-        self.note_lacking(&counts, counted, hour_key(LACKING, requestor_id, hour), memory)?;
         lower.into_iter().for_each(|units| self.summary.decreased(record.number, units));
         let drops_at = self.drops_at(first.occurred_at, bounds.now);
         if !totals.is_empty() {
             memory.remember(place, drops_at, Some(format!("{ROW_PREFIX}{}", self.grouping.name())));
         }
+        let is_new = !is_counted && !totals.is_empty();
         for (key, total, before) in totals {
             if !memory.set_passing_total(key, total) {
                 memory.remember(key, drops_at, Some(format!("{ROW_PREFIX}{total} {before}")));
             }
         }
+        note_lacking(&counts, hour_key(LACKING, requestor_id, hour), is_new, memory)?;
         self.ready.extend(ready);
         Ok(())
     }
@@ -191,13 +188,14 @@ impl EsmReader {
         Ok(None)
     }
 
-    /// Refuses counts of a requestor that has single events, and counts of an hour that another grouping counted.
-    fn refuse_counted(
+    /// Whether an hour was counted already. Refuses counts of a requestor that has single events, and counts of an
+    /// hour that another grouping counted.
+    fn is_counted(
         &self,
         requestor: &str,
         place: MemoryKey,
         memory: &mut Recollection,
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
         if memory.feed(requestor)? == Some(Feed::Events) {
             let why = format!(
                 "is of requestor {requestor:?}, whose events come in one by one: ESM counts the same ones again, so take one of \
@@ -214,45 +212,8 @@ impl EsmReader {
                 );
                 Err(RejectReason::Esm(why).into())
             }
-            _ => Ok(()),
+            known => Ok(known.is_some()),
         }
-    }
-
-    /// Notes which columns a new record of an MVPD lacks, and which of them a known record has now. `counted` are the
-    /// kinds of its events that were counted before. Nothing is noted of a record in which all is 0, because nobody shows
-    /// its figures. The note is kept for ever, as the metrics are.
-    fn note_lacking(
-        &self,
-        counts: &[Count],
-        counted: Vec<EventKind>,
-        key: MemoryKey,
-        memory: &mut Recollection,
-    ) -> MemoryResult<()> {
-        if memory.passing_total(key).is_some() {
-            return Ok(());
-        }
-        let stated = counts.iter().filter(|count| count.metric != REJECTED).map(|count| count.kind);
-        let stated: KindSet = stated.collect();
-        let (mut is_known, mut lacked) = (!counted.is_empty(), KindSet::default());
-        for (metric, kind) in METRICS.into_iter().filter(|(_, kind)| !stated.has(*kind)) {
-            lacked = lacked.with([kind].into_iter().collect());
-            let count = Count { metric, ..counts[0].clone() };
-            is_known = is_known || total_of(memory, count.key(&self.keyring, "count"))? > 0;
-        }
-        let mut of_hour = lacking(memory.recall(key)?.as_deref());
-        let mvpd = counts[0].dimensions.get("mvpd").cloned().unwrap_or_default();
-        let before = of_hour.remove(&mvpd).unwrap_or_default();
-        let now = match is_known {
-            true => before.without(stated.without(counted.into_iter().collect())),
-            false if counts.iter().any(|count| count.total > 0) => before.with(lacked),
-            false => before,
-        };
-        if now != before && of_hour.len() < MVPDS_NOTED_MAX {
-            of_hour.extend((now != KindSet::default()).then_some((mvpd, now)));
-            let body = format!("{ROW_PREFIX}{LACKING} {}", serde_json::to_string(&of_hour)?);
-            memory.remember(key, Instant::from_nanos(i64::MAX), Some(body));
-        }
-        Ok(())
     }
 
     /// When a total is dropped. Until then, Adobe may correct it, or a report may be read again.
@@ -270,6 +231,26 @@ fn total_of(memory: &mut Recollection, key: MemoryKey) -> MemoryResult<u64> {
     let body = memory.recall(key)?;
     let total = body.as_deref().and_then(first_word);
     Ok(total.map_or(Ok(0), str::parse)?)
+}
+
+/// Notes of which columns the reports of an hour have no number so far; of an hour that is not new, only if others were
+/// noted before. The note is kept for ever, as the metrics are.
+fn note_lacking(
+    counts: &[Count],
+    key: MemoryKey,
+    is_new: bool,
+    memory: &mut Recollection,
+) -> MemoryResult<()> {
+    let row = memory.recall(key)?;
+    let before = lacking(row.as_deref());
+    let columns = METRICS.map(|(_, kind)| kind).into_iter();
+    let lacked = if row.is_none() && is_new { columns.collect() } else { before };
+    let stated = counts.iter().filter(|count| count.metric != REJECTED).map(|count| count.kind);
+    let KindSet(bits) = lacked.without(stated.collect());
+    if bits != before.0 && memory.passing_total(key).is_none() {
+        memory.remember(key, Instant::from_nanos(i64::MAX), Some(format!("{ROW_PREFIX}{LACKING} {bits}")));
+    }
+    Ok(())
 }
 
 impl Reader for EsmReader {

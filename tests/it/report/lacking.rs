@@ -144,78 +144,10 @@ fn a_later_report_with_the_column_fills_it_and_one_without_takes_nothing_away() 
         (&later["attempted_authentications"], &later["successful_play_requests"]),
         (&json!(0), &json!(3))
     );
-    // A blank cell is not known; the sum is of the other MVPD.
+    // A blank cell is no column that is lacking: others in the hour have numbers.
     esm(&program, "authn-attempts,authn-successful", &["10,BLANK,Cable,,4", "10,BLANK,Dish,2,3"]);
     assert_eq!(total(&program, &["--requestor", "BLANK"])["attempted_authentications"], json!(2));
     assert_eq!(program.run(&["status", "--verify"]).code, 0);
-}
-
-#[test]
-fn what_the_records_of_one_mvpd_lack_is_empty_there_and_known_of_the_others_in_the_hour() {
-    let told = |program: &Program| {
-        let (_, json) = program.json(&DAY);
-        let remarks = json["remarks"].to_string();
-        assert!(remarks.contains("authz-attempts,") && remarks.contains("of SUMS in 1 hour"), "{remarks}");
-        assert!(json["total"]["authorization_conversion"].is_null(), "{}", json["total"]);
-        let mvpds = json["mvpds"].as_array().expect("MVPDs").iter();
-        let figures = |of: &Value| {
-            let name = of["mvpd"].as_str().expect("a name").to_owned();
-            (name, json!([of["attempted_authorizations"], of["authorization_conversion"]]))
-        };
-        mvpds.map(figures).collect::<std::collections::BTreeMap<_, _>>()
-    };
-    let all = "authn-attempts,authn-successful,authz-successful,media-tokens";
-    let [with, without] = ["8,SUMS,Alpha,1,1,90,90,100", "8,SUMS,Beta,1,1,80,80"];
-    let with_the_column = format!("{all},authz-attempts");
-    let blank = format!("{without},");
-    let one_file = |program: &Program| esm(program, &with_the_column, &[blank.as_str(), with]);
-    let with_first = |program: &Program| {
-        esm(program, &with_the_column, &[with]);
-        esm(program, all, &[without]);
-    };
-    let with_last = |program: &Program| {
-        esm(program, all, &[without]);
-        esm(program, &with_the_column, &[with]);
-    };
-    let feeds: [&dyn Fn(&Program); 3] = [&one_file, &with_first, &with_last];
-    for feed in feeds {
-        let program = Program::new();
-        // The same records again say nothing new.
-        for _ in 0..2 {
-            feed(&program);
-            let found = told(&program);
-            assert_eq!(found["Alpha"], json!([100, 0.9]));
-            assert_eq!(found["Beta"], json!([null, null]));
-        }
-        let (_, json) = program.json(&[&DAY[..], &["--by", "mvpd", "--by", "token_type"]].concat());
-        assert_eq!(json["rows"][3]["attempted_authorizations"], Value::Null, "{}", json["rows"]);
-        // A later report says how many there were: none.
-        esm(&program, &with_the_column, &[with, &format!("{without},0")]);
-        let (_, json) = program.json(&DAY);
-        assert_eq!(json["total"]["attempted_authorizations"], json!(100));
-        assert!(!json["remarks"].to_string().contains("authz-attempts"), "{}", json["remarks"]);
-    }
-}
-
-#[test]
-fn minutes_that_lack_a_column_make_no_share_of_the_minutes_that_have_it() {
-    let program = Program::new();
-    let minutes = |metrics: &str, rows: &[&str]| {
-        let rows = rows.iter().map(|row| format!("2025,10,7,8,{row}\n")).collect::<String>();
-        let head = "year,month,day,hour,minute,requestor-id,mvpd";
-        program.write("minutes.csv", &format!("{head},{metrics}\n{rows}"));
-        let path = program.path("minutes.csv");
-        assert_eq!(program.run(&["ingest", "--format", "esm", path.to_str().expect("UTF-8")]).code, 0);
-    };
-    minutes("authz-successful", &["5,SUMS,Alpha,90", "6,SUMS,Alpha,90"]);
-    for _ in 0..2 {
-        minutes("authz-successful,authz-attempts", &["20,SUMS,Alpha,90,100"]);
-        let total = total(&program, &[]);
-        assert_eq!(
-            (&total["attempted_authorizations"], &total["authorization_conversion"]),
-            (&json!(100), &Value::Null)
-        );
-    }
 }
 
 #[test]
