@@ -67,6 +67,19 @@ impl Outcome {
         if let Outcome::Ambiguous(doubt) = self { Some(doubt) } else { None }
     }
 
+    /// What the attempt got: the reply, or why there is none. `None` after SUCCESS.
+    pub fn reply(&self) -> Option<String> {
+        match self {
+            Outcome::Delivered => None,
+            Outcome::Rejected(reason) => Some(reason.to_string()),
+            Outcome::BareFailure => Some(DeadReason::GeneralFailure.to_string()),
+            Outcome::Refused { status } => Some(format!("HTTP {status}")),
+            Outcome::SuiteFault(fault) => Some(fault.to_string()),
+            Outcome::Retry { .. } => self.trouble().map(|(_, cause)| cause),
+            Outcome::Ambiguous(doubt) => Some(doubt.to_string()),
+        }
+    }
+
     /// The kind and the cause of the host's trouble; `None` if the outcome is not about the host.
     pub fn trouble(&self) -> Option<(TroubleKind, String)> {
         match self {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use rusqlite::{Row, Transaction};
 
+use super::attempts;
 use super::database::Buffer;
 use super::error::{BufferError, Result};
 use super::keys::{BulkFileId, FormKey, JobKey, RunId};
@@ -280,6 +281,7 @@ fn settle(transaction: &Transaction<'_>, run_id: RunId, file: BulkFileId, at: In
             let some = Doubt::SomeCounted { counted: (rows - refused) as usize, of: *rows as usize };
             doubt(transaction, *sequence, *form, &some, at)?;
         }
+        attempts::note(transaction, *sequence, run_id, at, &reason.to_string())?;
         moves.shift(&event, Term::Pending, To::Dead { reason, form: *form, at, run: run_id })?;
         dead += 1;
     }

@@ -15,6 +15,7 @@ use super::keys::{InputId, JobKey, RequestorKey};
 use super::ledger::{Postings, count_in_job};
 use super::memory;
 use super::metrics::{Tally, store_stated};
+use super::repeats::Repeats;
 use super::rows::{EventRef, first, from_row, run, value};
 use crate::delivery::Sequence;
 use crate::event::{ContentDigest, EventId, EventKind, Instant, Measure, PassEvent, RequestorId};
@@ -111,7 +112,9 @@ impl Buffer {
     pub fn open_input(&self, path: &str) -> Result<InputId> {
         let (path, opened_at) = (path.to_owned(), self.now());
         self.write(move |transaction| {
-            run(transaction, "INSERT INTO inputs (path, opened_at) VALUES (?1, ?2)", (path, opened_at))?;
+            let insert = "INSERT INTO inputs (path, opened_at, stored, duplicates, conflicts, rejected)
+                 VALUES (?1, ?2, 0, 0, 0, 0)";
+            run(transaction, insert, (path, opened_at))?;
             Ok(InputId(transaction.last_insert_rowid()))
         })
     }
@@ -195,6 +198,7 @@ fn store(transaction: &Transaction<'_>, batch: &Batch, now: Instant) -> Result<S
     let first_seq = fact(transaction, NEXT_SEQ)?.unwrap_or(1);
     let mut sequence = Sequence(first_seq);
     let mut insert = Inserts::prepare(transaction)?;
+    let mut repeats = Repeats::default();
     for (index, event) in batch.events.iter().enumerate() {
         let source = match sources.entry(&event.requestor_id) {
             Entry::Occupied(known) => *known.get(),
@@ -209,7 +213,9 @@ fn store(transaction: &Transaction<'_>, batch: &Batch, now: Instant) -> Result<S
             continue;
         }
         if insert.identity.execute((event.id.bytes(), event.content, sequence))? == 0 {
-            match first_of_conflict(transaction, index, event)? {
+            let (first, conflict) = first_of(transaction, index, event)?;
+            repeats.add(first, event.line, conflict.is_some());
+            match conflict {
                 Some(conflict) => report.conflicts.push(conflict),
                 None => report.duplicates += 1,
             }
@@ -229,6 +235,8 @@ fn store(transaction: &Transaction<'_>, batch: &Batch, now: Instant) -> Result<S
     if report.stored > 0 {
         arrivals::note(transaction, Sequence(sequence.0 - 1), arrived, now)?;
     }
+    count_in_input(transaction, batch, Sequence(first_seq), &report)?;
+    repeats.store(transaction, batch.input)?;
     count_in_job(transaction, batch.job, report.stored as i64)?;
     postings.apply(transaction)?;
     tally.apply(transaction)?;
@@ -294,13 +302,39 @@ impl<'a> Inserts<'a> {
     }
 }
 
-/// The stored event with the same identity and other content. `None` if the content is the same or was erased.
-fn first_of_conflict(connection: &Connection, index: usize, event: &NewEvent) -> Result<Option<Conflict>> {
-    let select = "SELECT p.path, e.line FROM identities i
-         LEFT JOIN events e ON e.seq = i.seq LEFT JOIN inputs p ON p.input = e.input WHERE i.id = ?1 AND i.content <> ?2";
-    first(connection, select, (event.id.bytes(), event.content), |row| {
+/// Counts what came of a batch in the row of its input.
+fn count_in_input(
+    transaction: &Transaction<'_>,
+    batch: &Batch,
+    first: Sequence,
+    report: &StoreReport,
+) -> Result<()> {
+    let StoreReport { stored, duplicates, conflicts, mixed } = report;
+    let last = Sequence(first.0 + stored.cast_signed() - 1);
+    let update = "UPDATE inputs SET stored = stored + ?2, duplicates = duplicates + ?3, conflicts = conflicts + ?4,
+             rejected = rejected + ?5, first_seq = CASE WHEN ?2 > 0 THEN coalesce(first_seq, ?6) ELSE first_seq END,
+             last_seq = CASE WHEN ?2 > 0 THEN ?7 ELSE last_seq END
+         WHERE input = ?1";
+    let counts = (batch.input, stored, duplicates, conflicts.len(), mixed.len(), first, last);
+    run(transaction, update, counts)
+}
+
+/// The number of the stored event with the same identity, and the conflict if its content is another one. The number is
+/// `None` if that event has expired or was erased.
+fn first_of(
+    connection: &Connection,
+    index: usize,
+    event: &NewEvent,
+) -> Result<(Option<Sequence>, Option<Conflict>)> {
+    let select = "SELECT i.seq, i.content <> ?2 AS differs, p.path, e.line FROM identities i
+         LEFT JOIN events e ON e.seq = i.seq AND i.content <> ?2 LEFT JOIN inputs p ON p.input = e.input WHERE i.id = ?1";
+    let found = first(connection, select, (event.id.bytes(), event.content), |row| {
+        // The content of an erased event is not known.
+        let differs = row.get::<_, Option<bool>>("differs")?.unwrap_or(false);
         let (path, line): (Option<String>, Option<u64>) = (row.get("path")?, row.get("line")?);
         let (first_path, first_line) = (path.unwrap_or_default(), line.unwrap_or(0));
-        Ok(Conflict { index, line: event.line, first_path, first_line })
-    })
+        let conflict = differs.then_some(Conflict { index, line: event.line, first_path, first_line });
+        Ok((row.get("seq")?, conflict))
+    })?;
+    Ok(found.unwrap_or_default())
 }

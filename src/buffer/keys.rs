@@ -29,8 +29,8 @@ impl JobKey {
 }
 
 /// The number of an input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InputId(pub(super) i64);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct InputId(pub i64);
 
 /// The number of a run: of a drain, or of a process that runs a backfill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]

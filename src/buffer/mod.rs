@@ -9,6 +9,7 @@
 //! One thread owns the writing connection and runs closures. No transaction is open over an `await`.
 
 mod arrivals;
+mod attempts;
 mod backup;
 mod bulk_files;
 mod columns;
@@ -33,6 +34,7 @@ mod probes;
 mod pulse;
 mod queue;
 mod reconciling;
+mod repeats;
 mod restore;
 mod retention;
 mod rows;
@@ -42,6 +44,7 @@ mod states;
 mod status;
 mod suites;
 mod tombstones;
+mod trace;
 mod verdicts;
 mod verify;
 mod watch;
@@ -78,6 +81,7 @@ pub use sqlite::{BackfillLock, BufferOptions, DrainLock, Holder, LockWatch, Whol
 pub use states::Delivered;
 pub use status::{OverCount, ReasonCount, RequestorStatus, Status};
 pub use suites::{Route, SuiteListing};
+pub use trace::{AttemptRecord, InputRecord, RepeatRecord, Search, TracedEvent};
 pub use verdicts::{BlockedSuite, NewVerdict};
 pub use verify::Discrepancy;
 pub use watch::Watch;

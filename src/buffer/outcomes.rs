@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 
 use super::arrivals;
+use super::attempts;
 use super::database::Buffer;
 use super::error::Result;
 use super::keys::{FormKey, RunId};
@@ -26,6 +27,13 @@ pub enum Change {
     /// The attempt was never written or certainly not received, so its claim is deleted.
     Release {
         sequence: Sequence,
+    },
+    /// An attempt ended without SUCCESS. What follows from it for the event is another change.
+    Attempt {
+        sequence: Sequence,
+        /// The reply, or why there is none.
+        reply: String,
+        at: Instant,
     },
     /// The attempt has an unknown outcome.
     Doubt {
@@ -71,6 +79,9 @@ fn apply(transaction: &Connection, run_id: RunId, change: &Change, moves: &mut M
             run(transaction, insert, (sequence, form, run_id))?;
         }
         Change::Release { sequence } => release(transaction, *sequence)?,
+        Change::Attempt { sequence, reply, at } => {
+            attempts::note(transaction, *sequence, run_id, *at, reply)?;
+        }
         Change::Doubt { event, form, doubt: why, policy, at } => {
             doubt(transaction, event.sequence, *form, why, *at)?;
             match policy {

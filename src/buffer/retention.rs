@@ -14,7 +14,7 @@ use super::ledger::{Postings, Term};
 use super::metrics::Withdrawals;
 use super::rows::{all, changed, first, json_list, only, read_event, read_reference, run};
 use super::tombstones::{CLOCK_SEEN_AT, DAY_NANOS, bury, remember_over_counts};
-use super::{memory, runs};
+use super::{attempts, memory, runs};
 use crate::delivery::Sequence;
 use crate::event::{Instant, MeasureOf};
 
@@ -64,6 +64,7 @@ impl Buffer {
             .write_in_parts(move |transaction| expire(transaction, Term::Discarded, cutoff, now, measure))?;
         self.write_in_parts(move |transaction| memory::drop_past(transaction, now))?;
         self.write_in_parts(move |transaction| runs::prune(transaction, cutoff))?;
+        self.write_in_parts(move |transaction| attempts::prune(transaction, cutoff, now))?;
         report.forgotten_identities =
             self.write_in_parts(move |transaction| forget_identities(transaction, policy, now))?;
         Ok(report)

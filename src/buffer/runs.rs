@@ -10,6 +10,7 @@ use super::error::Result;
 use super::facts::{NEXT_SEQ, fact};
 use super::keys::{JobKey, RunId};
 use super::ledger::Term;
+use super::repeats;
 use super::rows::{all, changed, only, run as execute};
 use super::states::{To, recover_claims, shift_all};
 use crate::delivery::{Sequence, Trouble};
@@ -102,7 +103,8 @@ impl Buffer {
         self.write(move |transaction| {
             let finish = "UPDATE runs SET finished_at = ?2, summary = ?3 WHERE run = ?1";
             execute(transaction, finish, (run, now, summary))?;
-            arrivals::prune(transaction)
+            arrivals::prune(transaction)?;
+            repeats::prune(transaction)
         })
     }
 

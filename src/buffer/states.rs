@@ -2,6 +2,7 @@
 
 use rusqlite::Connection;
 
+use super::attempts;
 use super::error::Result;
 use super::keys::{FormKey, JobKey, RunId};
 use super::ledger::{Postings, Term};
@@ -193,6 +194,7 @@ pub(super) fn recover_claims(connection: &Connection, job: JobKey, now: Instant)
          SELECT seq, form, 1, ?2, ?3 FROM claims WHERE run IN (SELECT run FROM runs WHERE (job = 0) = (?1 = 0))
          ON CONFLICT (seq) DO UPDATE SET attempts = attempts + 1, last_at = ?2, cause = ?3, wanted = 0";
     let recovered = changed(connection, change, (job, now, Doubt::RunEnded.to_string()))?;
+    attempts::note_claims(connection, job, now)?;
     let delete = "DELETE FROM claims WHERE run IN (SELECT run FROM runs WHERE (job = 0) = (?1 = 0))";
     run(connection, delete, [job])?;
     Ok(recovered)

@@ -2,6 +2,7 @@
 
 use rusqlite::Connection;
 
+use super::attempts;
 use super::error::Result;
 use super::facts::{fact, set_fact};
 use super::rows::{first, json_list, run};
@@ -34,6 +35,7 @@ pub(super) fn bury(connection: &Connection, sequences: &[Sequence], day: i64) ->
         (&list, day),
     )?;
     run(connection, "DELETE FROM doubts WHERE seq IN (SELECT value FROM json_each(?1))", [&list])?;
+    attempts::forget(connection, sequences)?;
     run(connection, "DELETE FROM settled WHERE seq IN (SELECT value FROM json_each(?1))", [&list])?;
     run(connection, "DELETE FROM events WHERE seq IN (SELECT value FROM json_each(?1))", [&list])
 }

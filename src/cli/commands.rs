@@ -9,7 +9,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use super::{
     Context, Exit, Failure, Form, backfill, backup, bus_error, dead_letter, demo, drain, explain, forget,
     held, hint, ingest, init, log, pull, reconcile, report, restore, retention, run, sandbox, settings,
-    status, suite,
+    status, suite, trace,
 };
 use crate::buffer::name_command;
 use crate::clock::Clock;
@@ -51,6 +51,7 @@ enum Command {
     Report(report::Args),
     Reconcile(reconcile::Args),
     Explain(explain::Args),
+    Trace(trace::Args),
     Status(status::Args),
     #[command(subcommand)]
     DeadLetter(dead_letter::Command),
@@ -107,6 +108,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Report(args) => report::run(args, &context),
         Command::Reconcile(args) => reconcile::run(args, &context),
         Command::Explain(args) => explain::run(args, &context),
+        Command::Trace(args) => trace::run(args, &context),
         Command::Status(args) => status::run(args, &context),
         Command::DeadLetter(command) => dead_letter::run(command, &context),
         Command::Held(command) => held::run(command, &context),

@@ -7,8 +7,8 @@ use serde::de::IgnoredAny;
 use super::code::Code;
 use super::{Context, Exit, Failure, input, output, refused};
 use crate::buffer::Buffer;
-use crate::event::{Instant, PassEvent, TimeBounds};
-use crate::explain::explain;
+use crate::event::{EventId, Instant, PassEvent, TimeBounds};
+use crate::explain::{Explanation, explain};
 use crate::readers::memory::Recollection;
 use crate::readers::ndjson::NdjsonReader;
 use crate::readers::{LINE_BYTES_MAX, Reader};
@@ -39,18 +39,23 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Some(buffer) => buffer.suite_of(event.requestor_id())?,
         None => None,
     };
-    let explained = |form: &HitForm| explain(&event, event.identity().0, form);
-    let explanation = match mapped {
-        Some(suite) => explained(&suite.form),
-        None => {
-            output::note(format_args!(
-                "note: {} is mapped to no report suite here; shown with the default settings",
-                event.requestor_id()
-            ));
-            explained(&HitForm::with_defaults(UNMAPPED_RSID.parse()?)).without_suite()
-        }
-    };
-    context.done(&explanation)
+    context.done(&explained(&event, event.identity().0, mapped.map(|suite| suite.form).as_ref())?)
+}
+
+/// The hit of an event with this form; without a form, with the default settings, and a note that says so.
+pub(super) fn explained(
+    event: &PassEvent,
+    id: EventId,
+    form: Option<&HitForm>,
+) -> Result<Explanation, Failure> {
+    if let Some(form) = form {
+        return Ok(explain(event, id, form));
+    }
+    output::note(format_args!(
+        "note: {} is mapped to no report suite here; shown with the default settings",
+        event.requestor_id()
+    ));
+    Ok(explain(event, id, &HitForm::with_defaults(UNMAPPED_RSID.parse()?)).without_suite())
 }
 
 /// The buffer; `None` if there is no configuration or no buffer.

@@ -47,6 +47,7 @@ mod signals;
 mod status;
 mod suite;
 mod table;
+mod trace;
 mod words;
 
 use std::ffi::OsString;

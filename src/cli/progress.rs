@@ -25,6 +25,7 @@ const BYTES: &str = "{bar:30} {bytes}/{total_bytes} {msg} ({eta})";
 const BYTES_OF_UNKNOWN: &str = "{spinner} {bytes} {msg}";
 pub(super) const DAYS: &str = "{bar:30} {pos}/{len} days of Analytics ({eta})";
 pub(super) const READ: &str = "{spinner} {pos} events read, {msg} ({rate})";
+pub(super) const SEARCHED: &str = "{bar:30} {pos}/{len} events searched ({rate}, {eta})";
 const EVENTS: &str = "{bar:30} {pos}/{len} events {msg} ({rate}, {eta})";
 
 fn bar(length: Option<u64>, template: &str) -> ProgressBar {
@@ -74,6 +75,14 @@ impl Progress {
             bar.set_message(format!("{events_new} of them new"));
         };
         self.show(on_bar, || tracing::info!(events_read, events_new, "planning"));
+    }
+
+    pub(super) fn show_search(&mut self, searched: u64, of: u64) {
+        let on_bar = |bar: &ProgressBar| {
+            bar.set_length(of);
+            bar.set_position(searched);
+        };
+        self.show(on_bar, || tracing::info!(searched, of, "searching events"));
     }
 
     pub(super) fn show_days(&mut self, reconcile::Progress { days_read, days }: reconcile::Progress) {

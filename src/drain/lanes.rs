@@ -176,6 +176,10 @@ impl Lane {
             let number = self.suite(&parcel).number_hit();
             let outcome = self.send(body).await;
             parcel.is_probe = false;
+            if let Some(reply) = outcome.reply() {
+                let (sequence, at) = (parcel.event.sequence, self.clock.now());
+                self.recorder.record(Change::Attempt { sequence, reply, at });
+            }
             let host_was_up = self.host.meet(parcel.suite, &outcome);
             if let Some(refusal) = Refusal::of(&outcome) {
                 return self.refuse(parcel, outcome, refusal);

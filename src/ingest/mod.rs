@@ -35,6 +35,6 @@ pub use intake::{
 };
 pub use load::{Observer, Origin, Progress, load, preview};
 pub use options::{FormatChoice, IngestOptions};
-pub use rejects::{files_of_rejects, retain_rejects};
+pub use rejects::{KeptReject, files_of_rejects, kept_rejects, retain_rejects};
 pub(crate) use summary::is_zero;
 pub use summary::{Counts, IngestSummary, InputFailure, InputSummary, Warning};

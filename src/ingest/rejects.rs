@@ -13,12 +13,13 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 
 use super::error::IngestError;
 use super::options::IngestOptions;
@@ -26,6 +27,7 @@ use super::portion::Reject;
 use crate::buffer::{Buffer, RejectDigest};
 use crate::config::IngestConfig;
 use crate::event::Instant;
+use crate::readers::RejectedLine;
 use crate::readers::memory::Keyring;
 use crate::whole_file::{self, Readers};
 
@@ -236,6 +238,36 @@ pub fn files_of_rejects(dir: &Path) -> io::Result<Vec<(PathBuf, Instant)>> {
         let metadata = fs::symlink_metadata(&file)?;
         if metadata.is_file() && is_own_name(&file.file_name().unwrap_or_default().to_string_lossy()) {
             found.push((file, metadata.modified()?.into()));
+        }
+    }
+    Ok(found)
+}
+
+/// A rejected line that is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeptReject {
+    pub file: PathBuf,
+    pub reason: String,
+}
+
+/// What the files of rejects have of a line of an input. The input is named by its path, or by the end of it.
+pub fn kept_rejects(dir: &Path, input: &str, line: u64) -> Result<Vec<KeptReject>, IngestError> {
+    let failed = |source| refuse(dir, source);
+    let mut found = Vec::new();
+    if !dir.exists() {
+        return Ok(found);
+    }
+    for (file, _) in files_of_rejects(dir).map_err(failed)? {
+        let mut text = Vec::new();
+        let mut reader = BufReader::new(File::open(&file).map_err(failed)?);
+        while reader.read_until(b'\n', &mut text).map_err(failed)? > 0 {
+            if let Ok(kept) = serde_json::from_slice::<RejectedLine<'_>>(&text)
+                && kept.line == line
+                && Path::new(kept.path.as_ref()).ends_with(input)
+            {
+                found.push(KeptReject { file: file.clone(), reason: kept.reason.into_owned() });
+            }
+            text.clear();
         }
     }
     Ok(found)

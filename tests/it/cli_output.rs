@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::program::{Program, bare_command, done, lines};
 use crate::support::sandbox;
 
-const COMMANDS: [&[&str]; 49] = [
+const COMMANDS: [&[&str]; 50] = [
     &[],
     &["demo"],
     &["init"],
@@ -42,6 +42,7 @@ const COMMANDS: [&[&str]; 49] = [
     &["report"],
     &["reconcile"],
     &["explain"],
+    &["trace"],
     &["status"],
     &["dead-letter"],
     &["dead-letter", "list"],

@@ -46,6 +46,7 @@ mod schemas;
 mod serve;
 mod sheet;
 mod support;
+mod trace;
 mod troubles;
 mod visitor_rules;
 mod year;

@@ -33,6 +33,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../schemas/buffer-6.sql"),
     include_str!("../../../schemas/buffer-7.sql"),
     include_str!("../../../schemas/buffer-8.sql"),
+    include_str!("../../../schemas/buffer-9.sql"),
 ];
 
 /// The ending of the name of a copy that a migration made.

@@ -1,0 +1,65 @@
+//! Events that came again: which lines of an input repeated which stored events, for whoever traces one of the two.
+//!
+//! A file that is read again repeats its events in their order, so one row has all of them. Nothing is read to make the rows.
+
+use rusqlite::Connection;
+
+use super::error::Result;
+use super::keys::InputId;
+use super::rows::run;
+use crate::delivery::Sequence;
+
+/// The most rows that a batch adds. A batch has at most 10,000 lines, or those of one request, so that a file which repeats
+/// events in any order adds a tenth of a row for each line.
+const ROWS_MAX: usize = 1_000;
+
+/// The most lines of a row, so that the rows which may have an event are found by its number.
+pub(super) const EVENTS_MAX: i64 = 10_000;
+
+/// Some lines in a row that repeat as many events in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Repeat {
+    first: Sequence,
+    line: u64,
+    events: i64,
+    is_conflict: bool,
+}
+
+/// The repeats of one batch.
+#[derive(Debug, Default)]
+pub(super) struct Repeats(Vec<Repeat>);
+
+impl Repeats {
+    /// Adds a line that repeats an event. Leaves out repeats of events that are deleted.
+    pub(super) fn add(&mut self, first: Option<Sequence>, line: u64, is_conflict: bool) {
+        let Some(first) = first else { return };
+        let goes_on = |last: &&mut Repeat| {
+            let next = (last.first.0 + last.events, last.line.wrapping_add_signed(last.events));
+            next == (first.0, line) && last.events < EVENTS_MAX && last.is_conflict == is_conflict
+        };
+        if let Some(last) = self.0.last_mut().filter(goes_on) {
+            last.events += 1;
+        } else if self.0.len() < ROWS_MAX {
+            self.0.push(Repeat { first, line, events: 1, is_conflict });
+        }
+    }
+
+    pub(super) fn store(&self, connection: &Connection, input: InputId) -> Result<()> {
+        for Repeat { first, line, events, is_conflict } in &self.0 {
+            let insert =
+                "INSERT INTO repeats (seq, input, line, events, is_conflict) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT DO UPDATE SET events = max(events, ?4), is_conflict = ?5";
+            run(connection, insert, (first, input, line, events, is_conflict))?;
+        }
+        Ok(())
+    }
+}
+
+/// Deletes the rows that only cover deleted events.
+pub(super) fn prune(connection: &Connection) -> Result<()> {
+    run(
+        connection,
+        "DELETE FROM repeats WHERE seq < (SELECT min(seq) FROM events) AND seq + events <= (SELECT min(seq) FROM events)",
+        [],
+    )
+}
