@@ -52,6 +52,7 @@ fn measure(events_a_request: usize) -> (f64, f64) {
     Buffer::create(&options).expect("a new buffer");
     let buffer = Arc::new(Buffer::open(&options).expect("the buffer opens"));
     let ingest = IngestOptions {
+        maps: Default::default(),
         job: Default::default(),
         format: FormatChoice::Auto,
         config: IngestConfig { rejects_dir: dir.path().join("rejects"), ..IngestConfig::default() },

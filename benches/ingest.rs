@@ -100,6 +100,7 @@ fn ingest(dir: &Path, input: &Path, events: u64) -> Outcome<Duration> {
         rest_v2: RestV2Config::default(),
         secret: None,
         service_keys: Default::default(),
+        maps: Default::default(),
         esm: Default::default(),
         clock,
     };

@@ -31,6 +31,7 @@ pub struct Config {
     pub serve: ServeConfig,
     pub monitor: MonitorConfig,
     pub log: LogConfig,
+    pub map: BTreeMap<String, MapConfig>,
 }
 
 /// Structs in which each field has its default beside its type.
@@ -106,6 +107,8 @@ sections! {
         pub future_skew_seconds: u32 = 300;
         /// The free disk space, in bytes, below which nothing is ingested: a drain must have room for its outcomes.
         pub min_free_bytes: u64 = 256 << 20;
+        /// The map of the rows of the inbox.
+        pub inbox_map: String = String::new();
     }
 
     /// `[rest_v2]`: how exchanges of REST API V2 become events, also where Adobe's documentation leaves it open.
@@ -224,6 +227,8 @@ sections! {
         pub request_timeout_seconds: u64 = 30;
         /// How long a connection may wait for its next request, in seconds: longer than reverse proxies keep it idle.
         pub idle_timeout_seconds: u64 = 75;
+        /// The map of events from senders whose line in the file of tokens names no other.
+        pub map: String = String::new();
     }
 
     /// `[monitor]`: the limits beyond which `status --check` raises an alarm.
@@ -245,6 +250,17 @@ sections! {
     pub struct LogConfig {
         pub format: LogFormat = LogFormat::Text;
         pub level: LogLevel = LogLevel::Info;
+    }
+
+    /// `[map.NAME]`: how the keys and values of a source become those of an event.
+    pub struct MapConfig {
+        pub keys: BTreeMap<String, String> = BTreeMap::new();
+        pub constants: BTreeMap<String, String> = BTreeMap::new();
+        pub values: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        pub null_words: Vec<String> = Vec::new();
+        pub time_format: String = String::new();
+        pub timezone: Option<Zone> = None;
+        pub separator: String = String::new();
     }
 }
 

@@ -118,7 +118,7 @@ impl Judge for InputError {
             | InputError::Compression(_)
             | InputError::PackedTwice(_)
             | InputError::Encoding(_)
-            | InputError::JsonList
+            | InputError::Unmapped(_)
             | InputError::OnlyZeros
             | InputError::Misnamed { .. }
             | InputError::Guessed { .. }

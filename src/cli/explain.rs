@@ -82,7 +82,7 @@ fn read_event(path: &Path, now: Instant) -> Result<PassEvent, Failure> {
     let line = if is_one { text.replace(['\n', '\r'], " ") } else { text.clone() };
     // The time of the event is not limited: only ingest checks that.
     let bounds = TimeBounds { latest: Instant::from_nanos(i64::MAX), now };
-    let (mut reader, mut memory) = (NdjsonReader::new(line.as_bytes()), Recollection::new(None));
+    let (mut reader, mut memory) = (NdjsonReader::new(line.as_bytes(), None), Recollection::new(None));
     let line = reader.next_line(bounds, &mut memory).map_err(|error| refuse(error.to_string()))?;
     let line = line.ok_or_else(|| refuse("it is empty".to_owned()))?;
     let lines = text.lines().count();

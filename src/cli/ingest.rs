@@ -33,6 +33,9 @@ pub(super) struct Args {
     /// The format of the inputs.
     #[arg(long, value_parser = format(), default_value = "auto")]
     format: FormatChoice,
+    /// The map of the keys and values of NDJSON and CSV: a section [map.NAME] of the configuration, or a file with such keys.
+    #[arg(long, value_name = "NAME|FILE")]
+    map: Option<String>,
     /// Read and validate everything, store nothing, and print each event in its canonical form as NDJSON; the counts go to
     /// standard error. With --json print the counts alone, to standard output.
     #[arg(long)]
@@ -43,7 +46,7 @@ pub(super) struct Args {
     /// Show what became of exchanges, by endpoint and rule: what was counted, what was passed over and why.
     #[arg(long)]
     summary: bool,
-    /// The files, or `-` for standard input.
+    /// The files, folders with all files below them, or quoted patterns such as 'x/*.ndjson'; `-` for standard input.
     #[arg(value_name = "FILE", default_value = "-")]
     inputs: Vec<PathBuf>,
 }
@@ -181,7 +184,10 @@ impl fmt::Display for IngestReport {
 pub(super) fn run(args: &Args, context: &Context) -> Ended {
     let settings = context.settings()?;
     let mut options = options::keyed_ingest(&settings, args.format, &context.clock)?;
-    let inputs: Vec<InputPath> = args.inputs.iter().map(InputPath::new).collect();
+    if let Some(name) = &args.map {
+        options.maps = options::map_named(&settings, name)?;
+    }
+    let inputs = ingest::expand(&args.inputs);
     if args.dry_run {
         // With the buffer's secret, a dry run gives the same events as a later ingest.
         if options.secret.is_none() && settings.config.buffer.path.exists() {

@@ -10,6 +10,7 @@ use toml::de::DeTable;
 use toml::{Table, Value};
 
 use crate::config::{Config, OpenEvent};
+use crate::readers::Map;
 use crate::readers::esm::is_dimension_name;
 use crate::schedule::JITTER_SECONDS_MAX;
 
@@ -90,7 +91,7 @@ pub(super) fn read(
             warnings.push(take_former_key(&given, event, &mut left_out)?);
             continue;
         }
-        check(&given, &known[&given.section][&given.key])?;
+        check(&given, known[&given.section].get(&given.key))?;
         let section = table.entry(given.section).or_insert_with(|| Value::Table(Table::new()));
         if let Value::Table(section) = section {
             section.insert(given.key, given.value);
@@ -155,7 +156,7 @@ fn in_file(text: &str, file: &Path, known: &Table) -> Result<Vec<Given>, Mistake
         for (key, value) in values {
             let span = spans.keys().find(|span| *span.get_ref() == key.as_str());
             let place = place(span.map_or(0, |span| span.span().start));
-            if !known_keys.contains_key(&key) {
+            if !known_keys.contains_key(&key) && !known_keys.is_empty() {
                 return Err(unknown_key(place, &key, known));
             }
             found.push(Given { section: name.to_owned(), key, value, place });
@@ -211,15 +212,17 @@ fn in_environment(variables: &[(OsString, OsString)], known: &Table) -> Result<V
 }
 
 /// Checks one value: its type, its range, dimensions of ESM, and that a path or text is not empty.
-fn check(given: &Given, default: &Value) -> Result<(), Mistake> {
+fn check(given: &Given, default: Option<&Value>) -> Result<(), Mistake> {
     let Given { section, key, value, place } = given;
     let refuse = |why: String| Err(mistake(place, format!("{section}.{key}: {why}")));
-    if let Some(wanted) = wanted(section, key, value, default) {
+    if let Some(wanted) = default.and_then(|default| wanted(section, key, value, default)) {
         return refuse(format!("{value} must be {wanted}"));
     }
     let alone = Table::from_iter([(key.clone(), value.clone())]);
-    if let Err(error) = Config::deserialize(Table::from_iter([(section.clone(), Value::Table(alone))])) {
-        return refuse(error.message().to_owned());
+    let config = Config::deserialize(Table::from_iter([(section.clone(), Value::Table(alone))]));
+    let config = config.map_err(|error| mistake(place, format!("{section}.{key}: {}", error.message())))?;
+    if let Some(why) = config.map.values().find_map(|map| Map::new(map).err()) {
+        return refuse(why);
     }
     if value.as_str() == Some("") {
         return refuse("it is empty".to_owned());

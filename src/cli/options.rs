@@ -1,12 +1,14 @@
 //! Makes the options of the other modules from the settings.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::settings::client_secret;
-use super::{Context, Failure, Settings, refused};
+use super::{Context, Failure, Settings, input, refused};
 use crate::analytics::AnalyticsClient;
 use crate::backfill::BulkWay;
 use crate::buffer::{AfterRestore, JobKey, RetentionPolicy};
@@ -14,9 +16,13 @@ use crate::clock::Clock;
 use crate::collection::{BreakerOptions, CollectionOptions};
 use crate::config::{BufferConfig, DeliveryConfig};
 use crate::drain::{DrainOptions, RetryLimits};
-use crate::ingest::{FormatChoice, IngestOptions};
+use crate::ingest::{FormatChoice, IngestOptions, Maps};
+use crate::readers::Map;
 use crate::readers::rest_v2::ServiceKeys;
 use crate::web::{ApiOptions, BulkClient, ProxySettings};
+
+/// The longest file of a map, in bytes. A map of a thousand values has some 50,000.
+const MAP_BYTES_MAX: u64 = 1 << 20;
 
 /// The options to ingest sources without exchanges.
 pub(super) fn ingest(settings: &Settings, format: FormatChoice, clock: &Clock) -> IngestOptions {
@@ -29,7 +35,42 @@ pub(super) fn ingest(settings: &Settings, format: FormatChoice, clock: &Clock) -
         service_keys: ServiceKeys::default(),
         job: JobKey::LIVE,
         clock: clock.clone(),
+        maps: Maps::default(),
     }
+}
+
+/// The maps of the configuration, and the one that a key of it names; an empty name is none.
+pub(super) fn maps(settings: &Settings, key: &str, name: &str) -> Result<Maps, Failure> {
+    let checked =
+        |map| Arc::new(Map::new(map).expect("each map was checked when the configuration was read"));
+    let maps = settings.config.map.iter().map(|(name, map)| (name.clone(), checked(map)));
+    let named: BTreeMap<_, _> = maps.collect();
+    let chosen = named.get(name).cloned();
+    if chosen.is_none() && !name.is_empty() {
+        return Err(refused(
+            format!("{key} names {name:?}, and the configuration has no such map"),
+            format!("write a section [map.{name}] into {}", settings.file.display()),
+        ));
+    }
+    Ok(Maps { chosen, named })
+}
+
+/// The map of `--map`: a section of the configuration, or a file that has what such a section has.
+pub(super) fn map_named(settings: &Settings, name: &str) -> Result<Maps, Failure> {
+    if settings.config.map.contains_key(name) {
+        return maps(settings, "--map", name);
+    }
+    let refuse = |why: String| {
+        refused(
+            format!("the map {name:?} cannot be used: {why}"),
+            "name a section [map.NAME] of the configuration, or a file with the keys of such a section, as docs/sources.md has them",
+        )
+    };
+    let text = input::read(Path::new(name), MAP_BYTES_MAX, "a map is a short file of TOML")?;
+    let text = String::from_utf8(text).map_err(|_| refuse("it is not UTF-8".to_owned()))?;
+    let config = toml::from_str(&text).map_err(|error| refuse(error.to_string()))?;
+    let chosen = Some(Arc::new(Map::new(&config).map_err(refuse)?));
+    Ok(Maps { chosen, ..Maps::default() })
 }
 
 /// The options to ingest exchanges, with their secret and their keys.

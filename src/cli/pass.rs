@@ -66,7 +66,10 @@ impl Pass {
             bulk: options::bulk(settings, client, false, false),
             collection: Collection::new(options::collection(&settings.config.delivery))?,
             options: options::drain(&settings.config.delivery, context),
-            inbox: options::ingest(settings, FormatChoice::Auto, &context.clock),
+            inbox: IngestOptions {
+                maps: options::maps(settings, "ingest.inbox_map", &settings.config.ingest.inbox_map)?,
+                ..options::ingest(settings, FormatChoice::Auto, &context.clock)
+            },
             retention: options::retention(settings),
         })
     }

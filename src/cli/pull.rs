@@ -156,7 +156,7 @@ impl Pull {
     }
 
     fn store(&mut self, body: Vec<u8>) -> Result<(), SubmissionError> {
-        let submission = Submission { path: "pull esm".to_owned(), format: Format::Esm, body };
+        let submission = Submission { path: "pull esm".to_owned(), format: Format::Esm, body, map: None };
         let taken = if self.report.dry_run {
             self.intake.preview(submission)
         } else {

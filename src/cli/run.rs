@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Listen, ServeConfig};
 use crate::drain::Stop;
 use crate::event::Instant;
-use crate::ingest::FormatChoice;
+use crate::ingest::{FormatChoice, IngestOptions};
 use crate::schedule;
 use crate::serve::{ServeOptions, Server};
 use crate::suite::SuiteState;
@@ -212,7 +212,7 @@ fn needs_restart(key: &str, ingests: bool) -> bool {
     match section {
         "serve" | "log" => true,
         "buffer" => !key.ends_with("_days"),
-        "ingest" | "rest_v2" | "esm" => ingests,
+        "ingest" | "rest_v2" | "esm" | "map" => ingests,
         _ => false,
     }
 }
@@ -236,7 +236,10 @@ fn serve(settings: &Settings, buffer: &Arc<Buffer>, context: &Context) -> Result
             "name a file of tokens there, one a line, such as: head -c 32 /dev/urandom | base64",
         ));
     }
-    let keyed = || options::keyed_ingest(settings, FormatChoice::Auto, &context.clock);
+    let keyed = || -> Result<_, Failure> {
+        let maps = options::maps(settings, "serve.map", &config.map)?;
+        Ok(IngestOptions { maps, ..options::keyed_ingest(settings, FormatChoice::Auto, &context.clock)? })
+    };
     let options = ServeOptions {
         listen,
         ingest: ingest.then(keyed).transpose()?,

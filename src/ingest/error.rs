@@ -11,8 +11,10 @@ use crate::readers::{Guess, ReadError};
 pub enum InputError {
     #[error("cannot be opened")]
     Open(#[source] io::Error),
-    #[error("is a directory; name the files in it")]
+    #[error("is a folder without a file to read")]
     Directory,
+    #[error("is {0}, and a map is for events in NDJSON or CSV: leave the map out, or say --format")]
+    Unmapped(&'static str),
     #[error("holds only zero bytes, as a power loss leaves them: get it again from its source")]
     OnlyZeros,
     #[error("has no byte, so it is no whole {0} file")]
@@ -26,8 +28,6 @@ pub enum InputError {
     /// The input has two or four bytes a letter.
     #[error("is {0}; save it as UTF-8")]
     Encoding(&'static str),
-    #[error("is one JSON list; passbridge reads one object per line, as jq -c '.[]' writes them")]
-    JsonList,
     #[error("is named as {named}, but {}: say --format {}", guess.because, guess.format.as_str())]
     Misnamed { named: &'static str, guess: Guess },
     #[error("was taken for {}, because {}; if it is none, say --format", guess.format.as_str(), guess.because)]

@@ -8,8 +8,7 @@ use super::portion::Portion;
 use super::rejects::{Kept, Rejects};
 use super::summary::{INBOX, IngestSummary, InputEnd};
 use crate::buffer::{Buffer, InboxRow, InputId, JobKey, NewEvent};
-use crate::readers::RejectReason;
-use crate::readers::ndjson::LineParser;
+use crate::readers::{LineParser, RejectReason};
 
 /// The most rows moved in one transaction. Other programs choose the size of a row, so this also limits memory.
 const ROWS_MAX: usize = 1_000;
@@ -28,7 +27,7 @@ pub fn take_inbox(
         options,
         summary: IngestSummary::of([INBOX.to_owned()].into_iter()),
         rejects: Rejects::new(options),
-        parser: LineParser::default(),
+        parser: LineParser::with(options.maps.chosen.clone()),
         input: None,
     };
     // A page with fewer rows than the limit is the last one. Rows that arrive later wait for the next drain, so that

@@ -16,7 +16,9 @@ use super::misplaced::first_letter;
 use super::options::FormatChoice;
 use super::summary::{InputEnd, zeros_note};
 use super::unpack::{Packing, Unpacked, skip_zeros};
-use crate::readers::{Format, Guess, ReadError, Reader, ReaderOptions, guess, wide_encoding};
+use crate::readers::{
+    Format, Guess, ListElements, ReadError, Reader, ReaderOptions, guess, starts_as_list, wide_encoding,
+};
 
 /// The size of the buffers for reading and for unpacking, in bytes.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -94,7 +96,15 @@ pub(super) fn open(
     let Some((format, guess)) = format_of(path, format, &start)? else {
         return if has_zeros || start.contains(&0) { Err(InputError::OnlyZeros) } else { Ok(None) };
     };
-    let opened = format.open(Cursor::new(start).chain(source), options);
+    if options.map.is_some() && !matches!(format, Format::Ndjson | Format::Csv) {
+        return Err(InputError::Unmapped(format.as_str()));
+    }
+    let is_list = matches!(format, Format::Ndjson | Format::RestV2) && starts_as_list(&start);
+    let content = Cursor::new(start).chain(source);
+    let opened = match is_list {
+        true => format.open(ListElements::new(content), options),
+        false => format.open(content, options),
+    };
     let reader = match (opened, &guess) {
         (Ok(reader), _) => reader,
         (Err(error), Some(guess)) => return Err(InputError::Guessed { guess: guess.clone(), source: error }),
@@ -179,13 +189,11 @@ fn format_of(
     }
     let guess = guess(start, start.len() < PEEK_BYTES_MAX);
     let Some(named) = extensions(path).0 else {
-        if guess.is_none() && letter == Some(b'[') {
-            return Err(InputError::JsonList);
-        }
         // If the content shows no format either, the first line decides.
         let first_line = start.trim_ascii_start().split(|byte| *byte == b'\n').next().unwrap_or_default();
         let (format, because) = match letter {
             Some(b'{') | None => (Format::Ndjson, "it begins as JSON does"),
+            Some(b'[') if starts_as_list(start) => (Format::Ndjson, "it begins as a JSON list does"),
             Some(_) if memchr::memmem::find(first_line, b"{\"").is_some() => {
                 (Format::Ndjson, "its first line has a JSON object")
             }
@@ -224,7 +232,7 @@ fn extensions(path: &InputPath) -> (Option<Format>, Option<&'static str>) {
     };
     let format = match Path::new(stem).extension().and_then(OsStr::to_str) {
         Some("ndjson" | "jsonl") => Some(Format::Ndjson),
-        Some("csv") => Some(Format::Csv),
+        Some("csv" | "tsv") => Some(Format::Csv),
         Some("har") => Some(Format::Har),
         _ => None,
     };
@@ -330,6 +338,8 @@ mod tests {
             ("a.ndjson", Is(Format::Ndjson), EXCHANGE, Some(Format::Ndjson)),
             ("a.har", Auto, "{\n", Some(Format::Har)),
             ("a.csv", Auto, "Year,Month,day,hour", Some(Format::Esm)),
+            ("a.tsv", Auto, "x", Some(Format::Csv)),
+            ("a.json", Auto, "[\n {", Some(Format::Ndjson)),
             ("a.csv", Auto, "occurred_at,event,requestor_id,year,month", Some(Format::Csv)),
             ("a.xml", Auto, "<?xml version=\"1.0\"?>\n<resource href", Some(Format::Esm)),
         ] {
@@ -342,8 +352,6 @@ mod tests {
             let found = format_of(&InputPath::new(name), Auto, start.as_bytes());
             assert!(matches!(found, Err(InputError::Misnamed { .. })), "{name} {start:?}");
         }
-        let list = format_of(&InputPath::new("a.json"), Auto, b"[");
-        assert!(matches!(list, Err(InputError::JsonList)));
         let wide = format_of(&InputPath::new("a.ndjson"), Auto, b"\xFF\xFE{\0");
         assert!(matches!(wide, Err(InputError::Encoding("UTF-16"))));
     }

@@ -20,9 +20,8 @@ use super::unpack::{Packing, Unpacked};
 use crate::buffer::{Buffer, InputId, JobKey, StoreReport, Watch};
 use crate::readers::esm::EsmSummary;
 use crate::readers::memory::Recollection;
-use crate::readers::ndjson::LineParser;
 use crate::readers::rest_v2::ExchangeSummary;
-use crate::readers::{Format, ReadError, ReaderOptions, SourceSummary};
+use crate::readers::{Format, LineParser, Map, ReadError, ReaderOptions, SourceSummary};
 
 /// The longest submission after unpacking, in bytes: about 60,000 events. All of it is in memory.
 pub const UNPACKED_BYTES_MAX: u64 = 32 << 20;
@@ -55,6 +54,8 @@ pub struct Submission {
     /// NDJSON also allows one JSON array.
     pub format: Format,
     pub body: Vec<u8>,
+    /// The map of the sender; `None` for the map of the options.
+    pub map: Option<Arc<Map>>,
 }
 
 /// A submission that is unpacked and not longer than `UNPACKED_BYTES_MAX`.
@@ -219,7 +220,8 @@ impl Intake {
     }
 
     fn read(&mut self, PlainSubmission(submission): PlainSubmission) -> Result<Sorted, SubmissionError> {
-        let Submission { path, format, body } = submission;
+        let Submission { path, format, body, map } = submission;
+        self.readers.map = map.or_else(|| self.options.maps.chosen.clone());
         check_lines(memchr::memchr_iter(b'\n', &body).count())?;
         let is_lines = matches!(format, Format::Ndjson | Format::RestV2);
         if let Some(why) = misplaced::why_no_text(&body).filter(|_| is_lines) {
@@ -253,7 +255,7 @@ impl Intake {
             SubmissionError::Unreadable(format!("is no JSON array: it breaks at {place}"))
         })?;
         check_lines(elements.len())?;
-        let (mut parser, bounds) = (LineParser::default(), self.options.bounds());
+        let (mut parser, bounds) = (LineParser::with(self.readers.map.clone()), self.options.bounds());
         for (number, element) in (1..).zip(elements) {
             portion.take(&parser.parse_alone(number, element.get().as_bytes(), bounds));
         }

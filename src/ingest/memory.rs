@@ -40,5 +40,6 @@ fn reader_options(options: &IngestOptions, secret: &[u8]) -> ReaderOptions {
         keyring: Keyring::new(secret),
         service_keys: options.service_keys.clone(),
         knows_former: false,
+        map: options.maps.chosen.clone(),
     }
 }

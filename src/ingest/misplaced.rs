@@ -36,7 +36,8 @@ pub(super) fn why_no_text(start: &[u8]) -> Option<String> {
 /// Says what the input is if no line could be read. `is_all` means that `start` is the whole input.
 pub(super) fn why_no_lines(start: &[u8], is_all: bool) -> Option<String> {
     if first_letter(start) == Some(b'[') {
-        return Some(InputError::JsonList.to_string());
+        let why = "is one JSON list; one object per line is taken here, as jq -c '.[]' writes them";
+        return Some(why.to_owned());
     }
     let format = guess(start, is_all)?.format;
     let what = match format {

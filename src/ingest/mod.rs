@@ -19,6 +19,7 @@ mod load;
 mod memory;
 mod misplaced;
 mod options;
+mod paths;
 mod portion;
 mod reading;
 mod rejects;
@@ -34,7 +35,8 @@ pub use intake::{
     rejects_limit,
 };
 pub use load::{Observer, Origin, Progress, load, preview};
-pub use options::{FormatChoice, IngestOptions};
+pub use options::{FormatChoice, IngestOptions, Maps};
+pub use paths::expand;
 pub use rejects::{KeptReject, files_of_rejects, kept_rejects, retain_rejects};
 pub(crate) use summary::is_zero;
 pub use summary::{Counts, IngestSummary, InputFailure, InputSummary, Warning};

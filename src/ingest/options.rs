@@ -1,9 +1,12 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use crate::buffer::JobKey;
 use crate::clock::Clock;
 use crate::config::{EsmConfig, IngestConfig, RestV2Config};
 use crate::event::{Instant, TimeBounds};
-use crate::readers::Format;
 use crate::readers::rest_v2::ServiceKeys;
+use crate::readers::{Format, Map};
 
 /// The format of the inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,6 +34,16 @@ pub struct IngestOptions {
     pub job: JobKey,
     /// The clock that decides if an event is in the future.
     pub clock: Clock,
+    pub maps: Maps,
+}
+
+/// The maps of events in NDJSON and CSV.
+#[derive(Debug, Clone, Default)]
+pub struct Maps {
+    /// The map of these inputs; over HTTP, of senders whose token names none.
+    pub chosen: Option<Arc<Map>>,
+    /// The maps of the configuration, by their names.
+    pub named: BTreeMap<String, Arc<Map>>,
 }
 
 impl IngestOptions {

@@ -7,11 +7,13 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::BufRead;
+use std::sync::Arc;
 
 use super::cause::cause;
 use super::line::{
     COLUMNS_MAX, Excerpt, HeaderError, Line, ReadError, ReadResult, Reader, RejectReason, SourceSummary,
 };
+use super::map::Map;
 use super::memory::Recollection;
 use super::parts;
 use super::records::Records;
@@ -29,19 +31,22 @@ pub struct CsvReader<R> {
     header: String,
     columns: Vec<String>,
     remarks: Remarks,
+    map: Option<Arc<Map>>,
 }
 
 impl<R: BufRead> CsvReader<R> {
     /// A reader at the start of a source. It reads the header.
-    pub fn new(source: R) -> Result<CsvReader<R>, ReadError> {
+    pub fn new(source: R, map: Option<Arc<Map>>) -> Result<CsvReader<R>, ReadError> {
         let mut records = Records::new(source);
         records.advance()?;
         if records.is_separator_line() {
             records.advance()?;
         }
-        let columns = records.header().map_err(ReadError::Header)?;
+        let separator = separator_of(&records.raw.bytes, map.as_deref());
+        records.separate_by(separator)?;
+        let columns = records.header(map.as_deref()).map_err(ReadError::Header)?;
         let header = String::from_utf8_lossy(&records.raw.bytes).into_owned();
-        Ok(CsvReader { records, header, columns, remarks: Remarks::default() })
+        Ok(CsvReader { records, header, columns, remarks: Remarks::default(), map })
     }
 }
 
@@ -51,13 +56,14 @@ impl<R: BufRead> Reader for CsvReader<R> {
             if !self.records.advance()? {
                 return Ok(None);
             }
-            if self.records.is_header_again() {
+            if self.records.is_header_again(self.map.as_deref()) {
                 self.take_header()?;
             } else if !self.records.is_blank() && !self.records.is_separator_line() {
                 break;
             }
         }
-        let result = self.records.event(&self.columns, bounds, &mut self.remarks.unknown);
+        let result =
+            self.records.event(&self.columns, self.map.as_deref(), bounds, &mut self.remarks.unknown);
         let header = Some(Cow::Borrowed(&self.header[..]));
         let raw = &self.records.raw;
         let excerpt = Excerpt { header, ..Excerpt::part(&raw.bytes, raw.whole_bytes) };
@@ -73,7 +79,8 @@ impl<R: BufRead> CsvReader<R> {
     /// Makes the current row the header of the rows after it.
     fn take_header(&mut self) -> Result<(), ReadError> {
         let line = self.records.start_line;
-        let columns = self.records.header().map_err(|header| ReadError::OtherHeader { line, header })?;
+        let columns = self.records.header(self.map.as_deref());
+        let columns = columns.map_err(|header| ReadError::OtherHeader { line, header })?;
         let is_same = columns.len() == self.columns.len()
             && columns.iter().zip(&self.columns).all(|(one, other)| one.eq_ignore_ascii_case(other));
         let seen = if is_same { &mut self.remarks.same_headers } else { &mut self.remarks.other_headers };
@@ -88,18 +95,22 @@ impl<R: BufRead> CsvReader<R> {
 pub(super) fn parse_row(
     header: &str,
     row: &str,
+    map: Option<&Map>,
     bounds: TimeBounds,
     unknown: &mut UnknownKeys,
 ) -> Result<PassEvent, RejectReason> {
     let in_memory = "a source in memory never breaks off";
     let mut records = Records::new(header.as_bytes());
     records.advance().expect(in_memory);
-    let columns = records.header().map_err(RejectReason::Header)?;
+    let separator = separator_of(header.as_bytes(), map);
+    records.separate_by(separator).expect(in_memory);
+    let columns = records.header(map).map_err(RejectReason::Header)?;
     let mut records = Records::new(row.as_bytes());
+    records.separate_by(separator).expect(in_memory);
     if !records.advance().expect(in_memory) {
         return Err(RejectReason::Empty);
     }
-    let result = records.event(&columns, bounds, unknown);
+    let result = records.event(&columns, map, bounds, unknown);
     // A line break outside quotes makes two rows. Both become one reject, so that the second is not lost.
     if records.advance().expect(in_memory) {
         return Err(RejectReason::FieldCount {
@@ -113,26 +124,30 @@ pub(super) fn parse_row(
 impl<R: BufRead> Records<R> {
     /// Whether the current record is the `sep=` line of a spreadsheet.
     pub(super) fn is_separator_line(&self) -> bool {
-        let raw = self.raw.bytes.trim_ascii();
-        raw.len() == "sep=,".len() && raw[..4].eq_ignore_ascii_case(b"sep=")
+        let raw = self.raw.bytes.trim_ascii_start();
+        let is_mark = raw.get(..4).is_some_and(|mark| mark.eq_ignore_ascii_case(b"sep="));
+        is_mark && (raw.len() == 5 || raw.trim_ascii_end().len() == 5)
     }
 
     /// Whether the current record is a header, perhaps right behind a last cell: it has two or more of the required names.
-    fn is_header_again(&self) -> bool {
+    fn is_header_again(&self, map: Option<&Map>) -> bool {
         let raw;
         let cells = match self.cells() {
             Ok(cells) => cells,
             Err(RejectReason::BehindQuote(_)) => {
                 raw = String::from_utf8_lossy(&self.raw.bytes);
-                raw.split(',').map(|cell| cell.trim_matches('"')).collect()
+                raw.split(char::from(self.separator)).map(|cell| cell.trim_matches('"')).collect()
             }
             Err(_) => return false,
         };
+        if let Some(map) = map {
+            return map.missing(&cells, &REQUIRED).is_none();
+        }
         let has = |name: &str| cells.iter().any(|cell| cell.trim().eq_ignore_ascii_case(name));
         REQUIRED.into_iter().filter(|name| has(name)).count() > 1
     }
 
-    fn header(&self) -> Result<Vec<String>, HeaderError> {
+    fn header(&self, map: Option<&Map>) -> Result<Vec<String>, HeaderError> {
         if let Some(cause) = cause(&self.raw.bytes) {
             return Err(HeaderError::Recognised(cause));
         }
@@ -148,18 +163,21 @@ impl<R: BufRead> Records<R> {
         let names: Vec<String> = cells.into_iter().map(bare).collect();
         let mut met = HashMap::new();
         for (column, name) in (1..).zip(&names).filter(|(_, name)| !name.is_empty()) {
-            if let Some(first) = met.insert(key_named(name).unwrap_or(name), column) {
+            let key = key_named(name).filter(|_| map.is_none()).unwrap_or(name);
+            if let Some(first) = met.insert(key, column) {
                 return Err(HeaderError::Twice { name: name.clone(), first, second: column });
             }
         }
-        if let [name] = &names[..] {
-            let separators = [('\t', "tabs"), (';', "semicolons"), ('|', "bars (|)")];
-            if let Some((_, separator)) = separators.into_iter().find(|(letter, _)| name.contains(*letter)) {
-                return Err(HeaderError::OtherSeparator { separator, found: start_of(&self.raw.bytes) });
-            }
+        let found = || start_of(&self.raw.bytes);
+        if let Some(map) = map {
+            let names_of_map: Vec<&str> = names.iter().map(String::as_str).collect();
+            let missing = map.missing(&names_of_map, &REQUIRED);
+            return missing.map_or(Ok(names), |(column, property)| {
+                Err(HeaderError::Unmapped { column, property, found: found() })
+            });
         }
         match REQUIRED.into_iter().find(|name| !met.contains_key(name)) {
-            Some(missing) => Err(HeaderError::Missing { missing, found: start_of(&self.raw.bytes) }),
+            Some(missing) => Err(HeaderError::Missing { missing, found: found() }),
             None => Ok(names),
         }
     }
@@ -167,16 +185,27 @@ impl<R: BufRead> Records<R> {
     fn event(
         &self,
         columns: &[String],
+        map: Option<&Map>,
         bounds: TimeBounds,
         unknown: &mut UnknownKeys,
     ) -> Result<PassEvent, RejectReason> {
         let cells = self.cells()?;
-        let is_key = |column: &String| key_named(column) == Some(REQUIRED[0]);
+        let is_key = |column: &String| match map {
+            None => key_named(column) == Some(REQUIRED[0]),
+            Some(map) => map.takes(REQUIRED[0], column),
+        };
         self.refuse_rows_inside(columns.len(), columns.iter().position(is_key))?;
         if self.found != columns.len() {
             return Err(RejectReason::FieldCount { found: self.found, expected: columns.len() });
         }
         let mut draft = Draft::default();
+        if let Some(map) = map {
+            for (column, cell) in columns.iter().zip(cells) {
+                map.take((&mut draft, unknown), column, RawValue::Text(Cow::Borrowed(cell)), "")?;
+            }
+            map.complete(&mut draft)?;
+            return Ok(draft.finish(bounds)?);
+        }
         for (column, cell) in columns.iter().zip(cells) {
             if !draft.set(column, RawValue::Text(Cow::Borrowed(cell)))? {
                 unknown.note(column);
@@ -184,6 +213,20 @@ impl<R: BufRead> Records<R> {
         }
         Ok(draft.finish(bounds)?)
     }
+}
+
+/// The separator of a header: what the map says or, if it says nothing, the one that gives the most known names.
+fn separator_of(header: &[u8], map: Option<&Map>) -> u8 {
+    if let Some(separator) = map.and_then(Map::separator) {
+        return separator;
+    }
+    let header = String::from_utf8_lossy(header);
+    let known = |separator: &u8| {
+        let names =
+            header.split(char::from(*separator)).map(|cell| cell.trim_matches(['"', ' ', '\u{feff}', '\r']));
+        names.filter(|name| map.map_or(key_named(name).is_some(), |map| map.knows(name))).count()
+    };
+    [b'|', b';', b'\t', b','].into_iter().max_by_key(known).unwrap_or(b',')
 }
 
 /// The first characters of a header, for a message.
@@ -212,8 +255,8 @@ mod tests {
     fn read(source: &str) -> Vec<(u64, String)> {
         let mut last = None;
         for capacity in [1, 3, 4096] {
-            let mut reader =
-                CsvReader::new(BufReader::with_capacity(capacity, source.as_bytes())).expect("a header");
+            let mut reader = CsvReader::new(BufReader::with_capacity(capacity, source.as_bytes()), None)
+                .expect("a header");
             let mut found = Vec::new();
             while let Some(line) = reader.next_line(bounds(), &mut Recollection::new(None)).expect("memory") {
                 let text = match line.result {
@@ -288,7 +331,7 @@ mod tests {
         let source = "\u{feff}zone, mvpd ,event,\"occurred_at\",requestor_id,count,\r\n\
                       z,Cablevision,authn_ok,1790000000000,REF30,3,\r\n\
                       z,,authn_ok,1790000000000,REF30,,\r\n";
-        let mut reader = CsvReader::new(source.as_bytes()).expect("a header");
+        let mut reader = CsvReader::new(source.as_bytes(), None).expect("a header");
         let event = reader
             .next_line(bounds(), &mut Recollection::new(None))
             .expect("memory")
@@ -307,16 +350,25 @@ mod tests {
     }
 
     #[test]
+    fn the_separator_is_the_one_that_gives_known_columns() {
+        for separator in ["|", ";", "\t", ","] {
+            for start in ["", "\u{feff}", "sep=?\r\n"] {
+                let text = format!(
+                    "{start}{HEADER}\r\nREF30,authn_ok,1790000000,\"a?b\"\r\nREF30,authn_ok,1790000000,c\r\n"
+                );
+                let text = text.replace([',', '?'], separator);
+                let lines: Vec<String> = read(&text).into_iter().map(|(_, mvpd)| mvpd).collect();
+                assert_eq!(lines, [format!("a{separator}b"), "c".to_owned()], "{text}");
+            }
+        }
+    }
+
+    #[test]
     fn a_header_that_cannot_be_used_says_why() {
         for (source, expected) in [
-            ("", "\"\" has no column \"occurred_at\"; it must name the properties, separated by commas"),
             (
-                "\u{feff}occurred_at;event;requestor_id\n",
-                "\"occurred_at;event;requestor_id\" is one column: the columns are separated by semicolons; commas are needed",
-            ),
-            (
-                "occurred_at\tevent\n",
-                "\"occurred_at\\tevent\" is one column: the columns are separated by tabs; commas are needed",
+                "",
+                "\"\" has no column \"occurred_at\"; it must name the properties, separated by commas, semicolons, tabs or bars; for other names say --map",
             ),
             ("occurred_at,event,requestor_id,event\n", "names \"event\" twice: columns 2 and 4 are the same"),
             (
@@ -325,15 +377,11 @@ mod tests {
             ),
             (
                 "sep=;\noccurred_at;event\n",
-                "\"occurred_at;event\" is one column: the columns are separated by semicolons; commas are needed",
+                "\"occurred_at;event\" has no column \"requestor_id\"; it must name the properties, separated by commas, semicolons, tabs or bars; for other names say --map",
             ),
             (
                 "occurred_at,\"event\n",
                 "opens a quote that is never closed; everything behind it is in this row",
-            ),
-            (
-                "occurred_at|event|requestor_id\n",
-                "\"occurred_at|event|requestor_id\" is one column: the columns are separated by bars (|); commas are needed",
             ),
             (
                 "occurred_at,event,requestor_id\0\n",
@@ -345,12 +393,12 @@ mod tests {
             ),
             ("o\0c\0c\0u\0r\0r\0e\0d\0_\0a\0t\0\n", "is UTF-16; save it as UTF-8"),
         ] {
-            let error = CsvReader::new(source.as_bytes()).err().expect(source);
+            let error = CsvReader::new(source.as_bytes(), None).err().expect(source);
             assert_eq!(error.to_string(), format!("cannot be read: its header {expected}"), "{source}");
         }
         let wide = format!("{HEADER}{}", ",a".repeat(COLUMNS_MAX));
         assert!(matches!(
-            CsvReader::new(wide.as_bytes()),
+            CsvReader::new(wide.as_bytes(), None),
             Err(ReadError::Header(HeaderError::TooManyColumns | HeaderError::Twice { .. }))
         ));
     }
@@ -376,7 +424,7 @@ mod tests {
         let first = format!("{HEADER}\r\n{row}\r\n");
         let source =
             format!("{first}\u{feff}{first}{}\nsep=,\n\u{feff}{other}\n{fewer}", first.to_uppercase());
-        let mut reader = CsvReader::new(source.as_bytes()).expect("a header");
+        let mut reader = CsvReader::new(source.as_bytes(), None).expect("a header");
         let mut found = Vec::new();
         while let Some(line) = reader.next_line(bounds(), &mut Recollection::new(None)).expect("headers") {
             let mvpd = line.result.map(|event| event.property(Property::Mvpd).map(str::to_owned));
@@ -399,7 +447,7 @@ mod tests {
             ]
         );
         let twice = format!("{first}occurred_at,event,requestor_id,event\n{row}\n");
-        let mut reader = CsvReader::new(twice.as_bytes()).expect("a header");
+        let mut reader = CsvReader::new(twice.as_bytes(), None).expect("a header");
         let mut next = || reader.next_line(bounds(), &mut Recollection::new(None)).map(|line| line.is_some());
         assert!(next().expect("a row"));
         assert_eq!(
@@ -412,7 +460,7 @@ mod tests {
     fn halves_of_a_character_in_two_cells_are_not_utf8() {
         let mut source = HEADER.as_bytes().to_vec();
         source.extend(b"\nREF30,authn_ok,\xC3,\xA9\nREF30,authn_ok,\xFF,a\n");
-        let mut reader = CsvReader::new(source.as_slice()).expect("a header");
+        let mut reader = CsvReader::new(source.as_slice(), None).expect("a header");
         for _ in 0..2 {
             let line =
                 reader.next_line(bounds(), &mut Recollection::new(None)).expect("memory").expect("a row");
@@ -428,7 +476,7 @@ mod tests {
             let filler_bytes = filler.repeat(length as usize / filler.len());
             let tail = "\"\nREF30,authn_ok,2026-11-10T08:00:00Z,next\n";
             let source = head.as_bytes().chain(filler_bytes.as_bytes()).chain(tail.as_bytes());
-            let mut reader = CsvReader::new(source).expect("a header");
+            let mut reader = CsvReader::new(source, None).expect("a header");
             let line =
                 reader.next_line(bounds(), &mut Recollection::new(None)).expect("memory").expect("a row");
             assert!(matches!(line.result, Err(RejectReason::TooLong(_))), "{filler:?}: {:?}", line.result);

@@ -33,8 +33,8 @@ impl Format {
         options: &ReaderOptions,
     ) -> Result<Box<dyn Reader>, ReadError> {
         Ok(match self {
-            Format::Ndjson => Box::new(NdjsonReader::new(source)),
-            Format::Csv => Box::new(CsvReader::new(source)?),
+            Format::Ndjson => Box::new(NdjsonReader::new(source, options.map.clone())),
+            Format::Csv => Box::new(CsvReader::new(source, options.map.clone())?),
             Format::RestV2 => Box::new(ExchangeReader::of_log(source, options)),
             Format::Har => Box::new(ExchangeReader::of_archive(source, options)?),
             Format::Esm => Box::new(EsmReader::new(source, &options.esm)?),

@@ -255,10 +255,12 @@ pub enum HeaderError {
         first: usize,
         second: usize,
     },
-    #[error("{found:?} has no column {missing:?}; it must name the properties, separated by commas")]
+    #[error(
+        "{found:?} has no column {missing:?}; it must name the properties, separated by commas, semicolons, tabs or bars; for other names say --map"
+    )]
     Missing { missing: &'static str, found: String },
-    #[error("{found:?} is one column: the columns are separated by {separator}; commas are needed")]
-    OtherSeparator { separator: &'static str, found: String },
+    #[error("{found:?} has no column {column:?}, from which the map takes {property}")]
+    Unmapped { column: String, property: &'static str, found: String },
     /// The row is recognised as something else than a header.
     #[error("{0}")]
     Recognised(&'static str),

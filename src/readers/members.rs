@@ -6,6 +6,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::event::RawValue as Value;
+
 /// The members of an object: the JSON text of each name and value.
 #[derive(Default)]
 pub(super) struct Members<'a>(pub(super) Vec<(&'a str, &'a str)>);
@@ -38,4 +40,16 @@ pub(super) fn unquoted(json: &str) -> Result<Cow<'_, str>, serde_json::Error> {
         return Ok(Cow::Borrowed(&json[1..json.len() - 1]));
     }
     serde_json::from_str(json).map(Cow::Owned)
+}
+
+/// The value that a JSON text writes.
+pub(super) fn raw_value(json: &str) -> Value<'_> {
+    match json.as_bytes().first() {
+        Some(b'"') => unquoted(json).map_or(Value::Half, Value::Text),
+        Some(b'{' | b'[') => Value::Nested,
+        Some(b't') => Value::Flag(true),
+        Some(b'f') => Value::Flag(false),
+        Some(b'n') | None => Value::Absent,
+        Some(_) => Value::Number(json),
+    }
 }

@@ -15,6 +15,8 @@ mod format;
 mod guess;
 mod line;
 mod lines;
+mod list;
+mod map;
 mod members;
 pub mod memory;
 pub mod ndjson;
@@ -35,6 +37,9 @@ pub use line::{
     RejectReason, SourceSummary,
 };
 pub use lines::BYTE_ORDER_MARK;
+pub use list::{ListElements, starts_as_list};
+pub use map::Map;
+pub use ndjson::LineParser;
 pub use options::ReaderOptions;
 pub use rejected::RejectedLine;
 pub use remarks::Remarks;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io::BufRead;
+use std::sync::Arc;
 
 use memchr::memmem;
 use serde::Deserializer as _;
@@ -14,14 +15,15 @@ use super::line::{
     EXCERPT_BYTES_MAX, Excerpt, LINE_BYTES_MAX, Line, ReadResult, Reader, RejectReason, SourceSummary,
 };
 use super::lines::{Lines, fillers_at_start};
-use super::members::{Members, unquoted};
+use super::map::Map;
+use super::members::{Members, raw_value, unquoted};
 use super::memory::Recollection;
 use super::parts;
 use super::rejected::RejectedLine;
 use super::remarks::Remarks;
 use super::unknown::UnknownKeys;
 use super::wrapper::wrapped;
-use crate::event::{Draft, EventError, PassEvent, RawValue, TimeBounds, key_named};
+use crate::event::{Draft, EventError, PassEvent, TimeBounds, key_named};
 
 /// Every line of a rejects file contains this text. Other lines are not tried as lines of such a file.
 const MARK_OF_REJECTS: &[u8] = b"\"reason\"";
@@ -35,8 +37,8 @@ pub struct NdjsonReader<R> {
 }
 
 impl<R: BufRead> NdjsonReader<R> {
-    pub fn new(source: R) -> NdjsonReader<R> {
-        NdjsonReader { lines: Lines::new(source), next: 0, parser: LineParser::default() }
+    pub fn new(source: R, map: Option<Arc<Map>>) -> NdjsonReader<R> {
+        NdjsonReader { lines: Lines::new(source), next: 0, parser: LineParser::with(map) }
     }
 }
 
@@ -71,9 +73,14 @@ type Parsed<'a> = (Excerpt<'a>, Result<PassEvent, RejectReason>);
 pub struct LineParser {
     remarks: Remarks,
     rest: Option<usize>,
+    map: Option<Arc<Map>>,
 }
 
 impl LineParser {
+    pub fn with(map: Option<Arc<Map>>) -> LineParser {
+        LineParser { map, ..LineParser::default() }
+    }
+
     /// Parses a line that was sent alone. An empty line is a reject.
     pub fn parse_alone<'a>(&mut self, number: u64, bytes: &'a [u8], bounds: TimeBounds) -> Line<'a> {
         self.parse(number, bytes, bytes.len() as u64, bounds)
@@ -112,13 +119,14 @@ impl LineParser {
         {
             return self.parse_mended(rejected, bounds);
         }
-        let result = parse_object(text, bounds, &mut self.remarks.unknown);
+        let map = self.map.as_deref();
+        let result = parse_object(text, map, bounds, &mut self.remarks.unknown);
         if result.is_err()
             && let Some((end, next)) = end_of_first(text)
         {
             self.rest = Some(next);
             // The first attempt has already counted the unknown keys of this object.
-            let result = parse_object(&text[..end], bounds, &mut UnknownKeys::default());
+            let result = parse_object(&text[..end], map, bounds, &mut UnknownKeys::default());
             return (Excerpt::part(&bytes[..end], end as u64), result);
         }
         (excerpt(bytes), result)
@@ -128,18 +136,32 @@ impl LineParser {
         let result = if rejected.is_lossy && rejected.text.contains(char::REPLACEMENT_CHARACTER) {
             Err(RejectReason::NotMended)
         } else if let Some(header) = &rejected.header {
-            csv::parse_row(header, &rejected.text, bounds, &mut self.remarks.unknown)
+            self.mended(|map, unknown| csv::parse_row(header, &rejected.text, map, bounds, unknown))
         } else {
-            parse_object(&rejected.text, bounds, &mut self.remarks.unknown)
+            self.mended(|map, unknown| parse_object(&rejected.text, map, bounds, unknown))
         };
         let header = rejected.header.map(|header| Cow::Owned(header.into_owned()));
         let excerpt = Excerpt::of_text(rejected.text.into_owned());
         (Excerpt { header, is_lossy: rejected.is_lossy, ..excerpt }, result)
     }
+
+    /// Reads a line of a rejects file by the map or, if that gives no event, without it: what the buffer refused is kept
+    /// in the form of an event.
+    fn mended(
+        &mut self,
+        parse: impl Fn(Option<&Map>, &mut UnknownKeys) -> Result<PassEvent, RejectReason>,
+    ) -> Result<PassEvent, RejectReason> {
+        let by_map = parse(self.map.as_deref(), &mut self.remarks.unknown);
+        by_map.or_else(|why| match self.map {
+            Some(_) => parse(None, &mut UnknownKeys::default()).map_err(|_| why),
+            None => Err(why),
+        })
+    }
 }
 
 fn parse_object(
     text: &str,
+    map: Option<&Map>,
     bounds: TimeBounds,
     unknown: &mut UnknownKeys,
 ) -> Result<PassEvent, RejectReason> {
@@ -150,10 +172,15 @@ fn parse_object(
     let mut draft = Draft::default();
     let mut refused = None;
     let mut json = serde_json::Deserializer::from_str(text);
-    json.deserialize_map(Keys { draft: &mut draft, unknown, refused: &mut refused })
+    json.deserialize_map(Keys { draft: &mut draft, map, unknown, refused: &mut refused })
         .and_then(|()| json.end())
         .map_err(|error| refused.map_or_else(|| syntax_reason(text, &error), |why| refusal(text, why)))?;
-    draft.finish(bounds).map_err(|why| refusal(text, why))
+    let Some(map) = map else { return draft.finish(bounds).map_err(|why| refusal(text, why)) };
+    map.complete(&mut draft)?;
+    draft.finish(bounds).map_err(|why| match why {
+        EventError::Missing(name) => map.why_missing(name).map_or(why.into(), RejectReason::Misplaced),
+        _ => why.into(),
+    })
 }
 
 /// Where the first object ends and the second begins; `None` if a text has no second object.
@@ -223,6 +250,7 @@ fn syntax_reason(text: &str, error: &serde_json::Error) -> RejectReason {
 /// Hands the keys of an object to a draft one by one, so that no tree of the line is built.
 struct Keys<'a> {
     draft: &'a mut Draft,
+    map: Option<&'a Map>,
     unknown: &'a mut UnknownKeys,
     /// Why the draft refused a key. It is kept here because an error of serde can carry only text.
     refused: &'a mut Option<EventError>,
@@ -241,7 +269,12 @@ impl<'de> Visitor<'de> for Keys<'_> {
             let value = map.next_value::<&serde_json::value::RawValue>()?;
             // A name with half a character is the name of no key.
             let key = unquoted(key.get()).unwrap_or(Cow::Borrowed(key.get()));
-            match self.draft.set(&key, raw_value(value.get())) {
+            let (json, raw) = (value.get(), raw_value(value.get()));
+            let taken = match self.map {
+                None => self.draft.set(&key, raw),
+                Some(map) => map.take((self.draft, self.unknown), &key, raw, json).map(|()| true),
+            };
+            match taken {
                 Ok(true) => {}
                 Ok(false) => self.unknown.note(&key),
                 Err(error) => {
@@ -251,17 +284,6 @@ impl<'de> Visitor<'de> for Keys<'_> {
             }
         }
         Ok(())
-    }
-}
-
-fn raw_value(json: &str) -> RawValue<'_> {
-    match json.as_bytes().first() {
-        Some(b'"') => unquoted(json).map_or(RawValue::Half, RawValue::Text),
-        Some(b'{' | b'[') => RawValue::Nested,
-        Some(b't') => RawValue::Flag(true),
-        Some(b'f') => RawValue::Flag(false),
-        Some(b'n') | None => RawValue::Absent,
-        Some(_) => RawValue::Number(json),
     }
 }
 
@@ -278,7 +300,7 @@ mod tests {
     }
 
     fn with(rest: &str) -> Result<PassEvent, RejectReason> {
-        parse_object(&format!("{START}{rest}"), bounds(), &mut UnknownKeys::default())
+        parse_object(&format!("{START}{rest}"), None, bounds(), &mut UnknownKeys::default())
     }
 
     #[test]
@@ -367,7 +389,7 @@ mod tests {
             ("{\"ttl\": -Infinity}", "has -Infinity at column 9, which JSON does not know; write null"),
             ("{\"ttl\":Infinity}", "has Infinity at column 8, which JSON does not know; write null"),
         ] {
-            let reason = parse_object(line, bounds(), &mut UnknownKeys::default()).expect_err(line);
+            let reason = parse_object(line, None, bounds(), &mut UnknownKeys::default()).expect_err(line);
             assert_eq!(reason.to_string(), expected, "{line}");
         }
     }
@@ -383,7 +405,7 @@ mod tests {
             event("g"),
         ];
         let source = source.join("\n");
-        let mut reader = NdjsonReader::new(source.as_bytes());
+        let mut reader = NdjsonReader::new(source.as_bytes(), None);
         let mut found = Vec::new();
         while let Some(line) = reader.next_line(bounds(), &mut Recollection::new(None)).expect("memory") {
             let told = match line.result {
@@ -424,7 +446,8 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_counted_and_kept_out() {
-        let mut reader = NdjsonReader::new("{\"zone\":1}\n\n{\"zone\":[],\"z\\u006fne\":{}}".as_bytes());
+        let mut reader =
+            NdjsonReader::new("{\"zone\":1}\n\n{\"zone\":[],\"z\\u006fne\":{}}".as_bytes(), None);
         let mut numbers = Vec::new();
         while let Some(line) = reader.next_line(bounds(), &mut Recollection::new(None)).expect("memory") {
             numbers.push(line.number);

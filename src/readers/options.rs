@@ -1,3 +1,6 @@
+use std::sync::Arc;
+
+use super::map::Map;
 use super::memory::Keyring;
 use super::rest_v2::ServiceKeys;
 use crate::config::{EsmConfig, RestV2Config};
@@ -15,6 +18,8 @@ pub struct ReaderOptions {
     pub service_keys: ServiceKeys,
     /// Whether a release before schema 6 of the buffer read exchanges. Its fingerprints are then looked up too.
     pub knows_former: bool,
+    /// The map of events in NDJSON and CSV.
+    pub map: Option<Arc<Map>>,
 }
 
 impl ReaderOptions {
@@ -26,6 +31,7 @@ impl ReaderOptions {
             keyring: Keyring::new(b""),
             service_keys: ServiceKeys::default(),
             knows_former: false,
+            map: None,
         }
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Records<R> {
     pub(super) start_line: u64,
     /// Whether the source ended inside a quote of the current record.
     is_open: bool,
+    /// The byte between two cells.
+    pub(super) separator: u8,
 }
 
 impl<R: BufRead> Records<R> {
@@ -40,7 +42,21 @@ impl<R: BufRead> Records<R> {
             lines_passed: 0,
             start_line: 1,
             is_open: false,
+            separator: b',',
         }
+    }
+
+    /// Splits the current record, and those after it, at this byte.
+    pub(super) fn separate_by(&mut self, separator: u8) -> Result<(), ReadError> {
+        let machine = || csv_core::ReaderBuilder::new().delimiter(separator).build();
+        if separator != self.separator {
+            let mut again = Records { machine: machine(), ..Records::new(&self.raw.bytes[..]) };
+            again.advance()?;
+            (self.cells, self.ends, self.found, self.is_open) =
+                (again.cells, again.ends, again.found, again.is_open);
+            (self.machine, self.separator) = (machine(), separator);
+        }
+        Ok(())
     }
 
     /// Moves to the next record; false at the end of the source.
@@ -107,12 +123,12 @@ impl<R: BufRead> Records<R> {
     }
 
     /// Refuses a record with a line in its quotes that looks like a row, which a stray quote swallowed: it has as many
-    /// commas as the header, and begins with a digit under the header's column `key`.
+    /// separators as the header, and begins with a digit under the header's column `key`.
     pub(super) fn refuse_rows_inside(&self, columns: usize, key: Option<usize>) -> Result<(), RejectReason> {
         let is_row = |line: &[u8]| {
-            let cell = line.split(|byte| *byte == b',').nth(key.unwrap_or(0)).unwrap_or_default();
+            let cell = line.split(|byte| *byte == self.separator).nth(key.unwrap_or(0)).unwrap_or_default();
             let begins = cell.iter().find(|byte| !matches!(byte, b' ' | b'"'));
-            memchr_iter(b',', line).count() + 1 == columns && begins.is_some_and(u8::is_ascii_digit)
+            memchr_iter(self.separator, line).count() + 1 == columns && begins.is_some_and(u8::is_ascii_digit)
         };
         let (mut number, mut rows) = (self.start_line, None);
         for line in self.raw.bytes.split_inclusive(|byte| is_line_end(*byte)) {
@@ -135,7 +151,7 @@ impl<R: BufRead> Records<R> {
         if let Some(filler) = RejectReason::of_filler(&self.raw.bytes) {
             return Err(filler);
         }
-        if let Some(field) = field_behind_quote(&self.raw.bytes) {
+        if let Some(field) = field_behind_quote(&self.raw.bytes, self.separator) {
             return Err(RejectReason::BehindQuote(field));
         }
         let ends = &self.ends[..self.found.min(COLUMNS_MAX)];
@@ -155,7 +171,7 @@ impl<R: BufRead> Records<R> {
 
 /// The number of the first field, from 1, with text after its closing quote; blanks there do no harm. The
 /// writer of such a field quotes in another way than RFC 4180, so the value would be wrong.
-fn field_behind_quote(raw: &[u8]) -> Option<usize> {
+fn field_behind_quote(raw: &[u8], separator: u8) -> Option<usize> {
     #[derive(Clone, Copy)]
     enum At {
         Start,
@@ -170,7 +186,7 @@ fn field_behind_quote(raw: &[u8]) -> Option<usize> {
             (At::Start | At::Closed, b'"') => At::Quoted,
             (At::Quoted, b'"') => At::Closed,
             (At::Quoted, _) => At::Quoted,
-            (At::Start | At::Plain | At::Closed, b',') => {
+            (At::Start | At::Plain | At::Closed, byte) if byte == separator => {
                 field += 1;
                 At::Start
             }

@@ -227,8 +227,12 @@ mod tests {
         let mut patient = Vec::new();
         for number in 0..6 {
             let (reply, outcome) = oneshot::channel();
-            let submission =
-                Submission { path: number.to_string(), format: Format::Ndjson, body: vec![b'x'; 10] };
+            let submission = Submission {
+                path: number.to_string(),
+                format: Format::Ndjson,
+                body: vec![b'x'; 10],
+                map: None,
+            };
             queue.send(Waiting { submission, sender: Sender { share: None, reply } }).expect("there is room");
             if number % 2 == 1 {
                 patient.push(outcome);

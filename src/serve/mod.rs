@@ -95,7 +95,7 @@ impl Server {
         let config = options.config;
         let intake = match options.ingest {
             Some(ingest) => {
-                let tokens = Arc::new(Tokens::read(&config.tokens_file)?);
+                let tokens = Arc::new(Tokens::read(&config.tokens_file, ingest.maps.named.clone())?);
                 Some((tokens, Counter::open(buffer, ingest, config.backlog_max_events)?))
             }
             None => None,

@@ -114,11 +114,11 @@ impl Desk {
         let Some((tokens, counter)) = &self.intake else {
             return Err(Refusal::new(StatusCode::NOT_FOUND, "serve.ingest is off in the configuration"));
         };
-        if !bearer(&request).is_some_and(|token| tokens.has(token)) {
+        let Some(map) = bearer(&request).and_then(|token| tokens.find(token)) else {
             self.tell_refused(sender);
             let why = "needs a bearer token of serve.tokens_file";
             return Err(Refusal::new(StatusCode::UNAUTHORIZED, why).with(WWW_AUTHENTICATE, "Bearer"));
-        }
+        };
         if request.method() != Method::POST {
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "takes POST").with(ALLOW, "POST"));
         }
@@ -132,7 +132,7 @@ impl Desk {
             let why = "Content-Encoding says gzip, and the body is none";
             return Err(Refusal::new(StatusCode::BAD_REQUEST, why));
         }
-        let submission = Submission { path, format, body: received.bytes };
+        let submission = Submission { path, format, body: received.bytes, map };
         match timeout(self.request_timeout, counter.hand_in(submission, received.share)).await {
             Ok(outcome) => outcome.map(|receipt| acknowledge(&receipt)),
             Err(_) => {

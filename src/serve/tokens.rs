@@ -1,15 +1,17 @@
 //! The bearer tokens of the senders: a file with one token a line, which is read again when it changes.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
-use subtle::{Choice, ConstantTimeEq};
+use subtle::ConstantTimeEq;
 
+use crate::readers::Map;
 use crate::web::read_secret_text;
 use crate::whole_file::warn_if_open;
 
@@ -30,6 +32,10 @@ pub enum TokensError {
         "{path:?} has no token in line {line}: one is at least {TOKEN_CHARACTERS_MIN} letters, digits or -._~+/="
     )]
     NotAToken { path: PathBuf, line: usize },
+    #[error(
+        "{path:?} names in line {line} no map of the configuration: behind a token may stand map=NAME, where there is a section [map.NAME]"
+    )]
+    NoMap { path: PathBuf, line: usize },
     #[error("{0:?} has no token: nobody could be let in")]
     None(PathBuf),
 }
@@ -37,13 +43,18 @@ pub enum TokensError {
 #[derive(Debug)]
 pub(super) struct Tokens {
     path: PathBuf,
+    maps: Maps,
     state: Mutex<State>,
 }
 
+type Maps = BTreeMap<String, Arc<Map>>;
+
+/// The digest of a token, so that the comparison takes the same time for tokens of any length, and its sender's map.
+type Known = ([u8; 32], Option<Arc<Map>>);
+
 #[derive(Debug)]
 struct State {
-    /// Digests of the tokens, so that the comparison takes the same time for tokens of any length.
-    digests: Vec<[u8; 32]>,
+    known: Vec<Known>,
     /// Identifies the version of the file that was read last, valid or not; `None` if there was no file.
     stamp: Option<Stamp>,
     looked_at: Instant,
@@ -55,22 +66,24 @@ struct State {
 type Stamp = [i64; 4];
 
 impl Tokens {
-    pub(super) fn read(path: &Path) -> Result<Tokens, TokensError> {
+    pub(super) fn read(path: &Path, maps: Maps) -> Result<Tokens, TokensError> {
         let stamp = stamp(path);
-        let state = State { digests: read(path)?, stamp, looked_at: Instant::now(), problem: None };
-        Ok(Tokens { path: path.to_owned(), state: Mutex::new(state) })
+        let state = State { known: read(path, &maps)?, stamp, looked_at: Instant::now(), problem: None };
+        Ok(Tokens { path: path.to_owned(), maps, state: Mutex::new(state) })
     }
 
-    /// Tells if this is one of the tokens. Takes the same time for every token, known or unknown.
-    pub(super) fn has(&self, token: &[u8]) -> bool {
+    /// The map of this token's sender, if it has one; `None` if this is no token. Takes the same time for every token,
+    /// known or unknown.
+    pub(super) fn find(&self, token: &[u8]) -> Option<Option<Arc<Map>>> {
         let presented: [u8; 32] = Sha256::digest(token).into();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.looked_at.elapsed() >= LOOK_EVERY {
             self.look(&mut state);
         }
+        let is_it = |(known, _): &Known| bool::from(known.ct_eq(&presented));
         let found =
-            state.digests.iter().fold(Choice::from(0), |found, known| found | known.ct_eq(&presented));
-        found.into()
+            state.known.iter().fold(None, |found, known| if is_it(known) { Some(known) } else { found });
+        found.map(|(_, map)| map.clone())
     }
 
     pub(super) fn look_now(&self) {
@@ -85,13 +98,13 @@ impl Tokens {
         let stamp = stamp(&self.path);
         if stamp.is_none() || stamp != state.stamp {
             state.stamp = stamp;
-            match read(&self.path) {
-                Ok(digests) => {
-                    tracing::info!(tokens = digests.len(), "the tokens have changed");
-                    (state.digests, state.problem) = (digests, None);
+            match read(&self.path, &self.maps) {
+                Ok(known) => {
+                    tracing::info!(tokens = known.len(), "the tokens have changed");
+                    (state.known, state.problem) = (known, None);
                 }
                 Err(error) => {
-                    state.digests.clear();
+                    state.known.clear();
                     let known =
                         state.problem.take().filter(|(known, _)| known.to_string() == error.to_string());
                     state.problem = Some((error, known.and_then(|(_, told_at)| told_at)));
@@ -114,23 +127,28 @@ fn stamp(path: &Path) -> Option<Stamp> {
     Some([inode, bytes, metadata.ctime(), metadata.ctime_nsec()])
 }
 
-fn read(path: &Path) -> Result<Vec<[u8; 32]>, TokensError> {
+fn read(path: &Path, maps: &Maps) -> Result<Vec<Known>, TokensError> {
     let unreadable = |source| TokensError::Unreadable { path: path.to_owned(), source };
     warn_if_open(path);
     let text = read_secret_text(path).map_err(unreadable)?;
-    let mut digests = Vec::new();
-    for (line, token) in (1..).zip(text.lines().map(str::trim)) {
-        if token.is_empty() || token.starts_with('#') {
+    let mut known = Vec::new();
+    for (line, text) in (1..).zip(text.lines().map(str::trim)) {
+        if text.is_empty() || text.starts_with('#') {
             continue;
         }
+        let (token, behind) = text.split_once([' ', '\t']).unwrap_or((text, ""));
         // RFC 6750, section 2.1, allows these characters in a token.
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
         if token.len() < TOKEN_CHARACTERS_MIN || !token.bytes().all(is_allowed) {
             return Err(TokensError::NotAToken { path: path.to_owned(), line });
         }
-        digests.push(Sha256::digest(token).into());
+        let map = behind.trim_start().strip_prefix("map=").and_then(|name| maps.get(name));
+        if map.is_none() && !behind.is_empty() {
+            return Err(TokensError::NoMap { path: path.to_owned(), line });
+        }
+        known.push((Sha256::digest(token).into(), map.cloned()));
     }
-    if digests.is_empty() { Err(TokensError::None(path.to_owned())) } else { Ok(digests) }
+    if known.is_empty() { Err(TokensError::None(path.to_owned())) } else { Ok(known) }
 }
 
 #[cfg(test)]
@@ -140,24 +158,35 @@ mod tests {
     fn tokens(text: &str) -> Result<Tokens, TokensError> {
         let file = tempfile::NamedTempFile::new().expect("a file");
         fs::write(file.path(), text).expect("written");
-        Tokens::read(file.path())
+        let map = Map::new(&Default::default()).expect("an empty map");
+        Tokens::read(file.path(), [("warehouse".to_owned(), Arc::new(map))].into())
     }
 
     #[test]
     fn each_line_but_comments_is_a_token() {
         let both =
             tokens("# of the gateway\nfirst-token-of-two\n\n  second-token-of-two==\r\n").expect("two");
-        assert!(both.has(b"first-token-of-two") && both.has(b"second-token-of-two=="));
+        assert!(both.find(b"first-token-of-two").is_some() && both.find(b"second-token-of-two==").is_some());
         for stranger in
             ["", "# of the gateway", "first-token-of-tw", "first-token-of-two ", "FIRST-TOKEN-OF-TWO"]
         {
-            assert!(!both.has(stranger.as_bytes()), "{stranger:?}");
+            assert!(both.find(stranger.as_bytes()).is_none(), "{stranger:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_may_name_a_map_of_the_configuration() {
+        let both = tokens("first-token-of-two\nsecond-token-of-two  map=warehouse\n").expect("two");
+        let has_map = |token: &[u8]| both.find(token).expect("a token").is_some();
+        assert!(!has_map(b"first-token-of-two") && has_map(b"second-token-of-two"));
+        for line in ["first-token-of-two map=other", "first-token-of-two warehouse"] {
+            assert!(matches!(tokens(line), Err(TokensError::NoMap { line: 1, .. })), "{line}");
         }
     }
 
     #[test]
     fn a_byte_order_mark_is_no_part_of_the_first_token() {
-        assert!(tokens("\u{feff}first-token-of-two\r\n").expect("one").has(b"first-token-of-two"));
+        assert!(tokens("\u{feff}first-token-of-two\r\n").expect("one").find(b"first-token-of-two").is_some());
     }
 
     #[test]
@@ -168,6 +197,9 @@ mod tests {
             Err(TokensError::NotAToken { line: 2, .. })
         ));
         assert!(matches!(tokens("a token with blanks in it\n"), Err(TokensError::NotAToken { line: 1, .. })));
-        assert!(matches!(Tokens::read(Path::new("/nowhere")), Err(TokensError::Unreadable { .. })));
+        assert!(matches!(
+            Tokens::read(Path::new("/nowhere"), Maps::new()),
+            Err(TokensError::Unreadable { .. })
+        ));
     }
 }

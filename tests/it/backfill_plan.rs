@@ -46,6 +46,7 @@ impl Desk {
             rest_v2: RestV2Config::default(),
             secret: None,
             service_keys: Default::default(),
+            maps: Default::default(),
             esm: Default::default(),
             clock: house.clock.clone(),
         };

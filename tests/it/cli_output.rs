@@ -104,7 +104,8 @@ fn every_mistake_says_what_happened_and_what_to_do() {
     let folder = program.path("");
     let folder = folder.to_str().expect("UTF-8").trim_end_matches('/');
     let (lines, bad) = (format!("{folder}/lines.ndjson"), format!("{folder}/bad.json"));
-    let missing = format!("{folder}/missing");
+    let (missing, empty) = (format!("{folder}/missing"), format!("{folder}/empty"));
+    std::fs::create_dir(&empty).expect("a folder");
     let mistakes: [&[&str]; 17] = [
         &["init"],
         &["suite", "add", "--requestor", "REF40", "--rsid", "new"],
@@ -118,7 +119,7 @@ fn every_mistake_says_what_happened_and_what_to_do() {
         &["suite", "import", &lines],
         &["dead-letter", "show", "7"],
         &["held", "show", "7"],
-        &["ingest", folder],
+        &["ingest", &empty],
         &["ingest", &missing],
         &["explain", &bad],
         &["drain", "--deadline", "soon"],

@@ -3,6 +3,7 @@
 mod broken_inputs;
 mod foreign_hands;
 mod inbox;
+mod maps;
 mod rejects;
 
 use std::io::Write;
@@ -49,6 +50,7 @@ impl Intake {
             rest_v2: RestV2Config::default(),
             secret: None,
             service_keys: Default::default(),
+            maps: Default::default(),
             esm: Default::default(),
             clock: house.clock.clone(),
         };

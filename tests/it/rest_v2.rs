@@ -27,6 +27,7 @@ const NOW_NANOS: i64 = 1_795_176_000_000_000_000;
 
 fn options(rejects_dir: &Path) -> IngestOptions {
     IngestOptions {
+        maps: Default::default(),
         job: Default::default(),
         format: FormatChoice::Is(Format::RestV2),
         config: IngestConfig {

@@ -115,7 +115,7 @@ impl Listening {
     }
 
     /// Ends it as an operator would; its log.
-    fn stop(mut self) -> String {
+    pub(crate) fn stop(mut self) -> String {
         send(&self.child, Signal::TERM);
         assert_eq!(self.child.wait().expect("it ends").code(), Some(0));
         self.log.take().expect("it is read once").join().expect("a log")

@@ -68,7 +68,7 @@ fn the_other_inputs_go_in_when_one_fails() {
         ("book.csv", b"PK\x03\x04\x14\0"),
         ("log.xz", b"\xFD7zXZ\0\0"),
         ("wide.ndjson", b"\xFF\xFE{\0}\0"),
-        ("list.json", b" [{\"event\":1}]"),
+        ("list.json", b" [{\"event\":1}"),
         ("prose.txt", b"hello\n"),
         ("twice.gz", &gzip(&gzip(b"{}"))),
         ("misnamed.csv", EXCHANGE.as_bytes()),
@@ -76,7 +76,7 @@ fn the_other_inputs_go_in_when_one_fails() {
         ("misnamed.ndjson", b"{\n\"log\": {\"version\": \"1.2\", \"creator\": {}, \"entries\": []}}"),
     ]
     .map(|(name, content)| intake.file(name, content));
-    let fixtures = ["csv/duplicate-column.csv", "csv/semicolons.csv"].map(fixture);
+    let fixtures = ["csv/duplicate-column.csv"].map(fixture);
     let missing = intake.house.dir.path().join("missing");
     let mut inputs: Vec<&Path> = vec![&folder, &missing];
     inputs.extend(files.iter().chain(&fixtures).map(PathBuf::as_path));
@@ -87,18 +87,18 @@ fn the_other_inputs_go_in_when_one_fails() {
     let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/");
     let failures: Vec<String> =
         failures(&summary, &intake).iter().map(|failure| failure.replace(repository, "")).collect();
-    let header = "it must name the properties, separated by commas";
+    let header = "it must name the properties, separated by commas, semicolons, tabs or bars; for other names say --map";
     assert_eq!(
         failures,
         [
-            "folder: is a directory; name the files in it".to_owned(),
+            "folder: is a folder without a file to read".to_owned(),
             "missing: cannot be opened: No such file or directory (os error 2)".to_owned(),
             "none.csv.gz: has no byte, so it is no whole gzip file".to_owned(),
             "none.zst: has no byte, so it is no whole Zstandard file".to_owned(),
             "book.csv: is compressed as zip; only gzip and Zstandard are unpacked here".to_owned(),
             "log.xz: is compressed as xz; only gzip and Zstandard are unpacked here".to_owned(),
             "wide.ndjson: is UTF-16; save it as UTF-8".to_owned(),
-            "list.json: is one JSON list; passbridge reads one object per line, as jq -c '.[]' writes them"
+            "list.json: breaks off in line 1: the JSON list is not closed: it is cut off, or still being written"
                 .to_owned(),
             format!(
                 "prose.txt: was taken for csv, because it does not begin as JSON does; if it is none, say --format: cannot be read: its header \"hello\" has no column \"occurred_at\"; {header}"
@@ -108,7 +108,6 @@ fn the_other_inputs_go_in_when_one_fails() {
             "misnamed.har: is named as har, but its report is a list of records: say --format esm".to_owned(),
             "misnamed.ndjson: is named as ndjson, but its log has a list of entries: say --format har".to_owned(),
             "csv/duplicate-column.csv: cannot be read: its header names \"mvpd\" twice: columns 4 and 5 are the same".to_owned(),
-            "csv/semicolons.csv: cannot be read: its header \"occurred_at;event;requestor_id\" is one column: the columns are separated by semicolons; commas are needed".to_owned(),
         ]
     );
 }

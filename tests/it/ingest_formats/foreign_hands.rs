@@ -240,7 +240,7 @@ fn what_is_no_line_of_json_is_called_by_its_name() {
     let wide: Vec<u8> = event.encode_utf16().flat_map(u16::to_le_bytes).collect();
     for (content, expected) in [
         (format!("{event},\n").into_bytes(), "has a comma behind its object"),
-        (format!("[{event},\n{event}]\n").into_bytes(), "is a JSON list or a part of one"),
+        (format!("{{}}\n[{event},\n{event}]\n").into_bytes(), "is a JSON list or a part of one"),
         (
             event.replace('{', "{\n").replace(',', ",\n").into_bytes(),
             "is a part of a JSON object on several lines",

@@ -1,0 +1,328 @@
+//! A map: how the keys and values of another program become those of an event.
+//!
+//! Readers of NDJSON and CSV hand each key and value to [`Map::take`] instead of to the draft, so a map means the same
+//! in every format. Keys and words are compared without case. A property that a map gives is taken from there alone.
+
+mod time;
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use self::time::TimeForm;
+use super::members::{Members, raw_value, unquoted};
+use super::unknown::UnknownKeys;
+use crate::config::MapConfig;
+use crate::event::{Draft, EventError, EventKind, Property, RawValue, key_named};
+
+/// Words of a source, in lower case, and what stands for them in an event.
+type Words = BTreeMap<String, String>;
+
+/// A map whose names and words are checked.
+#[derive(Debug)]
+pub struct Map {
+    /// The properties that a key gives. A key inside an object has the names of the objects in front, with points.
+    sources: BTreeMap<String, Vec<&'static str>>,
+    /// The objects to look into.
+    prefixes: BTreeSet<String>,
+    constants: Vec<(&'static str, String)>,
+    values: BTreeMap<&'static str, Words>,
+    null_words: BTreeSet<String>,
+    time: TimeForm,
+    separator: Option<u8>,
+}
+
+impl Map {
+    /// Checks a section `[map.NAME]`. The error names the key and says what it may be.
+    pub fn new(config: &MapConfig) -> Result<Map, String> {
+        let mut map = Map {
+            sources: BTreeMap::new(),
+            prefixes: BTreeSet::new(),
+            constants: Vec::new(),
+            values: BTreeMap::new(),
+            null_words: config.null_words.iter().map(|word| word.trim().to_lowercase()).collect(),
+            time: TimeForm::new(&config.time_format, config.timezone)?,
+            separator: separator(&config.separator)?,
+        };
+        for (name, source) in &config.keys {
+            let source = source.trim().to_lowercase();
+            if source.is_empty() {
+                return Err(format!("keys.{name} names no key of the source"));
+            }
+            map.prefixes.extend(source.match_indices('.').map(|(at, _)| source[..at].to_owned()));
+            map.sources.entry(source).or_default().push(key(name)?);
+        }
+        for (name, value) in &config.constants {
+            let name = key(name)?;
+            if map.source_of(name).is_some() {
+                return Err(format!("{name} is in keys and in constants: take it out of one of them"));
+            }
+            let set = Draft::default().set(name, RawValue::Text(value.as_str().into()));
+            set.map_err(|error| format!("constants: {error}"))?;
+            map.constants.push((name, value.clone()));
+        }
+        for (name, words) in &config.values {
+            let name = key(name)?;
+            for value in words.values() {
+                let set = Draft::default().set(name, RawValue::Text(value.as_str().into()));
+                set.map_err(|error| format!("values: {error}"))?;
+            }
+            let words = words.iter().map(|(word, value)| (word.trim().to_lowercase(), value.clone()));
+            map.values.insert(name, words.collect());
+        }
+        Ok(map)
+    }
+
+    pub(super) fn separator(&self) -> Option<u8> {
+        self.separator
+    }
+
+    /// Whether a column of this name is used, so that a header can be recognised.
+    pub(super) fn knows(&self, column: &str) -> bool {
+        let column = column.to_lowercase();
+        self.sources.contains_key(&column) || self.prefixes.contains(&column) || self.own(&column).is_some()
+    }
+
+    /// Whether this property is taken from a column of this name.
+    pub(super) fn takes(&self, name: &'static str, column: &str) -> bool {
+        let column = column.to_lowercase();
+        let names = self.sources.get(&column);
+        names.map_or_else(|| self.own(&column) == Some(name), |names| names.contains(&name))
+    }
+
+    /// The first of these properties, or of those that the map takes from a column, for which a header has no column,
+    /// behind the name of the column that is missing.
+    pub(super) fn missing(
+        &self,
+        header: &[&str],
+        required: &[&'static str],
+    ) -> Option<(String, &'static str)> {
+        let has = |path: &str| {
+            header.iter().any(|name| {
+                let rest = path.strip_prefix(&*name.trim().to_lowercase());
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.') && !name.is_empty())
+            })
+        };
+        let of_map = self.sources.iter().map(|(path, names)| (path.clone(), names[0]));
+        let own = required.iter().filter(|name| !self.gives(name)).map(|name| ((*name).to_owned(), *name));
+        of_map.chain(own).find(|(path, _)| !has(path))
+    }
+
+    /// Why an object is no event that lacks a property that the map takes from a key.
+    pub(super) fn why_missing(&self, name: &'static str) -> Option<String> {
+        let source = self.source_of(name)?;
+        Some(format!("{name} is missing: the map takes it from {source:?}, which has no value"))
+    }
+
+    /// Takes one key and its value; `json` is the text of an object. Unknown keys are counted by their whole path.
+    pub(super) fn take(
+        &self,
+        (draft, unknown): (&mut Draft, &mut UnknownKeys),
+        path: &str,
+        value: RawValue<'_>,
+        json: &str,
+    ) -> Result<(), EventError> {
+        let small = path.to_lowercase();
+        let inside = match &value {
+            RawValue::Text(text) => text,
+            _ => json,
+        };
+        if self.prefixes.contains(&small)
+            && let Ok(Members(members)) = serde_json::from_str(inside)
+        {
+            for (key, json) in members {
+                let key = unquoted(key).unwrap_or(Cow::Borrowed(key));
+                self.take((draft, unknown), &format!("{path}.{key}"), raw_value(json), json)?;
+            }
+            return Ok(());
+        }
+        if let Some(names) = self.sources.get(&small) {
+            return names.iter().try_for_each(|name| self.set(draft, name, value.clone()));
+        }
+        match self.own(&small) {
+            Some(name) => self.set(draft, name, value),
+            None => {
+                unknown.note(path);
+                Ok(())
+            }
+        }
+    }
+
+    /// Adds the constants to a draft that has all of its keys.
+    pub(super) fn complete(&self, draft: &mut Draft) -> Result<(), EventError> {
+        self.constants
+            .iter()
+            .try_for_each(|(name, value)| draft.set(name, RawValue::Text(value.as_str().into())).map(drop))
+    }
+
+    fn set(&self, draft: &mut Draft, name: &'static str, value: RawValue<'_>) -> Result<(), EventError> {
+        let text = match &value {
+            RawValue::Text(text) => text,
+            RawValue::Number(digits) => *digits,
+            RawValue::Flag(true) => "true",
+            RawValue::Flag(false) => "false",
+            RawValue::Absent | RawValue::Nested | RawValue::Half => return draft.set(name, value).map(drop),
+        };
+        let small = text.trim().to_lowercase();
+        let known = self.values.get(name).and_then(|words| words.get(&small));
+        let value = match (known, name) {
+            (Some(word), _) => RawValue::Text(word.as_str().into()),
+            (None, _) if self.null_words.contains(&small) || small.is_empty() => RawValue::Absent,
+            (None, "event") => {
+                let kind = kind_labelled(text).map(|kind| RawValue::Text(kind.name().into()));
+                kind.unwrap_or(value)
+            }
+            (None, "occurred_at") => match self.time.read(text) {
+                Some(at) => RawValue::Text(at.map_err(EventError::BadInstant)?.to_string().into()),
+                None => value,
+            },
+            (None, _) => value,
+        };
+        draft.set(name, value).map(drop)
+    }
+
+    fn source_of(&self, name: &str) -> Option<&str> {
+        let (source, _) = self.sources.iter().find(|(_, names)| names.contains(&name))?;
+        Some(source)
+    }
+
+    fn gives(&self, name: &str) -> bool {
+        self.source_of(name).is_some() || self.constants.iter().any(|(constant, _)| *constant == name)
+    }
+
+    /// The property with this name, unless the map gives it.
+    fn own(&self, small: &str) -> Option<&'static str> {
+        key_named(small).filter(|name| !self.gives(name))
+    }
+}
+
+/// The event that Adobe's label names, such as `AuthZ OK`, or the event's own name in another spelling.
+fn kind_labelled(text: &str) -> Option<EventKind> {
+    let plain = |text: &str| text.to_lowercase().replace(['_', '-', ' '], "");
+    let wanted = plain(text);
+    EventKind::ALL.into_iter().find(|kind| [kind.name(), kind.label()].map(plain).contains(&wanted))
+}
+
+fn key(name: &str) -> Result<&'static str, String> {
+    key_named(name).ok_or_else(|| {
+        let own = ["occurred_at", "event", "event_id", "count"];
+        let all = own.into_iter().chain(Property::ALL.map(Property::name));
+        let nearest = all.min_by_key(|known| strsim::damerau_levenshtein(known, name)).unwrap_or_default();
+        format!("{name:?} is no key of an event; the nearest is {nearest:?}")
+    })
+}
+
+fn separator(text: &str) -> Result<Option<u8>, String> {
+    match text.as_bytes() {
+        [] => Ok(None),
+        [b'"' | b'\r' | b'\n'] | [_, _, ..] => {
+            Err(format!("separator {text:?} must be one character, such as \";\" or \"\\t\""))
+        }
+        [byte] => Ok(Some(*byte)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::LineParser;
+    use super::*;
+    use crate::event::{Instant, TimeBounds};
+    use std::sync::Arc;
+
+    fn map(toml: &str) -> Result<Map, String> {
+        Map::new(&toml::from_str(toml).expect("TOML"))
+    }
+
+    /// The event of a line as canonical JSON, or the reason why it is none; and the unknown keys.
+    fn read(toml: &str, line: &str) -> (String, String) {
+        let now = Instant::from_nanos(1_795_176_000_000_000_000);
+        let mut parser = LineParser::with(Some(Arc::new(map(toml).expect("a map"))));
+        let line = parser.parse_alone(1, line.as_bytes(), TimeBounds { latest: now, now });
+        let result = line
+            .result
+            .map_or_else(|reason| reason.to_string(), |event| serde_json::to_string(&event).expect("JSON"));
+        (result, parser.summary().remarks.unknown.to_string())
+    }
+
+    const WAREHOUSE: &str = r#"
+        time_format = "%d.%m.%Y %H:%M:%S"
+        timezone = "Europe/Berlin"
+        null_words = ["N/V"]
+        keys = { occurred_at = "Event_Time", event = "type", mvpd = "payload.provider.id", resource_id = "payload.res" }
+        constants = { requestor_id = "REF30" }
+        values = { mvpd = { "cc" = "Cableco", "none" = "" } }
+    "#;
+
+    #[test]
+    fn keys_paths_constants_words_and_times_become_those_of_an_event() {
+        let event = |rest: &str| {
+            format!(
+                r#"{{"occurred_at":"2026-11-10T08:00:00Z","event":"authz_ok","requestor_id":"REF30"{rest}}}"#
+            )
+        };
+        let line =
+            r#"{"EVENT_TIME":"10.11.2026 09:00:00","Type":"AuthZ OK","requestor_id":"other","payload":"#;
+        for (payload, rest, unknown) in [
+            (
+                r#"{"provider":{"ID":"CC","x":1},"res":"n/v"}"#,
+                r#","mvpd":"Cableco""#,
+                "\"payload.provider.x\" (1 times), \"requestor_id\" (1 times)",
+            ),
+            (
+                r#""{\"res\":\"a\",\"provider\":{\"id\":\"None\"}}""#,
+                r#","resource_id":"a""#,
+                "\"requestor_id\" (1 times)",
+            ),
+            ("7", "", "\"payload\" (1 times), \"requestor_id\" (1 times)"),
+        ] {
+            assert_eq!(
+                read(WAREHOUSE, &format!("{line}{payload}}}")),
+                (event(rest), unknown.to_owned()),
+                "{payload}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_map_cannot_settle_is_refused_with_the_reason() {
+        let line = |at: &str, kind: &str| format!(r#"{{"event_time":"{at}","type":"{kind}"}}"#);
+        for (line, expected) in [
+            (line("25.10.2026 02:30:00", "authz_ok"), "shows twice"),
+            (line("29.03.2026 02:30:00", "authz_ok"), "never shows"),
+            (line("2026-11-10T08:00:00Z", "authz_ok"), "does not have the form"),
+            (line("10.11.2026 09:00:00", "AuthZ maybe"), "event \"AuthZ maybe\" is unknown"),
+            (line("", "authz_ok"), "occurred_at is missing: the map takes it from \"event_time\""),
+            (line("10.11.2026 09:00:00", "authz_ok").replace('}', r#","Type":"x"}"#), "event is given twice"),
+        ] {
+            let (found, _) = read(WAREHOUSE, &line);
+            assert!(found.contains(expected), "{line}: {found}");
+        }
+        for (toml, expected) in [
+            ("keys = { mvpd_user_Idd = \"a\" }", "the nearest is \"mvpd_user_id\""),
+            ("keys = { mvpd = \"a\" }\nconstants = { mvpd = \"b\" }", "in keys and in constants"),
+            ("constants = { event = \"authz\" }", "constants: event \"authz\" is unknown"),
+            ("values = { event = { a = \"authz\" } }", "values: event \"authz\" is unknown"),
+            ("time_format = \"%Q\"", "no time format"),
+            ("time_format = \"%H:%M %Z\"", "names of zones"),
+            ("separator = \"ab\"", "one character"),
+        ] {
+            let error = map(toml).expect_err(toml);
+            assert!(error.contains(expected), "{toml}: {error}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_by_their_form_and_zone() {
+        for (toml, text, expected) in [
+            ("time_format = \"unix_microseconds\"", "1794297600250000", "2026-11-10T08:00:00.250Z"),
+            ("time_format = \"unix_nanoseconds\"", "1794297600000000001", "2026-11-10T08:00:00.000000001Z"),
+            ("time_format = \"%Y%m%d %H%M%S %z\"", "20261110 000000 -0800", "2026-11-10T08:00:00Z"),
+            ("timezone = \"America/Los_Angeles\"", "2026-11-10 00:00:00.5", "2026-11-10T08:00:00.500Z"),
+            ("timezone = \"America/Los_Angeles\"", "2026-11-10 08:00:00 UTC", "2026-11-10T08:00:00Z"),
+            ("timezone = \"Etc/GMT-1\"", "2026-11-10T09:00", "2026-11-10T08:00:00Z"),
+        ] {
+            let line = format!(r#"{{"occurred_at":"{text}","event":"authz_ok","requestor_id":"R"}}"#);
+            let (found, _) = read(toml, &line);
+            assert!(found.contains(&format!("\"occurred_at\":\"{expected}\"")), "{toml} {text}: {found}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Reads times that say neither their form nor their zone, as a map says.
+
+use chrono::format::{Fixed, Item, StrftimeItems};
+use chrono::{DateTime, LocalResult, NaiveDateTime, TimeZone};
+
+use crate::config::Zone;
+use crate::event::Instant;
+
+/// The units of Unix times, and how many nanoseconds each has.
+const UNITS: [(&str, i64); 4] = [
+    ("unix_seconds", 1_000_000_000),
+    ("unix_milliseconds", 1_000_000),
+    ("unix_microseconds", 1_000),
+    ("unix_nanoseconds", 1),
+];
+/// The forms of a time without an offset, where a map names a zone and no form.
+const PLAIN: [&str; 4] = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"];
+
+/// The form of the times of a source.
+#[derive(Debug)]
+pub(super) enum TimeForm {
+    /// As those of events, and without an offset if there is a zone.
+    Own(Option<Zone>),
+    /// Whole units since 1970, each of so many nanoseconds.
+    Unix(&'static str, i64),
+    Pattern(String, Option<Zone>),
+}
+
+impl TimeForm {
+    pub(super) fn new(format: &str, zone: Option<Zone>) -> Result<TimeForm, String> {
+        if let Some((name, nanos)) = UNITS.into_iter().find(|(name, _)| *name == format) {
+            return Ok(TimeForm::Unix(name, nanos));
+        }
+        if format.is_empty() {
+            return Ok(TimeForm::Own(zone));
+        }
+        for item in StrftimeItems::new(format) {
+            match item {
+                Item::Error => {
+                    let words = UNITS.map(|(name, _)| name).join(", ");
+                    return Err(format!(
+                        "{format:?} is no time format: write {words}, or such as \"%d.%m.%Y %H:%M:%S\""
+                    ));
+                }
+                Item::Fixed(Fixed::TimezoneName) => {
+                    return Err(format!(
+                        "{format:?} has %Z, but names of zones such as PST leave doubts: name the timezone"
+                    ));
+                }
+                _ => {}
+            }
+        }
+        Ok(TimeForm::Pattern(format.to_owned(), zone))
+    }
+
+    /// The instant of a text; `None` if the text must be read as the time of an event.
+    pub(super) fn read(&self, text: &str) -> Option<Result<Instant, String>> {
+        let text = text.trim();
+        match self {
+            TimeForm::Own(zone) => {
+                let local = PLAIN.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())?;
+                zone.map(|zone| at_clock(zone, local, text))
+            }
+            TimeForm::Unix(name, nanos) => {
+                let at = text.parse().ok().and_then(|units: i64| units.checked_mul(*nanos));
+                Some(at.map(Instant::from_nanos).ok_or_else(|| format!("{text:?} is no time in {name}")))
+            }
+            TimeForm::Pattern(form, zone) => {
+                if let Ok(at) = DateTime::parse_from_str(text, form) {
+                    return Some(Ok(at.to_utc().into()));
+                }
+                Some(match (NaiveDateTime::parse_from_str(text, form), zone) {
+                    (Ok(local), Some(zone)) => at_clock(*zone, local, text),
+                    (Ok(_), None) => Err(format!("{text:?} has no offset, and the map has no timezone")),
+                    (Err(_), _) => Err(format!("{text:?} does not have the form {form:?} of the map")),
+                })
+            }
+        }
+    }
+}
+
+fn at_clock(zone: Zone, local: NaiveDateTime, text: &str) -> Result<Instant, String> {
+    let what = match zone.0.from_local_datetime(&local) {
+        LocalResult::Single(at) => return Ok(at.to_utc().into()),
+        LocalResult::Ambiguous(..) => "shows twice: export such times in UTC or with an offset",
+        LocalResult::None => "never shows, because it goes forward then",
+    };
+    Err(format!("{text:?} is a time that the clock of {zone} {what}"))
+}

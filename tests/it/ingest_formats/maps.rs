@@ -1,0 +1,162 @@
+//! What a warehouse exports under names of its own comes in by a map, through every door alike.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::program::Program;
+use crate::serve::Listening;
+
+const MAP: &str = r#"
+keys = { occurred_at = "EVENT_TIME", event = "kind", mvpd_user_id = "payload.user.id", mvpd = "provider" }
+constants = { requestor_id = "REF30" }
+values = { mvpd = { "cc" = "Cableco" } }
+time_format = "%d.%m.%Y %H:%M:%S"
+timezone = "Europe/Berlin"
+null_words = ["N/V"]
+"#;
+const LINE: &str = r#"{"Event_Time":"10.11.2026 09:00:00","kind":"AuthZ OK","payload":{"user":{"id":"u1"}},"provider":"CC"}"#;
+const TOKEN: &str = "token-of-the-warehouse";
+
+fn program(rest: &str) -> Program {
+    let program = Program::with(&format!("{rest}\n[map.warehouse]\n{MAP}"));
+    program.write("map.toml", MAP);
+    program
+}
+
+/// What a dry run shows of an input, and how it ends.
+fn dry(program: &Program, map: &str, name: &str, content: &str) -> (i32, Vec<Value>, String) {
+    program.write(name, content);
+    let path = program.path(name);
+    let done = program.run(&["ingest", "--dry-run", "--map", map, path.to_str().expect("UTF-8")]);
+    let events = done.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    (done.code, events, done.err)
+}
+
+fn event() -> Value {
+    json!({"occurred_at": "2026-11-10T08:00:00Z", "event": "authz_ok", "requestor_id": "REF30", "mvpd": "Cableco",
+        "mvpd_user_id": "u1"})
+}
+
+#[test]
+fn a_map_of_the_configuration_or_of_a_file_means_the_same_in_every_format() {
+    let program = program("");
+    let file = program.path("map.toml");
+    let header = "provider;payload;Kind;EVENT_TIME";
+    let row = "cc;\"{\"\"user\"\":{\"\"id\"\":\"\"u1\"\"}}\";authz-ok;10.11.2026 09:00:00";
+    for map in ["warehouse", file.to_str().expect("UTF-8")] {
+        for (name, content) in [
+            ("a.ndjson", format!("{LINE}\n")),
+            ("a.json", format!("[\n{LINE}\n]\n")),
+            ("a.csv", format!("{header}\n{row}\n")),
+            ("a.tsv", format!("{header}\n{row}\n").replace(';', "\t")),
+        ] {
+            let (code, events, told) = dry(&program, map, name, &content);
+            assert_eq!((code, events), (0, vec![event()]), "{map} {name}: {told}");
+        }
+    }
+}
+
+#[test]
+fn a_renamed_column_a_map_that_is_none_and_a_format_without_one_stop_the_ingest() {
+    let program = program("");
+    let csv = "provider;payload;Kind;AT\ncc;;authz-ok;10.11.2026 09:00:00\n";
+    let (code, events, told) = dry(&program, "warehouse", "a.csv", csv);
+    assert_eq!((code, events.len()), (1, 0));
+    assert!(told.contains("has no column \"event_time\", from which the map takes occurred_at"), "{told}");
+    let (code, _, told) = dry(&program, "warehouse", "b.har", "{\"log\":{\"entries\":[]}}");
+    assert_eq!(
+        (code, told.contains("is har, and a map is for events in NDJSON or CSV")),
+        (1, true),
+        "{told}"
+    );
+    let (code, _, told) = dry(&program, "/nowhere", "c.ndjson", LINE);
+    assert_eq!((code, told.contains("/nowhere")), (1, true), "{told}");
+    program.write("d.toml", "keys = { mvpd = 1 }");
+    let (code, _, told) = dry(&program, program.path("d.toml").to_str().expect("UTF-8"), "c.ndjson", LINE);
+    assert_eq!((code, told.contains("d.toml\" cannot be used")), (2, true), "{told}");
+    program.write("c.toml", "[map.x]\nconstants = { event = \"play\" }\n");
+    let done = program.run(&["ingest", "--dry-run", "/dev/null"]);
+    assert!(done.code == 2 && done.err.contains("c.toml:1: map.x: constants: event"), "{done:?}");
+}
+
+#[test]
+fn rejected_lines_are_mended_under_the_map_they_came_by() {
+    let program = program("");
+    program.write("a.ndjson", &LINE.replace("AuthZ OK", "AuthZ or so"));
+    let file = program.path("a.ndjson");
+    let ingest = |path: &Path| program.json(&["ingest", "--map", "warehouse", path.to_str().expect("UTF-8")]);
+    let (code, report) = ingest(&file);
+    assert_eq!((code, &report["total"]["rejected"]), (3, &json!(1)), "{report}");
+    let rejects = PathBuf::from(report["rejects"].as_str().expect("a path"));
+    let mended = std::fs::read_to_string(&rejects).expect("rejects").replace("AuthZ or so", "AuthZ OK");
+    std::fs::write(&rejects, mended).expect("written");
+    let (code, report) = ingest(&rejects);
+    assert_eq!((code, &report["total"]["stored"]), (0, &json!(1)), "{report}");
+}
+
+#[test]
+fn the_inbox_and_each_sender_have_maps_of_their_own() {
+    let program = program(
+        "[schedule]\ncron = \"0 0 1 1 *\"\n[ingest]\nmin_free_bytes = 0\ninbox_map = \"warehouse\"\n\
+         [serve]\nlisten = \"127.0.0.1:0\"\ningest = true\ntokens_file = \"tokens\"\n",
+    );
+    program.write("tokens", &format!("{TOKEN} map=warehouse\nanother-token-of-events\n"));
+    let server = Listening::start(&program);
+    let ask = |token: &str, body: &str| {
+        let headers = format!("Authorization: Bearer {token}\r\n");
+        server.ask("/v1/events", &headers, body.as_bytes())
+    };
+    for (token, body, status, stored) in [
+        (TOKEN, LINE.to_owned(), 202, 1),
+        (TOKEN, format!("[{LINE}]"), 202, 0),
+        ("another-token-of-events", LINE.to_owned(), 400, 0),
+        ("another-token-of-events", event().to_string(), 202, 0),
+    ] {
+        let reply = ask(token, &body);
+        assert_eq!(
+            (reply.status, &reply.document["stored"]),
+            (status, &json!(stored)),
+            "{token} {body}: {reply:?}"
+        );
+    }
+    server.stop();
+    let database = rusqlite::Connection::open(program.path("passbridge.db")).expect("the buffer");
+    let other = LINE.replace("u1", "u2");
+    database.execute("INSERT INTO inbox (body) VALUES (?)", [other]).expect("a row");
+    let (_, report) = program.json(&["drain"]);
+    assert_eq!(report["inbox"]["stored"], 1, "{report}");
+}
+
+#[test]
+fn folders_and_patterns_stand_for_the_files_below_them() {
+    let program = Program::new();
+    for folder in ["in/day=1", "in/day=2", "in/none"] {
+        std::fs::create_dir_all(program.path(folder)).expect("a folder");
+    }
+    for name in ["in/day=1/a.ndjson", "in/day=2/b.ndjson", "in/c.ndjson"] {
+        program.write(name, &events(1));
+    }
+    program.write("in/_SUCCESS", "");
+    program.write("in/.c.ndjson.crc", "x");
+    for (argument, expected) in [
+        ("in", Some(vec!["in/c.ndjson", "in/day=1/a.ndjson", "in/day=2/b.ndjson"])),
+        ("in/*.ndjson", Some(vec!["in/c.ndjson"])),
+        ("in/day=*/?.ndjson", Some(vec!["in/day=1/a.ndjson", "in/day=2/b.ndjson"])),
+        ("in/none", None),
+        ("in/*.csv", None),
+    ] {
+        let path = program.path(argument);
+        let (code, report) = program.json(&["ingest", "--dry-run", path.to_str().expect("UTF-8")]);
+        let inputs = report["inputs"].as_array().expect("inputs").iter();
+        let mut read: Vec<_> =
+            inputs.map(|input| PathBuf::from(input["path"].as_str().expect("a path"))).collect();
+        read.sort();
+        match expected {
+            Some(names) => {
+                let expected: Vec<_> = names.iter().map(|name| program.path(name)).collect();
+                assert_eq!((code, read), (0, expected), "{argument}");
+            }
+            None => assert_eq!((code, read), (1, vec![path]), "{argument}"),
+        }
+    }
+}
