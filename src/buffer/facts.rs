@@ -15,6 +15,9 @@ pub(super) const COPIED_AT: &str = "copied_at";
 /// The fact that holds the time since when the inbox has rows that drains cannot move.
 pub(super) const INBOX_LEFT_SINCE: &str = "inbox_left_since";
 
+/// The fact that tells the cursors of this buffer from those of others, and from those before a restore.
+pub(super) const CURSOR_SERIES: &str = "cursor_series";
+
 pub(super) fn fact(connection: &Connection, name: &str) -> Result<Option<i64>> {
     first(connection, "SELECT value FROM facts WHERE name = ?1", [name], only)
 }

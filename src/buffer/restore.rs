@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::database::Buffer;
 use super::error::{BufferError, Result};
-use super::facts::{COPIED_AT, fact, set_fact};
+use super::facts::{COPIED_AT, CURSOR_SERIES, fact, random, set_fact};
 use super::sqlite::{self, BufferOptions, MIGRATION_COPY, SIDE_FILES, open_reader, remove_if_there};
 use crate::event::Instant;
 use crate::whole_file::{PARTIAL, WholeFile, beside, entries, folder, share_owner, sync_folder};
@@ -122,6 +122,10 @@ fn check(from: &Path, copy: &WholeFile, changed_at: Instant) -> Result<Instant> 
                 changed_at.nanos()
             }
         };
+        if fact(target, CURSOR_SERIES)?.is_some() {
+            // The copy gives out numbers again that cursors have passed.
+            set_fact(target, CURSOR_SERIES, u32::from_be_bytes(random()).into())?;
+        }
         target.pragma_update(None, "journal_mode", "WAL")?;
         Ok(Instant::from_nanos(copied_at))
     });

@@ -24,7 +24,7 @@ pub(super) fn day_of_burial(connection: &Connection, now: Instant) -> Result<i64
     Ok(seen_at.max(now.nanos()) / DAY_NANOS)
 }
 
-/// Deletes events and their doubts, but not their rows in the tables of states. `remember_over_counts` runs
+/// Deletes events, their doubts and what `export` gives of them, but not their rows in the tables of states. `remember_over_counts` runs
 /// first. Each statement handles all events, so that SQLite reads the identities in sorted order.
 pub(super) fn bury(connection: &Connection, sequences: &[Sequence], day: i64) -> Result<()> {
     let list = json_list(sequences);
@@ -36,6 +36,7 @@ pub(super) fn bury(connection: &Connection, sequences: &[Sequence], day: i64) ->
     )?;
     run(connection, "DELETE FROM doubts WHERE seq IN (SELECT value FROM json_each(?1))", [&list])?;
     attempts::forget(connection, sequences)?;
+    run(connection, "DELETE FROM undelivered WHERE seq IN (SELECT value FROM json_each(?1))", [&list])?;
     run(connection, "DELETE FROM settled WHERE seq IN (SELECT value FROM json_each(?1))", [&list])?;
     run(connection, "DELETE FROM events WHERE seq IN (SELECT value FROM json_each(?1))", [&list])
 }

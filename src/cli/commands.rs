@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
-    Context, Exit, Failure, Form, backfill, backup, bus_error, dead_letter, demo, drain, explain, forget,
-    held, hint, ingest, init, log, pull, reconcile, report, restore, retention, run, sandbox, settings,
-    status, suite, trace,
+    Context, Exit, Failure, Form, backfill, backup, bus_error, dead_letter, demo, drain, explain, export,
+    forget, held, hint, ingest, init, log, pull, reconcile, report, restore, retention, run, sandbox,
+    settings, status, suite, trace,
 };
 use crate::buffer::name_command;
 use crate::clock::Clock;
@@ -52,6 +52,8 @@ enum Command {
     Reconcile(reconcile::Args),
     Explain(explain::Args),
     Trace(trace::Args),
+    #[command(subcommand)]
+    Export(export::Command),
     Status(status::Args),
     #[command(subcommand)]
     DeadLetter(dead_letter::Command),
@@ -109,6 +111,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Reconcile(args) => reconcile::run(args, &context),
         Command::Explain(args) => explain::run(args, &context),
         Command::Trace(args) => trace::run(args, &context),
+        Command::Export(command) => export::run(command, &context),
         Command::Status(args) => status::run(args, &context),
         Command::DeadLetter(command) => dead_letter::run(command, &context),
         Command::Held(command) => held::run(command, &context),

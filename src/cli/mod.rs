@@ -21,6 +21,7 @@ mod demo;
 mod drain;
 mod exit;
 mod explain;
+mod export;
 mod failure;
 mod forget;
 mod held;

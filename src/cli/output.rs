@@ -141,6 +141,21 @@ impl Lines {
         }
     }
 
+    /// Prints lines that are ready; on a terminal, with their harmful characters escaped.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> ControlFlow<()> {
+        let written = match str::from_utf8(bytes) {
+            Ok(text) if is_terminal() => self.out.write_all(escaped(text).as_bytes()),
+            Ok(_) | Err(_) => self.out.write_all(bytes),
+        };
+        match written {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                self.broken = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
     pub(super) fn finish(mut self) -> Result<(), Failure> {
         quiet(match self.broken.take() {
             Some(error) => Err(error),

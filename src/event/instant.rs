@@ -66,6 +66,11 @@ impl Instant {
         DateTime::from(self).to_rfc3339_opts(SecondsFormat::Secs, true)
     }
 
+    /// RFC 3339 in UTC with milliseconds, as the views of the buffer have it. What is finer is left out.
+    pub fn to_the_millisecond(self) -> String {
+        DateTime::from(self).to_rfc3339_opts(SecondsFormat::Millis, true)
+    }
+
     /// The day in UTC, for people.
     pub fn to_the_day(self) -> String {
         DateTime::from(self).format("%Y-%m-%d").to_string()

@@ -24,7 +24,7 @@ pub(crate) use evar::{Source, evar};
 pub use limits::{EVAR_BYTES_MAX, SINGLE_HITS_MAX};
 pub use measure::{measure, mvpd_user_id};
 pub use note::{DigestReason, Note, SurrogateSource};
-pub use serial::serial;
+pub use serial::{first_serial, serial};
 
 use crate::delivery::DeadReason;
 use crate::event::{EventId, PassEvent, Property, VisitorRules};

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::limits::SERIAL_BYTES;
 use crate::event::EventId;
+use crate::suite::CountForm;
 
 /// Lower case only, because it is not documented whether Adobe tells upper from lower case.
 const DIGITS: [u8; 36] = *b"0123456789abcdefghijklmnopqrstuvwxyz";
@@ -26,6 +27,11 @@ pub fn serial(id: EventId, index: u32) -> String {
         }
     }
     serial
+}
+
+/// The serial of the first hit of an event, where the suite's event IDs are on.
+pub fn first_serial(id: EventId, count: u32, form: CountForm) -> String {
+    serial(id, u32::from(count > 1 && form == CountForm::SingleHits))
 }
 
 #[cfg(test)]

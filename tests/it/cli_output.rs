@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::program::{Program, bare_command, done, lines};
 use crate::support::sandbox;
 
-const COMMANDS: [&[&str]; 50] = [
+const COMMANDS: [&[&str]; 53] = [
     &[],
     &["demo"],
     &["init"],
@@ -43,6 +43,9 @@ const COMMANDS: [&[&str]; 50] = [
     &["reconcile"],
     &["explain"],
     &["trace"],
+    &["export"],
+    &["export", "events"],
+    &["export", "outcomes"],
     &["status"],
     &["dead-letter"],
     &["dead-letter", "list"],

@@ -13,6 +13,7 @@ mod deploy;
 mod dia_reader;
 mod dia_rules;
 mod dia_rules_of_values;
+mod doors;
 mod esm;
 mod exchanges;
 mod exit_codes;

@@ -1,0 +1,326 @@
+//! `export`: events and outcomes for a warehouse.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::words::{explained, written};
+use super::{Context, Exit, Failure, Form, output, refused, until_stopped};
+use crate::buffer::{
+    Buffer, BufferError, EventRef, ExportCursor, ExportOf, ExportedEvent, ExportedOutcome, Exporter,
+    exported_event,
+};
+use crate::encode::csv_row;
+use crate::event::Property;
+use crate::mapping::first_serial;
+use crate::suite::CountForm;
+use crate::whole_file::{Readers, WholeFile};
+
+/// The columns of an event before its `event_id` and its properties, as in the view `v_events`.
+const EVENT_COLUMNS: [&str; 11] = [
+    "sequence",
+    "event_key",
+    "occurred_at",
+    "event",
+    "requestor_id",
+    "count",
+    "state",
+    "input",
+    "path",
+    "line",
+    "backfill",
+];
+/// The columns of an outcome: those of the view `v_outcomes`, and the serial.
+const OUTCOME_COLUMNS: [&str; 12] = [
+    "sequence",
+    "event_key",
+    "event_id",
+    "event",
+    "requestor_id",
+    "occurred_at",
+    "count",
+    "state",
+    "outcome_at",
+    "reason",
+    "run",
+    "serial",
+];
+
+/// Gives events or outcomes to a warehouse, from where the last export ended.
+#[derive(Debug, Subcommand)]
+#[command(after_help = include_str!("help/export.txt").trim_ascii_end())]
+pub(super) enum Command {
+    /// Each event that the buffer has, in the order of storing.
+    Events(Args),
+    /// Each outcome: delivered, dead, held or discarded, with the serial that Analytics knows.
+    Outcomes(Args),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The cursor that the export before printed; without it, from the oldest row on.
+    #[arg(long, value_name = "CURSOR")]
+    since: Option<ExportCursor>,
+    /// The form of the rows.
+    #[arg(long, value_parser = explained([
+        (RowForm::Ndjson, "A JSON object for each row"),
+        (RowForm::Csv, "A header, then a line for each row; the values stand as they are, for a warehouse and not for a spreadsheet"),
+    ]), default_value = "ndjson")]
+    format: RowForm,
+    /// Write the rows to this file, which replaces an earlier one once it is whole; the cursor goes to standard output.
+    #[arg(long, value_name = "FILE", value_parser = written())]
+    output: Option<PathBuf>,
+}
+
+crate::word::words! {
+    /// The form of the rows.
+    pub(super) enum RowForm {
+        Ndjson = "ndjson",
+        Csv = "csv",
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct ExportReport {
+    rows: u64,
+    cursor: String,
+    /// The file that was written; none if the rows went to standard output.
+    path: Option<PathBuf>,
+}
+
+impl fmt::Display for ExportReport {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ExportReport { rows, cursor, path } = self;
+        if let Some(path) = path {
+            writeln!(out, "{rows} rows in {}", path.display())?;
+        }
+        write!(out, "cursor {cursor}")
+    }
+}
+
+pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
+    let (of, args) = match command {
+        Command::Events(args) => (ExportOf::Events, args),
+        Command::Outcomes(args) => (ExportOf::Outcomes, args),
+    };
+    if context.form == Form::Json && args.output.is_none() {
+        return Err(refused(
+            "--json prints a document with the cursor, and the rows would stand before it",
+            "name a file for the rows: --output FILE",
+        ));
+    }
+    let (_, buffer) = context.open()?;
+    let mut rows = Rows::new(&buffer, of, args)?;
+    let Some(path) = &args.output else {
+        let mut lines = output::Lines::new();
+        while let Some(bytes) = rows.next()? {
+            if lines.bytes(bytes).is_break() {
+                // Nobody reads any more, so the cursor of what was read is not known.
+                lines.finish()?;
+                return Ok(Exit::Done);
+            }
+        }
+        lines.finish()?;
+        output::note(rows.report(None));
+        return Ok(Exit::Done);
+    };
+    let written = until_stopped(async |stop| {
+        let mut file = WholeFile::create(path, Readers::Owner).map_err(Failure::writing(path))?;
+        while let Some(bytes) = rows.next()? {
+            file.write_all(bytes).map_err(Failure::writing(path))?;
+            tokio::task::yield_now().await;
+            if stop.requested().is_some() {
+                return Err(Failure::stopped());
+            }
+        }
+        file.replace().map_err(Failure::writing(path))
+    });
+    written?;
+    context.done(&rows.report(Some(path.clone())))
+}
+
+/// The rows of an export as bytes, part by part.
+struct Rows {
+    of: ExportOf,
+    form: RowForm,
+    exporter: Exporter,
+    /// How each requestor's counts are sent, which decides on the serial.
+    count_forms: HashMap<String, CountForm>,
+    rows: u64,
+    part: Vec<u8>,
+    has_begun: bool,
+}
+
+impl Rows {
+    fn new(buffer: &Buffer, of: ExportOf, args: &Args) -> Result<Rows, Failure> {
+        let exporter = buffer.exporter(of, args.since)?.ok_or_else(|| {
+            refused(
+                "the cursor is of another buffer or export, or from before this buffer was restored",
+                "give the cursor of the last export of the same, or none: then every row comes, and of each sequence the last one counts",
+            )
+        })?;
+        let suites = buffer.suites()?.into_iter();
+        let count_forms = suites.flat_map(|listing| {
+            let count_form = listing.suite.form.count_form;
+            listing.requestors.into_iter().map(move |requestor| (requestor, count_form))
+        });
+        Ok(Rows {
+            of,
+            form: args.format,
+            count_forms: count_forms.collect(),
+            exporter,
+            rows: 0,
+            part: Vec::new(),
+            has_begun: false,
+        })
+    }
+
+    fn report(&self, path: Option<PathBuf>) -> ExportReport {
+        ExportReport { rows: self.rows, cursor: self.exporter.cursor().to_string(), path }
+    }
+
+    /// The next rows; `None` if there are no more.
+    fn next(&mut self) -> Result<Option<&[u8]>, Failure> {
+        let Rows { of, form, exporter, count_forms, rows, part, has_begun } = self;
+        part.clear();
+        let is_first = !std::mem::replace(has_begun, true);
+        if is_first && *form == RowForm::Csv {
+            match of {
+                ExportOf::Events => csv_row(EVENT_COLUMNS.into_iter().chain(body_columns()), part),
+                ExportOf::Outcomes => csv_row(OUTCOME_COLUMNS, part),
+            }
+        }
+        let has_more = match of {
+            ExportOf::Events => exporter.events(|event| {
+                *rows += 1;
+                write_event(event, *form, part)
+            }),
+            ExportOf::Outcomes => exporter.outcomes(|outcome| {
+                *rows += 1;
+                write_outcome(outcome, count_forms, *form, part)
+            }),
+        }?;
+        Ok((has_more || is_first).then_some(&*part))
+    }
+}
+
+/// A value of a row.
+enum Cell<'a> {
+    Number(i64),
+    Text(&'a str),
+    Empty,
+}
+
+impl Cell<'_> {
+    fn of(text: Option<&str>) -> Cell<'_> {
+        text.map_or(Cell::Empty, Cell::Text)
+    }
+}
+
+fn write_event(event: &ExportedEvent<'_>, form: RowForm, out: &mut Vec<u8>) -> Result<(), BufferError> {
+    let EventRef { sequence, occurred_at, kind, count, .. } = event.reference;
+    let (key, occurred_at) = (event.id.to_string(), occurred_at.to_the_millisecond());
+    let cells = [
+        Cell::Number(sequence.0),
+        Cell::Text(&key),
+        Cell::Text(&occurred_at),
+        Cell::Text(kind.name()),
+        Cell::Text(event.requestor_id),
+        Cell::Number(count.into()),
+        Cell::Text(event.state),
+        Cell::Number(event.input),
+        Cell::of(event.path),
+        Cell::Number(event.line),
+        Cell::of(event.backfill),
+    ];
+    match form {
+        RowForm::Ndjson => {
+            write_object(&EVENT_COLUMNS, &cells, out);
+            // The body is a JSON object too, without spaces.
+            if event.body != "{}" {
+                out.push(b',');
+                out.extend_from_slice(&event.body.as_bytes()[1..event.body.len() - 1]);
+            }
+            out.extend_from_slice(b"}\n");
+        }
+        RowForm::Csv => {
+            let stored = exported_event(&event.reference, event.requestor_id, event.body)?;
+            let own = Property::ALL.into_iter().filter(|property| *property != Property::RequestorId);
+            let own = own.map(|property| stored.property(property).unwrap_or_default());
+            let values = cells.iter().map(csv_text).collect::<Vec<_>>();
+            let head = values.iter().map(|value| &**value);
+            csv_row(head.chain([stored.event_id().unwrap_or_default()]).chain(own), out);
+        }
+    }
+    Ok(())
+}
+
+fn write_outcome(
+    outcome: &ExportedOutcome<'_>,
+    count_forms: &HashMap<String, CountForm>,
+    form: RowForm,
+    out: &mut Vec<u8>,
+) -> Result<(), BufferError> {
+    let EventRef { sequence, occurred_at, kind, count, .. } = outcome.reference;
+    let stored = exported_event(&outcome.reference, outcome.requestor_id, outcome.body)?;
+    let (key, occurred_at) = (outcome.id.to_string(), occurred_at.to_the_millisecond());
+    let outcome_at = outcome.outcome_at.to_the_millisecond();
+    let count_form = count_forms.get(outcome.requestor_id).copied().unwrap_or_default();
+    let serial = first_serial(outcome.id, count, count_form);
+    let cells = [
+        Cell::Number(sequence.0),
+        Cell::Text(&key),
+        Cell::of(stored.event_id()),
+        Cell::Text(kind.name()),
+        Cell::Text(outcome.requestor_id),
+        Cell::Text(&occurred_at),
+        Cell::Number(count.into()),
+        Cell::Text(outcome.state),
+        Cell::Text(&outcome_at),
+        Cell::of(outcome.reason),
+        outcome.run.map_or(Cell::Empty, Cell::Number),
+        Cell::Text(&serial),
+    ];
+    match form {
+        RowForm::Ndjson => {
+            write_object(&OUTCOME_COLUMNS, &cells, out);
+            out.extend_from_slice(b"}\n");
+        }
+        RowForm::Csv => csv_row(cells.iter().map(csv_text), out),
+    }
+    Ok(())
+}
+
+/// Writes an object without its closing brace.
+fn write_object(names: &[&str], cells: &[Cell<'_>], out: &mut Vec<u8>) {
+    for (index, (name, cell)) in names.iter().zip(cells).enumerate() {
+        out.extend_from_slice(if index == 0 { b"{\"" } else { b",\"" });
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\":");
+        let written = match cell {
+            Cell::Number(number) => serde_json::to_writer(&mut *out, number),
+            Cell::Text(text) => serde_json::to_writer(&mut *out, text),
+            Cell::Empty => serde_json::to_writer(&mut *out, &()),
+        };
+        written.expect("numbers and texts always serialise to memory");
+    }
+}
+
+fn csv_text<'a>(cell: &Cell<'a>) -> Cow<'a, str> {
+    match cell {
+        Cell::Number(number) => number.to_string().into(),
+        Cell::Text(text) => (*text).into(),
+        Cell::Empty => "".into(),
+    }
+}
+
+/// The columns of an event that its body has.
+fn body_columns() -> impl Iterator<Item = &'static str> {
+    let own = Property::ALL.into_iter().filter(|property| *property != Property::RequestorId);
+    ["event_id"].into_iter().chain(own.map(Property::name))
+}
