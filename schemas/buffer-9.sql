@@ -248,3 +248,14 @@ SELECT
 FROM metric_counts c JOIN metric_groups g ON g.metric_group = c.metric_group
 JOIN requestors r ON r.requestor = g.requestor JOIN event_kinds k ON k.slot = c.slot
 LEFT JOIN metric_withdrawn w ON w.hour = c.hour AND w.metric_group = c.metric_group AND w.slot = c.slot;
+
+-- Version 4 of the rules by which a visitor is made of an event. What was sent under an earlier version is repeated under it, for
+-- ever. From here on every suite makes its visitors by version 4.
+INSERT OR IGNORE INTO forms (rsid, identity, org_id, event_ids, count_form, visitor_rules)
+SELECT rsid, identity, org_id, event_ids, count_form, 4 FROM forms WHERE form IN (SELECT form FROM suites);
+
+UPDATE suites SET form = (
+    SELECT new.form FROM forms old
+    JOIN forms new ON new.rsid = old.rsid AND new.identity = old.identity AND new.org_id = old.org_id
+        AND new.event_ids = old.event_ids AND new.count_form = old.count_form AND new.visitor_rules = 4
+    WHERE old.form = suites.form);

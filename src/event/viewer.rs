@@ -1,22 +1,42 @@
 //! Values of a viewer that sources spell in different ways: identifiers, words for "unknown", and addresses.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::LazyLock;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use super::Property;
 
 /// Words that mean "no viewer", in upper or lower case, with bars between them. All rooms use this list, for every
 /// identifier. If such a word were sent as an ID, Adobe would count all these viewers as one giant visitor. Version 1
-/// of the visitor rules has the first row, version 2 the first two; version 3 knows each word in brackets or quotes too.
-static NOBODY: LazyLock<[Vec<&str>; 3]> = LazyLock::new(|| WORDS.map(|row| row.split('|').collect()));
-const WORDS: [&str; 3] = [
+/// of the visitor rules has the first row, version 2 the first two; version 3 knows each word in brackets or quotes too,
+/// and version 4 in Base64 and with other signs between its parts (`NOT_SET`).
+static NOBODY: LazyLock<[Vec<&str>; 4]> = LazyLock::new(|| WORDS.map(|row| row.split('|').collect()));
+const WORDS: [&str; 4] = [
     "0|null|unknown",
     // Databases, JavaScript, and devices whose owner limits tracking write these.
     "undefined|none|nil|\\n|(null)|(none)|<null>|nan|n/a|-|[object object]|00000000-0000-0000-0000-000000000000",
     // So do Go, R, pandas, Julia, pivot tables and Analytics; numbers and flags became texts; and what was masked.
     "%!s(<nil>)|%!v(<nil>)|%!d(<nil>)|%!s(missing)|na|n.a.|nat|not set|not available|no value|unset|(blank)|(empty)|(missing)|--|0.0|-0|-0.0|false|\
      redacted|masked|[filtered]|[hidden]|[removed]|[secret]|[sensitive]",
+    // And these: numbers at the end of their range, addresses of network cards that Android shows in the place of its own,
+    // an Android ID that many emulators share, and the digests (MD5, SHA-1, SHA-256) of the empty text, `null` and `undefined`.
+    concat!(
+        "true|nullptr|undef|missing|empty|unspecified|notset|notavailable|notapplicable|novalue|optional.empty|anonymous|-1|-1.0|",
+        "infinity|2147483647|4294967295|9223372036854775807|18446744073709551615|%s|%d|%v|%@|02:00:00:00:00:00|9774d56d682e549c|",
+        "d41d8cd98f00b204e9800998ecf8427e|da39a3ee5e6b4b0d3255bfef95601890afd80709|e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855|",
+        "37a6259cc0c1dae299a7866489dff0bd|2be88ca4242c76e8253ac62474851065032d6833|74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b|",
+        "5e543256c480ac577d30f76f9120eb74|d5d4cd07616a542891b7ec2d0257b3a24b69856e|eb045d78d273107348b0300c01d29b7552d622abbc6faf81b3ec55359aa9950c|",
+        "1b2m2y8asgtpgamy7phcfg==|2jmj7l5rsw0yvb/vlwaykk/ybwk=|47deqpj8hbsa+/timw+5jceuqerkm5nmpjwzg3hsufu="
+    ),
 ];
+/// How programs begin to print an object instead of its value, in lower case.
+const OBJECTS: [&str; 7] = ["[object ", "#<object", "<object ", "<function ", "java.lang.", "[ljava.", "[b@"];
+/// What stands before and behind a name in a template whose value was never put in, with bars between them.
+const TEMPLATES: &str = "< >|{ }|[ ]|% %|@ @|__ __|#{ }|$ |: ";
+/// What may stand between the parts of a word; `%` is for `%20`.
+const SEPARATORS: [char; 5] = [' ', '_', '-', '+', '%'];
 /// What encloses a word: brackets and quotes.
 const BRACKETS: [(char, char); 6] =
     [('(', ')'), ('<', '>'), ('[', ']'), ('{', '}'), ('"', '"'), ('\'', '\'')];
@@ -28,6 +48,8 @@ const NOT_AVAILABLE: &str =
 const ZEROS_MIN: usize = 32;
 /// A mask has at least this many letters, and so has what a spreadsheet shows for a number in a narrow column.
 const MASK_MIN: usize = 2;
+/// An address of a network card has this many digits; only zeros or only `f` are no address.
+const CARD_DIGITS: usize = 12;
 /// How the user ID of a degraded authentication begins. That ID belongs to nobody (Pass REST API V2, samples of
 /// profiles of type `degraded`).
 pub const DEGRADED_USER_PREFIX: &str = "95cf93bcd183214a";
@@ -53,13 +75,16 @@ pub enum VisitorRules {
     V1,
     /// Fifteen words for "no viewer"; also an address with a port, in brackets, with a zone, or first in a list.
     V2,
-    /// All words for "no viewer"; every spelling of an address; identifiers without signs of a spreadsheet.
-    #[default]
+    /// More words for "no viewer"; every spelling of an address; identifiers without signs of a spreadsheet.
     V3,
+    /// All words for "no viewer", also encoded or in another spelling; templates and printed objects are no viewer; an
+    /// address of the own machine or of all machines is none.
+    #[default]
+    V4,
 }
 
 impl VisitorRules {
-    const ALL: [VisitorRules; 3] = [VisitorRules::V1, VisitorRules::V2, VisitorRules::V3];
+    const ALL: [VisitorRules; 4] = [VisitorRules::V1, VisitorRules::V2, VisitorRules::V3, VisitorRules::V4];
 
     /// The number under which the buffer stores this version.
     pub fn number(self) -> i64 {
@@ -97,22 +122,44 @@ impl VisitorRules {
         };
         let of_pair = |(open, close): (char, char)| bare.strip_prefix(open)?.strip_suffix(close);
         let inside = || BRACKETS.into_iter().find_map(of_pair);
-        is_word(bare) || self >= VisitorRules::V3 && (inside().is_some_and(is_word) || is_one_letter(bare))
+        let is_other_spelling = || {
+            let joined = || bare.replace("%20", "").replace(SEPARATORS, "");
+            bare.contains(SEPARATORS) && is_word(&joined())
+                || decoded(bare).is_some_and(|text| is_word(text.trim()))
+        };
+        is_word(bare)
+            || self >= VisitorRules::V3 && (inside().is_some_and(is_word) || is_one_letter(bare))
+            || self >= VisitorRules::V4 && (is_left_over(bare) || is_other_spelling())
     }
 
     pub fn address(self, text: &str) -> Option<IpAddr> {
         match self {
             VisitorRules::V1 => text.trim().parse().ok(),
             VisitorRules::V2 => address(text.split(',').next()?),
-            VisitorRules::V3 => address_in_list(text).map(|found| found.to_canonical()),
+            VisitorRules::V3 | VisitorRules::V4 => self.address_in_list(text),
         }
+    }
+
+    /// The first address in a list that proxies wrote. Hidden nodes are skipped, as a proxy may hide its client.
+    fn address_in_list(self, text: &str) -> Option<IpAddr> {
+        let mut nodes = text.split(',').map(node).filter(|node| !self.is_hidden(node));
+        if self < VisitorRules::V4 {
+            return address_of_node(nodes.next()?).map(|found| found.to_canonical());
+        }
+        let mut found = nodes.map(|node| address_of_node(unmapped(node)).map(|found| found.to_canonical()));
+        found.find(|found| !found.is_some_and(is_of_nobody))?
+    }
+
+    /// Whether a node is hidden: empty, a word for "no viewer", or a made-up name with an underscore first (RFC 7239).
+    fn is_hidden(self, node: &str) -> bool {
+        self.is_word_for_nobody(bare(node)) || node.starts_with('_')
     }
 }
 
-/// Whether an address is lost: the text is neither an address nor a word for "unknown".
+/// Whether an address is lost: the text is neither an address of a viewer nor a word for "unknown".
 pub fn is_lost_address(text: &str) -> bool {
-    let mut items = text.split(',').map(node);
-    VisitorRules::V3.address(text).is_none() && items.any(|item| !is_hidden(item))
+    let rules = VisitorRules::default();
+    rules.address(text).is_none() && text.split(',').map(node).any(|item| !rules.is_hidden(item))
 }
 
 /// An identifier for comparison, without white space and what a spreadsheet puts around it. A spoilt identifier is
@@ -186,6 +233,34 @@ pub(super) fn is_invisible(letter: char) -> bool {
     matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
 }
 
+/// The text in Base64; `None` if it is none, or so short that it may be a name.
+fn decoded(text: &str) -> Option<String> {
+    let bytes = STANDARD_NO_PAD.decode(text.trim_end_matches('=')).ok()?;
+    String::from_utf8(bytes).ok().filter(|plain| text.ends_with('=') || plain.len() >= 4)
+}
+
+/// Whether a short text has no letter or digit, or is a zero (`0.00`), a card's address of one digit, an object that was
+/// printed, or the name of a place in a template.
+fn is_left_over(text: &str) -> bool {
+    let digits = || text.chars().filter(|letter| !"-:.,+".contains(*letter));
+    let is_all =
+        |letter: char| digits().next().is_some() && digits().all(|it| it.eq_ignore_ascii_case(&letter));
+    let starts_with = |start: &&str| text.get(..start.len()).is_some_and(|it| it.eq_ignore_ascii_case(start));
+    let is_of_name = |letter: char| letter.is_ascii_alphabetic() || "_-. ".contains(letter);
+    let place = |around: &str| {
+        let (open, close) = around.split_once(' ')?;
+        let name = text.strip_prefix(open)?.strip_suffix(close)?;
+        let name = name.trim_matches(['{', '}', '(', ')', '[', ']', '<', '>', '%', ' ']);
+        (!name.is_empty() && name.chars().all(is_of_name)).then_some(())
+    };
+    text.len() < ZEROS_MIN && !text.chars().any(char::is_alphanumeric)
+        || is_all('0') && (digits().count() < text.len() || text.len() >= CARD_DIGITS)
+        || is_all('f') && digits().count() >= CARD_DIGITS
+        || OBJECTS.iter().any(starts_with)
+        || text.contains(" object at 0x")
+        || TEMPLATES.split('|').any(|around| place(around).is_some())
+}
+
 /// Whether a text is one letter again and again: an empty number, or what a mask left (`***`, `xxxx-xxxx`).
 fn is_one_letter(text: &str) -> bool {
     let letters = || text.chars().filter(|letter| *letter != '-');
@@ -195,9 +270,8 @@ fn is_one_letter(text: &str) -> bool {
     [('0', ZEROS_MIN), ('x', MASK_MIN), ('*', MASK_MIN), ('•', MASK_MIN)].into_iter().any(is_all)
 }
 
-/// The first address in a list that proxies wrote. Hidden nodes are skipped, as a proxy may hide its client.
-fn address_in_list(text: &str) -> Option<IpAddr> {
-    let node = text.split(',').map(node).find(|node| !is_hidden(node))?;
+/// The address of a node, which may be written as a network, or behind a name and a slash.
+fn address_of_node(node: &str) -> Option<IpAddr> {
     match node.split_once('/') {
         None => address(node),
         // The prefix length of a network of one address: /32 or /128.
@@ -209,16 +283,22 @@ fn address_in_list(text: &str) -> Option<IpAddr> {
     }
 }
 
+/// The node without the mark of an IPv4 address in IPv6, which programs also put before an address with a port.
+fn unmapped(node: &str) -> &str {
+    let (mark, rest) = node.split_at_checked("::ffff:".len()).unwrap_or(("", node));
+    if mark.eq_ignore_ascii_case("::ffff:") && rest.contains('.') { rest } else { node }
+}
+
+/// Whether an address is of no viewer: of the own machine, of all machines, or none.
+fn is_of_nobody(address: IpAddr) -> bool {
+    address.is_loopback() || address.is_unspecified() || address == IpAddr::V4(Ipv4Addr::BROADCAST)
+}
+
 /// The node in an item of the list. In a `Forwarded` header (RFC 7239) the node is the value of `for=`.
 fn node(item: &str) -> &str {
     let mut pairs = item.split(';').filter_map(|pair| pair.split_once('='));
     let named = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
     named.map_or(item, |(_, node)| node).trim().trim_matches('"')
-}
-
-/// Whether a node is hidden: empty, a word for "no viewer", or a made-up name with an underscore first (RFC 7239).
-fn is_hidden(node: &str) -> bool {
-    VisitorRules::V3.is_word_for_nobody(bare(node)) || node.starts_with('_')
 }
 
 /// Reads an address, which may have a port, brackets or a zone. IPv4 inside IPv6 becomes IPv4.
@@ -362,6 +442,92 @@ mod tests {
         for value in [&zeros[..31], "x", "*", "xyx", "blank", "[bob]", "%!bob", "***1"] {
             assert_eq!(VisitorRules::V3.known(value), Some(value));
         }
+    }
+
+    #[test]
+    fn what_stands_for_a_missing_id_is_nobody_under_version_four_and_was_somebody_before() {
+        for value in [
+            "[object Undefined]",
+            "[object Promise]",
+            "not_set",
+            "NOT_AVAILABLE",
+            "not%20set",
+            "nullptr",
+            "0.00",
+            "0,00",
+            "true",
+            "-1",
+            "9223372036854775807",
+            "D41D8CD98F00B204E9800998ECF8427E",
+            "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            "bnVsbA==",
+            "bnVsbA",
+            "dW5kZWZpbmVk",
+            "MA==",
+            "—",
+            "???",
+            "<hash>",
+            "{deviceId}",
+            "${device.id}",
+            "{{ifa}}",
+            "%DEVICE%",
+            "%%DEVICE_ID%%",
+            "[DEVICE_ID]",
+            "__DEVICE__",
+            ":deviceId",
+            "00:00:00:00:00:00",
+            "000000000000",
+            "FF-FF-FF-FF-FF-FF",
+            "ffffffff-ffff-ffff-ffff-ffffffffffff",
+            "02:00:00:00:00:00",
+            "<__main__.User object at 0x7f3a>",
+            "[Ljava.lang.String;@1b28cdfa",
+        ] {
+            assert_eq!(VisitorRules::V4.known(value), None, "{value}");
+            assert_eq!(VisitorRules::V3.known(value), Some(value));
+        }
+        for value in [
+            "00",
+            "MA",
+            "bmls",
+            "nobody",
+            "nilsson",
+            "{6F9619FF-8B86-D011-B42D-00CF4FC964FF}",
+            "<42>",
+            "100%",
+            "ab-12",
+            "10:00:00:00:00:00",
+            "fffffffffff",
+            "0x1F",
+            "x",
+        ] {
+            assert_eq!(VisitorRules::V4.known(value), Some(value));
+        }
+    }
+
+    #[test]
+    fn an_address_of_no_viewer_is_none_under_version_four() {
+        for (text, expected) in [
+            ("127.0.0.1", None),
+            ("127.9.9.9:80", None),
+            ("::1", None),
+            ("[::ffff:127.0.0.1]:80", None),
+            ("255.255.255.255", None),
+            ("127.0.0.1, 203.0.113.9", Some("203.0.113.9")),
+            ("::ffff:203.0.113.9:51234", Some("203.0.113.9")),
+            ("::FFFF:203.0.113.9", Some("203.0.113.9")),
+            ("[::ffff:203.0.113.9]:443", Some("203.0.113.9")),
+            ("::ffff:1:2", Some("0.1.0.2")),
+            ("10.0.0.7", Some("10.0.0.7")),
+        ] {
+            let found = VisitorRules::V4.address(text).map(|address| address.to_string());
+            assert_eq!(found.as_deref(), expected, "{text}");
+            assert_eq!(is_lost_address(text), expected.is_none(), "{text}");
+        }
+        assert!(!is_lost_address("0.0.0.0") && !is_lost_address("::"), "these say that it is unknown");
+        assert_eq!(VisitorRules::V3.address("127.0.0.1"), "127.0.0.1".parse().ok());
+        assert_eq!(VisitorRules::V3.address("::ffff:203.0.113.9:51234"), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::options::IngestOptions;
 use super::portion::Portion;
 use super::rejects::{Kept, Rejects};
 use super::summary::{INBOX, IngestSummary, InputEnd};
+use super::unpack::Zeros;
 use crate::buffer::{Buffer, InboxRow, InputId, JobKey, NewEvent};
 use crate::readers::{LineParser, RejectReason};
 
@@ -49,7 +50,8 @@ pub fn take_inbox(
     }
     let Take { mut summary, rejects, parser, .. } = take;
     let of_rows = Box::new(parser.summary());
-    summary.ended(0, InputEnd::Read { result: Ok(()), guess: None, zeros_at_end: 0, summary: of_rows });
+    summary
+        .ended(0, InputEnd::Read { result: Ok(()), guess: None, zeros: Zeros::default(), summary: of_rows });
     summary.finish(rejects.path());
     summary.left = left;
     Ok(summary)

@@ -14,8 +14,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::error::InputError;
 use super::misplaced::first_letter;
 use super::options::FormatChoice;
-use super::summary::{InputEnd, zeros_note};
-use super::unpack::{Packing, Unpacked, skip_zeros};
+use super::summary::InputEnd;
+use super::unpack::{FoundZeros, Packing, Unpacked, skip_zeros, with};
+use crate::harmless::on_one_line;
 use crate::readers::{
     Format, Guess, ListElements, ReadError, Reader, ReaderOptions, guess, starts_as_list, wide_encoding,
 };
@@ -44,11 +45,14 @@ impl InputPath {
         if argument == "-" { InputPath::StandardInput } else { InputPath::File(PathBuf::from(argument)) }
     }
 
-    /// The name in messages, in rejects and in the buffer: the argument as it was given.
+    /// The name in messages, in rejects and in the buffer: the argument as it was given, on one line.
     pub fn name(&self) -> Cow<'_, str> {
         match self {
             InputPath::StandardInput => Cow::Borrowed("-"),
-            InputPath::File(path) => path.to_string_lossy(),
+            InputPath::File(path) => match path.to_string_lossy() {
+                Cow::Borrowed(name) => on_one_line(name),
+                Cow::Owned(name) => Cow::Owned(on_one_line(&name).into_owned()),
+            },
         }
     }
 }
@@ -60,8 +64,7 @@ pub(super) struct OpenInput {
     pub(super) guess: Option<Guess>,
     /// The bytes read so far, counted before unpacking.
     pub(super) position: Arc<AtomicU64>,
-    /// The zero bytes after the last byte that is not zero.
-    zeros_at_end: Arc<AtomicU64>,
+    zeros: FoundZeros,
     /// The size on disk in bytes, if it is known.
     pub(super) bytes: Option<u64>,
 }
@@ -69,9 +72,9 @@ pub(super) struct OpenInput {
 impl OpenInput {
     /// How the input ended, with the remarks of its reader.
     pub(super) fn end(&self, result: Result<(), InputError>) -> InputEnd {
-        let zeros_at_end = self.zeros_at_end.load(Ordering::Relaxed);
+        let zeros = with(&self.zeros, |zeros| *zeros);
         let summary = Box::new(self.reader.summary());
-        InputEnd::Read { result, guess: self.guess.clone(), zeros_at_end, summary }
+        InputEnd::Read { result, guess: self.guess.clone(), zeros, summary }
     }
 }
 
@@ -82,7 +85,7 @@ pub(super) fn open(
     options: &ReaderOptions,
     stop: &Arc<AtomicBool>,
 ) -> Result<Option<OpenInput>, InputError> {
-    let Source { content, is_empty, position, zeros_at_end, bytes } = source(path, stop)?;
+    let Source { content, is_empty, position, zeros, bytes } = source(path, stop)?;
     if is_empty {
         return extensions(path).1.map_or(Ok(None), |packing| Err(InputError::NoFrame(packing)));
     }
@@ -110,15 +113,15 @@ pub(super) fn open(
         (Err(error), Some(guess)) => return Err(InputError::Guessed { guess: guess.clone(), source: error }),
         (Err(error), None) => return Err(error.into()),
     };
-    Ok(Some(OpenInput { reader, guess, position, zeros_at_end, bytes }))
+    Ok(Some(OpenInput { reader, guess, position, zeros, bytes }))
 }
 
 /// Reads a whole input of any format and unpacks it, for a document that is compared, not stored.
 pub fn read_whole(path: &InputPath, bytes_max: u64) -> Result<Vec<u8>, InputError> {
     let mut document = Vec::new();
-    let Source { content, zeros_at_end, .. } = source(path, &Arc::default())?;
+    let Source { content, zeros, .. } = source(path, &Arc::default())?;
     content.take(bytes_max + 1).read_to_end(&mut document).map_err(broken)?;
-    if let Some(note) = zeros_note(zeros_at_end.load(Ordering::Relaxed)) {
+    if let Some((_, note)) = with(&zeros, |zeros| zeros.notes().next()) {
         return Err(broken(io::Error::other(note)));
     }
     if document.len() as u64 > bytes_max {
@@ -133,7 +136,7 @@ struct Source {
     content: Box<dyn BufRead + Send>,
     is_empty: bool,
     position: Arc<AtomicU64>,
-    zeros_at_end: Arc<AtomicU64>,
+    zeros: FoundZeros,
     bytes: Option<u64>,
 }
 
@@ -149,8 +152,8 @@ fn source(path: &InputPath, stop: &Arc<AtomicBool>) -> Result<Source, InputError
     }
     let bytes = metadata.is_file().then_some(metadata.len());
     let source = Stoppable { file, stop: Arc::clone(stop), is_over: false };
-    let [position, mut zeros_at_end] = <[Arc<AtomicU64>; 2]>::default();
-    let counted = Counted { source, position: position.clone(), zeros_at_end: zeros_at_end.clone() };
+    let (position, mut zeros) = <(Arc<AtomicU64>, FoundZeros)>::default();
+    let counted = Counted { source, position: position.clone(), zeros: zeros.clone() };
     let mut source = BufReader::with_capacity(CHUNK_BYTES, counted);
     let magic = peek(&mut source, Packing::MAGIC_BYTES, |_| false).map_err(broken)?;
     let (is_empty, packing) = (magic.is_empty(), Packing::of(&magic));
@@ -159,15 +162,14 @@ fn source(path: &InputPath, stop: &Arc<AtomicBool>) -> Result<Source, InputError
         None => Box::new(source),
         Some(Packing::Other(name)) => return Err(InputError::Compression(name)),
         Some(Packing::Gzip | Packing::Zstandard) => {
-            // A gzip file ends with the size of its content, so its last bytes may be zero. Only zero bytes
-            // of the content, and after the last member, count.
-            zeros_at_end = Arc::default();
-            let source = Unpacked::new(source, &zeros_at_end);
-            let counted = Counted { source, position: Arc::default(), zeros_at_end: zeros_at_end.clone() };
+            // Packed bytes may be zero. Only zero bytes of the content, and those after a member, count.
+            zeros = Arc::default();
+            let source = Unpacked::new(source, &zeros);
+            let counted = Counted { source, position: Arc::default(), zeros: zeros.clone() };
             Box::new(BufReader::with_capacity(CHUNK_BYTES, counted))
         }
     };
-    Ok(Source { content, is_empty, position, zeros_at_end, bytes })
+    Ok(Source { content, is_empty, position, zeros, bytes })
 }
 
 /// The format of an input with this start, and the guess if the format was guessed; `None` if the input is empty. The
@@ -292,20 +294,18 @@ impl Read for Stoppable {
     }
 }
 
-/// Counts the bytes read, to show progress, and the zero bytes at their end, which a power loss leaves.
+/// Counts the bytes read, to show progress, and the zero bytes among them.
 struct Counted<R> {
     source: R,
     position: Arc<AtomicU64>,
-    zeros_at_end: Arc<AtomicU64>,
+    zeros: FoundZeros,
 }
 
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read(buffer)?;
         self.position.fetch_add(read as u64, Ordering::Relaxed);
-        let zeros = buffer[..read].iter().rev().take_while(|byte| **byte == 0).count();
-        let before = if zeros < read { 0 } else { self.zeros_at_end.load(Ordering::Relaxed) };
-        self.zeros_at_end.store(before + zeros as u64, Ordering::Relaxed);
+        with(&self.zeros, |zeros| zeros.look(&buffer[..read]));
         Ok(read)
     }
 }

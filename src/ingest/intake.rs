@@ -3,7 +3,6 @@
 use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant as Timer};
 
 use serde::Serialize;
@@ -15,8 +14,8 @@ use super::misplaced;
 use super::options::IngestOptions;
 use super::portion::{Portion, Reject, canonical_text};
 use super::rejects::{Kept, Rejects};
-use super::summary::{Counts, is_zero, unused, zeros_note};
-use super::unpack::{Packing, Unpacked};
+use super::summary::{Counts, is_zero, unused};
+use super::unpack::{Packing, Unpacked, Zeros, with};
 use crate::buffer::{Buffer, InputId, JobKey, StoreReport, Watch};
 use crate::readers::esm::EsmSummary;
 use crate::readers::memory::Recollection;
@@ -147,7 +146,7 @@ struct Sorted {
     portion: Portion,
     of_source: SourceSummary,
     kept: Kept,
-    zeros_at_end: u64,
+    zeros: Zeros,
 }
 
 impl Intake {
@@ -227,7 +226,8 @@ impl Intake {
         if let Some(why) = misplaced::why_no_text(&body).filter(|_| is_lines) {
             return Err(SubmissionError::Unreadable(why));
         }
-        let zeros_at_end = body.iter().rev().take_while(|byte| **byte == 0).count() as u64;
+        let mut zeros = Zeros::default();
+        zeros.look(&body);
         let mut portion = Portion { rejects_max: Some(REJECTS_HELD_MAX as usize), ..Portion::new(&path) };
         let of_source = match (format, misplaced::first_letter(&body)) {
             (Format::Ndjson, Some(b'[')) => self.read_array(&mut portion, misplaced::without_mark(&body))?,
@@ -245,7 +245,7 @@ impl Intake {
                 reader.summary()
             }
         };
-        Ok(Sorted { portion, of_source, kept: Kept::of_sender(&path), zeros_at_end })
+        Ok(Sorted { portion, of_source, kept: Kept::of_sender(&path), zeros })
     }
 
     /// Reads the elements of a JSON array. Each element is handled as a line of NDJSON.
@@ -323,7 +323,7 @@ impl Intake {
 
 impl Sorted {
     fn receipt(self, report: &StoreReport, [mixed, lost]: [Vec<Reject>; 2]) -> Receipt {
-        let Sorted { portion, of_source, kept, zeros_at_end } = self;
+        let Sorted { portion, of_source, kept, zeros } = self;
         let rejected = (portion.rejects.len() + mixed.len()) as u64 + portion.rejects_not_held;
         let counts = Counts::of(report, rejected);
         let lines = portion.rejects.into_iter().chain(mixed).chain(lost);
@@ -338,8 +338,7 @@ impl Sorted {
             Some(line) => format!("{unit} {line}: {what}"),
             None => what,
         };
-        let of_end = zeros_note(zeros_at_end).map(|note| (None, note));
-        let notes = of_lines.chain(of_exchanges).chain(of_end).map(in_words).collect();
+        let notes = of_lines.chain(of_exchanges).chain(zeros.notes()).map(in_words).collect();
         Receipt {
             unused,
             counts,
@@ -360,7 +359,7 @@ fn unpacked(body: Vec<u8>) -> Result<Vec<u8>, SubmissionError> {
         return if body.len() as u64 > UNPACKED_BYTES_MAX { Err(SubmissionError::TooLong) } else { Ok(body) };
     }
     let mut plain = Vec::new();
-    let zeros = Arc::new(AtomicU64::new(0));
+    let zeros = Arc::default();
     let mut decoder = Unpacked::new(body.as_slice(), &zeros).take(UNPACKED_BYTES_MAX + 1);
     decoder.read_to_end(&mut plain).map_err(|error: io::Error| {
         SubmissionError::Unreadable(format!("breaks off as gzip after {} bytes: {error}", plain.len()))
@@ -370,7 +369,7 @@ fn unpacked(body: Vec<u8>) -> Result<Vec<u8>, SubmissionError> {
         return Err(SubmissionError::Unreadable(format!("is packed twice: what is inside is {name} again")));
     }
     // Zero bytes after the packed data are appended: a remark names them like zero bytes inside the data.
-    plain.resize(plain.len() + zeros.load(Ordering::Relaxed) as usize, 0);
+    plain.resize(plain.len() + with(&zeros, |zeros| zeros.at_end) as usize, 0);
     if plain.len() as u64 > UNPACKED_BYTES_MAX { Err(SubmissionError::TooLong) } else { Ok(plain) }
 }
 

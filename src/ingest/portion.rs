@@ -10,7 +10,7 @@ use crate::event::{PassEvent, StoredColumns, TimeBounds};
 use crate::mapping::measure;
 use crate::readers::esm::StatedAccounts;
 use crate::readers::memory::{MemoryRow, Recollection};
-use crate::readers::rest_v2::{is_like_exchange, secret_name};
+use crate::readers::rest_v2::{PACKED_TEXT, has_packed_text, is_like_exchange, secret_name};
 use crate::readers::{Excerpt, Line, ReadError, Reader, RejectReason, RejectedLine, wrapped};
 
 /// The most lines of a portion. Storing 10,000 events at once costs half as much as in ten parts.
@@ -154,6 +154,8 @@ impl Reject {
         let (excerpt, reason) = if is_like_exchange(&excerpt.bytes) {
             let inside = std::str::from_utf8(&excerpt.bytes).ok().and_then(|text| wrapped(text, true));
             (&nothing, inside.unwrap_or_else(|| EXCHANGE_AMONG_OTHERS.to_owned()))
+        } else if has_packed_text(&excerpt.bytes) {
+            (&nothing, PACKED_TEXT.to_owned())
         } else if let Some(name) = secret_name(&text, excerpt.header.as_deref()) {
             (&nothing, format!("{reason}; nothing of it is kept, because it may have a secret ({name})"))
         } else {

@@ -9,9 +9,10 @@ use serde::Serialize;
 use super::error::{IngestError, InputError};
 use super::portion::{Portion, Reject};
 use super::rejects::Kept;
+use super::unpack::Zeros;
 use crate::buffer::StoreReport;
 use crate::readers::esm::EsmSummary;
-use crate::readers::rest_v2::{ExchangeSummary, Gap};
+use crate::readers::rest_v2::ExchangeSummary;
 use crate::readers::{Guess, SourceSummary, UnknownKeys};
 
 /// The name of the inbox in places where a file has its path.
@@ -168,16 +169,9 @@ pub(super) enum InputEnd {
     Read {
         result: Result<(), InputError>,
         guess: Option<Guess>,
-        zeros_at_end: u64,
+        zeros: Zeros,
         summary: Box<SourceSummary>,
     },
-}
-
-/// What to say of the zero bytes at the end of an input, if there are any.
-pub(super) fn zeros_note(zeros: u64) -> Option<String> {
-    let note =
-        "zero bytes, as a power loss leaves them: lines may be missing there; compare it with its source";
-    (zeros > 0).then(|| format!("ends with {zeros} {note}"))
 }
 
 impl IngestSummary {
@@ -243,18 +237,18 @@ impl IngestSummary {
     /// Records the end of an input, and adds the remarks of its reader.
     pub(super) fn ended(&mut self, input: usize, end: InputEnd) {
         let path = self.inputs[input].path.clone();
-        let (result, guess, zeros_at_end, summary) = match end {
+        let (result, guess, zeros, summary) = match end {
             InputEnd::Empty => return self.note(format!("{path}: is empty")),
             InputEnd::Unopened(why @ InputError::OnlyZeros) => return self.unused(input, why.to_string()),
             InputEnd::Unopened(error) => return self.failed(input, error),
-            InputEnd::Read { result, guess, zeros_at_end, summary } => (result, guess, zeros_at_end, summary),
+            InputEnd::Read { result, guess, zeros, summary } => (result, guess, zeros, summary),
         };
         self.unknown.absorb(&summary.remarks.unknown);
         for (line, what) in summary.remarks.notes() {
             self.note(format!("{path}:{line}: {what}"));
         }
-        if let Some(note) = zeros_note(zeros_at_end).filter(|_| result.is_ok()) {
-            self.note(format!("{path}: {note}"));
+        if result.is_ok() {
+            self.note_all(&path, zeros.notes());
         }
         let Counts { read, rejected, .. } = self.inputs[input].counts;
         if read == 0 && result.is_ok() && summary.is_empty() && path != INBOX {
@@ -266,7 +260,8 @@ impl IngestSummary {
             self.note(format!("{taken}; if it is none, say --format"));
         }
         if let Some(exchanges) = &summary.exchanges {
-            self.add_exchanges(&path, exchanges);
+            self.note_all(&path, exchanges.notes());
+            self.exchanges.get_or_insert_default().add(exchanges);
         }
         if let Some(esm) = &summary.esm {
             self.note_all(&path, esm.notes());
@@ -287,18 +282,7 @@ impl IngestSummary {
         self.inputs[input].unused = Some(why);
     }
 
-    fn add_exchanges(&mut self, path: &str, exchanges: &ExchangeSummary) {
-        let mut told = exchanges.clone();
-        // Only the first of several inputs gets the note about device information that is broken.
-        let place = Gap::DeviceInfo as usize;
-        if self.exchanges.as_ref().is_some_and(|all| all.gaps[place].first.is_some()) {
-            told.gaps[place].first = None;
-        }
-        self.note_all(path, told.notes());
-        self.exchanges.get_or_insert_default().add(exchanges);
-    }
-
-    fn note_all(&mut self, path: &str, notes: Vec<(Option<u64>, String)>) {
+    fn note_all(&mut self, path: &str, notes: impl IntoIterator<Item = (Option<u64>, String)>) {
         for (line, what) in notes {
             let line = line.map_or(String::new(), |line| format!(":{line}"));
             self.note(format!("{path}{line}: {what}"));

@@ -1,8 +1,7 @@
 //! Unpacks gzip and Zstandard, also several members or frames. Skips and counts the zero bytes after each.
 
 use std::io::{self, BufRead, Read};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use flate2::bufread::GzDecoder;
 use zstd::stream::read::Decoder as ZstdDecoder;
@@ -40,11 +39,57 @@ impl Packing {
     }
 }
 
+/// The zero bytes of an input, which a power loss or a log that is cut under its writer leaves.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Zeros {
+    /// Those behind the last byte that is not zero, and those before it, with the line of the first.
+    pub(super) at_end: u64,
+    inside: u64,
+    first_line: u64,
+    line_ends: u64,
+}
+
+/// The zero bytes that were found so far; the thread that reads counts them.
+pub(super) type FoundZeros = Arc<Mutex<Zeros>>;
+
+/// Changes or reads what was found.
+pub(super) fn with<T>(zeros: &FoundZeros, act: impl FnOnce(&mut Zeros) -> T) -> T {
+    act(&mut zeros.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+impl Zeros {
+    /// Takes the next bytes of the input.
+    pub(super) fn look(&mut self, bytes: &[u8]) {
+        let line_ends = |bytes: &[u8]| memchr::memchr_iter(b'\n', bytes).count() as u64;
+        let Some(last) = bytes.iter().rposition(|byte| *byte != 0) else {
+            self.at_end += bytes.len() as u64;
+            return;
+        };
+        let inside = self.at_end + memchr::memchr_iter(0, &bytes[..last]).count() as u64;
+        if inside > 0 && self.inside == 0 {
+            let first = if self.at_end > 0 { 0 } else { memchr::memchr(0, bytes).unwrap_or(last) };
+            self.first_line = self.line_ends + line_ends(&bytes[..first]) + 1;
+        }
+        self.inside += inside;
+        self.line_ends += line_ends(bytes);
+        self.at_end = (bytes.len() - last - 1) as u64;
+    }
+
+    /// What to say of them, with the line if they are not at the end.
+    pub(super) fn notes(self) -> impl Iterator<Item = (Option<u64>, String)> {
+        let why = "as a power loss leaves them: lines may be missing there; compare it with its source";
+        let at_end = format!("ends with {} zero bytes, {why}", self.at_end);
+        let inside = format!("has {} zero bytes from here on, {why}", self.inside);
+        let all = [(self.inside, Some(self.first_line), inside), (self.at_end, None, at_end)];
+        all.into_iter().filter(|(count, ..)| *count > 0).map(|(_, line, note)| (line, note))
+    }
+}
+
 /// Reads the content of packed bytes, one member after the other.
 pub(super) struct Unpacked<R: BufRead> {
     member: Member<R>,
     /// Grows by the zero bytes behind each member.
-    zeros: Arc<AtomicU64>,
+    zeros: FoundZeros,
 }
 
 enum Member<R: BufRead> {
@@ -56,7 +101,7 @@ enum Member<R: BufRead> {
 }
 
 impl<R: BufRead> Unpacked<R> {
-    pub(super) fn new(source: R, zeros: &Arc<AtomicU64>) -> Unpacked<R> {
+    pub(super) fn new(source: R, zeros: &FoundZeros) -> Unpacked<R> {
         Unpacked { member: Member::Between(source), zeros: Arc::clone(zeros) }
     }
 }
@@ -77,7 +122,8 @@ impl<R: BufRead> Read for Unpacked<R> {
                 Member::Gzip(decoder) => Member::Between(decoder.into_inner()),
                 Member::Zstandard(decoder) => Member::Between(decoder.finish()),
                 Member::Between(mut source) => {
-                    self.zeros.fetch_add(skip_zeros(&mut source)?, Ordering::Relaxed);
+                    let skipped = skip_zeros(&mut source)?;
+                    with(&self.zeros, |zeros| zeros.at_end += skipped);
                     next_member(source)?
                 }
                 Member::Ended => Member::Ended,
@@ -124,6 +170,16 @@ mod tests {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(content).expect("memory");
         encoder.finish().expect("memory")
+    }
+
+    #[test]
+    fn zero_bytes_are_counted_with_the_line_of_the_first_however_the_bytes_come() {
+        let bytes = b"a\nb\0\0c\n\0\0\0d\n\0\0";
+        for portion in [1, 2, 3, 100] {
+            let mut zeros = Zeros::default();
+            bytes.chunks(portion).for_each(|bytes| zeros.look(bytes));
+            assert_eq!((zeros.inside, zeros.first_line, zeros.at_end), (5, 2, 2), "{portion}");
+        }
     }
 
     #[test]

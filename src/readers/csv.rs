@@ -65,6 +65,9 @@ impl<R: BufRead> Reader for CsvReader<R> {
         let result =
             self.records.event(&self.columns, self.map.as_deref(), bounds, &mut self.remarks.unknown);
         let header = Some(Cow::Borrowed(&self.header[..]));
+        if result.is_ok() && self.records.may_be_cut() {
+            self.remarks.without_end.note(self.records.start_line);
+        }
         let raw = &self.records.raw;
         let excerpt = Excerpt { header, ..Excerpt::part(&raw.bytes, raw.whole_bytes) };
         Ok(Some(parts::line(&mut self.remarks, self.records.start_line, excerpt, result)))
@@ -195,6 +198,9 @@ impl<R: BufRead> Records<R> {
             Some(map) => map.takes(REQUIRED[0], column),
         };
         self.refuse_rows_inside(columns.len(), columns.iter().position(is_key))?;
+        if self.found < columns.len() && self.may_be_cut() {
+            return Err(RejectReason::CutOff { found: self.found, expected: columns.len() });
+        }
         if self.found != columns.len() {
             return Err(RejectReason::FieldCount { found: self.found, expected: columns.len() });
         }
@@ -316,7 +322,10 @@ mod tests {
                 format!("{row},a\n{row},\"b\n{row},c\n"),
                 vec![
                     (2, "a"),
-                    (3, "opens a quote that is never closed; everything behind it is in this row"),
+                    (
+                        3,
+                        "opens a quote that is never closed; everything behind it is in this row, or the source breaks off here",
+                    ),
                 ],
             ),
             (String::new(), vec![]),
@@ -381,7 +390,7 @@ mod tests {
             ),
             (
                 "occurred_at,\"event\n",
-                "opens a quote that is never closed; everything behind it is in this row",
+                "opens a quote that is never closed; everything behind it is in this row, or the source breaks off here",
             ),
             (
                 "occurred_at,event,requestor_id\0\n",

@@ -186,7 +186,13 @@ pub enum RejectReason {
     NoNumber { what: &'static str, column: usize },
     #[error("has {found} fields; the header has {expected}")]
     FieldCount { found: usize, expected: usize },
-    #[error("opens a quote that is never closed; everything behind it is in this row")]
+    #[error(
+        "has {found} fields and no line end; the header has {expected}: the source breaks off here, so take it when it is whole"
+    )]
+    CutOff { found: usize, expected: usize },
+    #[error(
+        "opens a quote that is never closed; everything behind it is in this row, or the source breaks off here"
+    )]
     OpenQuote,
     /// A line is no exchange. The reason quotes nothing of the line, which may contain secrets.
     #[error("is no exchange: {0}")]

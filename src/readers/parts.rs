@@ -4,11 +4,11 @@ use super::cause::{is_in_parts, is_part_of_object};
 use super::line::{Excerpt, Line, RejectReason};
 use super::members::Members;
 use super::remarks::Remarks;
-use super::rest_v2::is_like_exchange;
+use super::rest_v2::{PACKED_TEXT, has_packed_text, is_like_exchange};
 use crate::event::PassEvent;
 
 /// The reason for rejecting a line that may belong to a secret of a line before it.
-const BEHIND_PARTS: &str = "follows a part of an exchange, or of an object on several lines, so nothing of it is kept: put each object on a \
+const BEHIND_PARTS: &str = "is a part of an exchange, or of an object on several lines, or follows one, so nothing of it is kept: put each object on a \
      line of its own, as jq -c . FILE does, and ingest exchanges with --format rest-v2 (or har)";
 
 /// Makes a line of a source, and remarks on its event. Of a rejected line behind a part of an exchange nothing is kept
@@ -32,14 +32,16 @@ pub(super) fn line<'a>(
     // Rows of CSV may look like a text in a list.
     let (is_whole, is_part) = match line.excerpt.header {
         Some(_) => (matches!(reason, RejectReason::Event(_)), is_part_of_object(bytes)),
-        None => (members.is_ok(), is_in_parts(bytes)),
+        None => (members.is_ok(), is_in_parts(bytes) || has_packed_text(bytes)),
     };
     remarks.is_in_parts |= !is_whole && (is_part || is_like_exchange(bytes));
     if remarks.is_in_parts && !members.is_ok_and(|members| members.is_event()) {
-        line.excerpt = Excerpt::hidden(bytes, line.excerpt.line_bytes);
-        if !matches!(reason, RejectReason::Recognised(_)) {
+        if has_packed_text(bytes) {
+            *reason = RejectReason::Recognised(PACKED_TEXT);
+        } else if !matches!(reason, RejectReason::Recognised(_)) {
             *reason = RejectReason::Recognised(BEHIND_PARTS);
         }
+        line.excerpt = Excerpt::hidden(bytes, line.excerpt.line_bytes);
     }
     line
 }

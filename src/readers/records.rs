@@ -28,6 +28,8 @@ pub(super) struct Records<R> {
     is_open: bool,
     /// The byte between two cells.
     pub(super) separator: u8,
+    /// Whether the source ended with the current record, without a line end.
+    is_last: bool,
 }
 
 impl<R: BufRead> Records<R> {
@@ -43,6 +45,7 @@ impl<R: BufRead> Records<R> {
             start_line: 1,
             is_open: false,
             separator: b',',
+            is_last: false,
         }
     }
 
@@ -76,6 +79,7 @@ impl<R: BufRead> Records<R> {
             // At the end of the source, the machine gets a last line feed, then empty input. If only the empty input
             // ends the record, a quote is open.
             let at_end = chunk.is_empty();
+            self.is_last = at_end;
             let input = if at_end { tail } else { chunk };
             let mut overflow = [0; 64];
             let ends =
@@ -113,6 +117,11 @@ impl<R: BufRead> Records<R> {
             self.raw.pop();
         }
         Ok(true)
+    }
+
+    /// Whether a source that breaks off may have cut the current record: it has neither a line end nor a closing quote.
+    pub(super) fn may_be_cut(&self) -> bool {
+        self.is_last && self.raw.bytes.last() != Some(&b'"')
     }
 
     /// Whether no cell of the current record has a value.

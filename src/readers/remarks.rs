@@ -1,7 +1,9 @@
 //! What a source contained that was skipped or may be a mistake. Each kind is counted, and reported once per source.
 
 use super::unknown::UnknownKeys;
-use crate::event::{IDENTIFIERS, PassEvent, Property, has_zeros_behind, is_lost_address, is_spoilt};
+use crate::event::{
+    IDENTIFIERS, PassEvent, Property, VisitorRules, has_zeros_behind, is_lost_address, is_spoilt,
+};
 
 /// The remarks of a reader about its source.
 #[derive(Debug, Clone, Default)]
@@ -12,7 +14,10 @@ pub struct Remarks {
     pub(super) same_headers: Seen,
     /// Header rows with other columns, or with the same columns in another order.
     pub(super) other_headers: Seen,
+    /// Rows of CSV that end with the source, without a line end.
+    pub(super) without_end: Seen,
     spoilt: Seen,
+    nameless: Seen,
     with_zeros: Seen,
     lost_addresses: Seen,
     /// Whether a part of an exchange, or of an object on several lines, was found.
@@ -52,6 +57,11 @@ impl Remarks {
                 self.note_spoilt(line, property.name(), text);
             }
         }
+        for property in [Property::Mvpd, Property::Proxy] {
+            if let Some(text) = event.property(property) {
+                self.note_nameless(line, property.name(), text);
+            }
+        }
         let requestor = (Property::RequestorId.name(), event.requestor_id().as_str());
         let of_event = [("event_id", event.event_id().unwrap_or_default()), requestor];
         let names =
@@ -61,6 +71,13 @@ impl Remarks {
         }
         if event.property(Property::IpAddress).is_some_and(is_lost_address) {
             self.lost_addresses.note(line);
+        }
+    }
+
+    /// Notes an MVPD or a proxy whose name says that there is none.
+    pub(super) fn note_nameless(&mut self, line: u64, name: &str, text: &str) {
+        if !is_spoilt(Property::Mvpd, text) && VisitorRules::default().known(text).is_none() {
+            self.nameless.note_text(line, name, text);
         }
     }
 
@@ -75,6 +92,10 @@ impl Remarks {
              nobody, and other columns are sent as they are; export these columns as text",
             self.spoilt.first
         );
+        let nameless = format!(
+            "names of an MVPD or a proxy say that there is none, first {}, and are sent as they are, as one of that name; leave out what is not known",
+            self.nameless.first
+        );
         let with_zeros = format!(
             "identifiers are whole numbers with a fraction of zeros, first {}, as pandas writes a column with gaps: each \
              is another user, device or event than the number without it; export these columns as text or as Int64",
@@ -86,9 +107,15 @@ impl Remarks {
                 &self.other_headers,
                 "header rows name other columns, or in another order, and hold from there on",
             ),
+            (
+                &self.without_end,
+                "rows have no line end: if the source was still being written, their last value is cut off, and they count \
+                 again, as other events, once it is whole",
+            ),
             (&self.spoilt, &spoilt),
+            (&self.nameless, &nameless),
             (&self.with_zeros, &with_zeros),
-            (&self.lost_addresses, "values of ip_address are no address, and none is sent"),
+            (&self.lost_addresses, "values of ip_address are no address of a viewer, and none is sent"),
         ];
         let seen = all.into_iter().filter(|(seen, _)| seen.count > 0);
         seen.map(|(seen, what)| (seen.first_line, format!("{} {what}", seen.count))).collect()

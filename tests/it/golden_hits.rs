@@ -44,6 +44,7 @@ fn visitors_never_change() {
         (VisitorRules::V1, "visitors.golden"),
         (VisitorRules::V2, "visitors.golden"),
         (VisitorRules::V3, "visitors.golden"),
+        (VisitorRules::V4, "visitors.golden"),
     ] {
         assert_frozen(golden, |stem| {
             let (event, mut form) = (fixture::event(stem), fixture::form_of(stem));

@@ -83,6 +83,36 @@ fn a_person_is_found_however_their_id_is_written_and_nobody_else_is_erased() {
 }
 
 #[test]
+fn an_event_that_is_packed_as_text_is_not_kept_because_nobody_sees_whom_it_names() {
+    let program = Program::new();
+    let event = lines(1).trim_end().to_owned();
+    let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &event);
+    let hex: String = event.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let bytes = format!("{:?}", event.as_bytes());
+    let wrapped = json!({"kubernetes": {"pod": "a"}, "message": base64}).to_string();
+    let in_event = json!({"occurred_at": "bad", "event": "authn_ok", "requestor_id": "R", "note": hex});
+    let source = [&base64, &hex, &bytes, &format!("\"{base64}\""), &wrapped, &in_event.to_string()]
+        .map(|line| format!("{line}\n"))
+        .concat();
+    let row = format!("occurred_at,event,requestor_id,note\nbad,authn_ok,R,{base64}\n");
+    program.write("shipped.ndjson", &source);
+    program.write("shipped.csv", &row);
+    let mut said = String::new();
+    for name in ["shipped.ndjson", "shipped.csv"] {
+        let done = program.run(&["ingest", program.path(name).to_str().expect("UTF-8")]);
+        assert_eq!(done.code, 3, "{}", done.err);
+        said += &done.err;
+    }
+    for rejects in fs::read_dir(program.path("rejects")).expect("a folder") {
+        said += &fs::read_to_string(rejects.expect("an entry").path()).expect("UTF-8");
+    }
+    for part in [&base64[8..40], &hex[8..40], &bytes[8..40]] {
+        assert!(!said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(said.matches("unpack it first, as base64 -d or xxd -r -p does").count(), 14, "{said}");
+}
+
+#[test]
 fn a_rejects_file_without_another_line_is_removed() {
     let program = Program::new();
     program.write("events.ndjson", "{\"event\":\"play_requested\",\"visitor_id\":\"v1\"}\n");

@@ -93,6 +93,9 @@ impl EsmReader {
         record.fields().filter(is_noted).for_each(|(name, text)| {
             self.remarks.note_spoilt(record.number, name, text);
         });
+        for name in ["mvpd", "proxy"] {
+            self.remarks.note_nameless(record.number, name, record.field(name).unwrap_or("named"));
+        }
         if pass == Pass::Repeated {
             self.summary.repeated += 1;
             return Ok(());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::fields::{ACCOUNTS, PROPERTIES, counted_metric, is_dimension, is_metric, is_no_number, is_time};
-use super::report::Record;
+use super::report::{ALWAYS_NAMED, Record};
 use super::summary::StatedAccounts;
 use super::time::{Pass, instant, span};
 use crate::config::EsmConfig;
@@ -16,6 +16,9 @@ use crate::readers::memory::{Keyring, MemoryKey};
 
 /// The largest count of an hour. A larger count is an error, and would become very many events.
 const TOTAL_MAX: u64 = 10_000_000_000;
+
+/// What spreadsheets and pivot tables call a record that sums up others, in lower case.
+const TOTALS: [&str; 7] = ["total", "totals", "grand total", "grand totals", "subtotal", "sum", "(all)"];
 
 /// The granularity and dimensions of a report, the same for all its records.
 pub(super) struct Grouping {
@@ -205,6 +208,15 @@ fn requestor_of(record: &Record) -> Result<RequestorId, RejectReason> {
         return Err(RejectReason::Esm(format!(
             "has {name} {text:?}, which is an object, a list, half a character, or a number that lost digits: write it as text"
         )));
+    }
+    let is_total =
+        |name: &&&str| record.field(name).is_some_and(|text| TOTALS.contains(&&*text.to_ascii_lowercase()));
+    if let Some(name) = ALWAYS_NAMED.iter().find(is_total) {
+        let text = record.field(name).unwrap_or_default();
+        let why = format!(
+            "has {name} {text:?}: it sums up other records, and would count them again; take such records out"
+        );
+        return Err(RejectReason::Esm(why));
     }
     let requestor = record.field("requestor-id").ok_or_else(|| {
         RejectReason::Esm("has no requestor-id: fetch a report that groups by requestor-id".to_owned())

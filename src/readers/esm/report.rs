@@ -94,7 +94,7 @@ impl Record {
 }
 
 /// Whoever is counted has one of each of these. In a report by one of them, at least one record names it.
-const ALWAYS_NAMED: [&str; 4] = ["media-company", "proxy", "mvpd", "requestor-id"];
+pub(super) const ALWAYS_NAMED: [&str; 4] = ["media-company", "proxy", "mvpd", "requestor-id"];
 
 /// The first of these dimensions that is blank in all records, as in a report that was made without it. If such a
 /// report were taken, the same hours would be counted again from the right one.
@@ -408,6 +408,9 @@ fn take_row(
     }
     if cells.len() != names.len() {
         return Err(format!("a row has {} cells, the header {}", cells.len(), names.len()));
+    }
+    if row.may_be_cut() {
+        report.remarks.without_end.note(row.start_line);
     }
     let cells = cells.iter().map(|cell| cell.trim());
     report.records.push(Record::new(row.start_line, names, cells)?);

@@ -16,8 +16,8 @@ pub(super) const WRONG_TEXTS: [&str; 4] = [HAS_HALF, HAS_EXPONENT, HAS_LISTS, IS
 /// Why a line is no exchange. It quotes nothing of the line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum BadExchange {
-    /// What is wrong with the JSON of the line, and the column.
-    Json(&'static str, usize),
+    /// What is wrong with the JSON of a member, or of the whole `exchange`, and the column in it.
+    Json(&'static str, &'static str, usize),
     /// A member has another form than documented.
     Form(&'static str),
     /// A member that cannot be used, and why.
@@ -27,7 +27,12 @@ pub(super) enum BadExchange {
 impl fmt::Display for BadExchange {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BadExchange::Json(what, column) => write!(out, "it {what} at column {column}"),
+            BadExchange::Json("exchange" | "entry", what, column) => {
+                write!(out, "it {what} at column {column}")
+            }
+            BadExchange::Json(member, what, column) => {
+                write!(out, "its {member} {what} at its column {column}")
+            }
             BadExchange::Form(member) => write!(out, "its {member} is not of the documented form"),
             BadExchange::Member(member, what) => write!(out, "{member} {what}"),
         }
@@ -40,9 +45,9 @@ pub(super) fn bad_form(error: &serde_json::Error, object: &'static str) -> BadEx
     let mut known =
         WRONG_TEXTS.map(|what| (what, what)).into_iter().chain([("trailing characters", HAS_MORE)]);
     match known.find(|(start, _)| text.starts_with(start)) {
-        Some((_, what)) => BadExchange::Json(what, error.column()),
+        Some((_, what)) => BadExchange::Json(object, what, error.column()),
         None if error.is_data() => BadExchange::Form(object),
-        None => BadExchange::Json("is not JSON", error.column()),
+        None => BadExchange::Json(object, "is not JSON", error.column()),
     }
 }
 

@@ -61,7 +61,9 @@ pub(super) struct Device(pub BTreeMap<Cow<'static, str>, String>);
 impl Device {
     /// The device in `X-Device-Info`; `None` if the header does not decode.
     fn of_header(header: &str) -> Option<Device> {
-        let json = decode(header)?;
+        // Some loggers write what the header holds.
+        let is_plain = header.trim_start().starts_with('{');
+        let json = if is_plain { header.as_bytes().to_vec() } else { decode(header)? };
         let json = String::from_utf8_lossy(&json);
         let values = members::of(Some(&json), "X-Device-Info", OF_HEADER.map(|(name, _)| name)).ok()?;
         let mut device = Device::default();

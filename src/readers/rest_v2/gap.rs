@@ -18,6 +18,12 @@ pub(super) fn gaps(exchange: &Exchange, rule: Rule, events: &[Derived]) -> impl 
     let has_device = !has_code && exchange.hop.is_none() && exchange.endpoint != Endpoint::Configuration;
     let is_used = (200..300).contains(&exchange.status) || !events.is_empty();
     let is_user = |id: &String| VisitorRules::default().known(id).is_some();
+    let is_nameless = |derived: &Derived| {
+        derived
+            .event
+            .property(Property::Mvpd)
+            .is_some_and(|mvpd| VisitorRules::default().known(mvpd).is_none())
+    };
     let has_user = |profile: &Profile| profile.user_id.as_ref().is_some_and(is_user);
     let resources: BTreeSet<&String> = exchange.asked.resources.iter().collect();
     let reply = &exchange.reply;
@@ -35,6 +41,7 @@ pub(super) fn gaps(exchange: &Exchange, rule: Rule, events: &[Derived]) -> impl 
         (Gap::Decision, matches!(reply, Reply::Decisions(all) if all.len() < resources.len().max(1))),
         (Gap::Instant, exchange.has_unread_instant),
         (Gap::RequestBody, exchange.asked.unread.is_some() && lacks_asked),
+        (Gap::MvpdName, events.iter().any(is_nameless)),
     ];
     all.into_iter().filter(|(_, is_so)| *is_so).map(|(gap, _)| gap)
 }

@@ -34,6 +34,15 @@ const JWT_MIN: usize = 20;
 /// How gzip, Zstandard and zip begin. CloudWatch wraps logs as gzip in Base64, and nobody sees what is in them.
 const PACKED: [&[u8]; 3] = [b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"];
 
+/// A shorter run of letters has no room for a word and a secret.
+const RUN_MIN: usize = 16;
+/// A text has at least this many bytes: random bytes have so many letters in a row once in 10^8 cases.
+const PACKED_TEXT_MIN: usize = 20;
+
+/// The reason for rejecting a line with packed text.
+pub const PACKED_TEXT: &str = "holds text as Base64, as hexadecimal digits or as a list of bytes, so nothing of it is kept, because nobody sees whom it names: \
+     unpack it first, as base64 -d or xxd -r -p does";
+
 /// Whether these bytes look like an exchange with the Pass REST API V2, or like a part of one, also if the exchange is
 /// in Base64, in hexadecimal digits, or a list of the numbers of its bytes. Whatever is packed there may be one too.
 pub fn is_like_exchange(bytes: &[u8]) -> bool {
@@ -42,13 +51,40 @@ pub fn is_like_exchange(bytes: &[u8]) -> bool {
         WORDS.split('|').any(|word| find(&small, word.as_bytes()).is_some())
     };
     let is_hidden = |bytes: &[u8]| has_word(bytes) || PACKED.iter().any(|start| find(bytes, start).is_some());
-    let text = String::from_utf8_lossy(bytes);
-    let numbers = text.split(|letter: char| !letter.is_ascii_digit());
-    let listed: Vec<u8> = numbers.filter_map(|number| number.parse().ok()).collect();
+    has_word(bytes) || has_hidden(bytes, &is_hidden)
+}
+
+/// Whether these bytes have a text of several parts in Base64, in hexadecimal digits, or as a list of the numbers of its
+/// bytes: nobody sees whom it names. A digest is no text, and an identifier has one part.
+pub fn has_packed_text(bytes: &[u8]) -> bool {
+    let is_end = |letter: char| letter == char::REPLACEMENT_CHARACTER || letter.is_control();
+    let is_text = |part: &str| {
+        let has_parts = part.contains(['"', '=', ',', '<', ' ']);
+        part.len() >= PACKED_TEXT_MIN && (has_parts || has_packed_text(part.as_bytes()))
+    };
+    has_hidden(bytes, &|bytes| {
+        // A text in UTF-16 has a zero byte beside most of its letters.
+        let dense: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
+        String::from_utf8_lossy(&dense).split(is_end).any(is_text)
+    })
+}
+
+/// Whether it holds for the bytes that a part of this line may stand for, in one of the ways to write bytes as letters.
+fn has_hidden(line: &[u8], holds: &dyn Fn(&[u8]) -> bool) -> bool {
+    if line.len() < RUN_MIN {
+        return false;
+    }
+    let text = String::from_utf8_lossy(line);
+    let listed = |radix: u32| -> Vec<u8> {
+        let numbers = text.split(|letter: char| !letter.is_ascii_alphanumeric());
+        let bare = |number| ["0x", "x", "u00"].iter().find_map(|mark| str::strip_prefix(number, mark));
+        let of_pair = |number: &&str| radix == 10 || number.len() == 2;
+        let numbers = numbers.map(|number| bare(number).unwrap_or(number)).filter(of_pair);
+        numbers.filter_map(|number| u8::from_str_radix(number, radix).ok()).collect()
+    };
     let runs = text.split(|letter: char| !letter.is_ascii_alphanumeric() && !"+/-_".contains(letter));
-    // A shorter run has no room for a word and a secret.
-    let mut runs = runs.filter(|run| run.len() >= 16);
-    has_word(bytes) || is_hidden(&listed) || runs.any(|run| packed(run).any(|bytes| is_hidden(&bytes)))
+    let mut runs = runs.filter(|run| run.len() >= RUN_MIN);
+    holds(&listed(10)) || holds(&listed(16)) || runs.any(|run| packed(run).any(|bytes| holds(&bytes)))
 }
 
 /// The name of a secret in a line with a value behind it, or in the header of the line's columns; a text that looks like a
@@ -141,6 +177,36 @@ mod tests {
     }
 
     #[test]
+    fn an_event_is_no_packed_text_whatever_identifiers_it_has() {
+        for id in [
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            "12345678901234567890123456789012345678",
+            "qL8R4QIcQ/ZsRqOAbeRfcZhilN/MksRtDaErMA+2BlbD/2sdl9Rzq9m1uIvdLIvh==",
+            "11111111-2222-3333-4444-555555555555",
+        ] {
+            let event = format!(
+                r#"{{"occurred_at":"2026-11-20T08:30:00.123456789Z","event":"bad","requestor_id":"REF30","mvpd":"Cableco","mvpd_user_id":"{id}","device_id":"{id}","ip_address":"203.0.113.90","user_agent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/119.0.0.0 Safari/537.36","resource_id":"https://media.example/path/to/some/long/folder/of/an/asset/2026/11/20/08/30/42/36/48/file","ttl":"86400"}}"#
+            );
+            assert!(!has_packed_text(event.as_bytes()), "{event}");
+        }
+        let base64 = |text: &str| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text);
+        assert!(
+            !has_packed_text(base64("bob.smith-and-wesson@mail.example.com").as_bytes()),
+            "an identifier"
+        );
+        assert!(has_packed_text(base64(&base64("{\"mvpd_user_id\":\"bob\"}")).as_bytes()), "packed twice");
+        let wide: String =
+            "\u{feff}{\"mvpd_user_id\":\"bob\",\"event\":1}".chars().flat_map(|it| [it, '\0']).collect();
+        let wide = base64(&wide);
+        let event = b"{\"mvpd_user_id\":\"bob\",\"event\":1}";
+        let dump: String = event.iter().map(|byte| format!("{byte:02x} ")).collect();
+        let escaped: String = event.iter().map(|byte| format!("\\x{byte:02X}")).collect();
+        for packed in [wide, dump, escaped] {
+            assert!(has_packed_text(packed.as_bytes()), "{packed}");
+        }
+    }
+
+    #[test]
     fn a_packed_exchange_is_known_however_its_bytes_are_written() {
         use base64::Engine;
         let exchange = br#"  { "request": {"headers": {"Authorization": "Bearer made.up.token"}}}"#;
@@ -161,6 +227,7 @@ mod tests {
                 for before in ["", "x", "xy", "0x", "message="] {
                     let line = format!("{{\"n\":12,\"data\":\"{before}{packed}\"}}");
                     assert_eq!(is_like_exchange(line.as_bytes()), expected, "{line}");
+                    assert!(has_packed_text(line.as_bytes()), "{line}");
                 }
             }
         }

@@ -71,6 +71,7 @@ words! {
         Decision = "missing_decisions",
         Instant = "unread_instants",
         RequestBody = "unread_bodies",
+        MvpdName = "nameless_mvpds",
     }
 }
 
@@ -85,6 +86,7 @@ const NOTES: [&str; Gap::ALL.len()] = [
     "# exchanges ask for resources on which their answer has no decision; these count nothing",
     "# exchanges have an answer with a notBefore or notAfter that is no Unix time in milliseconds (it may be in seconds); so a time to live may be missing, and an authorization from the cache may count as a new one",
     "; so # exchanges have events without what it says (a resource, an MVPD), and those of further resources are missing",
+    "# exchanges have events of an MVPD whose name says that there is none (`undefined`, `NULL`); it is sent as one of that name",
 ];
 
 impl Gap {

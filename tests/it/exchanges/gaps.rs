@@ -187,6 +187,10 @@ fn device_information_is_read_in_any_case_and_never_chosen_from_two() {
         assert_eq!(read.events[0]["device_model"], json!("AFTM"), "{json}");
         assert_eq!(read.events[0]["device_os_name"], json!("Android"), "{json}");
         read.assert_silent();
+        let plain = changed(authorize(), "/request/headers/X-Device-Info", json!(json)).to_string();
+        let read = read_text("log.ndjson", plain);
+        assert_eq!(read.events[0]["device_model"], json!("AFTM"), "a logger decoded it: {json}");
+        read.assert_silent();
     }
     for json in [r#"{"model":"AFTM","model":"OTHER"}"#, r#"{"model":"AFTM","Model":"OTHER"}"#] {
         let read = told(json);
@@ -359,4 +363,11 @@ fn no_endpoint_that_takes_no_device_identifier_is_told_to_lack_it() {
     });
     assert_eq!(read.kinds()[0], "authn_ok");
     read.assert_silent();
+}
+
+#[test]
+fn an_mvpd_that_says_there_is_none_is_told_of_exchanges_too() {
+    let url = json!("https://h/api/v2/REF30/decisions/authorize/undefined");
+    let read = read_text("log.ndjson", changed(authorize(), "/request/url", url).to_string());
+    assert_eq!(read.gap("nameless_mvpds", "of an MVPD whose name says that there is none"), (1, 1));
 }

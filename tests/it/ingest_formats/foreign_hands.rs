@@ -231,7 +231,7 @@ fn addresses_that_are_none_are_counted_with_their_first_line() {
     let lines: String = addresses.iter().zip(0..).map(|(address, second)| event(address, second)).collect();
     let (total, notes) = told("a.ndjson", lines.as_bytes());
     assert_eq!(total, counts(6, 6, 0, 0, 0));
-    assert_eq!(notes, ["a.ndjson:3: 2 values of ip_address are no address, and none is sent"]);
+    assert_eq!(notes, ["a.ndjson:3: 2 values of ip_address are no address of a viewer, and none is sent"]);
 }
 
 #[test]
@@ -376,4 +376,80 @@ fn what_follows_a_report_in_xml_is_refused_and_its_tags_have_any_case() {
         assert_eq!(total.stored, 0, "{tail}");
         assert!(notes[0].contains("line 3: something follows the </resource>"), "{tail}: {notes:?}");
     }
+}
+
+#[test]
+fn an_mvpd_that_says_there_is_none_is_told_and_such_a_requestor_is_rejected() {
+    for word in ["NULL", "\\N", "undefined", "None", "nil", "not_set"] {
+        let row = |requestor: &str, mvpd: &str| format!("2026-11-10T08:00:00Z,authn_ok,{requestor},{mvpd}\n");
+        let rows = [row("REF30", "M"), row("REF30", word), row(word, "M")].concat();
+        let (total, notes) = told("a.csv", format!("occurred_at,event,requestor_id,mvpd\n{rows}").as_bytes());
+        assert_eq!(total, counts(3, 2, 0, 0, 1), "{word}: {notes:?}");
+        assert!(notes[0].ends_with("names no requestor: it says that there is none"), "{notes:?}");
+        let expected =
+            format!("a.csv:3: 1 names of an MVPD or a proxy say that there is none, first mvpd {word:?}");
+        assert!(notes.len() == 2 && notes[1].starts_with(&expected), "{notes:?}");
+    }
+}
+
+#[test]
+fn a_record_of_a_report_that_sums_up_others_is_rejected() {
+    for (name, totals) in [("mvpd", "Total"), ("mvpd", "GRAND TOTAL"), ("requestor-id", "total")] {
+        let (requestor, mvpd) = if name == "mvpd" { ("REF30", totals) } else { (totals, "A") };
+        let report = format!(
+            "year,month,day,hour,requestor-id,mvpd,authn-attempts\n2026,11,10,8,REF30,A,3\n2026,11,10,8,{requestor},{mvpd},3\n"
+        );
+        let (total, notes) = told("esm.csv", report.as_bytes());
+        assert_eq!((total.stored, total.rejected), (1, 1), "{notes:?}");
+        assert!(notes[0].contains(&format!("has {name} {totals:?}: it sums up other records")), "{notes:?}");
+    }
+}
+
+#[test]
+fn a_row_that_its_source_breaks_off_is_rejected_or_told() {
+    let start = "occurred_at,event,requestor_id,mvpd_user_id\n2026-11-10T08:00:00Z,authn_ok,REF30,user1\n";
+    let read = |end: &str| told("a.csv", format!("{start}{end}").as_bytes());
+    let (total, notes) = read("2026-11-10T08:00:01Z,authn_ok,REF30,us");
+    assert_eq!(total, counts(2, 2, 0, 0, 0));
+    assert!(notes.len() == 1 && notes[0].starts_with("a.csv:3: 1 rows have no line end: "), "{notes:?}");
+    let whole = "2026-11-10T08:00:01Z,authn_ok,REF30,";
+    for end in ["user2\r\n", "\"user2\""] {
+        assert_eq!(read(&format!("{whole}{end}")), (counts(2, 2, 0, 0, 0), vec![]), "{end}");
+    }
+    for (end, why) in [
+        (
+            "2026-11-10T08:00:01Z,authn_ok,RE",
+            "has 3 fields and no line end; the header has 4: the source breaks off here",
+        ),
+        ("2026-11-10T08:00:01Z,authn_ok,REF30,\"us", "opens a quote that is never closed; "),
+    ] {
+        let (total, notes) = read(end);
+        assert_eq!(total, counts(2, 1, 0, 0, 1), "{notes:?}");
+        assert!(notes[0].starts_with(&format!("a.csv:3: {why}")), "{notes:?}");
+    }
+}
+
+#[test]
+fn zero_bytes_between_lines_are_told_with_the_first_line() {
+    let line = r#"{"occurred_at":"2026-11-10T08:00:00Z","event":"authn_ok","requestor_id":"REF30"}"#;
+    let other = line.replace(":00Z", ":01Z");
+    let (total, notes) = told("a.ndjson", format!("{line}\n\0\0\0{other}\n\0\n").as_bytes());
+    assert_eq!(total, counts(2, 2, 0, 0, 0));
+    assert!(
+        notes.len() == 1 && notes[0].starts_with("a.ndjson:2: has 4 zero bytes from here on"),
+        "{notes:?}"
+    );
+}
+
+#[test]
+fn the_name_of_a_file_is_told_on_one_line() {
+    let (_, notes) = told("a\nWARN b.ndjson", b"{}\n");
+    assert_eq!(notes, ["a\\u000aWARN b.ndjson:1: occurred_at is missing"]);
+}
+
+#[test]
+fn a_lone_line_that_is_no_event_does_not_say_that_it_follows_one() {
+    let (_, notes) = told("a.ndjson", b"\"a text\"\n");
+    let expected = "a.ndjson:1: is a part of an exchange, or of an object on several lines, or follows one";
+    assert!(notes[0].starts_with(expected), "{notes:?}");
 }

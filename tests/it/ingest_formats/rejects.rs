@@ -69,7 +69,10 @@ fn bad_rows_are_named_with_the_line_they_start_in() {
         ),
         (6, "event is missing"),
         (7, "is not UTF-8 from byte 45 on"),
-        (10, "opens a quote that is never closed; everything behind it is in this row"),
+        (
+            10,
+            "opens a quote that is never closed; everything behind it is in this row, or the source breaks off here",
+        ),
     ];
     assert_eq!(reasons(&summary), expected.map(|(line, reason)| (line, reason.to_owned())));
     assert_eq!(kept(&summary)[0]["header"], "occurred_at,event,requestor_id,mvpd");
