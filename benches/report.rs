@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use passbridge::buffer::Discarded;
 use passbridge::buffer::{Batch, Buffer, BufferOptions, Feed, JobKey, NewEvent};
 use passbridge::clock::Clock;
 use passbridge::event::{Draft, EventKind, PassEvent, Property, RequestorId, TimeBounds};
@@ -86,7 +87,10 @@ fn make_report(path: &Path, by: &[String]) -> Outcome<()> {
     let period = Period::named("2026-03", chrono_tz::America::Los_Angeles, now)?;
     let by =
         by.iter().map(|name| Dimension::from_name(name).ok_or("no dimension")).collect::<Result<_, _>>()?;
-    let report = report(&buffer, &ReportOptions { period, requestors: Vec::new(), by })?;
+    let report = report(
+        &buffer,
+        &ReportOptions { period, requestors: Vec::new(), by, discarded: Discarded::Counted },
+    )?;
     let taken = start.elapsed().as_secs_f64();
     let peak_mib = peak_kib()? as f64 / 1024.0;
     println!(

@@ -36,6 +36,88 @@ CREATE TABLE attempts (
 
 CREATE INDEX attempts_of_events ON attempts (seq);
 
+-- Taking back: pending events that go back to where they came from, as if they had never come in.
+
+-- The account gets a term of its own for them. The ledger has a row per requestor, event and hour, so that replacing it is fast.
+CREATE TABLE ledger_9 (
+    requestor                INTEGER NOT NULL,
+    slot                     INTEGER NOT NULL,
+    hour                     INTEGER NOT NULL,
+    ingested_events          INTEGER NOT NULL, ingested_units          INTEGER NOT NULL,
+    pending_events           INTEGER NOT NULL, pending_units           INTEGER NOT NULL,
+    delivered_events         INTEGER NOT NULL, delivered_units         INTEGER NOT NULL,
+    dead_events              INTEGER NOT NULL, dead_units              INTEGER NOT NULL,
+    held_events              INTEGER NOT NULL, held_units              INTEGER NOT NULL,
+    discarded_events         INTEGER NOT NULL, discarded_units         INTEGER NOT NULL,
+    expired_delivered_events INTEGER NOT NULL, expired_delivered_units INTEGER NOT NULL,
+    expired_discarded_events INTEGER NOT NULL, expired_discarded_units INTEGER NOT NULL,
+    erased_events            INTEGER NOT NULL, erased_units            INTEGER NOT NULL,
+    taken_back_events        INTEGER NOT NULL, taken_back_units        INTEGER NOT NULL,
+    PRIMARY KEY (requestor, slot, hour),
+    CHECK (ingested_events = pending_events + delivered_events + dead_events + held_events + discarded_events
+                             + expired_delivered_events + expired_discarded_events + erased_events + taken_back_events),
+    CHECK (ingested_units = pending_units + delivered_units + dead_units + held_units + discarded_units
+                            + expired_delivered_units + expired_discarded_units + erased_units + taken_back_units),
+    CHECK (min(pending_events, delivered_events, dead_events, held_events, discarded_events, taken_back_events) >= 0),
+    CHECK (min(pending_units, delivered_units, dead_units, held_units, discarded_units, taken_back_units) >= 0)
+) WITHOUT ROWID, STRICT;
+
+INSERT INTO ledger_9 SELECT *, 0, 0 FROM ledger;
+DROP TABLE ledger;
+ALTER TABLE ledger_9 RENAME TO ledger;
+
+-- The UTC days of requestors whose users in metric_users are still to be counted without the events that were taken back. Of a
+-- day of which retention or an erasure has deleted events, that is never possible: the row stays, and `report` says so.
+CREATE TABLE metric_users_stale (
+    requestor INTEGER NOT NULL REFERENCES requestors,
+    day       INTEGER NOT NULL,
+    PRIMARY KEY (requestor, day)
+) WITHOUT ROWID, STRICT;
+
+-- The part of metric_withdrawn that a person had discarded, from this schema on.
+CREATE TABLE metric_discarded (
+    hour         INTEGER NOT NULL,
+    metric_group INTEGER NOT NULL,
+    slot         INTEGER NOT NULL,
+    units_00     INTEGER NOT NULL,
+    units_15     INTEGER NOT NULL,
+    units_30     INTEGER NOT NULL,
+    units_45     INTEGER NOT NULL,
+    PRIMARY KEY (hour, metric_group, slot)
+) WITHOUT ROWID, STRICT;
+
+-- Which input wrote a row of source_memory last. NULL: one before this schema.
+ALTER TABLE source_memory ADD COLUMN input INTEGER;
+
+-- The rows of source_memory as they were before the newest input of exchanges changed them: so that input can be taken back.
+-- The fact 'newest_exchanges' is its number, and negative where it cannot be taken back.
+CREATE TABLE source_memory_before (
+    key      BLOB PRIMARY KEY,
+    drops_at INTEGER NOT NULL,
+    body     TEXT NOT NULL,
+    input    INTEGER
+) WITHOUT ROWID, STRICT;
+
+-- Inputs up to this number may have had exchanges of which nothing says so.
+INSERT INTO facts (name, value) SELECT 'inputs_before_9', max(input) FROM inputs WHERE true HAVING max(input) IS NOT NULL;
+
+-- Partly sent: an event of several hits of which the first hits_sent were answered SUCCESS, in this form. It goes on at the next one. With
+-- attempts 0 nothing of it is in doubt.
+CREATE TABLE doubts_9 (
+    seq       INTEGER PRIMARY KEY,
+    form      INTEGER NOT NULL REFERENCES forms,
+    attempts  INTEGER NOT NULL CHECK (attempts >= 0),          -- of unknown outcome
+    last_at   INTEGER NOT NULL,
+    cause     TEXT NOT NULL,
+    wanted    INTEGER NOT NULL DEFAULT 0,                      -- 1: a person wants the repeat, whatever the policy says
+    hits_sent INTEGER NOT NULL DEFAULT 0,
+    CHECK (attempts + hits_sent > 0)
+) STRICT;
+
+INSERT INTO doubts_9 SELECT *, 0 FROM doubts;
+DROP TABLE doubts;
+ALTER TABLE doubts_9 RENAME TO doubts;
+
 -- Reading doors: the views that begin with v_ are open to every program that reads SQLite. Their columns keep their names and meanings;
 -- later versions may add columns at the end. Instants in them are text in UTC with milliseconds, such as 2026-11-20T08:30:00.000Z.
 

@@ -240,7 +240,7 @@ fn store(transaction: &Transaction<'_>, batch: &Batch, now: Instant) -> Result<S
     count_in_job(transaction, batch.job, report.stored as i64)?;
     postings.apply(transaction)?;
     tally.apply(transaction)?;
-    memory::store(transaction, &batch.memory, now)?;
+    memory::store(transaction, &batch.memory, batch.input, now)?;
     store_stated(transaction, &batch.stated)?;
     Ok(report)
 }

@@ -10,6 +10,8 @@ pub(super) const NEXT_SEQ: &str = "next_seq";
 /// The fact that holds the first sequence number of schema 6. Earlier events of exchanges have identities of
 /// version 1. A buffer that stored no event before schema 6 lacks this fact.
 pub(super) const FORMER_BEFORE: &str = "exchanges_1_before";
+/// The fact that holds the number of the newest input of exchanges; negative if that input cannot be taken back.
+pub(super) const NEWEST_EXCHANGES: &str = "newest_exchanges";
 /// The fact that marks a copy: the time of copying. Outcomes recorded later are only in the original.
 pub(super) const COPIED_AT: &str = "copied_at";
 /// The fact that holds the time since when the inbox has rows that drains cannot move.

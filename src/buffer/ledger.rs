@@ -1,7 +1,7 @@
 //! The account: how many events are in which state. It is kept beside the events, and can be recounted from them.
 //!
 //! ```text
-//! ingested = pending + delivered + dead + held + discarded + expired (delivered or discarded) + erased
+//! ingested = pending + delivered + dead + held + discarded + expired (delivered or discarded) + erased + taken back
 //! ```
 
 use std::collections::HashMap;
@@ -33,10 +33,12 @@ pub(super) enum Term {
     ExpiredDiscarded,
     /// The event was erased at a person's request.
     Erased,
+    /// The event was taken back before it was sent: it is as if it had never come in.
+    TakenBack,
 }
 
 /// The number of sums: events and units of each term.
-const SUMS: usize = 18;
+const SUMS: usize = 20;
 
 /// The key of a row of the ledger.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -91,12 +93,13 @@ impl Postings {
                 expired_delivered_units = expired_delivered_units + ?17,
                 expired_discarded_events = expired_discarded_events + ?18,
                 expired_discarded_units = expired_discarded_units + ?19,
-                erased_events = erased_events + ?20, erased_units = erased_units + ?21
+                erased_events = erased_events + ?20, erased_units = erased_units + ?21,
+                taken_back_events = taken_back_events + ?22, taken_back_units = taken_back_units + ?23
              WHERE requestor = ?1 AND slot = ?2 AND hour = ?3",
         )?;
         let mut insert = connection.prepare_cached(
             "INSERT INTO ledger VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-                                        ?19, ?20, ?21)",
+                                        ?19, ?20, ?21, ?22, ?23)",
         )?;
         for (account, sums) in &accounts {
             let key = [account.requestor.0, i64::from(account.slot), account.hour];
@@ -129,6 +132,7 @@ pub struct Accounting {
     pub expired_delivered: Amount,
     pub expired_discarded: Amount,
     pub erased: Amount,
+    pub taken_back: Amount,
     /// Whether `ingested` equals the sum of the other terms, in events and in units.
     pub balanced: bool,
 }
@@ -141,7 +145,7 @@ pub(super) fn accounting(connection: &Connection) -> Result<Accounting> {
                 total(held_events), total(held_units), total(discarded_events), total(discarded_units),
                 total(expired_delivered_events), total(expired_delivered_units),
                 total(expired_discarded_events), total(expired_discarded_units),
-                total(erased_events), total(erased_units)
+                total(erased_events), total(erased_units), total(taken_back_events), total(taken_back_units)
          FROM ledger",
         [],
         |row| (0..SUMS).map(|column| row.get::<_, f64>(column).map(|sum| sum as i64)).collect(),
@@ -159,6 +163,7 @@ pub(super) fn accounting(connection: &Connection) -> Result<Accounting> {
         expired_delivered: amount(Term::ExpiredDelivered),
         expired_discarded: amount(Term::ExpiredDiscarded),
         erased: amount(Term::Erased),
+        taken_back: amount(Term::TakenBack),
         balanced: balance(0) && balance(1),
     })
 }

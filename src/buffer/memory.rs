@@ -6,8 +6,9 @@ use rusqlite::{Connection, Transaction};
 
 use super::database::Buffer;
 use super::error::{BufferError, Result};
-use super::facts::make_secret;
+use super::facts::{NEWEST_EXCHANGES, fact, make_secret, set_fact};
 use super::forget::Forget;
+use super::keys::InputId;
 use super::rows::{changed, each, first, only, run};
 use super::sqlite::open_reader;
 use crate::event::Instant;
@@ -67,23 +68,69 @@ impl Buffer {
     }
 }
 
-pub(super) fn store(transaction: &Transaction<'_>, rows: &[MemoryRow], now: Instant) -> Result<()> {
+/// Stores what the reader of an input remembers. Of the newest input of exchanges, keeps what its rows were before.
+pub(super) fn store(
+    transaction: &Transaction<'_>,
+    rows: &[MemoryRow],
+    input: InputId,
+    now: Instant,
+) -> Result<()> {
     let earliest = now.nanos().saturating_add(STAYS_NANOS);
+    let is_of_esm = |row: &MemoryRow| row.body.as_ref().is_some_and(|body| body.starts_with(esm::ROW_PREFIX));
+    if !rows.iter().all(is_of_esm) {
+        begin_exchanges(transaction, input)?;
+    }
+    let mut keep = transaction.prepare_cached(
+        "INSERT OR IGNORE INTO source_memory_before (key, drops_at, body, input)
+         SELECT key, drops_at, body, input FROM source_memory WHERE key = ?1 AND input IS NOT ?2",
+    )?;
     let mut set = transaction.prepare_cached(
-        "INSERT INTO source_memory (key, drops_at, body) VALUES (?1, ?2, ?3)
-         ON CONFLICT (key) DO UPDATE SET drops_at = excluded.drops_at, body = excluded.body",
+        "INSERT INTO source_memory (key, drops_at, body, input) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (key) DO UPDATE SET drops_at = excluded.drops_at, body = excluded.body, input = excluded.input",
     )?;
     let mut forget = transaction.prepare_cached("DELETE FROM source_memory WHERE key = ?1")?;
     for row in rows {
         if let Some(body) = row.body.as_deref().filter(|body| body.starts_with(esm::ROW_PREFIX)) {
             refuse_counted_meanwhile(transaction, &row.key.0, body)?;
         }
+        // A row without a text is new: nobody sets it twice.
+        if !is_of_esm(row) && row.body.as_deref() != Some("") {
+            keep.execute((row.key.0, input))?;
+        }
         match &row.body {
-            Some(body) => set.execute((row.key.0, row.drops_at.nanos().max(earliest), body))?,
+            Some(body) => set.execute((row.key.0, row.drops_at.nanos().max(earliest), body, input))?,
             None => forget.execute([row.key.0])?,
         };
     }
     Ok(())
+}
+
+/// Forgets what was kept of an earlier input. Where inputs of exchanges take turns, none of them can be taken back.
+fn begin_exchanges(transaction: &Transaction<'_>, input: InputId) -> Result<()> {
+    let newest = fact(transaction, NEWEST_EXCHANGES)?.unwrap_or(0);
+    if newest == input.0 {
+        return Ok(());
+    }
+    run(transaction, "DELETE FROM source_memory_before", [])?;
+    let is_newer = input.0 > newest.abs();
+    set_fact(transaction, NEWEST_EXCHANGES, if is_newer { input.0 } else { -newest.abs() })
+}
+
+/// Lowers the total of an ESM count from `to` to `from`. Returns false if the total has grown since.
+pub(super) fn lower_total(connection: &Connection, (key, from, to): (MemoryKey, u64, u64)) -> Result<bool> {
+    let select = "SELECT body FROM source_memory WHERE key = ?1";
+    let known: Option<String> = first(connection, select, [key.0], only)?;
+    match known.as_deref().map(esm::counted_total) {
+        // The total was dropped, because its time was over.
+        None => return Ok(true),
+        Some(total) if total != Some(to) => return Ok(false),
+        Some(_) if from == 0 => run(connection, "DELETE FROM source_memory WHERE key = ?1", [key.0])?,
+        Some(_) => {
+            let update = "UPDATE source_memory SET body = ?2 WHERE key = ?1";
+            run(connection, update, (key.0, format!("{}{from} {from}", esm::ROW_PREFIX)))?;
+        }
+    }
+    Ok(true)
 }
 
 /// Fails if another ingest has stored counts of the same ESM reports since this ingest read the earlier counts.
@@ -103,7 +150,8 @@ pub(super) fn drop_past(connection: &Connection, now: Instant) -> Result<u64> {
 /// Deletes the rows that are about a person. Returns how many.
 pub(super) fn erase(transaction: &Transaction<'_>, forget: &Forget) -> Result<u64> {
     // The totals of ESM reports are about no person, but a number in them may look like an ID.
-    let select = "SELECT key, body FROM source_memory WHERE body <> '' AND substr(body, 1, length(?1)) <> ?1";
+    let select = "SELECT key, body FROM source_memory WHERE body <> '' AND substr(body, 1, length(?1)) <> ?1
+         UNION ALL SELECT key, body FROM source_memory_before WHERE body <> ''";
     let mut found: Vec<[u8; 16]> = Vec::new();
     each(transaction, select, [esm::ROW_PREFIX], |row| {
         if forget.concerns(&row.get::<_, String>("body")?) {
@@ -113,6 +161,9 @@ pub(super) fn erase(transaction: &Transaction<'_>, forget: &Forget) -> Result<u6
     })?;
     for key in &found {
         run(transaction, "DELETE FROM source_memory WHERE key = ?1", [key])?;
+        run(transaction, "DELETE FROM source_memory_before WHERE key = ?1", [key])?;
     }
+    found.sort_unstable();
+    found.dedup();
     Ok(found.len() as u64)
 }

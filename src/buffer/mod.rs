@@ -31,6 +31,7 @@ mod ledger;
 mod memory;
 mod metrics;
 mod outcomes;
+mod pending;
 mod planning;
 mod probes;
 mod pulse;
@@ -69,9 +70,11 @@ pub use keys::{BulkFileId, FormKey, InputId, JobKey, RequestorKey, RunId};
 pub use ledger::{Accounting, Amount};
 pub use memory::MemoryReader;
 pub use metrics::{
-    CountedHour, MetricGroup, MetricsReader, SeenUser, TRANSIENT_IDS, TransientIds, UserMark, looks_transient,
+    CountedHour, Discarded, MetricGroup, MetricsReader, SeenUser, TRANSIENT_IDS, TransientIds, UserMark,
+    looks_transient,
 };
 pub use outcomes::Change;
+pub use pending::{NotTaken, PendingGroup, PendingSelection, TakenBack};
 pub use planning::{DeliveredDay, PlanningReader, Recognition};
 pub use probes::{NewProbe, ProbeRecord};
 pub use pulse::Pulse;

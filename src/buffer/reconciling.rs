@@ -303,7 +303,7 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
         let last = last.min((whole_from.nanos() - 1).div_euclid(HOUR_NANOS));
         let mut found: BTreeSet<(RequestorKey, Instant)> = all(
             self.connection(),
-            "SELECT l.requestor, l.hour, sum(l.ingested_units) AS units FROM ledger l
+            "SELECT l.requestor, l.hour, sum(l.ingested_units - l.taken_back_units) AS units FROM ledger l
              WHERE l.hour BETWEEN ?1 AND ?2 GROUP BY 1, 2
              HAVING units <> (SELECT coalesce(sum(c.units_00 + c.units_15 + c.units_30 + c.units_45), 0)
                               FROM metric_counts c JOIN metric_groups g ON g.metric_group = c.metric_group

@@ -143,7 +143,9 @@ fn expire(connection: &Connection, from: Term, cutoff: i64, now: Instant, measur
     bury(connection, &sequences, now.nanos() / DAY_NANOS)?;
     run(connection, delete, [json_list(&rows)])?;
     postings.apply(connection)?;
-    withdrawals.apply(connection)?;
+    if from == Term::Discarded {
+        withdrawals.apply_discarded(connection)?
+    }
     Ok(old.len() as u64)
 }
 

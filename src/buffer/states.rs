@@ -126,7 +126,12 @@ pub(super) fn take(connection: &Connection, event: &EventRef, from: Term) -> Res
         Term::Dead => "DELETE FROM dead_letters WHERE seq = ?1",
         Term::Held => "DELETE FROM held WHERE seq = ?1",
         Term::Discarded => "DELETE FROM discarded WHERE seq = ?1",
-        Term::Ingested | Term::Delivered | Term::ExpiredDelivered | Term::ExpiredDiscarded | Term::Erased => {
+        Term::Ingested
+        | Term::Delivered
+        | Term::ExpiredDelivered
+        | Term::ExpiredDiscarded
+        | Term::Erased
+        | Term::TakenBack => {
             return Ok(false);
         }
     };

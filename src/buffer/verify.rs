@@ -146,12 +146,12 @@ fn orphans(connection: &Connection) -> Result<Option<Discrepancy>> {
     Ok((orphans > 0).then(|| Discrepancy::of_rows("orphan".to_owned(), orphans)))
 }
 
-/// The hours in which the metrics and the ledger disagree about ingested units.
+/// The hours in which the metrics and the ledger disagree about the units that were ingested and not taken back.
 fn metrics(connection: &Connection) -> Result<Vec<Discrepancy>> {
     let from = fact(connection, WHOLE_FROM_HOUR)?.unwrap_or(i64::MIN);
     // This sums over one combined list. For a full join, SQLite would compare every pair of rows.
     let select = "SELECT requestor_id, slot, hour, sum(counted) AS counted, sum(recounted) AS recounted FROM (
-            SELECT requestor, slot, hour, ingested_units AS counted, 0 AS recounted FROM ledger WHERE hour >= ?1
+            SELECT requestor, slot, hour, ingested_units - taken_back_units AS counted, 0 AS recounted FROM ledger WHERE hour >= ?1
             UNION ALL SELECT g.requestor, c.slot, c.hour, 0, c.units_00 + c.units_15 + c.units_30 + c.units_45
             FROM metric_counts c JOIN metric_groups g USING (metric_group) WHERE c.hour >= ?1)
          JOIN requestors USING (requestor)

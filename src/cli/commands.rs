@@ -8,8 +8,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
     Context, Exit, Failure, Form, backfill, backup, bus_error, dead_letter, demo, drain, explain, export,
-    forget, held, hint, ingest, init, log, pull, reconcile, report, restore, retention, run, sandbox,
-    settings, status, suite, trace,
+    forget, held, hint, ingest, init, log, pending, pull, reconcile, report, restore, retention, run,
+    sandbox, settings, status, suite, trace,
 };
 use crate::buffer::name_command;
 use crate::clock::Clock;
@@ -55,6 +55,8 @@ enum Command {
     #[command(subcommand)]
     Export(export::Command),
     Status(status::Args),
+    #[command(subcommand)]
+    Pending(pending::Command),
     #[command(subcommand)]
     DeadLetter(dead_letter::Command),
     #[command(subcommand)]
@@ -113,6 +115,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Trace(args) => trace::run(args, &context),
         Command::Export(command) => export::run(command, &context),
         Command::Status(args) => status::run(args, &context),
+        Command::Pending(command) => pending::run(command, &context),
         Command::DeadLetter(command) => dead_letter::run(command, &context),
         Command::Held(command) => held::run(command, &context),
         Command::Forget(args) => forget::run(args, &context),

@@ -34,6 +34,7 @@ mod log;
 mod options;
 mod output;
 mod pass;
+mod pending;
 mod progress;
 mod pull;
 mod reconcile;

@@ -10,7 +10,7 @@ use super::figures::{Column, Failure, Others, Report, Row, reason_meaning, shown
 use super::period::{Period, QUARTERS_A_DAY, ReportError};
 use super::stated::{Sources, Statements, is_asked};
 use super::table::Table;
-use crate::buffer::{CountedHour, MetricGroup, MetricsReader, SeenUser};
+use crate::buffer::{CountedHour, Discarded, MetricGroup, MetricsReader, SeenUser};
 use crate::event::{EventKind, Instant, Property};
 use crate::mapping;
 
@@ -96,6 +96,8 @@ pub(super) struct Counting<'a> {
     /// `None` without `--by`, or if the metrics do not keep one of its dimensions.
     rows: Option<Grouped>,
     user: u64,
+    /// Units of the period that a person discarded.
+    pub(super) discarded_units: u64,
 }
 
 impl<'a> Counting<'a> {
@@ -128,6 +130,7 @@ impl<'a> Counting<'a> {
             failures: table(&[Dimension::Property(Property::AuthzErrorType)]),
             rows: by.map(table),
             user: 0,
+            discarded_units: 0,
             groups,
         }
     }
@@ -136,10 +139,28 @@ impl<'a> Counting<'a> {
         &mut self,
         reader: &MetricsReader,
         statements: &Statements<'_>,
+        whose: Discarded,
         now: Instant,
     ) -> Result<(), ReportError> {
         let (first, last) = self.period.hours().into_inner();
-        reader.each_counted(first, last, |counted| self.count(&counted))?;
+        let mut left_out: HashMap<(i64, u32, EventKind), [u64; 4]> = HashMap::new();
+        for counted in reader.discarded(first, last, mapping::measure)? {
+            if self.source_of_group.contains_key(&counted.group) {
+                let inside =
+                    quarters(&counted).filter(|(quarter, _)| self.period.quarters().contains(quarter));
+                self.discarded_units += inside.map(|(_, units)| units).sum::<u64>();
+            }
+            if whose == Discarded::LeftOut {
+                let sums = left_out.entry((counted.hour, counted.group, counted.kind)).or_default();
+                sums.iter_mut().zip(counted.units).for_each(|(sum, units)| *sum += units);
+            }
+        }
+        reader.each_counted(first, last, |mut counted| {
+            let left_out = left_out.get(&(counted.hour, counted.group, counted.kind)).copied();
+            let units = counted.units.iter_mut().zip(left_out.unwrap_or_default());
+            units.for_each(|(units, left_out)| *units = units.saturating_sub(left_out));
+            self.count(&counted);
+        })?;
         // A day or hour in the future gets no row, unless it has events because a source's clock is ahead.
         self.trend.table.fill(now);
         for (stated, source) in statements.all() {
@@ -222,6 +243,7 @@ impl<'a> Counting<'a> {
             others: of_all(finish(self.others)?).map(|figures| Others { mvpds: others, figures }),
             trend: finish(self.trend)?,
             failures: failures(&finish(self.failures)?),
+            discarded: self.discarded_units,
             rows: self.rows.map(finish).transpose()?.unwrap_or_default(),
             ..Report::default()
         })
@@ -260,14 +282,14 @@ fn failures(by_reason: &[Row]) -> Vec<Failure> {
 /// Counts rows by properties that the metrics do not keep, from the events that the buffer still has.
 pub(super) fn of_events(
     reader: &MetricsReader,
-    asked: &[String],
-    period: &Period,
+    (asked, period): (&[String], &Period),
     by: &[Dimension],
+    whose: Discarded,
     sources: &Sources,
 ) -> Result<Table, ReportError> {
     let mut table = Table::new(by, period);
     let mut seen = HashSet::new();
-    reader.each_event(period.from(), period.to(), |event| {
+    reader.each_event(period.from(), period.to(), whose, |event| {
         let requestor_id = event.requestor_id().as_str();
         if !is_asked(asked, requestor_id) {
             return;

@@ -72,6 +72,8 @@ mod tests {
             from: "a".to_owned(),
             to: "b".to_owned(),
             timezone: "UTC".to_owned(),
+            discarded: 0,
+            without_discarded: false,
             partial: false,
             requestors: Vec::new(),
             by: vec!["mvpd".to_owned()],

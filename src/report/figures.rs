@@ -21,6 +21,9 @@ pub struct Report {
     pub requestors: Vec<String>,
     /// What `rows` are grouped by; empty without `--by`.
     pub by: Vec<String>,
+    /// Units of the period that a person discarded. Whether they are in the figures, `without_discarded` says.
+    pub discarded: u64,
+    pub without_discarded: bool,
     /// The figures of all events together. A user counts once per ID.
     pub total: Figures,
     /// One column for each MVPD, the largest by units of all events first. A user counts once per MVPD and ID. Events

@@ -31,7 +31,7 @@ pub use period::{Period, PeriodError, ReportError};
 
 use std::collections::BTreeSet;
 
-use crate::buffer::{Buffer, MetricGroup};
+use crate::buffer::{Buffer, Discarded, MetricGroup};
 use count::{Counting, is_kept};
 use stated::{Sources, Statements};
 
@@ -43,11 +43,12 @@ pub struct ReportOptions {
     pub requestors: Vec<String>,
     /// The dimensions of the rows; empty: no rows.
     pub by: Vec<Dimension>,
+    pub discarded: Discarded,
 }
 
 /// Counts the metrics of a period.
 pub fn report(buffer: &Buffer, options: &ReportOptions) -> Result<Report, ReportError> {
-    let ReportOptions { period, requestors, by } = options;
+    let ReportOptions { period, requestors, by, discarded } = options;
     let now = buffer.now();
     if period.from() > now {
         return Err(ReportError::ToCome { from: period.from_text() });
@@ -59,8 +60,10 @@ pub fn report(buffer: &Buffer, options: &ReportOptions) -> Result<Report, Report
     let kept = Some(by.as_slice()).filter(|by| is_kept && !by.is_empty());
     let statements = Statements::read(&reader, period, requestors, &sources)?;
     let mut counting = Counting::new(&groups, requestors, period, kept, &sources);
-    counting.read(&reader, &statements, now)?;
+    counting.read(&reader, &statements, *discarded, now)?;
     let mut remarks = remark::of_period(&reader, period, now)?;
+    remarks.extend(remark::with_discarded(counting.discarded_units, *discarded));
+    remarks.extend(remark::with_old_users(&reader, period, requestors)?);
     remarks.extend(remark::without_users(&counting, &statements));
     remarks.extend(remark::without_columns(&sources));
     remarks.extend(counting.spellings().iter().map(|spellings| remark::spelled(spellings)));
@@ -71,7 +74,7 @@ pub fn report(buffer: &Buffer, options: &ReportOptions) -> Result<Report, Report
         remarks.push(remark::nothing(&reader, period)?);
     }
     if !is_kept {
-        let rows = count::of_events(&reader, requestors, period, by, &sources)?;
+        let rows = count::of_events(&reader, (requestors, period), by, *discarded, &sources)?;
         report.rows_note = remark::of_left(&reader, by, rows.units(), units)?;
         report.rows = rows.finish(&statements, now)?;
     }
@@ -80,6 +83,7 @@ pub fn report(buffer: &Buffer, options: &ReportOptions) -> Result<Report, Report
         to: period.to_text(),
         timezone: period.zone().name().to_owned(),
         requestors: requestors.clone(),
+        without_discarded: *discarded == Discarded::LeftOut,
         by: by.iter().map(|dimension| dimension.name().to_owned()).collect(),
         notes: remark::of_figures(&report.total, &report.mvpds, &login_days, &period.days()),
         partial: period.to() > now,

@@ -8,10 +8,12 @@ use super::count::{Counting, is_kept};
 use super::dimension::{Dimension, folded};
 use super::figures::{Column, Figures, Note};
 use super::period::{Period, ReportError};
-use super::stated::{Sources, Statements};
-use crate::buffer::{MetricsReader, TRANSIENT_IDS, looks_transient};
+use super::stated::{Sources, Statements, is_asked};
+use crate::buffer::{Discarded, MetricsReader, TRANSIENT_IDS, looks_transient};
 use crate::event::{EventKind, Instant};
 use crate::readers::esm::{columns, has_metric};
+
+const DAY_NANOS: i64 = 86_400_000_000_000;
 
 /// Says that the period is not over, or that some of its events were deleted before they were counted.
 pub(super) fn of_period(
@@ -34,6 +36,40 @@ pub(super) fn of_period(
         ));
     }
     Ok(remarks)
+}
+
+/// Says how many units a person discarded, and whether they count here.
+pub(super) fn with_discarded(units: u64, whose: Discarded) -> Option<String> {
+    let (count, but) = match whose {
+        Discarded::Counted => {
+            ("they count here, as everything that came in; --without-discarded leaves them out", "")
+        }
+        Discarded::LeftOut => ("they are left out", ", but their users are not"),
+    };
+    (units > 0).then(|| {
+        format!(
+            "Discarded: a person discarded {units} units of this period, which are never sent; {count}{but}."
+        )
+    })
+}
+
+/// Names the days whose users could not be counted again without the events that were taken back.
+pub(super) fn with_old_users(
+    reader: &MetricsReader,
+    period: &Period,
+    requestors: &[String],
+) -> Result<Option<String>, ReportError> {
+    let days = period.from().nanos().div_euclid(DAY_NANOS)..=(period.to().nanos() - 1).div_euclid(DAY_NANOS);
+    let stale = reader.stale_users(*days.start(), *days.end())?;
+    let stale: Vec<_> = stale.iter().filter(|(id, _)| is_asked(requestors, id)).collect();
+    let Some((requestor_id, day)) = stale.first() else { return Ok(None) };
+    let (day, more) = (Instant::from_nanos(day * DAY_NANOS).to_the_second(), stale.len() - 1);
+    let more = if more == 0 { String::new() } else { format!(" (and of {more} more days of requestors)") };
+    Ok(Some(format!(
+        "Unique users of {requestor_id} on the UTC day {}{more} include those of events that were taken back: other events of that \
+         day are gone, so they cannot be counted again.",
+        &day[..10]
+    )))
 }
 
 /// Says whose users and which of whose events are not known, and where the report shows the accounts that ESM stated.

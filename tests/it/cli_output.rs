@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::program::{Program, bare_command, done, lines};
 use crate::support::sandbox;
 
-const COMMANDS: [&[&str]; 53] = [
+const COMMANDS: [&[&str]; 56] = [
     &[],
     &["demo"],
     &["init"],
@@ -47,6 +47,9 @@ const COMMANDS: [&[&str]; 53] = [
     &["export", "events"],
     &["export", "outcomes"],
     &["status"],
+    &["pending"],
+    &["pending", "list"],
+    &["pending", "take-back"],
     &["dead-letter"],
     &["dead-letter", "list"],
     &["dead-letter", "show"],

@@ -47,6 +47,7 @@ mod schemas;
 mod serve;
 mod sheet;
 mod support;
+mod taking_back;
 mod trace;
 mod troubles;
 mod visitor_rules;

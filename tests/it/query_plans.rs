@@ -166,7 +166,7 @@ fn a_recount_looks_at_every_hour_once_and_not_at_pairs_of_them() {
         "INSERT INTO requestors VALUES (1, 'REF30');
          INSERT INTO metric_groups VALUES (1, 1, '', '', '', '', '');
          INSERT INTO ledger WITH RECURSIVE hours (hour) AS (SELECT 1 UNION ALL SELECT hour + 1 FROM hours WHERE hour < {HOURS})
-             SELECT 1, 1, hour, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0 FROM hours;
+             SELECT 1, 1, hour, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0 FROM hours;
          INSERT INTO metric_counts SELECT hour, 1, slot, 1, 0, 0, 0 FROM ledger;
          UPDATE metric_counts SET units_15 = 1 WHERE hour = 7;"
     );

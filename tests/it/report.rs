@@ -7,6 +7,7 @@ pub(crate) mod lasting;
 mod printed;
 mod world;
 
+use passbridge::buffer::Discarded;
 use passbridge::event::{EventKind, PassEvent};
 use passbridge::report::{Dimension, Figures, Period, Report, ReportOptions, Row, report};
 use serde_json::json;
@@ -16,7 +17,11 @@ use crate::support::{House, event};
 /// A report by these dimensions of a period of so-called names, on this clock.
 fn report_of(house: &House, period: Period, by: &[&str]) -> Report {
     let by = by.iter().map(|name| Dimension::from_name(name).expect("a dimension")).collect();
-    report(&house.buffer, &ReportOptions { period, requestors: Vec::new(), by }).expect("a report")
+    report(
+        &house.buffer,
+        &ReportOptions { period, requestors: Vec::new(), by, discarded: Discarded::Counted },
+    )
+    .expect("a report")
 }
 
 /// A period by its name, in US Pacific time.

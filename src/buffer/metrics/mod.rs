@@ -5,8 +5,8 @@
 //!                                               └─> metric_users       packs of digests, by day
 //! ```
 //!
-//! The counts equal `ingested` in the ledger; `status --verify` compares them. The outcome of an event changes
-//! nothing here. Units that leave the buffer undelivered are also added to `metric_withdrawn`. When a person is
+//! The counts equal `ingested` less `taken_back` in the ledger; `status --verify` compares them. The outcome of an event
+//! changes nothing here. Units that leave the buffer undelivered are also added to `metric_withdrawn`. When a person is
 //! forgotten, one random digest replaces theirs everywhere, so that figures stay and nothing leads to the person.
 //!
 //! With one row for each user and day, nearly every event would write at a random place of an index. So users
@@ -16,13 +16,15 @@ mod digest;
 mod forgetting;
 mod packs;
 mod reader;
+mod recount;
 mod stated;
 mod tally;
 mod transient;
 
 pub(super) use forgetting::{forget, people_of};
 pub(super) use reader::start_of;
-pub use reader::{CountedHour, MetricGroup, MetricsReader, SeenUser, UserMark};
+pub use reader::{CountedHour, Discarded, MetricGroup, MetricsReader, SeenUser, UserMark};
+pub(super) use recount::{RequestorDay, day_of, recount};
 pub(super) use stated::store as store_stated;
 pub(super) use tally::{SINCE_SCHEMA, Tally, WHOLE_FROM_HOUR, Withdrawals, build};
 pub use transient::{TRANSIENT_IDS, TransientIds, looks_transient};

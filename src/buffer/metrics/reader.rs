@@ -7,12 +7,12 @@ use rusqlite::Connection;
 use super::super::database::Buffer;
 use super::super::error::Result;
 use super::super::facts::fact;
-use super::super::rows::{all, each, each_event, from_row, only, value};
+use super::super::rows::{StoredEvent, all, each, each_event, from_row, only, read_event, value};
 use super::super::sqlite::open_reader;
 use super::digest::Secret;
 use super::packs::{self, Entry, SYNTHETIC};
-use super::tally::{WHOLE_FROM_HOUR, hour_behind_the_gone};
-use crate::event::{EventKind, Instant, Measure, PassEvent};
+use super::tally::{Counts, WHOLE_FROM_HOUR, hour_behind_the_gone};
+use crate::event::{EventKind, Instant, Measure, MeasureOf, PassEvent};
 
 /// The most entries sorted at once: 96 MB. For more, the packs are read again for each range of digests.
 const USERS_AT_ONCE: u64 = 2_000_000;
@@ -62,6 +62,14 @@ pub struct UserMark {
     pub user: u64,
     /// Whether the ID stands for degraded or temporary access, not for a person.
     pub is_synthetic: bool,
+}
+
+/// Whether events count that a person discarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Discarded {
+    #[default]
+    Counted,
+    LeftOut,
 }
 
 /// A snapshot of the metrics, on its own connection. It writes nothing, blocks nobody, and never changes.
@@ -146,6 +154,36 @@ impl MetricsReader {
         each_hour(&self.connection, select, (first, last), show)
     }
 
+    /// The units of these UTC hours that a person discarded. Of events that retention deleted before schema 9, nobody knows.
+    pub fn discarded(&self, first: i64, last: i64, measure: MeasureOf) -> Result<Vec<CountedHour>> {
+        let select =
+            "SELECT hour, metric_group, slot, units_00, units_15, units_30, units_45 FROM metric_discarded
+             WHERE hour BETWEEN ?1 AND ?2";
+        let mut found = Vec::new();
+        each_hour(&self.connection, select, (first, last), |counted| found.push(counted))?;
+        let select = "SELECT d.seq FROM discarded d CROSS JOIN events e ON e.seq = d.seq
+             WHERE e.occurred_at >= ?1 AND e.occurred_at < ?2";
+        let mut counts = Counts::default();
+        each(&self.connection, select, (start_of(first), start_of(last + 1)), |row| {
+            let StoredEvent { reference, event } = read_event(&self.connection, row.get("seq")?)?;
+            counts.add(&self.connection, &reference, &measure(&event)).map(drop)
+        })?;
+        found.extend(counts.sums.into_iter().filter_map(|((hour, group, slot), units)| {
+            let (group, units) = (u32::try_from(group).ok()?, units.map(i64::unsigned_abs));
+            Some(CountedHour { hour, group, kind: EventKind::from_slot(slot)?, units })
+        }));
+        Ok(found)
+    }
+
+    /// The requestors, each with a UTC day, whose users still have those of events that were taken back.
+    pub fn stale_users(&self, first_day: i64, last_day: i64) -> Result<Vec<(String, i64)>> {
+        let select = "SELECT requestor_id, day FROM metric_users_stale JOIN requestors USING (requestor)
+             WHERE day BETWEEN ?1 AND ?2 ORDER BY day, requestor_id";
+        all(&self.connection, select, (first_day, last_day), |row| {
+            Ok((row.get("requestor_id")?, row.get("day")?))
+        })
+    }
+
     /// Calls `show` for each user of the UTC days from `first` to `last`, with the user's days and groups.
     pub fn each_user(&self, first: i64, last: i64, mut show: impl FnMut(&[SeenUser])) -> Result<()> {
         let users = "SELECT coalesce(sum(users), 0) FROM metric_users WHERE day BETWEEN ?1 AND ?2";
@@ -169,9 +207,18 @@ impl MetricsReader {
     }
 
     /// Calls `show` for every event in the buffer from `from` until before `to`. Reads the whole table.
-    pub fn each_event(&self, from: Instant, to: Instant, mut show: impl FnMut(&PassEvent)) -> Result<()> {
+    pub fn each_event(
+        &self,
+        from: Instant,
+        to: Instant,
+        whose: Discarded,
+        mut show: impl FnMut(&PassEvent),
+    ) -> Result<()> {
+        let select = "SELECT EXISTS (SELECT 1 FROM discarded WHERE seq = ?1)";
         each_event(&self.connection, from, to, |stored| {
-            show(&stored.event);
+            if whose == Discarded::Counted || !value(&self.connection, select, [stored.reference.sequence])? {
+                show(&stored.event);
+            }
             Ok(())
         })
     }

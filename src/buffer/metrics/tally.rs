@@ -24,37 +24,44 @@ const QUARTERS_A_DAY: i64 = 96;
 
 /// The numbers of two groups: the group with its reason, for counts, and without its reason, for users.
 #[derive(Debug, Clone, Copy)]
-struct GroupKeys {
+pub(super) struct GroupKeys {
     counted: i64,
     users: u32,
 }
 
 /// Units by hour, group and event, and the numbers of the groups that these events have.
 #[derive(Debug, Default)]
-struct Counts {
+pub(super) struct Counts {
     groups: HashMap<RequestorKey, HashMap<Box<str>, GroupKeys>>,
-    sums: HashMap<(i64, i64, u8), [i64; 4]>,
+    pub(super) sums: HashMap<(i64, i64, u8), [i64; 4]>,
 }
 
 impl Counts {
-    fn add(&mut self, connection: &Connection, event: &EventRef, measure: &Measure) -> Result<GroupKeys> {
-        let groups = self.groups.entry(event.requestor).or_default();
-        let keys = match groups.get(measure.group()) {
-            Some(keys) => *keys,
-            None => {
-                let keys = intern_both(connection, event.requestor, measure.values())?;
-                groups.insert(measure.group().into(), keys);
-                keys
-            }
-        };
+    fn keys(&mut self, connection: &Connection, of: RequestorKey, measure: &Measure) -> Result<GroupKeys> {
+        let groups = self.groups.entry(of).or_default();
+        if let Some(keys) = groups.get(measure.group()) {
+            return Ok(*keys);
+        }
+        let keys = intern_both(connection, of, measure.values())?;
+        groups.insert(measure.group().into(), keys);
+        Ok(keys)
+    }
+
+    pub(super) fn add(
+        &mut self,
+        connection: &Connection,
+        event: &EventRef,
+        measure: &Measure,
+    ) -> Result<GroupKeys> {
+        let keys = self.keys(connection, event.requestor, measure)?;
         let quarter = event.occurred_at.unix_quarter();
         let key = (quarter.div_euclid(4), keys.counted, event.kind.slot());
         self.sums.entry(key).or_default()[quarter.rem_euclid(4) as usize] += i64::from(event.count);
         Ok(keys)
     }
 
-    fn apply(&mut self, connection: &Connection, upsert: &str) -> Result<()> {
-        let mut sums: Vec<_> = self.sums.drain().collect();
+    fn apply(&self, connection: &Connection, upsert: &str) -> Result<()> {
+        let mut sums: Vec<_> = self.sums.iter().collect();
         sums.sort_unstable_by_key(|(key, _)| *key);
         for ((hour, group, slot), units) in sums {
             let values = (hour, group, slot, units[0], units[1], units[2], units[3]);
@@ -95,6 +102,12 @@ const ADD_WITHDRAWN: &str = "INSERT INTO metric_withdrawn VALUES (?1, ?2, ?3, ?4
      ON CONFLICT (hour, metric_group, slot) DO UPDATE SET units_00 = units_00 + excluded.units_00,
          units_15 = units_15 + excluded.units_15, units_30 = units_30 + excluded.units_30,
          units_45 = units_45 + excluded.units_45";
+const ADD_DISCARDED: &str = "INSERT INTO metric_discarded VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+     ON CONFLICT (hour, metric_group, slot) DO UPDATE SET units_00 = units_00 + excluded.units_00,
+         units_15 = units_15 + excluded.units_15, units_30 = units_30 + excluded.units_30,
+         units_45 = units_45 + excluded.units_45";
+const SUBTRACT: &str = "UPDATE metric_counts SET units_00 = units_00 - ?4, units_15 = units_15 - ?5,
+         units_30 = units_30 - ?6, units_45 = units_45 - ?7 WHERE (hour, metric_group, slot) = (?1, ?2, ?3)";
 
 /// What the events of one transaction add to the metrics.
 #[derive(Debug)]
@@ -116,6 +129,18 @@ impl Tally {
         measure: &Measure,
     ) -> Result<()> {
         let keys = self.counts.add(connection, event, measure)?;
+        self.add_user(keys, event, measure);
+        Ok(())
+    }
+
+    /// Adds the user of an event, and no units.
+    pub(super) fn see(&mut self, connection: &Connection, event: &EventRef, measure: &Measure) -> Result<()> {
+        let keys = self.counts.keys(connection, event.requestor, measure)?;
+        self.add_user(keys, event, measure);
+        Ok(())
+    }
+
+    fn add_user(&mut self, keys: GroupKeys, event: &EventRef, measure: &Measure) {
         if let Some(user) = measure.user() {
             let quarter = event.occurred_at.unix_quarter();
             let mark = if user.is_synthetic { SYNTHETIC } else { 0 };
@@ -126,11 +151,11 @@ impl Tally {
             };
             self.users.push((quarter.div_euclid(QUARTERS_A_DAY), entry));
         }
-        Ok(())
     }
 
     pub(in super::super) fn apply(&mut self, connection: &Connection) -> Result<()> {
         self.counts.apply(connection, ADD_COUNTED)?;
+        self.counts.sums.clear();
         let mut users = std::mem::take(&mut self.users);
         users.sort_unstable_by_key(|(day, entry)| (*day, entry.digest, entry.group));
         for of_day in users.chunk_by(|(day, _), (next, _)| day == next) {
@@ -157,8 +182,26 @@ impl Withdrawals {
         self.counts.add(connection, &stored.reference, &(self.measure)(&stored.event)).map(drop)
     }
 
-    pub(in super::super) fn apply(mut self, connection: &Connection) -> Result<()> {
+    pub(in super::super) fn apply(self, connection: &Connection) -> Result<()> {
         self.counts.apply(connection, ADD_WITHDRAWN)
+    }
+
+    /// Does the same for events that a person had discarded.
+    pub(in super::super) fn apply_discarded(self, connection: &Connection) -> Result<()> {
+        self.counts.apply(connection, ADD_DISCARDED)?;
+        self.counts.apply(connection, ADD_WITHDRAWN)
+    }
+
+    /// Subtracts the units from the counts, as if the events had never come in.
+    pub(in super::super) fn subtract(self, connection: &Connection) -> Result<()> {
+        self.counts.apply(connection, SUBTRACT)?;
+        // A row without units would be part of the span of time in which the buffer has counts.
+        for (hour, group, slot) in self.counts.sums.keys() {
+            let delete = "DELETE FROM metric_counts WHERE (hour, metric_group, slot) = (?1, ?2, ?3)
+                 AND units_00 + units_15 + units_30 + units_45 = 0";
+            run(connection, delete, (hour, group, slot))?;
+        }
+        Ok(())
     }
 }
 

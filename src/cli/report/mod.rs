@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::words::written;
 use super::{Context, Exit, Failure, output, undisturbed};
+use crate::buffer::Discarded;
 use crate::config::Zone;
 use crate::event::{EventKind, Instant, Property};
 use crate::report::{Dimension, Period, PeriodError, Report, ReportOptions, csv, page, report};
@@ -50,6 +51,9 @@ pub(super) struct Args {
     /// What rows are grouped by; may be given several times.
     #[arg(long, value_name = "WHAT", value_parser = dimension)]
     by: Vec<Dimension>,
+    /// Leave out what a person discarded: by dead-letter, held or a cancelled backfill. Users stay.
+    #[arg(long)]
+    without_discarded: bool,
     /// Print CSV.
     #[arg(long, conflicts_with = "json")]
     csv: bool,
@@ -62,7 +66,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let (settings, buffer) = context.open()?;
     let zone = args.timezone.unwrap_or(settings.config.esm.timezone).0;
     let period = period(args, zone, context.clock.now())?;
-    let options = ReportOptions { period, requestors: args.requestor.clone(), by: once_each(&args.by) };
+    let (requestors, by) = (args.requestor.clone(), once_each(&args.by));
+    let discarded = if args.without_discarded { Discarded::LeftOut } else { Discarded::Counted };
+    let options = ReportOptions { period, requestors, by, discarded };
     let report = report(&buffer, &options)?;
     if let Some(path) = &args.html {
         // Rows by viewer name people.

@@ -149,7 +149,7 @@ impl StatusReport {
     fn write_accounting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let account = &self.status.accounting;
         let mut table = Table::new(&["accounting", "events", "units"]);
-        let terms: [(&str, Amount); 9] = [
+        let terms: [(&str, Amount); 10] = [
             ("ingested", account.ingested),
             ("= pending", account.pending),
             ("+ delivered", account.delivered),
@@ -159,6 +159,7 @@ impl StatusReport {
             ("+ expired, delivered", account.expired_delivered),
             ("+ expired, discarded", account.expired_discarded),
             ("+ erased", account.erased),
+            ("+ taken back", account.taken_back),
         ];
         for (name, amount) in terms {
             table.row(&[&name, &amount.events, &amount.units]);

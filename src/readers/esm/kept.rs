@@ -9,6 +9,8 @@ pub(super) const NO_SECRET: &[u8] = b"esm";
 /// The start of every row for ESM, which distinguishes it from rows about a person.
 pub const ROW_PREFIX: &str = "esm ";
 
+/// What the key of a row is about that has the grouping of an hour.
+pub const GROUPING: &str = "grouping";
 /// The first word of a row that tells which columns the reports of an hour lack, as the bits of their [`KindSet`].
 pub const LACKING: &str = "lacking";
 
@@ -21,6 +23,19 @@ pub fn hour_key(about: &str, requestor_id: &str, hour: i64) -> MemoryKey {
 pub fn lacking(row: Option<&str>) -> KindSet {
     let bits = row.and_then(|row| row.strip_prefix(ROW_PREFIX)?.strip_prefix(LACKING)?.trim().parse().ok());
     KindSet(bits.unwrap_or(0))
+}
+
+/// The total of a row of a count.
+pub fn counted_total(row: &str) -> Option<u64> {
+    first_word(row)?.parse().ok()
+}
+
+/// The row of the count that an event raised, and the totals before and after it, from the event's ID.
+pub fn growth_of(event_id: &str) -> Option<(MemoryKey, u64, u64)> {
+    let mut parts = event_id.strip_prefix("esm-")?.split('-');
+    let (key, from, to) = (parts.next()?, parts.next()?, parts.next()?);
+    let key = u128::from_str_radix(key, 16).ok()?.to_be_bytes();
+    Some((MemoryKey(key), from.parse().ok()?, to.parse().ok()?))
 }
 
 /// The first word after the prefix: the total or the grouping.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, BufRead, Read};
 
 use super::fields::{ACCOUNTS, METRICS, REJECTED, counted_metric, is_no_number};
-use super::kept::{LACKING, NO_SECRET, ROW_PREFIX, first_word, hour_key, lacking};
+use super::kept::{GROUPING, LACKING, NO_SECRET, ROW_PREFIX, first_word, hour_key, lacking};
 use super::passes;
 use super::record::{Count, Grouping};
 use super::report::{self, Record};
@@ -142,7 +142,7 @@ impl EsmReader {
         self.summary.used += 1;
         let (requestor_id, hour) =
             (first.requestor_id.as_str(), first.occurred_at.nanos().div_euclid(HOUR_NANOS));
-        let place = hour_key("grouping", requestor_id, hour);
+        let place = hour_key(GROUPING, requestor_id, hour);
         let is_counted = self.is_counted(requestor_id, place, memory)?;
         let (mut ready, mut totals, mut lower) = (Vec::new(), Vec::new(), Vec::new());
         for count in &counts {

@@ -175,6 +175,8 @@ mod tests {
             from: from.to_owned(),
             to: to.to_owned(),
             timezone: text(),
+            discarded: 0,
+            without_discarded: false,
             partial: false,
             requestors: vec![text()],
             by: vec![text()],

@@ -39,6 +39,8 @@ pub(crate) fn report(days: u32, mvpds: usize) -> Report {
         from: format!("{first}T00:00:00-07:00"),
         to: format!("{to}T00:00:00-08:00"),
         timezone: "America/Los_Angeles".to_owned(),
+        discarded: 0,
+        without_discarded: false,
         partial: false,
         requestors: vec!["REF30".to_owned(), HOSTILE[1].to_owned()],
         by: vec!["device_type".to_owned(), "sdk_type".to_owned()],
