@@ -130,7 +130,7 @@ fn export_job(folder: &Path) {
     let way = BulkWay { client: None, config, keeps_files: false, accepts_unnamed: false };
     let out = tempfile::tempdir_in(folder).expect("a folder");
     let started = Instant::now();
-    let report = export(&buffer, &job, &way, out.path()).expect("files");
+    let report = export(&buffer, &job, &way, out.path(), &|| true).expect("files");
     let wall = started.elapsed().as_secs_f64();
     assert_eq!((report.rows, report.unsendable), (buffer.job_counts(job.key).expect("counts").pending, 0));
     println!("{} {wall} {}", cpu_seconds(), peak_kib());

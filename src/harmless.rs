@@ -20,6 +20,25 @@ pub fn on_one_line(text: &str) -> Cow<'_, str> {
     escape(text, is_harmful)
 }
 
+/// The start of a text that may be long and hostile, short enough for a message.
+pub fn clip(text: &str) -> String {
+    const CHARS_MAX: usize = 64;
+    match text.char_indices().nth(CHARS_MAX) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+/// The first `most` of these texts, harmless, and how many others there are.
+pub fn few(texts: impl IntoIterator<Item = impl AsRef<str>>, most: usize) -> Vec<String> {
+    let mut texts = texts.into_iter();
+    let first = texts.by_ref().take(most);
+    let mut few: Vec<String> = first.map(|text| on_one_line(text.as_ref()).into_owned()).collect();
+    let others = texts.count();
+    few.extend((others > 0).then(|| format!("and {others} others")));
+    few
+}
+
 fn escape(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     if !text.contains(&is_escaped) {
         return Cow::Borrowed(text);
@@ -51,5 +70,13 @@ mod tests {
             assert_eq!(escaped(text), expected);
         }
         assert_eq!(on_one_line("a\nb"), "a\\u000ab");
+    }
+
+    #[test]
+    fn a_list_names_a_few_and_counts_the_others_and_a_long_text_is_cut() {
+        assert_eq!(few(["a", "b\u{1b}"], 2), ["a", "b\\u001b"]);
+        assert_eq!(few(["a", "b", "c", "d"], 2), ["a", "b", "and 2 others"]);
+        assert_eq!(clip(&"é".repeat(65)), format!("{}…", "é".repeat(64)));
+        assert_eq!(clip(&"é".repeat(64)), "é".repeat(64));
     }
 }

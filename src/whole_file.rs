@@ -65,6 +65,12 @@ impl WholeFile {
         self.place(|partial, path| fs::rename(partial, path))
     }
 
+    /// As `replace`, with a name in the same folder that is known only now.
+    pub fn replace_as(mut self, path: PathBuf) -> io::Result<()> {
+        self.path = path;
+        self.replace()
+    }
+
     fn place(mut self, rename: impl Fn(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
         self.file.sync_all()?;
         rename(&self.partial, &self.path)?;

@@ -271,11 +271,11 @@ fn settle(transaction: &Transaction<'_>, run_id: RunId, file: BulkFileId, at: In
     for FiledRow { event: FiledEvent { sequence, rows, form, visitor }, reason, refused } in &filed {
         run(transaction, "DELETE FROM bulk_rows WHERE seq = ?1", [sequence])?;
         let Some(event) = reference(transaction, *sequence)? else { continue };
-        release(transaction, *sequence)?;
         let Some(reason) = reason else {
             moves.deliver(Delivered { event, visitor: *visitor, at }, run_id);
             continue;
         };
+        release(transaction, *sequence)?;
         if refused < rows {
             // Adobe counted the event's other rows. A requeue would send these rows again.
             let some = Doubt::SomeCounted { counted: (rows - refused) as usize, of: *rows as usize };

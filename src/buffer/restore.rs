@@ -29,6 +29,8 @@ pub struct Restored {
     pub upgrade_copy: Option<PathBuf>,
     /// When the copy was made, by its own mark; without a mark, when its file was last changed.
     pub copied_at: Instant,
+    /// The write-ahead log beside the copy, which SQLite reads as a part of it; `None` if there is none.
+    pub log: Option<PathBuf>,
     /// Where the replaced buffer is now, with its write-ahead log beside it; `None` if there was none.
     pub kept: Option<PathBuf>,
 }
@@ -50,9 +52,13 @@ impl Buffer {
         sqlite::refuse_network_filesystem(options, folder(&path))?;
         let _lock = sqlite::whole(&path)?;
         let old = hold_alone(&path)?;
-        let (copy, schema) = copy_in(&from, &path, goes_on)?;
+        let log = beside(&from, "-wal");
+        let log = fs::metadata(&log).is_ok_and(|found| found.len() > 0).then_some(log);
+        let (copy, schema) = copy_in(&from, log.as_deref(), &path, goes_on)
+            .map_err(|error| with_log(error, log.as_deref()))?;
         let changed_at = fs::metadata(&from).and_then(|found| found.modified()).map_err(failed(&from))?;
-        let copied_at = check(&from, &copy, changed_at.into())?;
+        let copied_at =
+            check(&from, &copy, changed_at.into()).map_err(|error| with_log(error, log.as_deref()))?;
         let owner = if old.is_some() { &path } else { folder(&path) };
         share_owner(copy.file(), owner).map_err(failed(&path))?;
         let kept = match old {
@@ -65,7 +71,7 @@ impl Buffer {
         }
         copy.place_new().map_err(failed(&path))?;
         let upgrade_copy = sqlite::migration_copy(&path, schema);
-        Ok(Restored { path, from, schema, upgrade_copy, copied_at, kept })
+        Ok(Restored { path, from, schema, upgrade_copy, copied_at, log, kept })
     }
 }
 
@@ -99,11 +105,15 @@ fn hold_alone(path: &Path) -> Result<Option<File>> {
 }
 
 /// Copies `from`, and what its write-ahead log holds, to a file beside the buffer. Returns the file and its schema.
-fn copy_in(from: &Path, path: &Path, goes_on: &dyn Fn() -> bool) -> Result<(WholeFile, i64)> {
-    let has_log = fs::metadata(beside(from, "-wal")).is_ok_and(|log| log.len() > 0);
+fn copy_in(
+    from: &Path,
+    log: Option<&Path>,
+    path: &Path,
+    goes_on: &dyn Fn() -> bool,
+) -> Result<(WholeFile, i64)> {
     let source = match sqlite::open_immutable(from)? {
         // SQLite makes no files beside an immutable database, whose folder may be read-only.
-        Some(source) if !has_log => source,
+        Some(source) if log.is_none() => source,
         Some(_) | None => open_reader(from)?,
     };
     let found = sqlite::schema_version(&source, from).map_err(|error| damaged(from, error))?;
@@ -130,6 +140,20 @@ fn check(from: &Path, copy: &WholeFile, changed_at: Instant) -> Result<Instant> 
         Ok(Instant::from_nanos(copied_at))
     });
     checked.map_err(|error| damaged(from, error))
+}
+
+/// Names the write-ahead log in an error about a damaged copy: one of another database damages what it is read into.
+fn with_log(error: BufferError, log: Option<&Path>) -> BufferError {
+    let Some(log) = log else { return error };
+    let (path, why) = match error {
+        BufferError::DamagedCopy { path, why } => (path, why),
+        BufferError::ForeignCopy(path) => (path, "it is no buffer".to_owned()),
+        error => return error,
+    };
+    let why = format!(
+        "{why}; SQLite reads {log:?} as a part of it: if that belongs to another file, move it and the -shm away"
+    );
+    BufferError::DamagedCopy { path, why }
 }
 
 /// Turns errors about a damaged or foreign file into errors that name it as the copy. Other errors stay as they are.

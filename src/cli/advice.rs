@@ -111,9 +111,7 @@ impl Judge for InputError {
         match self {
             InputError::Open(_) | InputError::Directory => Code::File
                 .failed("check that the path names a file and this user may read it; then ingest it again"),
-            InputError::Stopped => {
-                Code::Stopped.failed("ingest the same inputs again; what is stored stays once")
-            }
+            InputError::Stopped => Code::Stopped.failed("ingest it again: what is stored stays once"),
             InputError::NoFrame(_)
             | InputError::Compression(_)
             | InputError::PackedTwice(_)
@@ -149,6 +147,7 @@ impl Judge for DrainError {
     fn judge(&self) -> Judgement {
         match self {
             DrainError::Buffer(error) => error.judge(),
+            DrainError::Clock(error) => error.judge(),
             DrainError::Way(error) => error.judge(),
             DrainError::Thread(error) => Code::Host.failed(of_system(error, THREADS)),
         }
@@ -369,7 +368,7 @@ impl Judge for SuiteError {
 
 impl Judge for ClockError {
     fn judge(&self) -> Judgement {
-        Code::Clock.failed("set it, and run it again: nothing was done")
+        Code::Clock.failed("set it, and run it again")
     }
 }
 

@@ -18,6 +18,7 @@ use crate::buffer::{Buffer, BufferOptions};
 use crate::clock::Clock;
 use crate::drain::Stop;
 use crate::mapping;
+use crate::whole_file::warn_if_open;
 
 pub(super) struct Context {
     pub(super) config: Option<PathBuf>,
@@ -32,6 +33,9 @@ impl Context {
         log::start(&settings.config.log);
         for warning in &settings.warnings {
             tracing::warn!("{warning}");
+        }
+        if settings.has_secret {
+            warn_if_open(&path);
         }
         Ok(settings)
     }

@@ -24,7 +24,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let restored = until_stopped(async |stop| {
         Ok(blocking(move || Buffer::restore(&options, &file, &|| stop.requested().is_none())).await?)
     })?;
-    let Restored { path, from, schema, upgrade_copy, copied_at, kept } = &restored;
+    let Restored { path, from, schema, upgrade_copy, copied_at, log, kept } = &restored;
     let copied_at = copied_at.to_the_second();
     let upgrade = upgrade_copy.as_ref().map_or_else(String::new, |copy| {
         format!(
@@ -33,13 +33,16 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             copy.display()
         )
     });
+    let log = log.as_ref().map_or_else(String::new, |log| {
+        format!("it was read with what its write-ahead log holds, {}: if that is of another file, restore again without it\n", log.display())
+    });
     let kept = kept.as_ref().map_or_else(String::new, |kept| {
         format!("what was there before is kept as {}: remove it once it is not needed\n", kept.display())
     });
     let text = format!(
         "\
 {} is the copy of {copied_at} in {} (schema {schema})
-{upgrade}{kept}
+{upgrade}{log}{kept}
 events delivered after {copied_at} look pending in it, and those stored after it are to be ingested again
 next: {}",
         path.display(),

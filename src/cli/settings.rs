@@ -30,6 +30,8 @@ pub(super) struct Settings {
     pub(super) timetable: Timetable,
     /// Warnings about variables that are not read, and about keys of earlier releases.
     pub(super) warnings: Vec<String>,
+    /// Whether the file itself has a client secret, in place of the name of a file.
+    pub(super) has_secret: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -166,7 +168,9 @@ pub(super) fn parse(
     {
         *path = folder.join(&path);
     }
-    Ok(Settings { file: file.to_owned(), config, timetable, warnings })
+    let table = text.parse::<Table>().unwrap_or_default();
+    let has_secret = table.values().any(|section| section.get("client_secret").is_some());
+    Ok(Settings { file: file.to_owned(), config, timetable, warnings, has_secret })
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ use crate::buffer::{
     AfterRestore, BackfillLock, Backlog, BlockedSuite, Buffer, BufferError, DrainLock, JobKey, JobRecord,
     LockWatch, Route, RunStart, Watch,
 };
-use crate::clock::Clock;
+use crate::clock::{Clock, ClockError};
 use crate::collection::{Collection, CollectionError, Host};
 use crate::delivery::Trouble;
 use crate::suite::{CollectionUrl, Rsid};
@@ -95,6 +95,9 @@ pub enum DrainError {
     Way(#[from] CollectionError),
     #[error("cannot start a thread to read the backlog")]
     Thread(#[source] std::io::Error),
+    /// The clock jumped during the drain to a time that no event can have.
+    #[error(transparent)]
+    Clock(#[from] ClockError),
 }
 
 /// The lock that a drain holds, so that no other process sends the same events meanwhile.
@@ -171,7 +174,7 @@ pub async fn drain(
     });
     let hosts = ways.into_iter().map(|(host, routes)| Arc::new(HostRun::new(host, routes, known.clone())));
     let pass = Pass { buffer, hosts: hosts.collect(), job, start, options, stop, known };
-    let sent = pass.send_all(ground.clone()).await;
+    let sent = pass.send_all(ground.clone()).await.and_then(|()| Ok(options.clock.check()?));
     // The record of a failed run says why, unless the buffer or its lock is no longer this run's.
     match (sent, blocking(buffer, move |buffer| ground.check(buffer)).await) {
         (Err(error), is_ours) => {
@@ -356,7 +359,7 @@ impl Pass<'_> {
         &self,
         lanes: &mut JoinSet<Result<(), RecorderGone>>,
         ground: Ground,
-    ) -> Result<(), BufferError> {
+    ) -> Result<(), DrainError> {
         let grace_is_over = async {
             self.stop.wait().await;
             sleep(self.options.stop_grace).await;
@@ -386,7 +389,7 @@ impl Pass<'_> {
     }
 
     /// Every second, stops sending to suites without a route and records new troubles. Returns only after an error.
-    async fn watch(&self, mut ground: Ground) -> BufferError {
+    async fn watch(&self, mut ground: Ground) -> DrainError {
         loop {
             sleep(PAUSE_POLL).await;
             self.hosts.iter().for_each(|host| host.tell(false));
@@ -400,7 +403,8 @@ impl Pass<'_> {
         self.hosts.iter().flat_map(|host| host.troubles()).collect()
     }
 
-    async fn look(&self, ground: &mut Ground) -> Result<(), BufferError> {
+    async fn look(&self, ground: &mut Ground) -> Result<(), DrainError> {
+        self.options.clock.check()?;
         let mut looking = ground.clone();
         let looked = blocking(self.buffer, move |buffer| {
             looking.check(buffer)?;

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::error::{EventError, clip};
+use super::error::EventError;
 use super::viewer::{IDENTIFIERS_OF_VIEWER, is_spoilt_text};
 use super::{EventKind, Instant, PassEvent, Properties, Property, RequestorId};
+use crate::harmless::clip;
 
 /// The largest count of one event. A source may sum up an hour; a larger number is from a wrong column.
 pub const COUNT_MAX: u32 = 1_000_000;

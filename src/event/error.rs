@@ -42,12 +42,3 @@ pub enum EventError {
     #[error("count {0} must be a whole number from 1 to 1,000,000")]
     BadCount(String),
 }
-
-/// The start of a text that may be long and hostile, short enough for a message.
-pub(super) fn clip(text: &str) -> String {
-    const CHARS_MAX: usize = 64;
-    if text.chars().nth(CHARS_MAX).is_none() {
-        return text.to_owned();
-    }
-    text.chars().take(CHARS_MAX).chain(['…']).collect()
-}

@@ -4,9 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::error::{EventError, clip};
+use super::error::EventError;
 use super::viewer::{is_invisible, is_spoilt_text};
 use super::{EventKind, Instant, Properties, Property, VisitorRules};
+use crate::harmless::clip;
 use crate::word::serde_as_text;
 
 /// The longest `requestor_id`, in bytes: an eVar cuts a longer value.

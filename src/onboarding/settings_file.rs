@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::reading::plain;
+use crate::harmless::few;
 use crate::suite::Rsid;
 use crate::word::words;
 
@@ -131,8 +132,10 @@ pub fn parse(bytes: &[u8], rsid: &Rsid, names: &[&str]) -> Result<SettingsFile, 
     if header.len() < 2 {
         return Err(SettingsFileError::NoHeader);
     }
-    let column = find_column(header, rows, rsid, names)
-        .ok_or_else(|| SettingsFileError::NoColumn { rsid: rsid.clone(), columns: named(&header[1..]) })?;
+    let column = find_column(header, rows, rsid, names).ok_or_else(|| SettingsFileError::NoColumn {
+        rsid: rsid.clone(),
+        columns: few(header[1..].iter().map(|name| format!("{name:?}")), COLUMNS_NAMED_MAX).join(", "),
+    })?;
     let mut file = SettingsFile { column: header[column].clone(), ..SettingsFile::default() };
     let mut read: BTreeMap<(Subject, Field), (&str, &str)> = BTreeMap::new();
     for row in rows {
@@ -165,15 +168,6 @@ pub fn parse(bytes: &[u8], rsid: &Rsid, names: &[&str]) -> Result<SettingsFile, 
         rows.0.insert(field, value.to_owned());
     }
     Ok(file)
-}
-
-fn named(columns: &[String]) -> String {
-    let mut names: Vec<String> =
-        columns.iter().take(COLUMNS_NAMED_MAX).map(|name| format!("{name:?}")).collect();
-    if columns.len() > COLUMNS_NAMED_MAX {
-        names.push(format!("{} more", columns.len() - COLUMNS_NAMED_MAX));
-    }
-    names.join(", ")
 }
 
 /// Decodes UTF-8 or UTF-16, with or without a byte order mark; otherwise each byte is a character of ISO 8859-1.

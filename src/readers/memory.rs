@@ -274,7 +274,7 @@ impl Recollection {
 }
 
 /// The first half of a key, which is enough to distinguish a few million keys.
-fn start_of(key: MemoryKey) -> u64 {
+pub(super) fn start_of(key: MemoryKey) -> u64 {
     key.0[..8].iter().fold(0, |start, byte| start << 8 | u64::from(*byte))
 }
 

@@ -4,6 +4,7 @@ use super::unknown::UnknownKeys;
 use crate::event::{
     IDENTIFIERS, PassEvent, Property, VisitorRules, has_zeros_behind, is_lost_address, is_spoilt,
 };
+use crate::harmless::clip;
 
 /// The remarks of a reader about its source.
 #[derive(Debug, Clone, Default)]
@@ -43,7 +44,7 @@ impl Seen {
 
     fn note_text(&mut self, line: u64, name: &str, text: &str) {
         if self.count == 0 {
-            self.first = format!("{name} {text:?}");
+            self.first = format!("{} {:?}", clip(name), clip(text));
         }
         self.note(line);
     }

@@ -23,6 +23,8 @@ pub struct EsmSide {
     pub units: BTreeMap<CellKey, Stated>,
     /// The events that the reports cover, by requestor and day. There, a cell without a row counts as zero.
     pub covered: BTreeMap<(Name, usize), KindSet>,
+    /// The cells of which a report has a record without a number. Their count is not known.
+    pub blank: BTreeSet<CellKey>,
 }
 
 /// The counts of Analytics.
@@ -78,7 +80,7 @@ impl Sides {
 
     fn counts(&self, key: &CellKey) -> Counts {
         let place = (key.requestor.clone(), key.day);
-        let esm = self.esm.as_ref().filter(|_| has_metric(key.kind));
+        let esm = self.esm.as_ref().filter(|esm| has_metric(key.kind) && !esm.blank.contains(key));
         Counts {
             esm: esm.and_then(|esm| {
                 let stated = esm.units.get(key).copied();

@@ -45,14 +45,16 @@ pub struct Line {
 }
 
 /// Sums over cells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Sums {
-    pub esm: u64,
+    /// The sum of what is known; `None` if ESM is known of no cell.
+    pub esm: Option<u64>,
     /// What the buffer counted in the cells whose count of ESM is known.
     pub counted_beside_esm: u64,
     pub counted: u64,
     pub delivered: u64,
-    pub analytics: u64,
+    /// As `esm`.
+    pub analytics: Option<u64>,
     pub agrees: u64,
     pub explained: u64,
     pub unknown: u64,
@@ -82,6 +84,15 @@ pub(super) fn lines<'c>(
     sums.into_iter().map(|(name, sums)| Line { name, sums }).collect()
 }
 
+impl Default for Sums {
+    /// Without cells nothing is unknown.
+    fn default() -> Sums {
+        let [esm, analytics] = [Some(0); 2];
+        let [counted_beside_esm, counted, delivered, agrees, explained, unknown, differs] = [0; 7];
+        Sums { esm, counted_beside_esm, counted, delivered, analytics, agrees, explained, unknown, differs }
+    }
+}
+
 impl Sums {
     pub(super) fn of(cells: &[Cell]) -> Sums {
         let mut sums = Sums::default();
@@ -90,13 +101,16 @@ impl Sums {
     }
 
     fn add(&mut self, cell: &Cell) {
-        if let Some(esm) = cell.esm {
-            self.esm += esm;
-            self.counted_beside_esm += cell.counted;
-        }
+        let is_first = *self == Sums::default();
+        let sum = |known: Option<u64>, more: Option<u64>| match known.filter(|_| !is_first) {
+            Some(known) => Some(known.saturating_add(more.unwrap_or(0))),
+            None => more,
+        };
+        self.esm = sum(self.esm, cell.esm);
+        self.analytics = sum(self.analytics, cell.analytics);
+        self.counted_beside_esm += cell.esm.map_or(0, |_| cell.counted);
         self.counted += cell.counted;
         self.delivered += cell.delivered;
-        self.analytics += cell.analytics.unwrap_or(0);
         let cells = match cell.verdict {
             Verdict::Agrees => &mut self.agrees,
             Verdict::Explained => &mut self.explained,

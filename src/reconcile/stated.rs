@@ -17,6 +17,8 @@ pub(super) struct Statements<'c> {
     calendar: &'c Calendar,
     config: &'c EsmConfig,
     totals: HashMap<MemoryKey, (CellKey, bool, u64)>,
+    /// The counts of which a record has no number where others of its report have one.
+    blank: HashMap<MemoryKey, CellKey>,
     /// For each day of a requestor: the grouping and the name of the first report that has counts of that day.
     groupings: HashMap<(Name, usize), (String, String)>,
     /// The events for which a report was given, by requestor and day. There, a cell without a row is zero.
@@ -29,6 +31,7 @@ impl<'c> Statements<'c> {
             calendar,
             config,
             totals: HashMap::new(),
+            blank: HashMap::new(),
             groupings: HashMap::new(),
             covered: BTreeMap::new(),
         }
@@ -117,7 +120,7 @@ impl<'c> Statements<'c> {
             let either = [count.identity, or_identity];
             let mut known = either.iter().filter_map(|identity| self.totals.get(identity)).peekable();
             if known.peek().is_some() {
-                return match known.any(|(_, _, total)| *total == count.total) {
+                return match known.any(|(_, _, total)| count.total.is_none_or(|stated| stated == *total)) {
                     true => Ok(requestor),
                     false => Err(ReconcileError::Report {
                         path: path.to_owned(),
@@ -129,7 +132,10 @@ impl<'c> Statements<'c> {
             }
         }
         // A later report corrects an earlier one.
-        self.totals.insert(count.identity, (key, count.is_rejected, count.total));
+        match count.total {
+            Some(total) => drop(self.totals.insert(count.identity, (key, count.is_rejected, total))),
+            None => drop(self.blank.insert(count.identity, key)),
+        }
         Ok(requestor)
     }
 
@@ -147,8 +153,15 @@ impl<'c> Statements<'c> {
     }
 
     /// The sums, and sentences about what the reports lack: days of the `requestors`, and metrics.
-    pub(super) fn finish(self, requestors: &BTreeSet<Name>, spellings: &Spellings) -> (EsmSide, Vec<String>) {
-        let mut side = EsmSide { covered: self.covered, ..EsmSide::default() };
+    pub(super) fn finish(
+        mut self,
+        requestors: &BTreeSet<Name>,
+        spellings: &Spellings,
+    ) -> (EsmSide, Vec<String>) {
+        self.blank
+            .retain(|count, key| !self.totals.contains_key(count) && requestors.contains(&key.requestor));
+        let blank = self.blank.into_values().collect();
+        let mut side = EsmSide { covered: self.covered, blank, ..EsmSide::default() };
         for (key, is_rejected, total) in self.totals.into_values() {
             if !requestors.contains(&key.requestor) {
                 continue;
@@ -177,6 +190,14 @@ impl<'c> Statements<'c> {
             )
         };
         let mut told: Vec<String> = lacking.into_iter().map(tell).collect();
+        if let Some(first) = side.blank.first() {
+            let (cells, mvpd, event) = (side.blank.len(), spellings.of_mvpd(&first.mvpd), first.kind.name());
+            let day = &self.calendar.spans[first.day];
+            told.push(format!(
+                "the ESM reports have no number in {cells} cells where they have one of other MVPDs or hours, first {event} of \
+                 {mvpd:?} on {day}: compared without them"
+            ));
+        }
         let is_covered = |kind: &EventKind| side.covered.values().any(|covered| covered.has(*kind));
         let without = EventKind::ALL.into_iter().filter(|kind| has_metric(*kind) && !is_covered(kind));
         let without: Vec<&str> = without.map(EventKind::name).collect();

@@ -13,6 +13,7 @@ use super::table::Table;
 use crate::buffer::{CountedHour, Discarded, MetricGroup, MetricsReader, SeenUser};
 use crate::event::{EventKind, Instant, Property};
 use crate::mapping;
+use crate::readers::esm::mvpd_digest;
 
 const QUARTERS_AN_HOUR: i64 = 4;
 
@@ -83,7 +84,8 @@ pub(super) struct Counting<'a> {
     period: &'a Period,
     sources: &'a Sources,
     groups: Vec<&'a MetricGroup>,
-    source_of_group: HashMap<u32, Source>,
+    /// With the digest of the MVPD that the columns of ESM are noted by.
+    source_of_group: HashMap<u32, (Source, u64)>,
     counted: BTreeSet<u32>,
     /// The days of the period on which an MVPD had logins, by the number of the MVPD in `mvpds`.
     login_days: HashMap<u32, BTreeSet<i64>>,
@@ -113,9 +115,9 @@ impl<'a> Counting<'a> {
         let table = |by: &[Dimension]| Grouped::new(by, period, &groups);
         let trend = if period.is_of_hours() { Dimension::Hour } else { Dimension::Day };
         let mvpds = table(&[Dimension::Property(Property::Mvpd)]);
-        let source = |group: &&MetricGroup| Source {
-            mvpd: mvpds.combination(group.number),
-            ..sources.of(&group.requestor_id)
+        let source = |group: &&MetricGroup| {
+            let mvpd = mvpds.combination(group.number);
+            (Source { mvpd, ..sources.of(&group.requestor_id) }, mvpd_digest(&group.mvpd))
         };
         Counting {
             period,
@@ -176,8 +178,8 @@ impl<'a> Counting<'a> {
     }
 
     fn count(&mut self, counted: &CountedHour) {
-        let Some(source) = self.source_of_group.get(&counted.group) else { return };
-        let source = self.sources.at(*source, counted.hour);
+        let Some((source, mvpd)) = self.source_of_group.get(&counted.group) else { return };
+        let source = self.sources.at(*source, counted.hour, *mvpd);
         if quarters(counted).any(|(quarter, _)| self.period.quarters().contains(&quarter)) {
             self.counted.insert(counted.group);
         }
@@ -212,7 +214,7 @@ impl<'a> Counting<'a> {
     }
 
     pub(super) fn requestors_of_sums(&self) -> impl Iterator<Item = &'a str> {
-        let sums = self.counted_groups().filter(|group| self.source_of_group[&group.number].is_esm);
+        let sums = self.counted_groups().filter(|group| self.source_of_group[&group.number].0.is_esm);
         sums.map(|group| group.requestor_id.as_str())
     }
 
@@ -299,7 +301,8 @@ pub(super) fn of_events(
         let combination = table.intern(properties.map(value).collect());
         let quarter = event.occurred_at().unix_quarter();
         let Some(place) = table.place(combination, quarter) else { return };
-        let source = sources.at(sources.of(requestor_id), quarter.div_euclid(QUARTERS_AN_HOUR));
+        let mvpd = mvpd_digest(event.property(Property::Mvpd).unwrap_or_default());
+        let source = sources.at(sources.of(requestor_id), quarter.div_euclid(QUARTERS_AN_HOUR), mvpd);
         table.cells[place].count(event.kind(), event.count().into(), source);
         let user = reader.mark(&mapping::measure(event));
         if let Some(user) = user.filter(|user| seen.insert((place as u32, *user))) {

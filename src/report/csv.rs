@@ -7,12 +7,16 @@ use super::figures::{Column, Figures, Note, Report};
 use super::metric::{METRICS, STATED};
 use crate::encode::{csv_row, safe_value};
 use crate::event::EventKind;
+use crate::readers::esm::has_metric;
+
+/// What the CSV says of a row with sums in which columns of ESM are lacking.
+const LACKING: &str = "partly without ESM columns";
 
 /// The report as CSV (RFC 4180, with line feeds). The columns: `from`, `to`, `timezone`, `scope`, the values of
 /// `--by` (else `mvpd`), the figures, the units of event1 to event18 by name, the unique accounts that ESM stated,
 /// and `note`. `scope` is `total` or `mvpd` (with `--by`: `total` or `row`). A ratio that would divide by 0 and
-/// unknown numbers of users and events are empty. A note has parts with `; ` between them: `partial` if the time is not over, the
-/// marks of what is unusual (for the MVPD of the row, or the total), and what the row was counted from.
+/// unknown numbers of users and events are empty. A note has parts with `; ` between them: `partial` if the time is not over,
+/// [`LACKING`] if a part of the row has no number for an event that another part has, the marks of what is unusual (for the MVPD of the row, or the total), and what the row was counted from.
 pub fn csv(report: &Report) -> String {
     let mvpd = ["mvpd".to_owned()];
     let by = if report.by.is_empty() { &mvpd[..] } else { &report.by };
@@ -29,15 +33,23 @@ pub fn csv(report: &Report) -> String {
         cells.extend([(STATED.value)(figures).in_csv().into(), safe_value(note)]);
         csv_row(cells, &mut file);
     };
-    let notes = |partial: bool, marks: Vec<&str>, counted_from: &str| {
-        let notes = [if partial { "partial" } else { "" }].into_iter().chain(marks).chain([counted_from]);
+    let notes = |partial: bool, figures: &Figures, marks: Vec<&str>, counted_from: &str| {
+        let is_in_part = |kind: EventKind| {
+            has_metric(kind)
+                && figures.units(kind).is_some()
+                && figures.lacking.iter().any(|kinds| kinds.has(kind))
+        };
+        let is_lacking = EventKind::ALL.into_iter().any(is_in_part);
+        let first = [if partial { "partial" } else { "" }, if is_lacking { LACKING } else { "" }];
+        let notes = first.into_iter().chain(marks).chain([counted_from]);
         notes.filter(|note| !note.is_empty()).collect::<Vec<&str>>().join("; ")
     };
     let of_total = report.notes.iter().filter(|note| note.mvpds.is_empty()).map(|note| note.mark.as_str());
-    add("total", &[], &report.total, &notes(report.partial, of_total.collect(), ""));
+    add("total", &[], &report.total, &notes(report.partial, &report.total, of_total.collect(), ""));
     if report.by.is_empty() {
         for Column { mvpd, figures } in &report.mvpds {
-            add("mvpd", std::slice::from_ref(mvpd), figures, &notes(report.partial, report.marks(mvpd), ""));
+            let note = notes(report.partial, figures, report.marks(mvpd), "");
+            add("mvpd", std::slice::from_ref(mvpd), figures, &note);
         }
     }
     let has_time = report.by.iter().any(|by| by == Dimension::Day.name() || by == Dimension::Hour.name());
@@ -46,7 +58,7 @@ pub fn csv(report: &Report) -> String {
     for row in &report.rows {
         let marks = if is_by_mvpd { report.marks(&row.key[0]) } else { Vec::new() };
         let partial = row.partial || report.partial && !has_time;
-        add("row", &row.key, &row.figures, &notes(partial, marks, &report.rows_note));
+        add("row", &row.key, &row.figures, &notes(partial, &row.figures, marks, &report.rows_note));
     }
     String::from_utf8(file).expect("all cells are text")
 }

@@ -11,6 +11,7 @@ use super::period::{Period, ReportError};
 use super::stated::{Sources, Statements, is_asked};
 use crate::buffer::{Discarded, MetricsReader, TRANSIENT_IDS, looks_transient};
 use crate::event::{EventKind, Instant};
+use crate::harmless::few;
 use crate::readers::esm::{columns, has_metric};
 
 const DAY_NANOS: i64 = 86_400_000_000_000;
@@ -77,7 +78,7 @@ pub(super) fn without_users(counting: &Counting<'_>, statements: &Statements<'_>
     let stated =
         statements.all().filter(|(_, source)| source.is_esm).map(|(one, _)| one.requestor_id.as_str());
     let requestors: BTreeSet<&str> = counting.requestors_of_sums().chain(stated).collect();
-    let all = (!requestors.is_empty()).then(|| Vec::from_iter(requestors).join(", "))?;
+    let all = (!requestors.is_empty()).then(|| few(requestors, NAMED_MAX).join(", "))?;
     let stated = if statements.is_empty() {
         ""
     } else {
@@ -98,21 +99,21 @@ pub(super) fn without_users(counting: &Counting<'_>, statements: &Statements<'_>
 pub(super) fn without_columns(sources: &Sources) -> Option<String> {
     let told = sources.lacked.iter().map(|(lacking, (requestors, hours))| {
         let columns = columns(*lacking).collect::<Vec<_>>().join(", ");
-        let requestors = requestors.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-        format!("{columns} of {requestors} in {hours} {}", if *hours == 1 { "hour" } else { "hours" })
+        let (requestors, hours) = (few(requestors, NAMED_MAX).join(", "), hours.len());
+        format!("{columns} of {requestors} in {hours} {}", if hours == 1 { "hour" } else { "hours" })
     });
-    let told = told.collect::<Vec<_>>().join("; ");
+    let told = told.take(COLUMNS_TOLD_MAX).collect::<Vec<_>>().join("; ");
     (!told.is_empty()).then(|| {
         format!(
             "Reports of ESM lack columns, so nobody knows these numbers: {told}. They are empty where nothing else counts; sums with \
-             other hours or requestors are without them, and a conversion, ratio or difference of two sums is empty where only one of them is."
+             other hours, MVPDs or requestors are without them, and a conversion, ratio or difference of two sums is empty where only one of them is."
         )
     })
 }
 
 pub(super) fn spelled(spellings: &[String]) -> String {
-    let others: Vec<String> = spellings[1..].iter().map(|spelling| format!("{spelling:?}")).collect();
-    let (first, others) = (&spellings[0], others.join(", "));
+    let others = few(spellings[1..].iter().map(|spelling| format!("{spelling:?}")), NAMED_MAX).join(", ");
+    let first = &spellings[0];
     format!("{first:?} is also spelled {others}: counted as one MVPD, as Analytics does.")
 }
 
@@ -233,8 +234,10 @@ const OF_MVPDS: [Usual; 3] = [
 const PASSIVE: [&str; 2] = ["comcast", "xfinity"];
 /// With fewer logins than this, the figures say nothing about how an MVPD works.
 const LOGINS_MIN: u64 = 20;
-/// The most MVPDs that a note names with their numbers.
+/// The most MVPDs that a note names with their numbers, and the most requestors and spellings that a remark names.
 const NAMED_MAX: usize = 3;
+/// The most lists of columns that a remark tells. Each report may lack others.
+const COLUMNS_TOLD_MAX: usize = 8;
 
 fn less(of: &Figures, greater: EventKind, smaller: EventKind) -> Option<String> {
     let (greater, smaller) = of.pair(greater, smaller)?;
@@ -275,11 +278,7 @@ impl Usual {
             Some((one.mvpd.to_owned(), format!("{} {shown}", one.mvpd)))
         };
         let (mvpds, shown): (Vec<String>, Vec<String>) = mvpds.iter().filter_map(broken).unzip();
-        let mut found = shown.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
-        if mvpds.len() > NAMED_MAX {
-            found.push_str(&format!(" and {} others", mvpds.len() - NAMED_MAX));
-        }
-        (!mvpds.is_empty()).then(|| self.note(mvpds, found))
+        (!mvpds.is_empty()).then(|| self.note(mvpds, few(shown, NAMED_MAX).join(", ")))
     }
 
     fn note(&self, mvpds: Vec<String>, found: String) -> Note {

@@ -4,21 +4,23 @@
 //! these numbers, so neither their sum nor their mean has a meaning.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
 use super::cell::{Cell, Sole, Source};
 use super::dimension::{Dimension, folded};
 use super::period::{Period, ReportError};
 use crate::buffer::MetricsReader;
 use crate::event::{EventKind, KindSet, Property};
-use crate::readers::esm::{StatedAccounts, has_metric};
+use crate::readers::esm::{EVERY_MVPD, StatedAccounts, has_metric};
 
 /// The number of each requestor, whether its counts come from ESM, and which of them the reports of ESM lack.
 pub(super) struct Sources {
     numbers: HashMap<String, Source>,
-    /// By requestor and UTC hour: the kinds of events whose columns the reports of ESM lack.
-    lacking: HashMap<(u32, i64), KindSet>,
-    /// The requestors whose reports lack the same columns, and the number of such hours of theirs.
-    pub(super) lacked: BTreeMap<KindSet, (BTreeSet<String>, u64)>,
+    /// By requestor and UTC hour, then by the digest of the MVPD: the kinds of events whose columns the reports lack.
+    /// Most hours share it with the hour before.
+    lacking: HashMap<(u32, i64), Rc<BTreeMap<u64, KindSet>>>,
+    /// The requestors whose reports lack the same columns, and the hours in which they do.
+    pub(super) lacked: BTreeMap<KindSet, (BTreeSet<String>, BTreeSet<i64>)>,
 }
 
 impl Sources {
@@ -40,13 +42,18 @@ impl Sources {
         let Some((first, last)) = reader.span()? else { return Ok(sources) };
         let asked = period.hours();
         for id in esm.iter().filter(|id| is_asked(requestors, id)) {
+            let (requestor, mut before) = (sources.of(id).requestor, Rc::default());
             for hour in first.max(*asked.start())..=last.min(*asked.end()) {
                 let lacking = reader.lacking(id, hour)?;
-                if lacking != KindSet::default() {
-                    sources.lacking.insert((sources.of(id).requestor, hour), lacking);
-                    let (lackers, hours) = sources.lacked.entry(lacking).or_default();
+                let of_all = lacking.values().fold(KindSet::default(), |all, kinds| all.with(*kinds));
+                if of_all != KindSet::default() {
+                    if lacking != *before {
+                        before = Rc::new(lacking);
+                    }
+                    sources.lacking.insert((requestor, hour), Rc::clone(&before));
+                    let (lackers, hours) = sources.lacked.entry(of_all).or_default();
                     lackers.insert(id.clone());
-                    *hours += 1;
+                    hours.insert(hour);
                 }
             }
         }
@@ -57,10 +64,11 @@ impl Sources {
         self.numbers.get(requestor_id).copied().unwrap_or_default()
     }
 
-    /// A source as it is in a UTC hour.
-    pub(super) fn at(&self, source: Source, hour: i64) -> Source {
-        let lacking = self.lacking.get(&(source.requestor, hour)).copied().unwrap_or_default();
-        Source { lacking: source.lacking.with(lacking), ..source }
+    /// A source as it is in a UTC hour, of the MVPD with this digest.
+    pub(super) fn at(&self, source: Source, hour: i64, mvpd: u64) -> Source {
+        let Some(lacking) = self.lacking.get(&(source.requestor, hour)) else { return source };
+        let of = |mvpd| lacking.get(&mvpd).copied().unwrap_or_default();
+        Source { lacking: source.lacking.with(of(mvpd)).with(of(EVERY_MVPD)), ..source }
     }
 }
 

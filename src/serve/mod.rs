@@ -41,6 +41,7 @@ use crate::config::ServeConfig;
 use crate::ingest::IngestOptions;
 use counter::Counter;
 use health::Health;
+use reply::Refusal;
 use routes::{Desk, Guest};
 use thread::Thread;
 use tokens::Tokens;
@@ -157,6 +158,10 @@ struct Serving {
 impl Serving {
     /// Accepts connections until the stop, then waits for current requests.
     async fn accept(self: Arc<Serving>, listener: TcpListener, stop_grace: Duration) {
+        // hyper renders a date when a thread serves its first connection, and panics if the clock shows one before 1970.
+        // The clock was checked when the program started, so let an empty connection be the first.
+        let nobody = service_fn(async |_| Ok::<_, std::convert::Infallible>(Refusal::failed("").reply()));
+        drop(http1::Builder::new().serve_connection(TokioIo::new(tokio::io::empty()), nobody).await);
         let mut standing = VecDeque::new();
         let places = Arc::new(Semaphore::new(connections_max()));
         let mut connections = JoinSet::new();

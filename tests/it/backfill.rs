@@ -510,3 +510,28 @@ fn files_too_large_are_written_smaller_and_an_export_sends_nothing() {
     assert_eq!((counted(&house.sandbox), counted(&other)), (0, 0));
     assert_eq!(house.status("h")["pending"], 1200);
 }
+
+#[test]
+fn an_export_that_a_signal_stops_leaves_no_unfinished_file() {
+    let house = Backfills::new(limits(), "");
+    let file = house.file("h.ndjson", &history(0, 12_000));
+    assert_eq!(house.program.run(&["suite", "pause", RSID]).code, 0);
+    assert_eq!(house.program.run(&["backfill", "run", "h", &file]).code, 0);
+    assert_eq!(house.program.run(&["suite", "resume", RSID]).code, 0);
+    let folder = house.program.path("out");
+    let running =
+        Running::start(house.program.command(&["backfill", "export", "h", folder.to_str().expect("UTF-8")]));
+    let unfinished = || {
+        let files = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        files.filter(|file| !file.file_name().to_string_lossy().ends_with(".csv.gz")).count()
+    };
+    let started = Instant::now();
+    while unfinished() == 0 {
+        assert!(started.elapsed() < PATIENCE, "no file is begun");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    send(running.child(), Signal::TERM);
+    let ended = running.wait();
+    assert!(ended.code == 1 && ended.err.contains("stopped"), "{ended:?}");
+    assert_eq!(unfinished(), 0, "{:?}", std::fs::read_dir(&folder).expect("a folder").collect::<Vec<_>>());
+}

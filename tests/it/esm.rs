@@ -375,7 +375,28 @@ fn what_pulled_reports_have_no_column_of_is_empty() {
     let (_, json) = program.json(&["report", "--period", "2026-11-10"]);
     assert_eq!((&json["total"]["events"][7], json["total"]["events"][1].is_u64()), (&Value::Null, true));
     let remarks = json["remarks"].to_string();
-    assert!(remarks.contains("authn-failed of OTHER, REF30 in 48 hours"), "{remarks}");
+    assert!(remarks.contains("authn-failed of OTHER, REF30 in 24 hours"), "{remarks}");
+}
+
+#[test]
+fn names_of_any_length_and_number_make_no_long_warning() {
+    let program = Program::new();
+    let names: Vec<String> = (0..300).map(|index| format!("m{index}{}", "m".repeat(5_000))).collect();
+    let head = format!("year,month,day,hour,requestor-id,mvpd,authn-attempts,{}", names.join(","));
+    program.write("wide.csv", &format!("{head}\n2026,11,10,8,REF30,A,1{}\n", ",2".repeat(names.len())));
+    let done = program.run(&["ingest", "--format", "esm", program.path("wide.csv").to_str().expect("UTF-8")]);
+    assert!(done.code == 0 && done.err.contains("no event stands for m0mmm"), "{done:?}");
+    assert!(done.err.contains("others") && done.err.len() < 3_000, "{}", done.err.len());
+    for row in ["REF30,A,{}", "{},A,1", "REF30,{},x"] {
+        let row = row.replace("{}", &"9e9".repeat(9_000));
+        program.write(
+            "long.csv",
+            &format!("year,month,day,hour,requestor-id,mvpd,authn-attempts\n2026,11,10,8,{row}\n"),
+        );
+        let path = program.path("long.csv");
+        let done = program.run(&["ingest", "--format", "esm", path.to_str().expect("UTF-8")]);
+        assert!(done.err.len() < 3_000, "{} {}", done.code, done.err.len());
+    }
 }
 
 #[test]

@@ -742,6 +742,79 @@ fn a_restored_copy_of_an_earlier_release_says_what_goes_back_and_what_upgrades_i
 }
 
 #[test]
+fn a_write_ahead_log_beside_a_copy_is_named_whether_it_is_the_copys_or_not() {
+    let program = Program::new();
+    program.ingest(3);
+    let copy = program.path("copy.db");
+    assert_eq!(program.run(&["backup", text(&copy)]).code, 0);
+    let other = Connection::open(program.path("other.db")).expect("another database");
+    other
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; CREATE TABLE t (x); INSERT INTO t VALUES (zeroblob(99999));",
+        )
+        .expect("a log");
+    let log = program.path("copy.db-wal");
+    fs::copy(program.path("other.db-wal"), &log).expect("a log of another database");
+    let refused = program.run(&["restore", text(&copy)]);
+    assert!(refused.code != 0 && refused.err.contains(text(&log)), "{refused:?}");
+    assert_eq!(program.json(&["status", "--verify"]).1["pending"], 3, "nothing was changed");
+
+    // The file and the log of a buffer that was killed.
+    fs::remove_file(&log).expect("the log");
+    let files =
+        ["", "-wal"].map(|end| (program.path(&format!("passbridge.db{end}")), format!("crashed.db{end}")));
+    let open = Connection::open(&files[0].0).expect("the buffer");
+    let read = open.query_row("SELECT count(*) FROM delivered", [], |row| row.get::<_, i64>(0));
+    assert_eq!(read.expect("a connection, which keeps the log"), 0);
+    program.ingest(5);
+    for (from, to) in &files {
+        fs::copy(from, program.path(to)).expect("a copy");
+    }
+    drop(open);
+    let crashed = program.path("crashed.db");
+    let restored = program.run(&["restore", text(&crashed)]);
+    assert!(restored.code == 0 && restored.out.contains("crashed.db-wal"), "{restored:?}");
+    assert_eq!(program.json(&["status", "--verify"]).1["pending"], 5);
+}
+
+#[test]
+fn a_configuration_with_a_secret_that_everybody_may_read_is_warned_of() {
+    for (section, mode, is_warned) in [
+        ("[bulk]\nclient_secret = \"s3cret\"\n", 0o644, true),
+        ("[analytics]\nclient_secret = \"s3cret\"\n", 0o644, true),
+        ("[bulk]\nclient_secret = \"s3cret\"\n", 0o640, false),
+        ("[bulk]\nclient_id = \"c\"\n", 0o644, false),
+    ] {
+        let program = Program::with(section);
+        fs::set_permissions(program.path("c.toml"), Permissions::from_mode(mode)).expect("its mode");
+        let done = program.run(&["status"]);
+        assert_eq!(done.code, 0, "{done:?}");
+        let is_told =
+            done.err.contains("everybody on this host may use the file") && done.err.contains("c.toml");
+        assert_eq!(is_told, is_warned, "{section} {mode:o} {done:?}");
+        assert!(!done.err.contains("s3cret"), "{done:?}");
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_during_a_drain_ends_it_with_1() {
+    for seconds in [-86_400, 9_300_000_000] {
+        let (sandbox, program) = (sandbox("slow-reply=200ms"), Program::with("[delivery]\nlanes = 1\n"));
+        program.suite(&sandbox.url());
+        program.ingest(40);
+        let mut command = program.command(&["drain"]);
+        command.env("LD_PRELOAD", clock_shim(&program.path(""), seconds));
+        let drain = Running::start(command);
+        assert!(sandbox.wait_accepted(1, PATIENCE), "nothing is sent");
+        program.write("turned", "");
+        let ended = drain.wait();
+        assert!(ended.code == 1 && ended.err.contains("the clock of this host"), "{seconds} {ended:?}");
+        assert_eq!(program.run(&["status", "--verify"]).code, 0);
+        assert!(sandbox.accepted_count() < 40, "it went on");
+    }
+}
+
+#[test]
 fn a_buffer_that_is_damaged_or_gone_comes_back() {
     let program = Program::new();
     program.ingest(3);

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::collections::btree_map::{BTreeMap, Entry};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -16,14 +16,14 @@ use crate::buffer::{Buffer, BufferError, FiledEvent};
 use crate::config::BulkConfig;
 use crate::encode;
 use crate::suite::Rsid;
-use crate::whole_file::{self, Readers};
+use crate::whole_file::{self, PARTIAL, Readers, WholeFile};
 
 /// The gzip level of files. It is faster than the default, and the files are hardly larger.
 pub(in crate::backfill) const LEVEL: u32 = 3;
 /// How many bytes stay free below the size limit, because the last flush and the end of gzip can still grow a file.
 const MARGIN: u64 = 16 << 10;
-/// How the name of an unfinished file ends.
-const PART: &str = ".part";
+/// How the names of unfinished files ended in earlier builds.
+const PART: &str = "part";
 
 #[derive(Debug, Clone)]
 pub(super) struct Folder(PathBuf);
@@ -61,7 +61,8 @@ pub(super) fn sweep(folder: &Path, on_record: &HashSet<PathBuf>) -> Result<u64, 
     let folder = std::path::absolute(folder).map_err(|source| unusable(folder, source))?;
     let mut deleted = 0;
     for file in whole_file::entries(&folder).map_err(|source| unusable(&folder, source))? {
-        let is_ours = file.extension().is_some_and(|end| end == "gz" || end == &PART[1..]);
+        let is_ours =
+            file.extension().is_some_and(|end| ["gz", PART, &PARTIAL[1..]].iter().any(|ours| end == *ours));
         if is_ours && !on_record.contains(&file) {
             fs::remove_file(&file).map_err(|source| unusable(&file, source))?;
             deleted += 1;
@@ -146,11 +147,12 @@ struct OpenFile {
 
 impl OpenFile {
     fn create(folder: &Folder, group: String) -> Result<OpenFile, BackfillError> {
-        let path = folder.0.join(format!("{group}{PART}"));
+        let name = folder.0.join(&group);
+        let path = whole_file::beside(&name, PARTIAL);
         // A crash may have left a file of this name.
         let file = match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => whole_file::open_new(&path, Readers::Owner),
+            Ok(()) | Err(_) => WholeFile::create(&name, Readers::Owner),
         };
         let file = file.map_err(|source| failed(&path, source))?;
         let sink = Counting { file: BufWriter::new(file), bytes: 0 };
@@ -214,17 +216,14 @@ impl OpenFile {
 
     /// Makes the file whole and durable. Its name has the group and the key.
     fn close(self, folder: &Folder) -> Result<Written, BackfillError> {
-        let OpenFile { group, path, encoder, mut digest, rows, events, .. } = self;
+        let OpenFile { group, encoder, mut digest, rows, events, .. } = self;
         // Equal rows of two groups must give two keys.
         digest.update(group.as_bytes());
         let key = hexadecimal(&digest.finalize()[..16]);
         let to = folder.0.join(format!("{group}-{key}.csv.gz"));
         let finish = || -> io::Result<u64> {
-            let mut sink = encoder.finish()?;
-            sink.file.flush()?;
-            sink.file.get_ref().sync_all()?;
-            fs::rename(&path, &to)?;
-            File::open(&folder.0)?.sync_all()?;
+            let sink = encoder.finish()?;
+            sink.file.into_inner()?.replace_as(to.clone())?;
             Ok(sink.bytes)
         };
         let bytes = finish().map_err(|source| failed(&to, source))?;
@@ -237,7 +236,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 struct Counting {
-    file: BufWriter<File>,
+    file: BufWriter<WholeFile>,
     bytes: u64,
 }
 

@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 
 use super::error::BackfillError;
 use super::gate::Leg;
-use crate::buffer::{Buffer, BulkFile, BulkFileState, Change, JobKey, JobRecord, NewBulkFile};
+use crate::buffer::{Buffer, BufferError, BulkFile, BulkFileState, Change, JobKey, JobRecord, NewBulkFile};
 use crate::drain::{Stop, StopReason, tell_blocked};
 use files::{Files, Folder, Written};
 use pace::Pace;
@@ -66,6 +66,7 @@ pub fn export(
     job: &JobRecord,
     way: &BulkWay,
     folder: &Path,
+    goes_on: &dyn Fn() -> bool,
 ) -> Result<ExportReport, BackfillError> {
     let _lock = buffer.lock_backfill()?;
     let in_files = withdraw_unsent(buffer, job, &way.config.dir)?;
@@ -85,6 +86,9 @@ pub fn export(
     let mut row = Vec::new();
     let mut written = Vec::new();
     while let Some(step) = walk.next(&mut row)? {
+        if !goes_on() {
+            return Err(BufferError::Stopped.into());
+        }
         match step {
             Step::Dead { .. } => report.unsendable += 1,
             Step::Rows { rsid, event } => {

@@ -1,5 +1,7 @@
 //! What ESM stated, and what it did not. Of unique accounts the latest statement counts.
 
+use std::collections::BTreeMap;
+
 use rusqlite::Connection;
 
 use super::super::error::Result;
@@ -23,9 +25,9 @@ pub(in super::super) fn store(connection: &Connection, stated: &[StatedAccounts]
 }
 
 impl MetricsReader {
-    /// The kinds of events whose columns the ESM reports of a requestor lack in a UTC hour. Releases before this one
-    /// did not note it: of the hours that they read, the set is empty.
-    pub fn lacking(&self, requestor_id: &str, hour: i64) -> Result<KindSet> {
+    /// The kinds of events whose columns the ESM records of a requestor lack in a UTC hour, by the digest of
+    /// each MVPD that lacks any. Releases before this one did not note it: of the hours that they read, there is none.
+    pub fn lacking(&self, requestor_id: &str, hour: i64) -> Result<BTreeMap<u64, KindSet>> {
         let select = "SELECT body FROM source_memory WHERE key = ?1";
         let row: Option<String> =
             first(&self.connection, select, [esm::hour_key(esm::LACKING, requestor_id, hour).0], only)?;

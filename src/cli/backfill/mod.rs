@@ -18,7 +18,9 @@ pub(super) use report::Shown;
 use super::code::Code;
 use super::progress::{BackfillProgress, Progress, READ};
 use super::signals::{self, Hangup};
-use super::{Context, Exit, Failure, Form, Settings, hint, options, output, refused};
+use super::{
+    Context, Exit, Failure, Form, Settings, blocking, hint, options, output, refused, until_stopped,
+};
 use crate::backfill::{self, BackfillOptions, BackfillReport, BulkWay, Rates};
 use crate::buffer::{BackfillLock, Buffer, BufferError, JobKey, JobRecord, JobSettings};
 use crate::collection::Collection;
@@ -349,8 +351,11 @@ impl Backfills<'_> {
             ));
         }
         let way = options::bulk(self.settings, None, false, false);
-        let report =
-            backfill::export(&self.buffer, &job, &way, folder).map_err(Failure::of_backfill(name))?;
-        self.context.done(&report)
+        let (buffer, folder) = (self.buffer.clone(), folder.to_owned());
+        let report = until_stopped(async |stop| {
+            let goes_on = move || stop.requested().is_none();
+            Ok(blocking(move || backfill::export(&buffer, &job, &way, &folder, &goes_on)).await)
+        })?;
+        self.context.done(&report.map_err(Failure::of_backfill(name))?)
     }
 }

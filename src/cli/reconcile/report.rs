@@ -49,12 +49,10 @@ impl Reconciliation {
         let mut table =
             Table::new(&[heading, "ESM", "counted beside", "counted", "delivered", "Analytics", "result"]);
         for Line { name, sums } in lines {
-            let Sums { esm, counted_beside_esm, counted, delivered, analytics, unknown, .. } = sums;
-            // A count that no report states is unknown, so it is not shown as 0.
-            let is_stated = *unknown == 0 || esm + counted_beside_esm > 0;
-            let stated = |units: &u64| if is_stated { units.to_string() } else { "-".to_owned() };
-            let (esm, beside) = (stated(esm), stated(counted_beside_esm));
-            table.row(&[name, &esm, &beside, counted, delivered, analytics, &result(sums)]);
+            let Sums { esm, counted_beside_esm, counted, delivered, analytics, .. } = sums;
+            let beside = esm.map(|_| *counted_beside_esm);
+            let (esm, beside, analytics) = (units(*esm, "-"), units(beside, "-"), units(*analytics, "?"));
+            table.row(&[name, &esm, &beside, counted, delivered, &analytics, &result(sums)]);
         }
         self.compared(table)
     }
@@ -64,8 +62,6 @@ impl Reconciliation {
         if cells.is_empty() {
             return Ok(());
         }
-        let units =
-            |units: Option<u64>, unknown: &str| units.map_or(unknown.to_owned(), |units| units.to_string());
         let headings =
             ["day", "requestor", "MVPD", "event", "ESM", "counted", "delivered", "Analytics", "why"];
         let mut table = Table::new(&headings);
@@ -134,6 +130,11 @@ impl Reconciliation {
         let parts: Vec<Part> = sums.into_iter().map(|(cause, units)| Part { cause, units }).collect();
         spell(&parts)
     }
+}
+
+/// A count that is not known is never shown as 0.
+fn units(units: Option<u64>, unknown: &str) -> String {
+    units.map_or(unknown.to_owned(), |units| units.to_string())
 }
 
 fn spell(parts: &[Part]) -> String {

@@ -17,6 +17,7 @@ use crate::cli::{Failure, hint};
 use crate::config::{IngestConfig, MonitorConfig, Span};
 use crate::delivery::{Trouble, TroubleKind};
 use crate::event::Instant;
+use crate::harmless::few;
 use crate::ingest::{files_of_rejects, rejects_limit};
 use crate::job::JobState;
 use crate::suite::Readiness;
@@ -105,7 +106,7 @@ pub(super) fn ages(report: &StatusReport, limit: Span) -> Vec<Check> {
             let happened =
                 report.status.oldest_sendable_at.map(|at| format!("; the oldest happened {}", ago(at, now)));
             let hinders = |trouble: &&Trouble| trouble.stopped || trouble.kind == TroubleKind::Throttled;
-            let why = named(report.troubles.iter().filter(hinders).map(Trouble::to_string));
+            let why = few(report.troubles.iter().filter(hinders).map(Trouble::to_string), NAMED_MAX);
             let more: String = happened.into_iter().chain(why.iter().map(|why| format!("; {why}"))).collect();
             format!("events wait since {}{more}", ago(at, now))
         }
@@ -137,18 +138,7 @@ fn parked(requestors: &[RequestorStatus]) -> String {
         .filter(|(events, _)| *events > 0)
         .collect();
     parked.sort_by_key(|(events, _)| Reverse(*events));
-    named(parked.into_iter().map(|(_, text)| text)).join("; ")
-}
-
-/// The first of these texts, and how many others there are.
-fn named(texts: impl Iterator<Item = String>) -> Vec<String> {
-    let mut named: Vec<String> = texts.collect();
-    let others = named.len().saturating_sub(NAMED_MAX);
-    if others > 0 {
-        named.truncate(NAMED_MAX);
-        named.push(format!("and {others} others"));
-    }
-    named
+    few(parked.into_iter().map(|(_, text)| text), NAMED_MAX).join("; ")
 }
 
 /// Checks the time since the last live event: of all requestors, and of each requestor with its own limit. Events of

@@ -136,8 +136,10 @@ impl fmt::Display for ProbeReport {
         }
         let mut table = Table::new(&["event", "label", "sent", "to be counted", "counted", "first seen"]);
         for event in events {
-            let at = event.first_seen_at.map_or("never".to_owned(), Instant::to_the_second);
-            table.row(&[&event.event, &event.label, &event.sent, &event.expected, &event.seen, &at]);
+            let never = if event.seen.is_some() { "never" } else { "?" };
+            let at = event.first_seen_at.map_or(never.to_owned(), Instant::to_the_second);
+            let seen = event.seen.map_or("?".to_owned(), |seen| seen.to_string());
+            table.row(&[&event.event, &event.label, &event.sent, &event.expected, &seen, &at]);
         }
         table.fmt(out)?;
         for (state, words) in [

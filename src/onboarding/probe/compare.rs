@@ -135,6 +135,11 @@ impl Comparison {
         rows.map(|row| row.units[index(kind)]).max().unwrap_or(0)
     }
 
+    /// As `seen`; `None` if nothing was seen because Analytics refuses to report the event.
+    pub(super) fn known(&self, kind: EventKind) -> Option<u64> {
+        Some(self.seen(kind)).filter(|seen| *seen > 0 || !self.is_refused(kind))
+    }
+
     /// Whether a bare hit was seen, under its own value or under a value that it should not have.
     pub(super) fn is_bare_seen(&self, kind: EventKind) -> bool {
         self.rows.iter().filter(|(evar, _)| **evar != 1).any(|(evar, rows)| {

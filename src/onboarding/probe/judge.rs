@@ -61,7 +61,7 @@ impl Judge<'_> {
         if !self.compared.is_anything_seen() {
             return self.is_sent().then(|| self.nothing(is_complete)).into_iter().collect();
         }
-        if self.is_sent() && events.iter().all(|event| event.seen == 0) {
+        if self.is_sent() && events.iter().all(|event| event.seen.is_none_or(|seen| seen == 0)) {
             return vec![self.excluded(true)];
         }
         let of_events = EventKind::ALL.into_iter().zip(events);
@@ -81,7 +81,7 @@ impl Judge<'_> {
             label: kind.label(),
             sent: hits.count(),
             expected: self.compared.units_of(kind),
-            seen: self.compared.seen(kind),
+            seen: self.compared.known(kind),
             first_seen_at: self.compared.first_seen.get(&kind).copied(),
         }
     }
@@ -138,7 +138,8 @@ impl Judge<'_> {
     }
 
     fn judge_event(&self, kind: EventKind, event: &EventSeen) -> Option<ProbeFinding> {
-        let EventSeen { event, label, expected, seen, .. } = event;
+        let EventSeen { event, label, expected, seen: known, .. } = event;
+        let seen = &known.unwrap_or(0);
         if seen == expected || !self.is_sent() && seen < expected {
             return None;
         }
@@ -149,7 +150,16 @@ impl Judge<'_> {
             } else {
                 format!("enable {event} in {EVENTS_PAGE} as a Counter named {label:?}")
             };
-            return Some(finding(Item::Events, event, format!("never counted{}", refusal(why)), fix));
+            return Some(finding(
+                Item::Events,
+                event,
+                format!(
+                    "{}{}",
+                    if known.is_some() { "never counted" } else { "whether it is counted is not known" },
+                    refusal(why)
+                ),
+                fix,
+            ));
         }
         let rsid = &self.plan.record.form.rsid;
         let use_event_id =

@@ -63,7 +63,8 @@ pub struct EventSeen {
     pub label: &'static str,
     pub sent: usize,
     pub expected: u64,
-    pub seen: u64,
+    /// `None` if Analytics refuses to report the event.
+    pub seen: Option<u64>,
     pub first_seen_at: Option<Instant>,
 }
 

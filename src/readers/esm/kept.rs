@@ -1,8 +1,10 @@
 //! The rows that memory keeps for ESM: `esm TOTAL BEFORE` for a count; for an hour of a requestor `esm GROUPING`, and
-//! `esm lacking COLUMNS` if its reports lack columns.
+//! `esm lacking COLUMNS` if records of it lack columns.
+
+use std::collections::BTreeMap;
 
 use crate::event::KindSet;
-use crate::readers::memory::{Keyring, MemoryKey};
+use crate::readers::memory::{Keyring, MemoryKey, start_of};
 
 /// The key for the digests of counts. It is public and constant, because these digests must outlive every secret.
 pub(super) const NO_SECRET: &[u8] = b"esm";
@@ -11,7 +13,8 @@ pub const ROW_PREFIX: &str = "esm ";
 
 /// What the key of a row is about that has the grouping of an hour.
 pub const GROUPING: &str = "grouping";
-/// The first word of a row that tells which columns the reports of an hour lack, as the bits of their [`KindSet`].
+/// The first word of a row that tells which columns the records of an hour lack. After it, each MVPD that lacks any has a
+/// word: its [`mvpd_digest`] in hexadecimal digits, a colon, and the bits of the [`KindSet`].
 pub const LACKING: &str = "lacking";
 
 /// The key of a row about an hour of a requestor, which is counted from the Unix epoch.
@@ -19,10 +22,60 @@ pub fn hour_key(about: &str, requestor_id: &str, hour: i64) -> MemoryKey {
     Keyring::new(NO_SECRET).digest(about, &[requestor_id.as_bytes(), &hour.to_be_bytes()])
 }
 
-/// The kinds of events whose columns the reports of an hour lack, as their row tells.
-pub fn lacking(row: Option<&str>) -> KindSet {
-    let bits = row.and_then(|row| row.strip_prefix(ROW_PREFIX)?.strip_prefix(LACKING)?.trim().parse().ok());
-    KindSet(bits.unwrap_or(0))
+/// Stands for every MVPD of an hour, in rows of earlier builds, which had one [`KindSet`] for an hour.
+pub const EVERY_MVPD: u64 = 0;
+/// More bytes of an MVPD's name than this do not count for its digest, because Analytics cuts names of more than 255.
+const MVPD_BYTES_MAX: usize = 200;
+
+/// The longest row about what is lacking: of some thousand MVPDs. Nobody has so many.
+const LACKING_BYTES_MAX: usize = 24_000;
+
+/// The kinds of events whose columns the records of an hour lack, by the digest of each MVPD that lacks any.
+pub fn lacking(row: Option<&str>) -> BTreeMap<u64, KindSet> {
+    let words = row.and_then(|row| row.strip_prefix(ROW_PREFIX)?.strip_prefix(LACKING)).unwrap_or_default();
+    let read = |word: &str| {
+        // A word without a digest is of an earlier build.
+        let (mvpd, bits) = word.split_once(':').unwrap_or(("0", word));
+        Some((u64::from_str_radix(mvpd, 16).ok()?, KindSet(bits.parse().ok()?)))
+    };
+    words.split_whitespace().filter_map(read).collect()
+}
+
+/// The row after a change of what an MVPD lacks; `None` if it stays as it is. Only one word is read and written, because
+/// a large report changes a row with a hundred MVPDs for each of them.
+pub(super) fn with_lacking(
+    row: Option<String>,
+    mvpd: u64,
+    change: impl FnOnce(KindSet) -> KindSet,
+) -> Option<String> {
+    let mut row = row.unwrap_or_else(|| format!("{ROW_PREFIX}{LACKING}"));
+    let name = format!(" {mvpd:016x}:");
+    let start = row.find(&name).unwrap_or(row.len());
+    let end = row[start..].find(':').map_or(row.len(), |colon| {
+        row[start + colon..].find(' ').map_or(row.len(), |bits| start + colon + bits)
+    });
+    let before = row[start..end].strip_prefix(&name).and_then(|bits| bits.parse().ok());
+    let before = KindSet(before.unwrap_or(0));
+    let after = change(before);
+    let word = if after == KindSet::default() { String::new() } else { format!("{name}{}", after.0) };
+    row.replace_range(start..end, &word);
+    (after != before && row.len() <= LACKING_BYTES_MAX).then_some(row)
+}
+
+/// A digest that an MVPD has as ESM spells it and as reports show it: case, white space and controls do not count.
+/// Names would make the rows of a large report too long.
+pub fn mvpd_digest(mvpd: &str) -> u64 {
+    let is_shown = |letter: &char| {
+        !letter.is_whitespace() && !letter.is_control() && !matches!(letter, '\u{fffe}' | '\u{ffff}')
+    };
+    let mut text = String::new();
+    for letter in mvpd.chars().filter(is_shown).flat_map(char::to_lowercase) {
+        if text.len() >= MVPD_BYTES_MAX {
+            break;
+        }
+        text.push(letter);
+    }
+    start_of(Keyring::new(NO_SECRET).derived("mvpd", &[text.as_bytes()]))
 }
 
 /// The total of a row of a count.
@@ -49,7 +102,7 @@ pub(super) fn first_word(row: &str) -> Option<&str> {
 pub fn follows_from(row: &str, stored: Option<&str>) -> bool {
     let known = stored.and_then(first_word);
     match row.split(' ').collect::<Vec<_>>()[..] {
-        [_, LACKING, _] => true,
+        [_, LACKING, ..] => true,
         [_, _, before] => known.unwrap_or("0") == before,
         _ => known.is_none() || known == first_word(row),
     }

@@ -20,7 +20,10 @@ mod summary;
 mod time;
 
 pub use fields::{columns, has_metric, is_dimension_name};
-pub use kept::{GROUPING, LACKING, ROW_PREFIX, counted_total, follows_from, growth_of, hour_key, lacking};
+pub use kept::{
+    EVERY_MVPD, GROUPING, LACKING, ROW_PREFIX, counted_total, follows_from, growth_of, hour_key, lacking,
+    mvpd_digest,
+};
 pub use reader::{EsmReader, REPORT_BYTES_MAX};
 pub use report::starts_like_esm;
 pub use stated::{StatedCount, StatedReport, checked};

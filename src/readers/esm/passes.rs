@@ -64,12 +64,13 @@ impl Grouping {
                     }
                     Some(_) => return Err(same_cell(record, &records[first])),
                 }
-            } else if first != index && records[first].is_like(record) {
+            } else if first != index {
+                if !records[first].is_like(record) {
+                    return Err(same_cell(record, &records[first]));
+                }
                 // A page that repeats records of the page before does not change their order.
                 passes[index] = Pass::Repeated;
                 continue;
-            } else if first != index {
-                return Err(same_cell(record, &records[first]));
             }
             moments.push((index, moment));
         }

@@ -1,17 +1,19 @@
 //! Reads a report, and makes events of the part of its counts that is new.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io::{self, BufRead, Read};
 
 use super::fields::{ACCOUNTS, METRICS, REJECTED, counted_metric, is_no_number};
-use super::kept::{GROUPING, LACKING, NO_SECRET, ROW_PREFIX, first_word, hour_key, lacking};
+use super::kept::{
+    GROUPING, LACKING, NO_SECRET, ROW_PREFIX, first_word, hour_key, mvpd_digest, with_lacking,
+};
 use super::passes;
 use super::record::{Count, Grouping};
 use super::report::{self, Record};
 use super::summary::EsmSummary;
 use super::time::Pass;
 use crate::config::EsmConfig;
-use crate::event::{Instant, KindSet, PassEvent, Property, TimeBounds, is_spoilt};
+use crate::event::{EventKind, Instant, KindSet, PassEvent, Property, TimeBounds, is_spoilt};
 use crate::readers::line::{Excerpt, Line, ReadError, ReadResult, Reader, RejectReason, SourceSummary};
 use crate::readers::memory::{Feed, Keyring, MemoryError, MemoryKey, MemoryResult, Recollection};
 use crate::readers::remarks::Remarks;
@@ -28,6 +30,8 @@ pub struct EsmReader {
     records: VecDeque<(Record, Pass)>,
     grouping: Grouping,
     ready: VecDeque<(u64, PassEvent)>,
+    /// The hours of requestors that were not counted before this report.
+    new_hours: HashSet<MemoryKey>,
     summary: EsmSummary,
     remarks: Remarks,
 }
@@ -75,6 +79,7 @@ impl EsmReader {
             records: report.records.into_iter().zip(passes).collect(),
             grouping,
             ready: VecDeque::new(),
+            new_hours: HashSet::new(),
             summary,
             remarks: report.remarks,
         })
@@ -143,11 +148,15 @@ impl EsmReader {
         let (requestor_id, hour) =
             (first.requestor_id.as_str(), first.occurred_at.nanos().div_euclid(HOUR_NANOS));
         let place = hour_key(GROUPING, requestor_id, hour);
-        let is_counted = self.is_counted(requestor_id, place, memory)?;
+        if !self.is_counted(requestor_id, place, memory)? {
+            self.new_hours.insert(place);
+        }
         let (mut ready, mut totals, mut lower) = (Vec::new(), Vec::new(), Vec::new());
+        let mut counted = Vec::new();
         for count in &counts {
             let key = count.key(&self.keyring, "count");
             let before = total_of(memory, key)?;
+            counted.extend((before > 0).then_some(count.kind));
             if count.total < before {
                 lower.push(before - count.total);
             }
@@ -157,18 +166,20 @@ impl EsmReader {
                 totals.push((key, count.total, before));
             }
         }
+        if memory.passing_total(place).is_none() {
+            let is_new = self.new_hours.contains(&place);
+            self.note_lacking(&counts, counted, is_new, hour_key(LACKING, requestor_id, hour), memory)?;
+        }
         lower.into_iter().for_each(|units| self.summary.decreased(record.number, units));
         let drops_at = self.drops_at(first.occurred_at, bounds.now);
         if !totals.is_empty() {
             memory.remember(place, drops_at, Some(format!("{ROW_PREFIX}{}", self.grouping.name())));
         }
-        let is_new = !is_counted && !totals.is_empty();
         for (key, total, before) in totals {
             if !memory.set_passing_total(key, total) {
                 memory.remember(key, drops_at, Some(format!("{ROW_PREFIX}{total} {before}")));
             }
         }
-        note_lacking(&counts, hour_key(LACKING, requestor_id, hour), is_new, memory)?;
         self.ready.extend(ready);
         Ok(())
     }
@@ -219,6 +230,37 @@ impl EsmReader {
         }
     }
 
+    /// Notes which columns a new record of an MVPD lacks, and which of them a known record has now. `counted` are the
+    /// kinds of its events that were counted before. Nothing is noted of a record in which all is 0, because nobody shows
+    /// its figures. The note is kept for ever, as the metrics are. `is_new` saves asking for what no record of the hour has.
+    fn note_lacking(
+        &self,
+        counts: &[Count],
+        counted: Vec<EventKind>,
+        is_new: bool,
+        key: MemoryKey,
+        memory: &mut Recollection,
+    ) -> MemoryResult<()> {
+        let stated = counts.iter().filter(|count| count.metric != REJECTED).map(|count| count.kind);
+        let stated: KindSet = stated.collect();
+        let (mut is_known, mut lacked) = (!counted.is_empty(), KindSet::default());
+        for (metric, kind) in METRICS.into_iter().filter(|(_, kind)| !stated.has(*kind)) {
+            lacked = lacked.with([kind].into_iter().collect());
+            let count = Count { metric, ..counts[0].clone() };
+            is_known = is_known || !is_new && total_of(memory, count.key(&self.keyring, "count"))? > 0;
+        }
+        let mvpd = mvpd_digest(counts[0].dimensions.get("mvpd").map_or("", String::as_str));
+        let change = |before: KindSet| match is_known {
+            true => before.without(stated.without(counted.into_iter().collect())),
+            false if counts.iter().any(|count| count.total > 0) => before.with(lacked),
+            false => before,
+        };
+        if let Some(body) = with_lacking(memory.recall(key)?, mvpd, change) {
+            memory.remember(key, Instant::from_nanos(i64::MAX), Some(body));
+        }
+        Ok(())
+    }
+
     /// When a total is dropped. Until then, Adobe may correct it, or a report may be read again.
     fn drops_at(&self, occurred_at: Instant, now: Instant) -> Instant {
         let days = i64::from(self.grouping.config.dedup_days) * DAY_NANOS;
@@ -234,26 +276,6 @@ fn total_of(memory: &mut Recollection, key: MemoryKey) -> MemoryResult<u64> {
     let body = memory.recall(key)?;
     let total = body.as_deref().and_then(first_word);
     Ok(total.map_or(Ok(0), str::parse)?)
-}
-
-/// Notes of which columns the reports of an hour have no number so far; of an hour that is not new, only if others were
-/// noted before. The note is kept for ever, as the metrics are.
-fn note_lacking(
-    counts: &[Count],
-    key: MemoryKey,
-    is_new: bool,
-    memory: &mut Recollection,
-) -> MemoryResult<()> {
-    let row = memory.recall(key)?;
-    let before = lacking(row.as_deref());
-    let columns = METRICS.map(|(_, kind)| kind).into_iter();
-    let lacked = if row.is_none() && is_new { columns.collect() } else { before };
-    let stated = counts.iter().filter(|count| count.metric != REJECTED).map(|count| count.kind);
-    let KindSet(bits) = lacked.without(stated.collect());
-    if bits != before.0 && memory.passing_total(key).is_none() {
-        memory.remember(key, Instant::from_nanos(i64::MAX), Some(format!("{ROW_PREFIX}{LACKING} {bits}")));
-    }
-    Ok(())
 }
 
 impl Reader for EsmReader {

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::fields::{ACCOUNTS, PROPERTIES, counted_metric, is_dimension, is_metric, is_no_number, is_time};
+use super::fields::{
+    ACCOUNTS, METRICS, PROPERTIES, counted_metric, is_dimension, is_metric, is_no_number, is_time,
+};
 use super::report::{ALWAYS_NAMED, Record};
 use super::summary::StatedAccounts;
 use super::time::{Pass, instant, span};
@@ -11,6 +13,7 @@ use crate::config::EsmConfig;
 use crate::event::{
     COUNT_MAX, Draft, EventError, EventKind, Instant, PassEvent, RequestorId, TimeBounds, whole_number,
 };
+use crate::harmless::clip;
 use crate::readers::line::RejectReason;
 use crate::readers::memory::{Keyring, MemoryKey};
 
@@ -81,8 +84,10 @@ impl Grouping {
         };
         let Some((name, text)) = record.fields().find(is_unknown_text) else { return Ok(()) };
         let what = format!(
-            "has {name} {text:?}, which is neither a known dimension nor a number: if reports group by it, name it in \
-             esm.dimensions"
+            "has {:?} {:?}, which is neither a known dimension nor a number: if reports group by it, name it in \
+             esm.dimensions",
+            clip(name),
+            clip(text)
         );
         Err((record.number, what))
     }
@@ -93,7 +98,7 @@ impl Grouping {
     }
 
     /// The columns of a record that are neither blank nor a dimension nor a part of the time.
-    fn numbers<'r>(&'r self, record: &'r Record) -> impl Iterator<Item = (&'r str, &'r str)> {
+    pub(super) fn numbers<'r>(&'r self, record: &'r Record) -> impl Iterator<Item = (&'r str, &'r str)> {
         record.fields().filter(|(name, text)| !text.trim().is_empty() && !is_time(name) && !self.has(name))
     }
 
@@ -114,23 +119,22 @@ impl Grouping {
         record: &Record,
         occurred_at: Instant,
     ) -> Result<Vec<Count>, RejectReason> {
-        let requestor_id = requestor_of(record)?;
-        let value = |name: &str| record.field(name).unwrap_or_default().to_owned();
-        let dimensions: Rc<BTreeMap<String, String>> =
-            Rc::new(self.dimensions().map(|name| (name.to_owned(), value(name))).collect());
+        let nothing = self.nothing_at(record, occurred_at)?;
         let counted =
             self.numbers(record).filter_map(|(name, text)| Some((counted_metric(name, &self.config)?, text)));
         let count = |((metric, kind), text): ((&'static str, EventKind), &str)| {
-            Ok(Count {
-                metric,
-                kind,
-                requestor_id: requestor_id.clone(),
-                occurred_at,
-                dimensions: Rc::clone(&dimensions),
-                total: count_of(metric, text)?,
-            })
+            Ok(Count { metric, kind, total: count_of(metric, text)?, ..nothing.clone() })
         };
         counted.map(count).collect()
+    }
+
+    /// A count of 0 of the first metric, for all that the counts of a record share.
+    pub(super) fn nothing_at(&self, record: &Record, occurred_at: Instant) -> Result<Count, RejectReason> {
+        let [(metric, kind), ..] = METRICS;
+        let value = |name: &str| record.field(name).unwrap_or_default().to_owned();
+        let dimensions = self.dimensions().map(|name| (name.to_owned(), value(name))).collect();
+        let requestor_id = requestor_of(record)?;
+        Ok(Count { metric, kind, requestor_id, occurred_at, dimensions: Rc::new(dimensions), total: 0 })
     }
 
     /// The unique accounts of a record; `None` if it states no number.
@@ -199,14 +203,16 @@ impl Count {
 
 fn count_of(name: &str, text: &str) -> Result<u64, RejectReason> {
     let total = whole_number(text.trim()).filter(|total| *total <= TOTAL_MAX);
-    total.ok_or_else(|| RejectReason::Esm(format!("has {name} {text:?}, which is no count")))
+    total.ok_or_else(|| RejectReason::Esm(format!("has {name} {:?}, which is no count", clip(text))))
 }
 
 /// The requestor of a record. Refuses a record with a value that cannot be taken as a text.
 fn requestor_of(record: &Record) -> Result<RequestorId, RejectReason> {
     if let Some((name, text)) = record.no_text.and_then(|index| record.fields().nth(index.into())) {
         return Err(RejectReason::Esm(format!(
-            "has {name} {text:?}, which is an object, a list, half a character, or a number that lost digits: write it as text"
+            "has {} {:?}, which is an object, a list, half a character, or a number that lost digits: write it as text",
+            clip(name),
+            clip(text)
         )));
     }
     let is_total =

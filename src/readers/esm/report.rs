@@ -9,6 +9,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::fields::{is_metric, is_time};
+use crate::harmless::clip;
 use crate::readers::line::COLUMNS_MAX;
 use crate::readers::lines::BYTE_ORDER_MARK;
 use crate::readers::members::{Members, unquoted};
@@ -121,7 +122,7 @@ fn shape_of(
     for (index, name) in names.iter().enumerate() {
         if let Some(first) = places.insert(name, index).filter(|_| !name.is_empty()) {
             let (first, second) = (first + 1, index + 1);
-            return Err(format!("{whose} has {name:?} twice: {place} {first} and {place} {second}"));
+            return Err(format!("{whose} has {:?} twice: {place} {first} and {place} {second}", clip(name)));
         }
     }
     Ok(Rc::clone(last.insert(names.into())))
@@ -350,8 +351,9 @@ fn attributes(tag: &quick_xml::events::BytesStart<'_>) -> Result<(Vec<String>, V
             Err(_) if !has_reference(text) => text.to_owned(),
             Err(_) => {
                 return Err(format!(
-                    "{} {text:?} has a character reference that XML does not know",
-                    names[names.len() - 1]
+                    "{} {:?} has a character reference that XML does not know",
+                    clip(&names[names.len() - 1]),
+                    clip(text)
                 ));
             }
         });

@@ -2,7 +2,7 @@
 
 use chrono::NaiveDateTime;
 
-use super::fields::{REJECTED, is_dimension};
+use super::fields::{METRICS, REJECTED, is_dimension};
 use super::record::{Count, Grouping};
 use super::report::{self, Record};
 use super::time::{Pass, local_time, span};
@@ -16,6 +16,8 @@ pub struct StatedReport {
     records: Vec<Record>,
     passes: Vec<Pass>,
     grouping: Grouping,
+    /// The metrics of which a record has a number.
+    metrics: Vec<(&'static str, EventKind)>,
     keyring: Keyring,
     /// The limit of rows, if the report has reached it. The report may then lack rows.
     pub truncated_at: Option<u64>,
@@ -33,7 +35,8 @@ pub struct StatedCount {
     /// The start and the end of its minute, hour or day.
     pub from: Instant,
     pub to: Instant,
-    pub total: u64,
+    /// `None` if the record has a blank cell, or none, where other records of the report have a number.
+    pub total: Option<u64>,
     /// The identity of the count: a digest of its metric, requestor, time and dimensions.
     pub identity: MemoryKey,
     /// The identity of the count in the second hour, if nothing shows to which of two hours the count belongs.
@@ -49,10 +52,15 @@ impl StatedReport {
         let grouping = Grouping::of(&report.records, config);
         let passes = grouping.passes(&report.records)?;
         let truncated_at = report.reached_limit;
+        let has_number = |name: &str| {
+            report.records.iter().any(|record| grouping.numbers(record).any(|(known, _)| known == name))
+        };
+        let metrics = METRICS.into_iter().filter(|(name, _)| has_number(name)).collect();
         Ok(StatedReport {
             records: report.records,
             passes,
             grouping,
+            metrics,
             keyring: Keyring::new(b""),
             truncated_at,
         })
@@ -81,7 +89,15 @@ impl StatedReport {
         let state = |pass: Pass| -> Result<Vec<StatedCount>, RejectReason> {
             let (from, to) = span(record, &self.grouping.config, pass)?;
             let counts = self.grouping.counts_at(record, from)?;
-            Ok(counts.into_iter().map(|count| self.state(count, from, to)).collect())
+            let nothing = self.grouping.nothing_at(record, from)?;
+            let is_lacking = |(metric, _): &&(&str, _)| !counts.iter().any(|count| count.metric == *metric);
+            let lacking = self.metrics.iter().filter(is_lacking);
+            let lacking: Vec<StatedCount> = lacking
+                .map(|(metric, kind)| Count { metric, kind: *kind, ..nothing.clone() })
+                .map(|count| StatedCount { total: None, ..self.state(count, from, to) })
+                .collect();
+            let stated = counts.into_iter().map(|count| self.state(count, from, to));
+            Ok(stated.chain(lacking).collect())
         };
         let mut stated = state(pass)?;
         if pass == Pass::Unknown {
@@ -101,7 +117,7 @@ impl StatedReport {
             kind: count.kind,
             from,
             to,
-            total: count.total,
+            total: Some(count.total),
             requestor_id: count.requestor_id,
         }
     }

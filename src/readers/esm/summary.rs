@@ -1,9 +1,12 @@
 use std::collections::BTreeMap;
 
 use crate::event::{Instant, RequestorId};
+use crate::harmless::{clip, few};
 
 /// The most names of metrics that are kept, because a hostile report may have any number of them.
 const METRICS_NAMED_MAX: usize = 100;
+/// The most names of metrics in a message: more than ESM documents.
+const METRICS_TOLD_MAX: usize = 25;
 
 /// How many unique accounts ESM saw for a requestor in a span of time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +67,7 @@ impl EsmSummary {
 
     /// What to say of the report, each with the first record that it is about.
     pub fn notes(&self) -> Vec<(Option<u64>, String)> {
-        let metrics = self.skipped_metrics.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let metrics = few(self.skipped_metrics.keys(), METRICS_TOLD_MAX).join(", ");
         let EsmSummary { decreases, decreased_units, repeated, .. } = self;
         let skipped = format!("no event stands for {metrics}; these were passed over");
         let lower = format!(
@@ -80,10 +83,9 @@ impl EsmSummary {
     }
 
     pub(super) fn skipped(&mut self, metric: &str) {
-        if let Some(records) = self.skipped_metrics.get_mut(metric) {
-            *records += 1;
-        } else if self.skipped_metrics.len() < METRICS_NAMED_MAX {
-            self.skipped_metrics.insert(metric.to_owned(), 1);
+        let metric = clip(metric);
+        if self.skipped_metrics.contains_key(&metric) || self.skipped_metrics.len() < METRICS_NAMED_MAX {
+            *self.skipped_metrics.entry(metric).or_default() += 1;
         }
     }
 

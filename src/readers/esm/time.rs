@@ -5,6 +5,7 @@ use chrono::{DateTime, Days, FixedOffset, LocalResult, Months, NaiveDate, NaiveD
 use super::report::Record;
 use crate::config::EsmConfig;
 use crate::event::{Instant, whole_number};
+use crate::harmless::clip;
 use crate::readers::line::RejectReason;
 
 /// The first year with four digits. An earlier year is refused: nobody means the year 26.
@@ -33,7 +34,7 @@ pub(super) fn local_time_with(record: &Record, or: [Option<u32>; 2]) -> Result<N
         None => Ok(None),
         Some(text) => match whole_number(text).and_then(|number| u32::try_from(number).ok()) {
             Some(number) => Ok(Some(number)),
-            None => Err(RejectReason::Esm(format!("has {name} {text:?}, which is no number"))),
+            None => Err(RejectReason::Esm(format!("has {name} {:?}, which is no number", clip(text)))),
         },
     };
     let (year, month, day) = (number("year")?, number("month")?, number("day")?.or(or[0]));
@@ -61,7 +62,7 @@ pub(super) fn instant(record: &Record, config: &EsmConfig, pass: Pass) -> Result
     let told: Option<FixedOffset> = match record.field("utc-offset") {
         None => None,
         Some(text) => Some(text.parse().map_err(|_| {
-            RejectReason::Esm(format!("has utc-offset {text:?}, which is no offset such as -08:00"))
+            RejectReason::Esm(format!("has utc-offset {:?}, which is no offset such as -08:00", clip(text)))
         })?),
     };
     let is_told = |at: &DateTime<_>| told.is_none_or(|told| at.fixed_offset().offset() == &told);

@@ -258,6 +258,20 @@ fn hits_that_analytics_refuses_to_show_are_not_called_lost() {
 }
 
 #[test]
+fn an_event_that_analytics_refuses_to_show_is_not_known_and_never_0() {
+    let desk = Desk::new();
+    desk.wrong(&["event7=forbidden"]);
+    let (_, probe) = desk.probe();
+    let events = probe["events"].as_array().expect("events");
+    assert_eq!((&events[6]["event"], &events[6]["seen"]), (&json!("event7"), &Value::Null), "{probe}");
+    assert!(events.iter().enumerate().all(|(index, event)| index == 6 || event["seen"] == 2), "{probe}");
+    let id = probe["id"].as_str().expect("an ID");
+    let text = desk.run(&format!("suite probe {RSID} --read-back {id} --deadline 1s --every 1s")).out;
+    let line = text.lines().find(|line| line.trim_start().starts_with("event7 ")).expect("a line");
+    assert!(line.trim_end().ends_with('?') && line.matches('?').count() == 2, "{text}");
+}
+
+#[test]
 fn suites_that_cannot_be_read_are_a_failure_that_is_said() {
     let desk = Desk::new();
     desk.sandbox.set_analytics(AnalyticsSettings { forbidden: true, ..AnalyticsSettings::default() });

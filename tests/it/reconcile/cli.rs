@@ -124,6 +124,14 @@ fn a_number_that_is_needed_and_not_known_is_status_3() {
     assert_eq!(done.code, 3, "{done:?}");
     assert!(done.out.contains("1 cells could not be compared"), "{}", done.out);
     assert!(done.out.contains("note: Analytics does not report event7 (Play request)"), "{}", done.out);
+    let line = done
+        .out
+        .lines()
+        .find(|line| line.trim_start().starts_with("REF30"))
+        .expect("a line of the requestor");
+    assert_eq!(line.split_whitespace().take(4).collect::<Vec<_>>(), ["REF30", "5", "5", "?"], "{done:?}");
+    let (_, json) = program.json(&SPAN);
+    assert_eq!((&json["total"]["analytics"], &json["total"]["delivered"]), (&Value::Null, &json!(5)));
 }
 
 #[test]
@@ -205,6 +213,36 @@ fn what_no_report_of_esm_has_is_neither_zero_nor_right() {
         assert!(done.out.contains(told) && !done.out.contains("agrees\n"), "{done:?}");
         let line = done.out.lines().find(|line| line.contains("REF30")).expect("a line of the requestor");
         assert_eq!(line.split_whitespace().take(4).collect::<Vec<_>>(), ["REF30", "-", "-", "5"], "{done:?}");
+    }
+}
+
+#[test]
+fn a_blank_cell_of_one_mvpd_is_not_known_though_another_mvpd_has_a_number_and_a_later_report_fills_it() {
+    let sandbox = sandbox("");
+    let program = program(&sandbox);
+    program.ingest(5);
+    let report = |name: &str, cell: &str| {
+        let rows = format!("2026,10,31,17,REF30,M,0,{cell}\n2026,10,31,17,REF30,Other,0,0\n");
+        program
+            .write(name, &format!("year,month,day,hour,requestor-id,mvpd,authz-failed,media-tokens\n{rows}"));
+        program.path(name).to_str().expect("UTF-8").to_owned()
+    };
+    let (blank, filled) = (report("blank.csv", ""), report("filled.csv", "5"));
+    let done = reconcile(&program, &["--no-analytics", "--esm", &blank]);
+    assert!(done.code == 3 && done.out.contains("could not be compared"), "{done:?}");
+    let told =
+        "no number in 1 cells where they have one of other MVPDs or hours, first play_requested of \"M\"";
+    assert!(done.out.contains(told), "{done:?}");
+    let (_, json) = program.json(&[&SPAN[..], &["--no-analytics", "--esm", &blank]].concat());
+    assert!(json["total"]["esm"].is_null() && json["cells"][0]["esm"].is_null(), "{json}");
+    for reports in [[&blank, &filled], [&filled, &blank]] {
+        let (code, json) =
+            program.json(&[&SPAN[..], &["--no-analytics", "--esm", reports[0], reports[1]]].concat());
+        assert_eq!(
+            (code, &json["total"]["esm"], &json["verdict"]),
+            (0, &json!(5), &json!("agrees")),
+            "{json}"
+        );
     }
 }
 

@@ -144,10 +144,85 @@ fn a_later_report_with_the_column_fills_it_and_one_without_takes_nothing_away() 
         (&later["attempted_authentications"], &later["successful_play_requests"]),
         (&json!(0), &json!(3))
     );
-    // A blank cell is no column that is lacking: others in the hour have numbers.
+    // A blank cell is not known; the sum is of the other MVPD.
     esm(&program, "authn-attempts,authn-successful", &["10,BLANK,Cable,,4", "10,BLANK,Dish,2,3"]);
     assert_eq!(total(&program, &["--requestor", "BLANK"])["attempted_authentications"], json!(2));
     assert_eq!(program.run(&["status", "--verify"]).code, 0);
+}
+
+#[test]
+fn what_the_records_of_one_mvpd_lack_is_empty_there_and_known_of_the_others_in_the_hour() {
+    let told = |program: &Program| {
+        let (_, json) = program.json(&DAY);
+        let remarks = json["remarks"].to_string();
+        assert!(remarks.contains("authz-attempts,") && remarks.contains("of SUMS in 1 hour"), "{remarks}");
+        let json = program.json(&[&DAY[..], &["--requestor", "SUMS"]].concat()).1;
+        assert!(json["total"]["authorization_conversion"].is_null(), "{}", json["total"]);
+        let mvpds = json["mvpds"].as_array().expect("MVPDs").iter();
+        let figures = |of: &Value| {
+            let name = of["mvpd"].as_str().expect("a name").to_owned();
+            (name, json!([of["attempted_authorizations"], of["authorization_conversion"]]))
+        };
+        mvpds.map(figures).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let all = "authn-attempts,authn-successful,authz-successful,media-tokens";
+    let [with, without] = ["8,SUMS,Alpha,1,1,90,90,100", "8,SUMS,Beta,1,1,80,80"];
+    let with_the_column = format!("{all},authz-attempts");
+    let blank = format!("{without},");
+    let one_file = |program: &Program| esm(program, &with_the_column, &[blank.as_str(), with]);
+    let with_first = |program: &Program| {
+        esm(program, &with_the_column, &[with]);
+        esm(program, all, &[without]);
+    };
+    let with_last = |program: &Program| {
+        esm(program, all, &[without]);
+        esm(program, &with_the_column, &[with]);
+    };
+    let feeds: [&dyn Fn(&Program); 3] = [&one_file, &with_first, &with_last];
+    for feed in feeds {
+        let program = Program::new();
+        esm(&program, &with_the_column, &["8,WHOLE,Alpha,1,1,90,90,100"]);
+        // The same records again say nothing new.
+        for _ in 0..2 {
+            feed(&program);
+            let found = told(&program);
+            assert_eq!(found["Alpha"], json!([100, 0.9]));
+            assert_eq!(found["Beta"], json!([null, null]));
+        }
+        let csv = program.run(&[&DAY[..], &["--requestor", "SUMS", "--csv"]].concat()).out;
+        let is_noted: Vec<bool> =
+            csv.lines().skip(1).map(|row| row.contains("partly without ESM columns")).collect();
+        assert_eq!(is_noted, [true, false, false], "{csv}");
+        let (_, json) = program
+            .json(&[&DAY[..], &["--requestor", "SUMS", "--by", "mvpd", "--by", "token_type"]].concat());
+        assert_eq!(json["rows"][3]["attempted_authorizations"], Value::Null, "{}", json["rows"]);
+        // A later report says how many there were: none.
+        esm(&program, &with_the_column, &[with, &format!("{without},0")]);
+        let (_, json) = program.json(&[&DAY[..], &["--requestor", "SUMS"]].concat());
+        assert_eq!(json["total"]["attempted_authorizations"], json!(100));
+        assert!(!json["remarks"].to_string().contains("authz-attempts"), "{}", json["remarks"]);
+    }
+}
+
+#[test]
+fn minutes_that_lack_a_column_make_no_share_of_the_minutes_that_have_it() {
+    let program = Program::new();
+    let minutes = |metrics: &str, rows: &[&str]| {
+        let rows = rows.iter().map(|row| format!("2025,10,7,8,{row}\n")).collect::<String>();
+        let head = "year,month,day,hour,minute,requestor-id,mvpd";
+        program.write("minutes.csv", &format!("{head},{metrics}\n{rows}"));
+        let path = program.path("minutes.csv");
+        assert_eq!(program.run(&["ingest", "--format", "esm", path.to_str().expect("UTF-8")]).code, 0);
+    };
+    minutes("authz-successful", &["5,SUMS,Alpha,90", "6,SUMS,Alpha,90"]);
+    for _ in 0..2 {
+        minutes("authz-successful,authz-attempts", &["20,SUMS,Alpha,90,100"]);
+        let total = total(&program, &[]);
+        assert_eq!(
+            (&total["attempted_authorizations"], &total["authorization_conversion"]),
+            (&json!(100), &Value::Null)
+        );
+    }
 }
 
 #[test]
@@ -164,8 +239,12 @@ fn a_restored_buffer_knows_what_was_lacking_and_one_of_an_earlier_build_reports_
     assert_eq!(program.run(&["forget", "--mvpd", "Cable", "--mvpd-user-id", "1"]).code, 0);
     assert_eq!(total(&program, &[]), before);
     let database = Connection::open(program.path("passbridge.db")).expect("the buffer");
+    // An earlier build noted the columns of an hour without the MVPDs, and one before it noted none.
+    let kept = "UPDATE source_memory SET body = 'esm lacking 1' WHERE drops_at = 9223372036854775807";
+    assert_eq!(database.execute(kept, []).expect("a note"), 1);
+    assert_eq!(total(&program, &[])["attempted_authentications"], Value::Null);
     let kept = "DELETE FROM source_memory WHERE drops_at = 9223372036854775807";
-    assert!(database.execute(kept, []).expect("it forgets") > 0);
+    assert_eq!(database.execute(kept, []).expect("it forgets"), 1);
     drop(database);
     assert_eq!(total(&program, &[])["attempted_authentications"], json!(0));
     // Nobody knows what the earlier build read of this hour, so its columns are taken as they were.
@@ -206,4 +285,26 @@ fn accounts_of_some_mvpds_are_no_total_of_all() {
     let (_, json) = alone.json(&[&DAY[..], &["--by", "hour"]].concat());
     let rows = json["rows"].as_array().expect("rows").iter();
     assert_eq!(rows.map(|row| row["stated_unique_accounts"].clone()).collect::<Vec<_>>(), [4, 3]);
+}
+
+#[test]
+fn the_remark_counts_hours_once_names_a_few_requestors_and_an_mvpd_is_known_in_every_spelling() {
+    let program = Program::new();
+    let long = "M".repeat(300);
+    let names = ["Cable\u{85}One", "D=v1", "ÜBER  Kabel", &long];
+    for name in names {
+        let rows: Vec<String> = (0..6).map(|index| format!("8,R{index},{name},9")).collect();
+        let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+        esm(&program, "authz-successful", &rows);
+        esm(&program, "authz-successful,authz-attempts", &["8,R0,Other,1,1"]);
+    }
+    let (_, json) = program.json(&DAY);
+    let mvpds = json["mvpds"].as_array().expect("MVPDs");
+    assert_eq!(mvpds.len(), names.len() + 1);
+    for mvpd in mvpds {
+        let attempts = if mvpd["mvpd"] == "Other" { json!(1) } else { Value::Null };
+        assert_eq!(mvpd["attempted_authorizations"], attempts, "{mvpd}");
+    }
+    let remarks = json["remarks"].to_string();
+    assert!(remarks.contains("of R0, R1, R2, and 3 others in 1 hour"), "{remarks}");
 }
