@@ -67,6 +67,7 @@ fn measure(events_a_request: usize) -> (f64, f64) {
         ServeOptions {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             ingest: Some(ingest),
+            show: None,
             config: ServeConfig { tokens_file, ..ServeConfig::default() },
             stop_grace: Duration::from_secs(5),
             clock: Clock::system(),

@@ -229,6 +229,9 @@ sections! {
         pub idle_timeout_seconds: u64 = 75;
         /// The map of events from senders whose line in the file of tokens names no other.
         pub map: String = String::new();
+        pub pages_listen: Listen = Listen::Off;
+        pub pages_tokens_file: PathBuf = PathBuf::new();
+        pub hosts: Vec<String> = Vec::new();
     }
 
     /// `[monitor]`: the limits beyond which `status --check` raises an alarm.

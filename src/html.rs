@@ -1,11 +1,13 @@
-//! Makes self-contained HTML documents: one file, no script, nothing that a browser must fetch.
+//! Makes self-contained HTML documents: one file, nothing that a browser must fetch, and no script but one of our own.
 //!
 //! - In: markup, in which `maud` has escaped every text. Out: a document in which no text can change the direction of
 //!   the text after it.
-//! - Guarantees: a document forbids every request and every script by its own policy.
+//! - Guarantees: a document forbids by its own policy every request and every script; a live one has a script that asks its own host.
 //! - Does not know: what the pages say.
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use sha2::{Digest, Sha256};
 
 use crate::harmless::is_harmful;
 
@@ -17,12 +19,23 @@ const POLICY: &str =
 /// A whole document. `title` is plain text, `style` a style sheet of this program. Harmful letters become
 /// replacement characters, except line feeds.
 pub fn document(title: &str, style: &str, body: &Markup) -> String {
+    whole(title, style, POLICY, &html! {}, body)
+}
+
+/// A document that brings itself up to date by this one script of this program, which may ask its own host only.
+pub fn live_document(title: &str, style: &str, script: &'static str, body: &Markup) -> String {
+    let digest = BASE64_STANDARD.encode(Sha256::digest(script));
+    let policy = format!("{POLICY}; script-src 'sha256-{digest}'; connect-src 'self'");
+    whole(title, style, &policy, &html! { script { (PreEscaped(script)) } }, body)
+}
+
+fn whole(title: &str, style: &str, policy: &str, script: &Markup, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta http-equiv="Content-Security-Policy" content=(policy);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="referrer" content="no-referrer";
                 // The empty icon keeps browsers from asking for one.
@@ -30,7 +43,7 @@ pub fn document(title: &str, style: &str, body: &Markup) -> String {
                 title { (title) }
                 style { (PreEscaped(style)) }
             }
-            body { (body) }
+            body { (body) (script) }
         }
     };
     page.into_string().replace(|letter| is_harmful(letter) && letter != '\n', "\u{FFFD}")

@@ -6,12 +6,12 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, Row, params_from_iter};
 use serde::Serialize;
 
 use super::error::Result;
 use super::keys::{JobKey, RequestorKey};
-use super::rows::{EventRef, run};
+use super::rows::{EventRef, all, run};
 
 pub(super) const HOUR_NANOS: i64 = 3_600_000_000_000;
 
@@ -139,33 +139,49 @@ pub struct Accounting {
 
 /// The account over the whole buffer.
 pub(super) fn accounting(connection: &Connection) -> Result<Accounting> {
-    let sums: Vec<i64> = connection.query_row(
-        "SELECT total(ingested_events), total(ingested_units), total(pending_events), total(pending_units),
-                total(delivered_events), total(delivered_units), total(dead_events), total(dead_units),
-                total(held_events), total(held_units), total(discarded_events), total(discarded_units),
-                total(expired_delivered_events), total(expired_delivered_units),
-                total(expired_discarded_events), total(expired_discarded_units),
-                total(erased_events), total(erased_units), total(taken_back_events), total(taken_back_units)
-         FROM ledger",
-        [],
-        |row| (0..SUMS).map(|column| row.get::<_, f64>(column).map(|sum| sum as i64)).collect(),
-    )?;
-    let amount = |term: Term| Amount { events: sums[term as usize * 2], units: sums[term as usize * 2 + 1] };
-    // The first pair is `ingested`, which must equal the sum of the other pairs.
-    let balance = |offset: usize| sums[offset] == sums.iter().skip(offset + 2).step_by(2).sum::<i64>();
-    Ok(Accounting {
-        ingested: amount(Term::Ingested),
-        pending: amount(Term::Pending),
-        delivered: amount(Term::Delivered),
-        dead: amount(Term::Dead),
-        held: amount(Term::Held),
-        discarded: amount(Term::Discarded),
-        expired_delivered: amount(Term::ExpiredDelivered),
-        expired_discarded: amount(Term::ExpiredDiscarded),
-        erased: amount(Term::Erased),
-        taken_back: amount(Term::TakenBack),
-        balanced: balance(0) && balance(1),
-    })
+    let select = format!("SELECT {TOTALS} FROM ledger l");
+    connection.query_row(&select, [], |row| Ok(Accounting::read(row)))?
+}
+
+/// The account of each suite; `None` has the requestors without a suite.
+pub(super) fn accounting_of_suites(connection: &Connection) -> Result<Vec<(Option<String>, Accounting)>> {
+    let select = format!(
+        "SELECT {TOTALS}, s.rsid FROM ledger l LEFT JOIN mappings m ON m.requestor = l.requestor
+         LEFT JOIN suites s ON s.suite = m.suite GROUP BY s.suite ORDER BY s.rsid"
+    );
+    all(connection, &select, [], |row| Ok((row.get("rsid")?, Accounting::read(row)?)))
+}
+
+/// The sums of each term, in their order.
+const TOTALS: &str = "total(l.ingested_events), total(l.ingested_units), total(l.pending_events), total(l.pending_units),
+    total(l.delivered_events), total(l.delivered_units), total(l.dead_events), total(l.dead_units),
+    total(l.held_events), total(l.held_units), total(l.discarded_events), total(l.discarded_units),
+    total(l.expired_delivered_events), total(l.expired_delivered_units),
+    total(l.expired_discarded_events), total(l.expired_discarded_units), total(l.erased_events), total(l.erased_units),
+    total(l.taken_back_events), total(l.taken_back_units)";
+
+impl Accounting {
+    fn read(row: &Row<'_>) -> Result<Accounting> {
+        let sum = |column| row.get::<_, f64>(column).map(|sum| sum as i64);
+        let sums: Vec<i64> = (0..SUMS).map(sum).collect::<rusqlite::Result<_>>()?;
+        let amount =
+            |term: Term| Amount { events: sums[term as usize * 2], units: sums[term as usize * 2 + 1] };
+        // The first pair is `ingested`, which must equal the sum of the other pairs.
+        let balance = |offset: usize| sums[offset] == sums.iter().skip(offset + 2).step_by(2).sum::<i64>();
+        Ok(Accounting {
+            ingested: amount(Term::Ingested),
+            pending: amount(Term::Pending),
+            delivered: amount(Term::Delivered),
+            dead: amount(Term::Dead),
+            held: amount(Term::Held),
+            discarded: amount(Term::Discarded),
+            expired_delivered: amount(Term::ExpiredDelivered),
+            expired_discarded: amount(Term::ExpiredDiscarded),
+            erased: amount(Term::Erased),
+            taken_back: amount(Term::TakenBack),
+            balanced: balance(0) && balance(1),
+        })
+    }
 }
 
 /// Changes the number of events of a backfill. Does nothing for live events, which belong to no backfill.

@@ -84,9 +84,11 @@ pub use restore::Restored;
 pub use retention::{RetentionPolicy, RetentionReport};
 pub use rows::EventRef;
 pub use runs::{JobObstacles, RunRecord, RunStart};
-pub use sqlite::{BackfillLock, BufferOptions, DrainLock, Holder, LockWatch, WholeLock, name_command};
+pub use sqlite::{
+    BackfillLock, BufferOptions, DrainLock, Holder, LockWatch, WholeLock, known_schema, name_command,
+};
 pub use states::Delivered;
-pub use status::{OverCount, ReasonCount, RequestorStatus, Status};
+pub use status::{Hourly, OverCount, ReasonCount, RequestorStatus, Status};
 pub use suites::{Route, SuiteListing};
 pub use trace::{AttemptRecord, InputRecord, RepeatRecord, Search, TracedEvent};
 pub use verdicts::{BlockedSuite, NewVerdict};

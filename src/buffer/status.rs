@@ -9,7 +9,7 @@ use super::doubts::{DoubtedEvent, each_doubted};
 use super::error::Result;
 use super::facts::{INBOX_LEFT_SINCE, fact};
 use super::keys::RequestorKey;
-use super::ledger::{Accounting, accounting};
+use super::ledger::{Accounting, HOUR_NANOS, accounting, accounting_of_suites};
 use super::rows::{all, from_row, value};
 use super::runs::{RunRecord, recent};
 use super::tombstones::{OVER_COUNT_EVENTS, OVER_COUNT_UNITS};
@@ -82,6 +82,16 @@ pub struct ReasonCount {
     pub events: i64,
 }
 
+/// The events of a requestor that happened within one hour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hourly {
+    pub requestor_id: String,
+    /// The UTC hour, counted from the Unix epoch.
+    pub hour: i64,
+    pub ingested: i64,
+    pub delivered: i64,
+}
+
 /// The most that Analytics may have counted too often: attempts of unknown outcome to suites without event IDs.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct OverCount {
@@ -108,6 +118,26 @@ impl Buffer {
             let flowing = status.requestors.iter().filter(|requestor| requestor.parked.is_none());
             status.oldest_stored_at = flowing.filter_map(|requestor| requestor.oldest_stored_at).min();
             Ok(status)
+        })
+    }
+
+    /// The account of each suite; `None` has the requestors without a suite.
+    pub fn suite_accounts(&self) -> Result<Vec<(Option<String>, Accounting)>> {
+        self.read(accounting_of_suites)
+    }
+
+    /// What came in and what was delivered of each hour since this one.
+    pub fn hourly(&self, since: Instant) -> Result<Vec<Hourly>> {
+        // The list of slots lets SQLite use the key of the ledger, whatever its statistics say.
+        let select =
+            "WITH RECURSIVE slots(slot) AS (SELECT 1 UNION ALL SELECT slot + 1 FROM slots WHERE slot < 18)
+             SELECT r.requestor_id, l.hour, sum(l.ingested_events) AS ingested,
+                    sum(l.delivered_events + l.expired_delivered_events) AS delivered
+             FROM requestors r CROSS JOIN slots CROSS JOIN ledger l
+                  ON l.requestor = r.requestor AND l.slot = slots.slot AND l.hour >= ?1
+             GROUP BY r.requestor, l.hour";
+        self.all(select, [since.nanos().div_euclid(HOUR_NANOS)], |row| {
+            Ok(from_row!(row, Hourly { requestor_id, hour, ingested, delivered }))
         })
     }
 

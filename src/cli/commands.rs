@@ -9,7 +9,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use super::{
     Context, Exit, Failure, Form, backfill, backup, bus_error, dead_letter, demo, drain, explain, export,
     forget, held, hint, ingest, init, log, pending, pull, reconcile, report, restore, retention, run,
-    sandbox, settings, status, suite, trace,
+    sandbox, serve, settings, status, suite, trace,
 };
 use crate::buffer::name_command;
 use crate::clock::Clock;
@@ -46,6 +46,7 @@ enum Command {
     Pull(pull::Command),
     Drain(drain::Args),
     Run(run::Args),
+    Serve(serve::Args),
     #[command(subcommand)]
     Backfill(backfill::Command),
     Report(report::Args),
@@ -107,6 +108,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Ingest(args) => ingest::run(args, &context),
         Command::Drain(args) => drain::run(args, &context),
         Command::Run(args) => run::run(args, &context),
+        Command::Serve(args) => serve::run(args, &context),
         Command::Backfill(command) => backfill::run(command, &context),
         Command::Pull(command) => pull::run(command, &context),
         Command::Report(args) => report::run(args, &context),

@@ -44,6 +44,7 @@ mod retention;
 mod run;
 mod safe;
 mod sandbox;
+mod serve;
 mod settings;
 mod signals;
 mod status;

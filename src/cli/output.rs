@@ -97,6 +97,11 @@ pub(super) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
+/// Prints text for programs.
+pub(super) fn text(text: &str) -> Result<(), Failure> {
+    quiet(print(safe(text).as_bytes()))
+}
+
 /// Prints a JSON document for a command that has no text for people.
 pub(super) fn document(document: &impl Serialize) -> Result<(), Failure> {
     IS_REPORTED.store(true, Ordering::Relaxed);

@@ -4,29 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::pass::Pass;
 use super::signals::{self, Hangup};
-use super::{Context, Exit, Failure, Settings, blocking, options, refused, runtime, settings};
-use crate::buffer::{Buffer, BufferError, Watch};
-use crate::clock::Clock;
-use crate::config::{Config, Listen, ServeConfig};
+use super::{Context, Exit, Failure, Settings, runtime, serve, settings};
+use crate::buffer::Buffer;
+use crate::config::Config;
 use crate::drain::Stop;
 use crate::event::Instant;
-use crate::ingest::{FormatChoice, IngestOptions};
 use crate::schedule;
-use crate::serve::{ServeOptions, Server};
+use crate::serve::Server;
 use crate::suite::SuiteState;
 use crate::web::read_secret;
 
-/// The interval of checks that the buffer still exists; a check costs microseconds.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// The shortest time between two log lines about a wrong clock.
-const TELL_EVERY: Duration = Duration::from_secs(60);
 /// How many of the latest runs are searched for a completed run. If none is, the next slot is the first.
 const RUNS_LOOKED_AT: usize = 100;
 
@@ -61,15 +54,13 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
     // Whoever reads the first line of the log may send a signal at once.
     runtime.block_on(async { signals::listen(stop.clone(), on_hangup) })?;
     tell_setup(&settings, &pass.buffer)?;
-    let server = serve(&settings, &pass.buffer, context)?;
+    let servers = serve::listen(&settings, &pass.buffer, context)?;
     let (watched, mut place) = (Arc::clone(&pass.buffer), pass.buffer.watch()?);
     let mut report = RunReport::default();
     runtime.block_on(async {
         let closing = async {
             stop.wait().await;
-            if let Some(server) = &server {
-                server.close();
-            }
+            servers.iter().for_each(Server::close);
             std::future::pending().await
         };
         let draining = async {
@@ -98,7 +89,7 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
                 if stop.requested().is_none() {
                     let schedule = settings.config.schedule.clone();
                     read_again(&mut settings, &mut pass, &mut seen, ingests, context);
-                    server.iter().for_each(Server::reread_tokens);
+                    servers.iter().for_each(Server::reread_tokens);
                     if settings.config.schedule != schedule {
                         // Missed slots of the old schedule do not count for the new schedule.
                         served = context.clock.now();
@@ -110,10 +101,10 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
         tokio::select! {
             () = draining => Ok(()),
             () = closing => Ok(()),
-            lost = buffer_lost(&watched, place.clone(), &context.clock) => Err(Failure::from(lost)),
+            lost = serve::buffer_lost(&watched, place.clone(), &context.clock) => Err(Failure::from(lost)),
         }
     })?;
-    drop(server);
+    drop(servers);
     watched.look(&mut place)?;
     let RunReport { drains, failed } = report;
     context.answer(&report, format_args!("stopped after {drains} drains, {failed} of which failed"))
@@ -210,46 +201,11 @@ fn changed_keys(old: &Values, new: &Values) -> Vec<String> {
 fn needs_restart(key: &str, ingests: bool) -> bool {
     let section = key.split('.').next().unwrap_or_default();
     match section {
-        "serve" | "log" => true,
+        "serve" | "monitor" | "log" => true,
         "buffer" => !key.ends_with("_days"),
         "ingest" | "rest_v2" | "esm" | "map" => ingests,
         _ => false,
     }
-}
-
-fn serve(settings: &Settings, buffer: &Arc<Buffer>, context: &Context) -> Result<Option<Server>, Failure> {
-    let config = &settings.config.serve;
-    let ServeConfig { listen, ingest, ref tokens_file, .. } = *config;
-    let listen = match listen {
-        Listen::At(address) => address,
-        Listen::Off if ingest => {
-            return Err(refused(
-                "serve.ingest is true, and serve.listen is off",
-                "set serve.listen to a port, such as \"8090\"",
-            ));
-        }
-        Listen::Off => return Ok(None),
-    };
-    if ingest && tokens_file.as_os_str().is_empty() {
-        return Err(refused(
-            "serve.ingest is true without serve.tokens_file: anybody could post",
-            "name a file of tokens there, one a line, such as: head -c 32 /dev/urandom | base64",
-        ));
-    }
-    let keyed = || -> Result<_, Failure> {
-        let maps = options::maps(settings, "serve.map", &config.map)?;
-        Ok(IngestOptions { maps, ..options::keyed_ingest(settings, FormatChoice::Auto, &context.clock)? })
-    };
-    let options = ServeOptions {
-        listen,
-        ingest: ingest.then(keyed).transpose()?,
-        config: config.clone(),
-        stop_grace: Duration::from_secs(settings.config.delivery.stop_grace_seconds),
-        clock: context.clock.clone(),
-    };
-    let server = Server::start(buffer, options)?;
-    tracing::info!(address = %server.address(), ingest, "listening");
-    Ok(Some(server))
 }
 
 /// Logs a failed slot: as a warning if another drain holds the lock, else as an error.
@@ -259,29 +215,6 @@ fn log_failure(failure: &Failure) {
         tracing::warn!(why, %advice, exit, "no drain in this slot; the next slot tries again");
     } else {
         tracing::error!(why, %advice, exit, "the drain of this slot failed; the next slot tries again");
-    }
-}
-
-/// Waits until the buffer is no longer at its path or was overwritten, because records in a deleted file are lost.
-/// Meanwhile, logs if the clock shows a time at which no drain is ever due.
-async fn buffer_lost(buffer: &Arc<Buffer>, mut place: Watch, clock: &Clock) -> BufferError {
-    let mut told_at: Option<tokio::time::Instant> = None;
-    loop {
-        tokio::time::sleep(LOOK_EVERY).await;
-        let (looking, mut looked) = (Arc::clone(buffer), place.clone());
-        let found = blocking(move || looking.look(&mut looked).map(|()| looked)).await;
-        match found {
-            Ok(looked) => place = looked,
-            Err(lost) => return lost,
-        }
-        match clock.check() {
-            Ok(()) => told_at = None,
-            Err(error) if told_at.is_none_or(|at| at.elapsed() >= TELL_EVERY) => {
-                tracing::error!(%error, "no drain comes due until the clock of this host is set");
-                told_at = Some(tokio::time::Instant::now());
-            }
-            Err(_) => {}
-        }
     }
 }
 

@@ -161,6 +161,7 @@ pub(super) fn parse(
         &mut config.analytics.client_secret_file,
         &mut config.rest_v2.secret_file,
         &mut config.serve.tokens_file,
+        &mut config.serve.pages_tokens_file,
     ]
     .into_iter()
     .chain(config.rest_v2.service_token_keys.values_mut())

@@ -25,7 +25,7 @@ mod table;
 pub use csv::csv;
 pub use dimension::Dimension;
 pub use figures::{Column, Failure, Figures, Note, Others, Report, Row};
-pub use number::percent;
+pub use number::{percent, thousands};
 pub use page::page;
 pub use period::{Period, PeriodError, ReportError};
 

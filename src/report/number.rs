@@ -49,7 +49,8 @@ impl Number {
     }
 }
 
-pub(super) fn thousands(number: u64) -> String {
+/// Digits in groups of three, as people read them.
+pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {

@@ -1,24 +1,27 @@
-//! The HTTP collector: stores events and exchanges that other programs post, and answers `/healthz`.
+//! The listeners: the HTTP collector, which stores events and exchanges that other programs post, and what monitors and
+//! people look at.
 //!
-//! - In: `POST /v1/events` and `POST /v1/exchanges` with a bearer token, plain or gzip; the buffer. Out: 202 with the
-//!   result of every line.
+//! - In: `POST /v1/events` and `POST /v1/exchanges` with a bearer token, plain or gzip; `GET` of `/healthz`, `/version` and the
+//!   views of the buffer. Out: 202 with the result of every line; the views as their maker wrote them.
 //! - Guarantees: 202 is sent only after the events are durable. Memory is limited for any number of senders and any
 //!   content. A sender that is slow, stops or sends rubbish uses one connection and does not disturb others. The
 //!   answer to a refused request says why, and whether to retry.
 //! - Does not know: when a drain runs, report suites, TLS (use a reverse proxy).
 //! - Rules: RFC 9110 for the status codes, RFC 6750 for the tokens.
 //!
-//! One thread handles HTTP, a second stores, a third checks the buffer for `/healthz`. Submissions that arrive during
-//! a transaction share the next one.
+//! One thread handles HTTP, a second stores, a third checks the buffer for `/healthz`, a fourth makes the views. Submissions
+//! that arrive during a transaction share the next one.
 
 mod body;
 mod counter;
+mod door;
 mod error;
 mod health;
 mod reply;
 mod routes;
 mod thread;
 mod tokens;
+mod views;
 mod write_timeout;
 
 use std::collections::VecDeque;
@@ -40,6 +43,7 @@ use crate::clock::Clock;
 use crate::config::ServeConfig;
 use crate::ingest::IngestOptions;
 use counter::Counter;
+use door::Door;
 use health::Health;
 use reply::Refusal;
 use routes::{Desk, Guest};
@@ -49,6 +53,7 @@ use write_timeout::TimedSocket;
 
 pub use error::ServeError;
 pub use tokens::TokensError;
+pub use views::{Show, Shown, View};
 
 /// The most connections that are served at once; each needs about 20 KiB.
 const CONNECTIONS_MAX: usize = 2048;
@@ -65,12 +70,13 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const HEAD_BYTES_MAX: usize = 16 << 10;
 
 /// The options of the server.
-#[derive(Debug, Clone)]
 pub struct ServeOptions {
     /// The address to listen on; port 0 takes any free port.
     pub listen: SocketAddr,
     /// How submissions are read and stored; `None`: only `/healthz` answers.
     pub ingest: Option<IngestOptions>,
+    /// What makes the views of the buffer; `None`: this listener shows none.
+    pub show: Option<Show>,
     pub config: ServeConfig,
     /// The longest time that a stop waits for current requests.
     pub stop_grace: Duration,
@@ -81,7 +87,8 @@ pub struct ServeOptions {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    tokens: Option<Arc<Tokens>>,
+    /// The files of tokens that are in use.
+    tokens: Vec<Arc<Tokens>>,
     stop: watch::Sender<bool>,
     _thread: Thread,
 }
@@ -96,7 +103,8 @@ impl Server {
         let config = options.config;
         let intake = match options.ingest {
             Some(ingest) => {
-                let tokens = Arc::new(Tokens::read(&config.tokens_file, ingest.maps.named.clone())?);
+                let maps = ingest.maps.named.clone();
+                let tokens = Arc::new(Tokens::read(&config.tokens_file, "serve.tokens_file", maps)?);
                 Some((tokens, Counter::open(buffer, ingest, config.backlog_max_events)?))
             }
             None => None,
@@ -104,10 +112,12 @@ impl Server {
         // The limit for each of three steps: receiving a request after its head, storing it, and the client reading the
         // next byte of the reply.
         let request_timeout = Duration::from_secs(config.request_timeout_seconds);
-        let tokens = intake.as_ref().map(|(tokens, _)| Arc::clone(tokens));
+        let senders = intake.as_ref().map(|(tokens, _)| Arc::clone(tokens));
+        let door = options.show.map(|show| Door::open(show, &config)).transpose()?;
+        let tokens = senders.into_iter().chain(door.as_ref().and_then(Door::tokens)).collect();
         let (stop, stopped) = watch::channel(false);
         let serving = Arc::new(Serving {
-            desk: Desk::new(Health::start(buffer)?, intake, request_timeout, options.clock),
+            desk: Desk::new(Health::start(buffer)?, door, intake, request_timeout, options.clock),
             stopped,
             idle_timeout: Duration::from_secs(config.idle_timeout_seconds),
             write_timeout: request_timeout,
@@ -128,7 +138,7 @@ impl Server {
         self.address
     }
 
-    /// Reads the file of tokens again now, if it has changed.
+    /// Reads the files of tokens again now, if they have changed.
     pub fn reread_tokens(&self) {
         self.tokens.iter().for_each(|tokens| tokens.look_now());
     }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
-use hyper::{Response, StatusCode};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::{Method, Response, StatusCode};
 use serde::Serialize;
 
 use crate::ingest::SubmissionError;
@@ -78,6 +78,14 @@ impl From<SubmissionError> for Refusal {
                 Refusal::failed(SubmissionError::Failed.to_string())
             }
         }
+    }
+}
+
+/// Refuses any other method.
+pub(super) fn get_only(method: &Method) -> Result<(), Refusal> {
+    match *method {
+        Method::GET | Method::HEAD => Ok(()),
+        _ => Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "takes GET").with(ALLOW, "GET, HEAD")),
     }
 }
 

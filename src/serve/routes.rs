@@ -2,6 +2,9 @@
 //!
 //! ```text
 //! GET  /healthz          200 {"status":"ok"}, or 503 if the buffer does not answer
+//! GET  /readyz           200, or 503 with the reason if this process cannot take events in
+//! GET  /version          the version of the program and of its schema
+//! GET  /check /status /metrics /    the views of the buffer, where this listener shows them
 //! POST /v1/events        a receipt: with 202, or with 400 if nothing was used
 //! POST /v1/exchanges     the same for exchanges
 //! otherwise              400 401 404 405 408 413 415 429 503 {"error":"..."}, 429 and 503 with Retry-After
@@ -12,9 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
-use hyper::header::{
-    ALLOW, AUTHORIZATION, CONTENT_ENCODING, DATE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
-};
+use hyper::header::{ALLOW, CONTENT_ENCODING, DATE, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, StatusCode};
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -22,9 +23,12 @@ use tokio::time::timeout;
 
 use super::body::{self, WAITING_BYTES_MAX};
 use super::counter::Counter;
+use super::door::Door;
 use super::health::Health;
-use super::reply::{Refusal, Reply, WHEN_BUSY_SECONDS, WHEN_FAILED_SECONDS, document};
-use super::tokens::Tokens;
+use super::reply::{Refusal, Reply, WHEN_BUSY_SECONDS, WHEN_FAILED_SECONDS, document, get_only};
+use super::tokens::{Tokens, sender_of};
+use super::views::View;
+use crate::buffer::known_schema;
 use crate::clock::Clock;
 use crate::ingest::{Receipt, Submission};
 use crate::readers::Format;
@@ -38,6 +42,8 @@ pub(super) struct Desk {
     /// The memory for bodies that wait, of all senders together.
     room: Arc<Semaphore>,
     health: Health,
+    /// The views of the buffer, if this listener shows them.
+    door: Option<Door>,
     refused: Mutex<Refused>,
     clock: Clock,
 }
@@ -60,12 +66,13 @@ struct Refused {
 impl Desk {
     pub(super) fn new(
         health: Health,
+        door: Option<Door>,
         intake: Option<(Arc<Tokens>, Counter)>,
         request_timeout: Duration,
         clock: Clock,
     ) -> Desk {
         let room = Arc::new(Semaphore::new(WAITING_BYTES_MAX));
-        Desk { intake, request_timeout, room, health, refused: Mutex::default(), clock }
+        Desk { intake, request_timeout, room, health, door, refused: Mutex::default(), clock }
     }
 
     /// Answers nothing but 503, without a date, while the clock shows a time that no event can have.
@@ -86,17 +93,32 @@ impl Desk {
             "/healthz" => self.answer_health(request.method()).await,
             "/v1/events" => self.take(request, guest, Format::Ndjson).await,
             "/v1/exchanges" => self.take(request, guest, Format::RestV2).await,
+            "/readyz" => self.show(&request, guest, View::Ready).await,
+            "/version" => get_only(request.method()).map(|()| document(StatusCode::OK, &version())),
+            "/check" => self.show(&request, guest, View::Check).await,
+            "/status" => self.show(&request, guest, View::Status).await,
+            "/metrics" => self.show(&request, guest, View::Metrics).await,
+            "/" => self.show(&request, guest, View::Page).await,
             _ => {
-                let why = "there is /v1/events, /v1/exchanges and /healthz";
+                let why = "there is /v1/events, /v1/exchanges, /healthz, /readyz, /version, /check, /status, /metrics and /";
+                Err(Refusal::new(StatusCode::NOT_FOUND, why))
+            }
+        }
+    }
+
+    async fn show(&self, request: &Request<Incoming>, guest: Guest, view: View) -> Result<Reply, Refusal> {
+        let Guest::Seated(_) = guest else { return Err(too_many_connections()) };
+        match &self.door {
+            Some(door) => door.answer(request, view).await,
+            None => {
+                let why = "this listener shows nothing of the buffer: see serve.pages_listen and serve.pages_tokens_file";
                 Err(Refusal::new(StatusCode::NOT_FOUND, why))
             }
         }
     }
 
     async fn answer_health(&self, method: &Method) -> Result<Reply, Refusal> {
-        if !matches!(*method, Method::GET | Method::HEAD) {
-            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "takes GET").with(ALLOW, "GET, HEAD"));
-        }
+        get_only(method)?;
         if self.health.is_good().await {
             return Ok(document(StatusCode::OK, &json!({ "status": "ok" })));
         }
@@ -107,18 +129,12 @@ impl Desk {
     }
 
     async fn take(&self, request: Request<Incoming>, guest: Guest, format: Format) -> Result<Reply, Refusal> {
-        let Guest::Seated(sender) = guest else {
-            let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many connections are open");
-            return Err(refusal.again(WHEN_BUSY_SECONDS));
-        };
+        let Guest::Seated(sender) = guest else { return Err(too_many_connections()) };
         let Some((tokens, counter)) = &self.intake else {
             return Err(Refusal::new(StatusCode::NOT_FOUND, "serve.ingest is off in the configuration"));
         };
-        let Some(map) = bearer(&request).and_then(|token| tokens.find(token)) else {
-            self.tell_refused(sender);
-            let why = "needs a bearer token of serve.tokens_file";
-            return Err(Refusal::new(StatusCode::UNAUTHORIZED, why).with(WWW_AUTHENTICATE, "Bearer"));
-        };
+        let map =
+            sender_of(&request, tokens, "serve.tokens_file").inspect_err(|_| self.tell_refused(sender))?;
         if request.method() != Method::POST {
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "takes POST").with(ALLOW, "POST"));
         }
@@ -153,10 +169,12 @@ impl Desk {
     }
 }
 
-fn bearer(request: &Request<Incoming>) -> Option<&[u8]> {
-    let value = request.headers().get(AUTHORIZATION)?.as_bytes();
-    let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
-    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token.trim_ascii())
+fn too_many_connections() -> Refusal {
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many connections are open").again(WHEN_BUSY_SECONDS)
+}
+
+fn version() -> serde_json::Value {
+    json!({ "version": env!("CARGO_PKG_VERSION"), "schema": known_schema() })
 }
 
 /// Tells if the body is gzip; `None`: it has an unsupported encoding.

@@ -1,4 +1,4 @@
-//! The bearer tokens of the senders: a file with one token a line, which is read again when it changes.
+//! The bearer tokens of those who may send, or look: a file with one token a line, which is read again when it changes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,9 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use hyper::{Request, StatusCode};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::reply::Refusal;
 use crate::readers::Map;
 use crate::web::read_secret_text;
 use crate::whole_file::warn_if_open;
@@ -25,8 +29,8 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 /// The reason why all senders are refused.
 #[derive(Debug, thiserror::Error)]
 pub enum TokensError {
-    #[error("cannot read the tokens of serve.tokens_file in {path:?}")]
-    Unreadable { path: PathBuf, source: io::Error },
+    #[error("cannot read the tokens of {key} in {path:?}")]
+    Unreadable { key: &'static str, path: PathBuf, source: io::Error },
     /// A line is no token. The message does not quote the line.
     #[error(
         "{path:?} has no token in line {line}: one is at least {TOKEN_CHARACTERS_MIN} letters, digits or -._~+/="
@@ -42,12 +46,14 @@ pub enum TokensError {
 
 #[derive(Debug)]
 pub(super) struct Tokens {
+    /// The key of the configuration that names the file, for messages.
+    key: &'static str,
     path: PathBuf,
     maps: Maps,
     state: Mutex<State>,
 }
 
-type Maps = BTreeMap<String, Arc<Map>>;
+pub(super) type Maps = BTreeMap<String, Arc<Map>>;
 
 /// The digest of a token, so that the comparison takes the same time for tokens of any length, and its sender's map.
 type Known = ([u8; 32], Option<Arc<Map>>);
@@ -66,10 +72,10 @@ struct State {
 type Stamp = [i64; 4];
 
 impl Tokens {
-    pub(super) fn read(path: &Path, maps: Maps) -> Result<Tokens, TokensError> {
+    pub(super) fn read(path: &Path, key: &'static str, maps: Maps) -> Result<Tokens, TokensError> {
         let stamp = stamp(path);
-        let state = State { known: read(path, &maps)?, stamp, looked_at: Instant::now(), problem: None };
-        Ok(Tokens { path: path.to_owned(), maps, state: Mutex::new(state) })
+        let state = State { known: read(path, key, &maps)?, stamp, looked_at: Instant::now(), problem: None };
+        Ok(Tokens { key, path: path.to_owned(), maps, state: Mutex::new(state) })
     }
 
     /// The map of this token's sender, if it has one; `None` if this is no token. Takes the same time for every token,
@@ -98,7 +104,7 @@ impl Tokens {
         let stamp = stamp(&self.path);
         if stamp.is_none() || stamp != state.stamp {
             state.stamp = stamp;
-            match read(&self.path, &self.maps) {
+            match read(&self.path, self.key, &self.maps) {
                 Ok(known) => {
                     tracing::info!(tokens = known.len(), "the tokens have changed");
                     (state.known, state.problem) = (known, None);
@@ -115,10 +121,28 @@ impl Tokens {
             && told_at.is_none_or(|at| at.elapsed() >= TELL_EVERY)
         {
             let error = &*error as &dyn std::error::Error;
-            tracing::error!(error, "nobody is let in until serve.tokens_file is mended");
+            tracing::error!(error, "nobody is let in until {} is mended", self.key);
             *told_at = Some(now);
         }
     }
+}
+
+/// The map of the sender of a request, if it has one. Refuses a request without a token of the file that this key names.
+pub(super) fn sender_of(
+    request: &Request<Incoming>,
+    tokens: &Tokens,
+    key: &'static str,
+) -> Result<Option<Arc<Map>>, Refusal> {
+    bearer(request).and_then(|token| tokens.find(token)).ok_or_else(|| {
+        let why = format!("needs a bearer token of {key}");
+        Refusal::new(StatusCode::UNAUTHORIZED, why).with(WWW_AUTHENTICATE, "Bearer")
+    })
+}
+
+fn bearer(request: &Request<Incoming>) -> Option<&[u8]> {
+    let value = request.headers().get(AUTHORIZATION)?.as_bytes();
+    let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token.trim_ascii())
 }
 
 fn stamp(path: &Path) -> Option<Stamp> {
@@ -127,8 +151,8 @@ fn stamp(path: &Path) -> Option<Stamp> {
     Some([inode, bytes, metadata.ctime(), metadata.ctime_nsec()])
 }
 
-fn read(path: &Path, maps: &Maps) -> Result<Vec<Known>, TokensError> {
-    let unreadable = |source| TokensError::Unreadable { path: path.to_owned(), source };
+fn read(path: &Path, key: &'static str, maps: &Maps) -> Result<Vec<Known>, TokensError> {
+    let unreadable = |source| TokensError::Unreadable { key, path: path.to_owned(), source };
     warn_if_open(path);
     let text = read_secret_text(path).map_err(unreadable)?;
     let mut known = Vec::new();
@@ -159,7 +183,8 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         fs::write(file.path(), text).expect("written");
         let map = Map::new(&Default::default()).expect("an empty map");
-        Tokens::read(file.path(), [("warehouse".to_owned(), Arc::new(map))].into())
+        let maps = [("warehouse".to_owned(), Arc::new(map))].into();
+        Tokens::read(file.path(), "serve.tokens_file", maps)
     }
 
     #[test]
@@ -198,7 +223,7 @@ mod tests {
         ));
         assert!(matches!(tokens("a token with blanks in it\n"), Err(TokensError::NotAToken { line: 1, .. })));
         assert!(matches!(
-            Tokens::read(Path::new("/nowhere"), Maps::new()),
+            Tokens::read(Path::new("/nowhere"), "serve.tokens_file", Maps::new()),
             Err(TokensError::Unreadable { .. })
         ));
     }

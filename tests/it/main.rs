@@ -51,4 +51,5 @@ mod taking_back;
 mod trace;
 mod troubles;
 mod visitor_rules;
+mod watching;
 mod year;

@@ -1,6 +1,6 @@
 //! The pages in a real browser: nothing is fetched, nothing is complained about, and every number is the document's.
 
-mod browser;
+pub(crate) mod browser;
 mod sample;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -55,7 +55,7 @@ impl Listening {
     }
 
     /// Starts a command, and reads from its log where it listens.
-    fn of(mut command: Command) -> Listening {
+    pub(crate) fn of(mut command: Command) -> Listening {
         let mut child = command.stdin(Stdio::null()).spawn().expect("the program starts");
         let mut log = BufReader::new(child.stderr.take().expect("a log"));
         let mut text = String::new();
@@ -108,7 +108,22 @@ impl Listening {
         read_reply(&mut socket)
     }
 
-    fn get(&self, path: &str) -> Reply {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Looks at a page with these headers: its status, its head and its text.
+    pub(crate) fn look(&self, path: &str, headers: &str) -> (u16, String, String) {
+        let mut socket = self.connect();
+        write!(socket, "GET {path} HTTP/1.1\r\nConnection: close\r\n{headers}\r\n").expect("a request");
+        let mut text = String::new();
+        socket.read_to_string(&mut text).expect("a reply");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        let status = head.split(' ').nth(1).expect("a status").parse().expect("a number");
+        (status, head.to_ascii_lowercase(), body.to_owned())
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Reply {
         let mut socket = self.connect();
         write!(socket, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("a request");
         read_reply(&mut socket)

@@ -95,8 +95,8 @@ const FILE_LINES_MAX: usize = 500;
 /// command failed in part, one and a half; lanes that take any visitor, on threads of their own, two hundred; files as a
 /// way of live events, two and a half; what conceals parts of secrets, and refuses an answer to another question, two;
 /// a breaker for each suite of a host, what exchanges lack, and secrets known by name, what was saved elsewhere; maps and
-/// contracts of inputs, taking back what waits, and tracing an event, fifteen.
-const SOURCE_LINES_MAX: usize = 57_275;
+/// contracts of inputs, taking back what waits, and tracing an event, fifteen; the status page, metrics and `serve`, ten.
+const SOURCE_LINES_MAX: usize = 61_000;
 /// Where the unit tests of a file begin; they stand at its end.
 const TESTS_BEGIN: &str = "\n#[cfg(test)]\nmod tests";
 

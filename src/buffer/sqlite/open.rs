@@ -64,7 +64,7 @@ pub struct BufferOptions {
 }
 
 /// The latest schema version that this program knows.
-fn known_schema() -> i64 {
+pub fn known_schema() -> i64 {
     MIGRATIONS.len() as i64
 }
 

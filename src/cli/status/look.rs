@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::buffer::{Buffer, Holder, RunId, RunRecord, Status, SuiteListing};
+use crate::cli::Failure;
 use crate::cli::backfill::{Shown, shown};
-use crate::cli::{Context, Failure};
 use crate::delivery::Trouble;
 use crate::event::Instant;
 use crate::job::JobState;
@@ -45,6 +45,7 @@ pub(super) struct BufferFile {
     pub(super) path: String,
     /// The size including the write-ahead log.
     pub(super) bytes: u64,
+    pub(super) wal_bytes: u64,
     pub(super) free_bytes: u64,
 }
 
@@ -67,14 +68,14 @@ pub(super) enum DrainState {
     CutOff,
 }
 
-pub(super) fn look(buffer: &Buffer, context: &Context, proof_age: Duration) -> Result<StatusReport, Failure> {
+pub(super) fn look(buffer: &Buffer, proof_age: Duration) -> Result<StatusReport, Failure> {
     let status = buffer.status_with_ages()?;
     let beside = |ending: &str| {
         let mut path = buffer.path().as_os_str().to_owned();
         path.push(ending);
         fs::metadata(path).map_or(0, |metadata| metadata.len())
     };
-    let now = context.clock.now();
+    let now = buffer.now();
     let last = status.runs.first();
     let open = last.filter(|run| run.finished_at.is_none());
     let (run_id, began_at) = open.map(|run| (run.run_id, run.started_at)).unzip();
@@ -100,6 +101,7 @@ pub(super) fn look(buffer: &Buffer, context: &Context, proof_age: Duration) -> R
         buffer: BufferFile {
             path: buffer.path().display().to_string(),
             bytes: beside("") + beside("-wal"),
+            wal_bytes: beside("-wal"),
             free_bytes: buffer.free_bytes()?,
         },
         drain: DrainStatus { state, holder, run_id, began_at },

@@ -1,8 +1,11 @@
 //! `status` shows the state of all events; `status --check` compares it with limits.
 
 mod look;
+mod metrics;
 mod monitor;
+mod page;
 mod text;
+mod views;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +17,7 @@ use crate::event::RequestorId;
 use look::StatusReport;
 use monitor::Check;
 use text::Answer;
+pub(super) use views::show;
 
 /// Shows where every event is: what waits and since when, what stands in the way, accounting, last runs.
 ///
@@ -44,6 +48,9 @@ pub(super) struct Args {
     /// How many lines may have been rejected within 24 hours.
     #[arg(long, value_name = "N", requires = "check")]
     max_rejects: Option<u64>,
+    /// Write the metrics of /metrics, for a textfile collector.
+    #[arg(long, conflicts_with_all = ["check", "max_age", "verify", "in_doubt"])]
+    prometheus: bool,
     /// Recount every row and compare with the counters. Reads the whole buffer.
     #[arg(long)]
     verify: bool,
@@ -61,7 +68,12 @@ fn silence(text: &str) -> Result<(Option<RequestorId>, Span), String> {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let (settings, buffer) = context.open()?;
-    let report = look::look(&buffer, context, settings.config.analytics.proof_age())?;
+    let report = look::look(&buffer, settings.config.analytics.proof_age())?;
+    if args.prometheus {
+        let checks = monitor::checks(&report, &buffer, &settings.config.monitor, &settings.config.ingest)?;
+        output::text(&metrics::text(&report, &buffer.suite_accounts()?, &checks))?;
+        return Ok(Exit::Done);
+    }
     if args.check {
         return check(args, &report, &buffer, &settings, context.form);
     }

@@ -57,7 +57,7 @@ impl fmt::Display for Answer {
 
 impl StatusReport {
     fn write_host(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let BufferFile { path, bytes, free_bytes } = &self.buffer;
+        let BufferFile { path, bytes, free_bytes, .. } = &self.buffer;
         let (bytes, free) = (HumanBytes(*bytes), HumanBytes(*free_bytes));
         writeln!(out, "passbridge   {} at {}", self.version, self.at.to_the_second())?;
         writeln!(out, "buffer       {path}: {bytes}, {free} free on its disk")?;

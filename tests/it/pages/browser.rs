@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::{Value, json};
@@ -90,7 +91,11 @@ impl Browser {
 
     /// Opens a file and waits until it is loaded.
     pub(crate) fn open(&mut self, file: &Path) -> String {
-        let url = format!("file://{}", file.display());
+        self.open_url(format!("file://{}", file.display()))
+    }
+
+    /// Opens an address and waits until it is loaded.
+    pub(crate) fn open_url(&mut self, url: String) -> String {
         self.events.clear();
         let answer = self.ask("Page.navigate", json!({ "url": url }));
         assert_eq!(answer.get("errorText"), None, "{url}");
@@ -118,6 +123,15 @@ impl Browser {
         let answer = self.ask("Runtime.evaluate", json!({"expression": expression, "returnByValue": true}));
         assert_eq!(answer.get("exceptionDetails"), None, "{expression}");
         answer["result"]["value"].clone()
+    }
+
+    /// Waits until an expression in the page has this value.
+    pub(crate) fn until(&mut self, expression: &str, expected: &Value) {
+        let started = Instant::now();
+        while self.value(expression) != *expected {
+            assert!(started.elapsed() < PATIENCE, "{expression} is not {expected}");
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// The page on paper.

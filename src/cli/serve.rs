@@ -1,0 +1,137 @@
+//! `serve`: the listeners of `run` without its schedule.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::Notify;
+
+use super::signals::{self, Hangup};
+use super::{Context, Exit, Failure, Settings, blocking, options, refused, runtime, status};
+use crate::buffer::{Buffer, BufferError, Watch};
+use crate::clock::Clock;
+use crate::config::{Listen, ServeConfig};
+use crate::drain::Stop;
+use crate::ingest::{FormatChoice, IngestOptions};
+use crate::serve::{ServeOptions, Server};
+
+/// The interval of checks that the buffer still exists; a check costs microseconds.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// The shortest time between two log lines about a wrong clock.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+/// Listens as `run` does, beside a drain that a timer or cron starts: events by HTTP, the status page, metrics.
+///
+/// [serve] in the configuration says where, and who may post or look. SIGTERM or SIGINT lets the requests in flight finish, and
+/// exits 0. SIGHUP reads the tokens again. Where the buffer is removed or replaced meanwhile, it exits 1.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: passbridge --config /etc/passbridge/passbridge.toml serve")]
+pub(super) struct Args {}
+
+#[derive(Debug, Serialize)]
+struct ServeReport {
+    stopped: &'static str,
+}
+
+pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let (settings, buffer) = context.open()?;
+    let buffer = Arc::new(buffer);
+    let (runtime, stop, reload) = (runtime()?, Stop::default(), Arc::new(Notify::new()));
+    runtime.block_on(async { signals::listen(stop.clone(), Hangup::Reloads(Arc::clone(&reload))) })?;
+    let servers = listen(&settings, &buffer, context)?;
+    if servers.is_empty() {
+        return Err(refused(
+            "serve.listen and serve.pages_listen are off",
+            "set one to a port, such as \"8090\"",
+        ));
+    }
+    let mut place = buffer.watch()?;
+    runtime.block_on(async {
+        let rereading = async {
+            loop {
+                reload.notified().await;
+                servers.iter().for_each(Server::reread_tokens);
+            }
+        };
+        tokio::select! {
+            _ = stop.wait() => Ok(()),
+            lost = buffer_lost(&buffer, place.clone(), &context.clock) => Err(Failure::from(lost)),
+            () = rereading => Ok(()),
+        }
+    })?;
+    servers.iter().for_each(Server::close);
+    drop(servers);
+    buffer.look(&mut place)?;
+    context.answer(&ServeReport { stopped: "signal" }, "stopped")
+}
+
+/// Starts the listeners that the configuration asks for: one that takes events, one for pages, or one for both.
+pub(super) fn listen(
+    settings: &Settings,
+    buffer: &Arc<Buffer>,
+    context: &Context,
+) -> Result<Vec<Server>, Failure> {
+    let config = &settings.config.serve;
+    let ServeConfig { ingest, ref tokens_file, ref pages_tokens_file, .. } = *config;
+    if ingest && config.listen == Listen::Off {
+        return Err(refused(
+            "serve.ingest is true, and serve.listen is off",
+            "set serve.listen to a port, such as \"8090\"",
+        ));
+    }
+    if ingest && tokens_file.as_os_str().is_empty() {
+        return Err(refused(
+            "serve.ingest is true without serve.tokens_file: anybody could post",
+            "name a file of tokens there, one a line, such as: head -c 32 /dev/urandom | base64",
+        ));
+    }
+    let start = |listen, ingest: bool, pages: bool| {
+        let keyed = || -> Result<_, Failure> {
+            let maps = options::maps(settings, "serve.map", &config.map)?;
+            Ok(IngestOptions { maps, ..options::keyed_ingest(settings, FormatChoice::Auto, &context.clock)? })
+        };
+        let options = ServeOptions {
+            listen,
+            ingest: ingest.then(keyed).transpose()?,
+            show: pages.then(|| status::show(buffer, settings)),
+            config: config.clone(),
+            stop_grace: Duration::from_secs(settings.config.delivery.stop_grace_seconds),
+            clock: context.clock.clone(),
+        };
+        let server = Server::start(buffer, options)?;
+        tracing::info!(address = %server.address(), ingest, pages, "listening");
+        Ok::<_, Failure>(server)
+    };
+    let mut servers = Vec::new();
+    if let Listen::At(address) = config.listen {
+        // Who may post from other hosts shall not see all figures by that alone.
+        let is_private = address.ip().is_loopback() || !pages_tokens_file.as_os_str().is_empty();
+        servers.push(start(address, ingest, is_private && config.pages_listen == Listen::Off)?);
+    }
+    if let Listen::At(address) = config.pages_listen {
+        servers.push(start(address, false, true)?);
+    }
+    Ok(servers)
+}
+
+/// Waits until the buffer is no longer at its path or was overwritten, because records in a deleted file are lost.
+/// Meanwhile, logs if the clock shows a time at which no drain is ever due.
+pub(super) async fn buffer_lost(buffer: &Arc<Buffer>, mut place: Watch, clock: &Clock) -> BufferError {
+    let mut told_at: Option<tokio::time::Instant> = None;
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let (looking, mut looked) = (Arc::clone(buffer), place.clone());
+        let found = blocking(move || looking.look(&mut looked).map(|()| looked)).await;
+        match found {
+            Ok(looked) => place = looked,
+            Err(lost) => return lost,
+        }
+        match clock.check() {
+            Ok(()) => told_at = None,
+            Err(error) if told_at.is_none_or(|at| at.elapsed() >= TELL_EVERY) => {
+                tracing::error!(%error, "no drain comes due until the clock of this host is set");
+                told_at = Some(tokio::time::Instant::now());
+            }
+            Err(_) => {}
+        }
+    }
+}

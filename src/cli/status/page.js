@@ -1,0 +1,25 @@
+"use strict";
+// Brings the page up to date in place, so that neither the place read nor the focus is lost.
+const EVERY_MS = 5000;
+async function refresh() {
+  const stale = document.getElementById("stale");
+  try {
+    const reply = await fetch(location.href, { cache: "no-store" });
+    if (!reply.ok) throw new Error(reply.status);
+    const fresh = new DOMParser().parseFromString(await reply.text(), "text/html");
+    const [old, now] = [document, fresh].map((page) => page.getElementById("status"));
+    if (!now) throw new Error("another page");
+    const frames = [...old.querySelectorAll(".frame")].map((frame) => frame.scrollLeft);
+    const focused = [...old.querySelectorAll(".frame")].indexOf(document.activeElement);
+    old.replaceChildren(...now.childNodes);
+    const shown = [...old.querySelectorAll(".frame")];
+    shown.forEach((frame, index) => { frame.scrollLeft = frames[index] ?? 0; });
+    if (focused >= 0) shown[focused]?.focus({ preventScroll: true });
+    document.title = fresh.title;
+    stale.hidden = true;
+  } catch {
+    stale.hidden = false;
+  }
+  setTimeout(refresh, EVERY_MS);
+}
+setTimeout(refresh, EVERY_MS);

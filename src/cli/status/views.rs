@@ -1,0 +1,63 @@
+//! The status as the views of a listener: the same values as those of `status`, in the forms that monitors and people ask for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::look::look;
+use super::{metrics, monitor, page};
+use crate::buffer::Buffer;
+use crate::cli::safe::safe;
+use crate::cli::{Failure, Settings};
+use crate::config::Config;
+use crate::event::Instant;
+use crate::serve::{Show, Shown, View};
+
+/// What makes the views of this buffer.
+pub(in super::super) fn show(buffer: &Arc<Buffer>, settings: &Settings) -> Show {
+    let (buffer, config) = (Arc::clone(buffer), settings.config.clone());
+    Box::new(move |view| shown(&buffer, &config, view).map_err(|failure| failure.on_one_line()))
+}
+
+fn shown(buffer: &Buffer, config: &Config, view: View) -> Result<Shown, Failure> {
+    if view == View::Ready {
+        return ready(buffer, config);
+    }
+    let report = look(buffer, config.analytics.proof_age())?;
+    if view == View::Status {
+        return Ok(json(true, &report));
+    }
+    let checks = monitor::checks(&report, buffer, &config.monitor, &config.ingest)?;
+    match view {
+        View::Metrics => {
+            let text = metrics::text(&report, &buffer.suite_accounts()?, &checks);
+            Ok(Shown { is_good: true, content_type: metrics::CONTENT_TYPE, text })
+        }
+        View::Check => {
+            let is_good = !checks.iter().any(|check| check.broken);
+            Ok(json(is_good, &BTreeMap::from([("checks", &checks)])))
+        }
+        View::Page | View::Ready | View::Status => {
+            let hours = i64::try_from(page::HOURS).unwrap_or(i64::MAX) * 3_600_000_000_000;
+            let flow = buffer.hourly(Instant::from_nanos(report.at.nanos().saturating_sub(hours)))?;
+            let text = page::document(&report, &flow, &checks);
+            Ok(Shown { is_good: true, content_type: "text/html; charset=utf-8", text })
+        }
+    }
+}
+
+/// Whether this process can take events in: the buffer can be read, and its disk has room.
+fn ready(buffer: &Buffer, config: &Config) -> Result<Shown, Failure> {
+    buffer.pending()?;
+    let (free_bytes, min) = (buffer.free_bytes()?, config.ingest.min_free_bytes);
+    let why =
+        format!("the disk of the buffer has {free_bytes} bytes free; ingest.min_free_bytes keeps {min}");
+    let status = if free_bytes < min { &why } else { "ready" };
+    Ok(json(free_bytes >= min, &BTreeMap::from([("status", status)])))
+}
+
+fn json(is_good: bool, document: &impl Serialize) -> Shown {
+    let text = safe(&serde_json::to_string(document).expect("text and numbers always serialise"));
+    Shown { is_good, content_type: "application/json", text }
+}

@@ -1,0 +1,114 @@
+//! Who may look at the views: with a file of tokens whoever has one; without, whoever asks under a name of this host, so that
+//! no page of another site can read them through a browser that is near.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use hyper::{Request, Response, StatusCode};
+
+use super::error::ServeError;
+use super::reply::{Refusal, Reply, WHEN_FAILED_SECONDS, get_only};
+use super::tokens::{Maps, Tokens, sender_of};
+use super::views::{Show, Shown, View, Views};
+use crate::config::ServeConfig;
+
+/// The key of the file of tokens, for messages.
+const KEY: &str = "serve.pages_tokens_file";
+
+pub(super) struct Door {
+    views: Views,
+    tokens: Option<Arc<Tokens>>,
+    /// Names of this host beside `localhost` and its addresses.
+    hosts: Vec<String>,
+}
+
+impl Door {
+    pub(super) fn open(show: Show, config: &ServeConfig) -> Result<Door, ServeError> {
+        let file = &config.pages_tokens_file;
+        let is_open = file.as_os_str().is_empty();
+        let tokens = (!is_open).then(|| Tokens::read(file, KEY, Maps::new()).map(Arc::new)).transpose()?;
+        Ok(Door { views: Views::start(show)?, tokens, hosts: config.hosts.clone() })
+    }
+
+    pub(super) fn tokens(&self) -> Option<Arc<Tokens>> {
+        self.tokens.clone()
+    }
+
+    /// Readiness is for everybody, like `/healthz`: it shows no figure.
+    pub(super) async fn answer(&self, request: &Request<Incoming>, view: View) -> Result<Reply, Refusal> {
+        get_only(request.method())?;
+        if view != View::Ready {
+            self.admit(request)?;
+        }
+        let shown = self.views.ask(view).await.map_err(Refusal::failed)?;
+        Ok(reply(shown))
+    }
+
+    fn admit(&self, request: &Request<Incoming>) -> Result<(), Refusal> {
+        if let Some(tokens) = &self.tokens {
+            return sender_of(request, tokens, KEY).map(drop);
+        }
+        let Some(host) = request.headers().get(HOST) else { return Ok(()) };
+        let host = host.to_str().unwrap_or_default();
+        if is_own(host, &self.hosts) {
+            return Ok(());
+        }
+        let why = "answers only to localhost, to an address, and to the names in serve.hosts: add the name there, or set serve.pages_tokens_file";
+        Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, why))
+    }
+}
+
+/// Whether this is an address, `localhost` or one of these names; with or without a port. Another site can make its name lead
+/// here, but never ask by an address.
+fn is_own(host: &str, names: &[String]) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    name.parse::<IpAddr>().is_ok()
+        || name.eq_ignore_ascii_case("localhost")
+        || names.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+fn reply(Shown { is_good, content_type, text }: Shown) -> Reply {
+    let mut reply = Response::new(Full::new(Bytes::from(text)));
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if !is_good {
+        headers.insert(RETRY_AFTER, HeaderValue::from(WHEN_FAILED_SECONDS));
+        *reply.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    reply
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_answers_to_addresses_and_to_its_own_names() {
+        let names = ["bridge.example".to_owned()];
+        for (host, is_one) in [
+            ("localhost", true),
+            ("LOCALHOST:8090", true),
+            ("127.0.0.1:8090", true),
+            ("10.1.2.3", true),
+            ("[::1]:8090", true),
+            ("[::1]", true),
+            ("bridge.example:8090", true),
+            ("Bridge.Example", true),
+            ("attacker.example", false),
+            ("127.0.0.1.attacker.example", false),
+            ("localhost.attacker.example:8090", false),
+            ("", false),
+        ] {
+            assert_eq!(is_own(host, &names), is_one, "{host}");
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! What a running house shows of itself: readiness, broken limits, metrics and the status page, all from the same values.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::pages::browser::Browser;
+use crate::program::{Program, lines};
+use crate::serve::Listening;
+
+const HOST: &str = "Host: localhost\r\n";
+const TOKEN: &str = "a-token-of-those-who-look";
+
+fn program(serve: &str) -> Program {
+    let program = Program::with(&format!(
+        "[schedule]\ncron = \"0 0 1 1 *\"\n[ingest]\nmin_free_bytes = 0\n[serve]\nlisten = \"127.0.0.1:0\"\n{serve}"
+    ));
+    program.ingest(40);
+    program
+}
+
+fn serve(program: &Program) -> Listening {
+    Listening::of(program.command(&["serve"]))
+}
+
+fn json_at(server: &Listening, path: &str) -> (u16, Value) {
+    let (status, _, text) = server.look(path, HOST);
+    (status, serde_json::from_str(&text).expect("JSON"))
+}
+
+/// The samples of a text of metrics: name and labels, and the value.
+fn samples(text: &str) -> Vec<(String, f64)> {
+    let samples = text.lines().filter(|line| !line.starts_with('#'));
+    let split = |line: &str| {
+        line.rsplit_once(' ').map(|(name, value)| (name.to_owned(), value.parse().expect("a number")))
+    };
+    samples.map(|line| split(line).expect("a sample")).collect()
+}
+
+fn sample(samples: &[(String, f64)], name: &str) -> f64 {
+    samples
+        .iter()
+        .find(|(found, _)| found == name)
+        .unwrap_or_else(|| panic!("{name} is missing: {samples:?}"))
+        .1
+}
+
+#[test]
+fn every_view_says_what_status_says() {
+    let program = program("");
+    let server = serve(&program);
+    assert_eq!(json_at(&server, "/readyz"), (200, json!({"status": "ready"})));
+    let (status, version) = json_at(&server, "/version");
+    assert_eq!((status, &version["version"]), (200, &json!(env!("CARGO_PKG_VERSION"))));
+    let (_, shown) = json_at(&server, "/status");
+    let (_, told) = program.json(&["status"]);
+    for key in ["pending", "parked", "dead", "held", "accounting", "dead_by_reason", "runs", "in_doubt"] {
+        assert_eq!(shown[key], told[key], "{key}");
+    }
+    let (status, checks) = json_at(&server, "/check");
+    assert_eq!(status, 200, "{checks}");
+
+    let (status, head, text) = server.look("/metrics", HOST);
+    assert_eq!(status, 200);
+    assert!(head.contains("application/openmetrics-text"), "{head}");
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    let found = samples(&text);
+    assert_eq!(sample(&found, "passbridge_events{suite=\"\",state=\"pending\"}"), 40.0);
+    assert_eq!(sample(&found, "passbridge_events_ingested_total{suite=\"\"}"), 40.0);
+    assert_eq!(sample(&found, "passbridge_parked_events"), 40.0);
+    // A textfile collector gets the same series.
+    let written = program.run(&["status", "--prometheus"]);
+    let names =
+        |samples: &[(String, f64)]| samples.iter().map(|(name, _)| name.clone()).collect::<BTreeSet<_>>();
+    assert_eq!(names(&samples(&written.out)), names(&found));
+    server.stop();
+}
+
+#[test]
+fn a_broken_limit_is_503_at_check_and_nowhere_else() {
+    let program = program("[monitor]\nmax_parked = 39\n");
+    let server = serve(&program);
+    let (status, checks) = json_at(&server, "/check");
+    assert_eq!(status, 503);
+    let broken: Vec<&Value> =
+        checks["checks"].as_array().expect("checks").iter().filter(|check| check["broken"] == true).collect();
+    assert_eq!(broken.len(), 1, "{checks}");
+    assert_eq!(broken[0]["check"], "max_parked");
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(json_at(&server, path).0, 200, "an orchestrator must not restart it for that: {path}");
+    }
+    let (_, _, text) = server.look("/metrics", HOST);
+    assert_eq!(sample(&samples(&text), "passbridge_checks_broken{check=\"max_parked\"}"), 1.0);
+    let (_, _, page) = server.look("/", HOST);
+    assert!(page.contains("1 limit is broken") && page.contains("max_parked"), "{page}");
+    server.stop();
+}
+
+#[test]
+fn a_disk_without_room_is_not_ready_and_says_so() {
+    let program = program("");
+    program.write(
+        "c.toml",
+        "[ingest]\nmin_free_bytes = 9000000000000000000\n[serve]\nlisten = \"127.0.0.1:0\"\n",
+    );
+    let server = serve(&program);
+    let (status, said) = json_at(&server, "/readyz");
+    assert_eq!(status, 503);
+    assert!(said["status"].as_str().expect("a reason").contains("ingest.min_free_bytes"), "{said}");
+    assert_eq!(json_at(&server, "/healthz").0, 200);
+    server.stop();
+}
+
+#[test]
+fn pages_answer_to_their_own_names_only_or_to_whoever_has_a_token() {
+    let open = program("hosts = [\"bridge.example\"]\n");
+    let server = serve(&open);
+    for (headers, expected) in [
+        ("Host: bridge.example\r\n", 200),
+        ("Host: 127.0.0.1:8090\r\n", 200),
+        ("Host: attacker.example\r\n", 421),
+    ] {
+        for path in ["/", "/status", "/check", "/metrics"] {
+            assert_eq!(server.look(path, headers).0, expected, "{path} {headers}");
+        }
+        assert_eq!(server.look("/readyz", headers).0, 200);
+    }
+    assert_eq!(server.ask("/metrics", "", b"").status, 405);
+    server.stop();
+
+    let guarded = program("pages_tokens_file = \"lookers\"\n");
+    guarded.write("lookers", &format!("{TOKEN}\n"));
+    let server = serve(&guarded);
+    for (headers, expected) in [
+        (format!("Host: attacker.example\r\nAuthorization: Bearer {TOKEN}\r\n"), 200),
+        (format!("Host: localhost\r\nAuthorization: Bearer {TOKEN}x\r\n"), 401),
+        (HOST.to_owned(), 401),
+    ] {
+        assert_eq!(server.look("/metrics", &headers).0, expected, "{headers}");
+    }
+    let log = server.stop();
+    assert!(!log.contains(TOKEN), "{log}");
+}
+
+#[test]
+fn pages_have_a_listener_of_their_own_where_one_is_named() {
+    let program = program("ingest = true\ntokens_file = \"tokens\"\npages_listen = \"127.0.0.1:0\"\n");
+    program.write("tokens", &format!("{TOKEN}\n"));
+    let server = serve(&program);
+    // The first listener takes events and shows nothing.
+    assert_eq!(server.look("/metrics", HOST).0, 404);
+    assert_eq!(server.look("/healthz", HOST).0, 200);
+    let posted =
+        server.ask("/v1/events", &format!("Authorization: Bearer {TOKEN}\r\n"), lines(41).as_bytes());
+    assert_eq!(posted.status, 202);
+    server.stop();
+    let refused = Program::with("").run(&["serve"]);
+    assert_eq!(refused.code, 2, "{}", refused.err);
+    assert!(refused.err.contains("serve.pages_listen"), "{}", refused.err);
+}
+
+#[test]
+fn the_status_page_reads_well_in_a_browser_and_brings_itself_up_to_date() {
+    let program = program("");
+    let server = serve(&program);
+    let mut browser = Browser::start();
+    let url = browser.open_url(format!("http://{}/", server.address()));
+    let (_, document) = json_at(&server, "/status");
+    let read = "[...document.querySelectorAll('[data-json]')].map(one => [one.dataset.json, one.dataset.value, one.textContent])";
+    let figures = browser.value(read);
+    let figures = figures.as_array().expect("figures");
+    assert!(figures.len() > 20, "{figures:?}");
+    for figure in figures {
+        let [place, exact, text] = [0, 1, 2].map(|index| figure[index].as_str().expect("text"));
+        let expected = document.pointer(place).unwrap_or_else(|| panic!("{place} is not in the document"));
+        assert_eq!(&serde_json::from_str::<Value>(exact).expect("a number"), expected, "{place}");
+        assert_eq!(text.replace(',', ""), exact, "{place}");
+    }
+    for (width, height) in [(375, 800), (1400, 900)] {
+        browser.resize(width, height);
+        let wide = browser.value("document.documentElement.scrollWidth").as_u64().expect("a width");
+        assert!(wide <= u64::from(width), "{wide} pixels on a screen of {width}");
+        let clipped = "[...document.querySelectorAll('[data-json], dd, td, tbody th')].filter(one => one.scrollWidth > one.clientWidth + 1 && \
+                       getComputedStyle(one).display !== 'inline').map(one => one.textContent)";
+        assert_eq!(browser.value(clipped), json!([]), "at {width}");
+    }
+    assert_eq!(browser.requests(), [url.as_str()], "nothing but the page itself is asked for");
+
+    // What comes in meanwhile appears without a reload, and the page says so where its house is gone.
+    program.ingest(60);
+    browser.until("document.querySelector('[data-json=\"/pending\"]').dataset.value", &json!("60"));
+    assert_eq!(browser.complaints(), Vec::<&Value>::new());
+    server.stop();
+    browser.until("document.getElementById('stale').hidden", &json!(false));
+}
+
+/// A file of the repository.
+fn file(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn text_of(path: &str) -> String {
+    fs::read_to_string(file(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The names of metrics in a text.
+fn names_in(text: &str) -> BTreeSet<String> {
+    let words =
+        text.split(|letter: char| !(letter.is_ascii_lowercase() || letter == '_' || letter.is_ascii_digit()));
+    words.filter(|word| word.starts_with("passbridge_")).map(str::to_owned).collect()
+}
+
+/// Runs Prometheus' own tool. Where it is missing, the test fails: rules that nobody read are not known to work.
+fn promtool(args: &[&str]) {
+    let run = Command::new("promtool").args(args).current_dir(file("deploy/prometheus")).output();
+    let run =
+        run.expect("promtool is missing: install the Debian package prometheus (.ci/run does where it may)");
+    assert!(
+        run.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&run.stdout),
+        String::from_utf8_lossy(&run.stderr)
+    );
+}
+
+#[test]
+fn every_metric_is_documented_and_every_alert_and_panel_uses_metrics_that_exist() {
+    // A family without a sample is not in the text of a small house, so the names are those of the source.
+    let source = text_of("src/cli/status/metrics.rs");
+    let mut known = BTreeSet::new();
+    for (call, ending) in [("self.gauge(", ""), ("self.counter(", "_total")] {
+        for rest in source.split(call).skip(1) {
+            let name = rest.split('"').nth(1).expect("a name");
+            known.insert(format!("passbridge_{name}{ending}"));
+        }
+    }
+    let text = program("").run(&["status", "--prometheus"]).out;
+    let samples = text.lines().filter(|line| !line.starts_with('#'));
+    let shown: BTreeSet<String> =
+        samples.filter_map(|line| Some(line.split(['{', ' ']).next()?.to_owned())).collect();
+    assert!(shown.len() > 20 && shown.is_subset(&known), "{shown:?}");
+    assert_eq!(names_in(&text_of("docs/watching.md")), known, "docs/watching.md");
+    for path in ["deploy/prometheus/passbridge.rules.yml", "deploy/grafana/passbridge.json"] {
+        let unknown: Vec<_> =
+            names_in(&text_of(path)).into_iter().filter(|name| !known.contains(name)).collect();
+        assert_eq!(unknown, Vec::<String>::new(), "{path}");
+    }
+}
+
+#[test]
+fn every_alert_fires_in_its_test_and_has_its_part_of_the_manual() {
+    let (rules, manual) = (text_of("deploy/prometheus/passbridge.rules.yml"), text_of("docs/watching.md"));
+    let tests = text_of("deploy/prometheus/passbridge.rules.test.yml");
+    let alerts: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(alerts.len() >= 10, "{alerts:?}");
+    for alert in alerts {
+        assert!(manual.contains(&format!("\n### {alert}\n")), "{alert} is not in the manual");
+        assert!(rules.contains(&format!("page: docs/watching.md#{}\n", alert.to_lowercase())), "{alert}");
+        assert!(tests.contains(&format!("alertname=\"{alert}\"")), "{alert} is not tested");
+    }
+    promtool(&["check", "rules", "passbridge.rules.yml"]);
+    promtool(&["test", "rules", "passbridge.rules.test.yml"]);
+}
+
+#[test]
+fn every_expression_of_the_dashboard_is_promql() {
+    let dashboard: Value = serde_json::from_str(&text_of("deploy/grafana/passbridge.json")).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().expect("targets"));
+    let expressions: Vec<&str> =
+        targets.map(|target| target["expr"].as_str().expect("an expression")).collect();
+    assert!(expressions.len() >= panels.len(), "{expressions:?}");
+    // As rules, which Prometheus' tool can check.
+    let rules: Vec<Value> = expressions
+        .iter()
+        .map(|expr| json!({"record": "one", "expr": expr, "labels": {"of": expr}}))
+        .collect();
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("rules.json");
+    fs::write(&path, json!({"groups": [{"name": "dashboard", "rules": rules}]}).to_string()).expect("a file");
+    promtool(&["check", "rules", path.to_str().expect("UTF-8")]);
+}
