@@ -101,7 +101,7 @@ fn store(folder: &Path, events: u32) {
     let requestor = RequestorId::new("REF30").expect("a requestor");
     buffer.add_suite(suite, vec![requestor]).expect("a suite");
     let name: JobName = JOB.parse().expect("a name");
-    buffer.create_job(&name, JobSettings::default(), Vec::new()).expect("a job");
+    buffer.create_job(&name, JobSettings::default(), Vec::new(), &()).expect("a job");
     let job = buffer.job(&name).expect("a job").key;
     let input = buffer.open_input("bench").expect("an input");
     for first in (0..events).step_by(10_000) {

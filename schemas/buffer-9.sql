@@ -117,6 +117,8 @@ CREATE TABLE doubts_9 (
 INSERT INTO doubts_9 SELECT *, 0 FROM doubts;
 DROP TABLE doubts;
 ALTER TABLE doubts_9 RENAME TO doubts;
+-- What a backfill was planned as, as `backfill plan --json` printed it. NULL: an earlier schema.
+ALTER TABLE jobs ADD COLUMN plan TEXT;
 
 -- Reading doors: the views that begin with v_ are open to every program that reads SQLite. Their columns keep their names and meanings;
 -- later versions may add columns at the end. Instants in them are text in UTC with milliseconds, such as 2026-11-20T08:30:00.000Z.

@@ -19,7 +19,7 @@ pub use error::BackfillError;
 pub use gate::Ending;
 pub use live::LiveFiles;
 pub use plan::{
-    BulkRoute, Counts, Day, DayPlan, DiaRoute, HostRoute, InputPlan, Limit, Plan, Progress, REMEMBERED_MAX,
-    Rates, SuitePlan, UnmappedPlan, Warning, Window, plan, plan_buffered,
+    BulkRoute, Counts, Day, DayPlan, DiaRoute, FileState, HostRoute, InputPlan, Limit, NewDays, Plan,
+    Progress, REMEMBERED_MAX, Rates, SuitePlan, UnmappedPlan, Warning, Window, plan, plan_buffered,
 };
 pub use run::{BackfillOptions, BackfillReport, Observer, run};

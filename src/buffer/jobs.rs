@@ -97,13 +97,21 @@ pub struct JobCounts {
 }
 
 impl Buffer {
-    pub fn create_job(&self, name: &JobName, settings: JobSettings, sources: Vec<JobSource>) -> Result<()> {
+    /// Records a backfill with its inputs and the plan of what it would do.
+    pub fn create_job(
+        &self,
+        name: &JobName,
+        settings: JobSettings,
+        sources: Vec<JobSource>,
+        plan: &impl Serialize,
+    ) -> Result<()> {
+        let plan = serde_json::to_string(plan).expect("numbers and names always serialise");
         let (name, now) = (name.clone(), self.now());
         self.write(move |transaction| {
             let JobSettings { route, rate, hours } = settings;
-            let insert = "INSERT INTO jobs (name, state, route, rate, hours, created_at) VALUES (?1, 'planned', ?2, ?3, ?4, ?5)
+            let insert = "INSERT INTO jobs (name, state, route, rate, hours, created_at, plan) VALUES (?1, 'planned', ?2, ?3, ?4, ?5, ?6)
                  ON CONFLICT (name) DO NOTHING";
-            if changed(transaction, insert, (&name, route, rate, hours, now))? == 0 {
+            if changed(transaction, insert, (&name, route, rate, hours, now, plan))? == 0 {
                 return Err(BufferError::JobExists(name));
             }
             let job = JobKey(transaction.last_insert_rowid());
@@ -113,6 +121,12 @@ impl Buffer {
             }
             Ok(())
         })
+    }
+
+    /// The plan that was recorded with a backfill; `None` if an earlier release recorded it, without a plan.
+    pub fn job_plan(&self, job: JobKey) -> Result<Option<serde_json::Value>> {
+        let select = "SELECT plan FROM jobs WHERE job = ?1 AND plan IS NOT NULL";
+        self.first(select, [job], |row| Ok(row.get::<_, Json<_>>("plan")?.0))
     }
 
     /// Deletes a backfill that has brought no event.

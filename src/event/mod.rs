@@ -6,6 +6,7 @@
 //! - Does not know: formats, files, report suites, what Adobe does with an event.
 //! - Rules: `schemas/pass-event.schema.json`. `table` names Adobe's page about the events and eVars.
 
+mod day_span;
 mod draft;
 mod error;
 mod identity;
@@ -17,6 +18,7 @@ mod stored;
 mod table;
 mod viewer;
 
+pub use day_span::DaySpan;
 pub use draft::{
     COUNT_MAX, Draft, EARLIEST_UNIX_SECONDS, EVENT_ID_CHARS_MAX, RawValue, TimeBounds, key_named,
     whole_number,

@@ -402,7 +402,9 @@ fn files_of_two_runs_keep_their_distance() {
     let mut ended = Vec::new();
     for (name, first) in [("one", 0), ("other", 5000)] {
         let file = house.file(name, &history(first, first + 100));
-        let mut command = house.program.command(&["backfill", "run", name, "--via", "bulk", &file]);
+        let accepted = ["--accept-days", "2026-01-01..2026-12-31"];
+        let run = [&["backfill", "run", name, "--via", "bulk", &file][..], &accepted].concat();
+        let mut command = house.program.command(&run);
         command.env("PASSBRIDGE_BULK__GROUP_SPACING_MS", spacing_ms.to_string());
         assert_eq!(done(command).code, 0);
         ended.push(Instant::now());

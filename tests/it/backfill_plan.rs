@@ -292,7 +292,7 @@ fn the_json_has_stable_names_with_their_units() {
     assert_eq!(
         names(&json),
         sorted(
-            "by_bulk by_dia failures input_warnings inputs planned_at rejected suites total unmapped warnings"
+            "by_bulk by_dia failures input_warnings inputs new_days planned_at rejected suites total unmapped warnings"
         )
     );
     assert_eq!(names(&json["by_dia"]), sorted("bytes hosts requests seconds"));

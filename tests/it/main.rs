@@ -3,6 +3,7 @@
 mod analytics;
 mod backfill;
 mod backfill_at_scale;
+mod backfill_gate;
 mod backfill_mishaps;
 mod backfill_plan;
 mod bulk_rows;

@@ -1,11 +1,12 @@
 //! The counts of a plan: by suite, by requestor without a suite, and by day.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::AddAssign;
 
 use chrono::DateTime;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::event::{Instant, RequestorId};
 use crate::suite::{EventIds, Rsid, SuiteState};
@@ -91,6 +92,20 @@ pub struct DayPlan {
     pub day: Day,
     #[serde(flatten)]
     pub counts: Counts,
+}
+
+/// The days on which a requestor has new events, as days since the Unix epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewDays {
+    pub requestor_id: String,
+    pub days: Vec<i64>,
+}
+
+impl NewDays {
+    pub(super) fn of(requestor_id: &RequestorId, days: &BTreeMap<Day, Counts>) -> NewDays {
+        let days = days.iter().filter(|(_, counts)| counts.events > 0).map(|(day, _)| day.number());
+        NewDays { requestor_id: requestor_id.as_str().to_owned(), days: days.collect() }
+    }
 }
 
 /// A day in UTC.

@@ -4,6 +4,7 @@
 //! ingest and a drain use. Memory is bounded for every input; `tally` gives the limit.
 
 mod counts;
+mod file_state;
 mod routes;
 mod tally;
 mod warning;
@@ -20,7 +21,8 @@ use crate::ingest::{self, IngestOptions, InputFailure, InputPath};
 use routes::{by_bulk, by_dia};
 use tally::{Tallied, Tally};
 
-pub use counts::{Counts, Day, DayPlan, Progress, SuitePlan, UnmappedPlan};
+pub use counts::{Counts, Day, DayPlan, NewDays, Progress, SuitePlan, UnmappedPlan};
+pub use file_state::FileState;
 pub use routes::{BulkRoute, DiaRoute, HostRoute, Limit, Rates};
 pub use warning::{REMEMBERED_MAX, Warning};
 
@@ -40,6 +42,8 @@ pub struct Plan {
     pub suites: Vec<SuitePlan>,
     /// Each requestor that has events and no suite, sorted by name.
     pub unmapped: Vec<UnmappedPlan>,
+    /// The days on which each requestor has new events.
+    pub new_days: Vec<NewDays>,
     /// The route hit by hit. It includes paused suites.
     pub by_dia: DiaRoute,
     /// The route of bulk files. It includes paused suites.
@@ -61,6 +65,9 @@ pub struct InputPlan {
     pub read: u64,
     pub events: u64,
     pub rejected: u64,
+    /// What the file is known by; `None` if it cannot be read, and for standard input.
+    #[serde(flatten)]
+    pub file: Option<FileState>,
     /// Why nothing of the input would be used, although it holds something.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unused: Option<String>,
@@ -85,6 +92,8 @@ pub fn plan(
     rates: &Rates,
     observe: &mut dyn FnMut(Progress),
 ) -> Result<Plan, BufferError> {
+    // A file that changes while it is read is then another one than this, and is refused.
+    let files: Vec<Option<FileState>> = inputs.iter().map(FileState::of_input).collect();
     let mut options = options.clone();
     if options.secret.is_none() {
         // The identity of an exchange depends on the secret.
@@ -107,7 +116,8 @@ pub fn plan(
     taken?;
     tally.settle()?;
     observe(tally.progress);
-    let inputs = summary.inputs.iter().map(|input| InputPlan {
+    let inputs = summary.inputs.iter().zip(files).map(|(input, file)| InputPlan {
+        file,
         path: input.path.clone(),
         read: input.counts.read,
         events: input.counts.read - input.counts.rejected,
@@ -156,7 +166,7 @@ pub fn plan_buffered(
 
 fn assemble(tally: Tally, rates: &Rates) -> Result<Plan, BufferError> {
     let planned_at = tally.now;
-    let Tallied { suites, unmapped, sample, warnings } = tally.finish()?;
+    let Tallied { suites, unmapped, new_days, sample, warnings } = tally.finish()?;
     let mut total = Counts::default();
     suites.iter().for_each(|suite| total += suite.total);
     unmapped.iter().for_each(|requestor| total += requestor.total);
@@ -170,6 +180,7 @@ fn assemble(tally: Tally, rates: &Rates) -> Result<Plan, BufferError> {
         by_bulk: by_bulk(&suites, sample, rates),
         suites,
         unmapped,
+        new_days,
         warnings,
         input_warnings: Vec::new(),
         failures: Vec::new(),

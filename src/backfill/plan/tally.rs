@@ -17,7 +17,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::counts::{Counts, Day, DayPlan, Progress, SuitePlan, UnmappedPlan};
+use super::counts::{Counts, Day, DayPlan, NewDays, Progress, SuitePlan, UnmappedPlan};
 use super::routes::Sample;
 use super::warning::{GIANT_HITS, GIANT_SHARE, OLD_DAYS, REMEMBERED_MAX, RETAINED_DAYS, Warning};
 use crate::buffer::{Buffer, BufferError, PlanningReader, Recognition, SuiteListing};
@@ -106,6 +106,7 @@ impl RequestorTally {
 pub(super) struct Tallied {
     pub(super) suites: Vec<SuitePlan>,
     pub(super) unmapped: Vec<UnmappedPlan>,
+    pub(super) new_days: Vec<NewDays>,
     pub(super) sample: Sample,
     pub(super) warnings: Vec<Warning>,
 }
@@ -342,9 +343,10 @@ impl Tally {
         if events > 0 {
             warnings.push(Warning::Unremembered { events });
         }
+        let new_days = self.requestors.iter().map(|one| NewDays::of(&one.id, &one.days)).collect();
         let suites = self.suites.into_iter().map(|suite| suite.plan);
         let suites = suites.filter(|plan| !plan.requestors.is_empty()).collect();
-        Ok(Tallied { suites, unmapped, sample: self.sample, warnings })
+        Ok(Tallied { suites, unmapped, new_days, sample: self.sample, warnings })
     }
 
     fn warn_of_delivered_days(&self, warnings: &mut Vec<Warning>) -> Result<(), BufferError> {

@@ -7,7 +7,7 @@ use crate::buffer::{JobSettings, JobSource};
 use crate::cli::ingest::format;
 use crate::cli::words::{explained, written};
 use crate::cli::{Failure, refused};
-use crate::event::Instant;
+use crate::event::{DaySpan, Instant};
 use crate::ingest::FormatChoice;
 use crate::job::{Hours, JobError, JobName, JobRoute};
 
@@ -55,6 +55,9 @@ pub(crate) enum Command {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(super) new: NewArgs,
+    /// Days (UTC) that were delivered already and to which events may be added: 2026-11-20 or 2026-11-20..2026-11-22, with commas between.
+    #[arg(long, value_name = "DAYS", value_delimiter = ',')]
+    pub(super) accept_days: Vec<DaySpan>,
     #[command(flatten)]
     pub(super) files: FileArgs,
 }

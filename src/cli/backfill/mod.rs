@@ -1,6 +1,7 @@
 //! `backfill`: loads old events and sends them with lower priority than live events.
 
 mod args;
+mod gate;
 mod plan;
 mod report;
 
@@ -26,7 +27,7 @@ use crate::buffer::{BackfillLock, Buffer, BufferError, JobKey, JobRecord, JobSet
 use crate::collection::Collection;
 use crate::config::Zone;
 use crate::drain::Stop;
-use crate::event::Instant;
+use crate::event::{DaySpan, Instant};
 use crate::ingest::{FormatChoice, InputPath};
 use crate::job::{JobName, JobRoute, JobState};
 use args::{NewArgs, ResumeArgs, WayArgs};
@@ -45,7 +46,7 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
             let client = options::bulk_client(&settings)?;
             let bulk = options::bulk(&settings, client, args.files.keep_files, false);
             backfills.check_route(&args.new.name, &args.new.way, &bulk)?;
-            backfills.begin(&args.new)?;
+            backfills.begin(&args.new, &args.accept_days)?;
             backfills.go(&args.new.name, bulk, &lock)
         }
         Command::Resume(args) => {
@@ -80,6 +81,7 @@ pub(super) fn shown(buffer: &Buffer, jobs: Vec<JobRecord>) -> Result<Vec<Shown>,
             counts: buffer.job_counts(job.key)?,
             obstacles,
             inputs: buffer.job_input_counts(job.key)?,
+            plan: None,
             looked_up_files: buffer.looked_up_files(job.key)?,
             is_at_work,
             job,
@@ -135,7 +137,7 @@ impl Backfills<'_> {
         let job = args.way.over(JobSettings::default());
         let plan = self.make_plan(args, job.rate.and_then(NonZeroU32::new))?;
         self.buffer.forget_empty_job(name)?;
-        self.buffer.create_job(name, job, sources)?;
+        self.buffer.create_job(name, job, sources, &plan)?;
         let is_unused = plan.inputs.iter().any(|input| input.unused.is_some());
         let is_unclean = is_unused || plan.rejected + plan.total.conflicts > 0;
         let failure = plan.failures.first().map(Failure::of_input);
@@ -160,8 +162,8 @@ impl Backfills<'_> {
         Ok(backfill::plan(&self.buffer, &inputs, &options, &rates, &mut |done| progress.show_plan(done))?)
     }
 
-    /// Starts a planned or new job.
-    fn begin(&self, args: &NewArgs) -> Result<(), Failure> {
+    /// Starts a planned job. Of inputs that were not planned, makes the plan first.
+    fn begin(&self, args: &NewArgs, accepted: &[DaySpan]) -> Result<(), Failure> {
         let (name, sources) = (&args.name, args.inputs.sources()?);
         let job = match self.known(name)? {
             None if sources.is_empty() => {
@@ -171,8 +173,10 @@ impl Backfills<'_> {
                 ));
             }
             None => {
-                self.buffer.create_job(name, JobSettings::default(), sources)?;
-                self.buffer.job(name)?
+                let plan = self.make_plan(args, None)?;
+                gate::refuse_delivered(&self.buffer, &plan.new_days, accepted)?;
+                self.buffer.create_job(name, JobSettings::default(), sources, &plan)?;
+                return self.start(&self.buffer.job(name)?, &args.way);
             }
             Some(JobRecord { state, .. }) if state != JobState::Planned => {
                 // No process runs this job, because the caller holds the lock.
@@ -192,6 +196,14 @@ impl Backfills<'_> {
             }
             Some(job) => job,
         };
+        let plan = self.buffer.job_plan(job.key)?.ok_or_else(|| {
+            refused(
+                format!("the plan of {name} is of an earlier release, which did not keep what it had read"),
+                format!("plan it anew: passbridge backfill plan {name} FILE..."),
+            )
+        })?;
+        gate::refuse_changed(&self.buffer, &job, &plan)?;
+        gate::refuse_delivered(&self.buffer, &gate::new_days(&plan), accepted)?;
         self.start(&job, &args.way)
     }
 
@@ -203,6 +215,9 @@ impl Backfills<'_> {
     /// Starts a planned, stopped, paused, cancelled or finished job again.
     fn resume(&self, args: &ResumeArgs) -> Result<(), Failure> {
         let job = self.buffer.job(&args.name)?;
+        if let Some(plan) = self.buffer.job_plan(job.key)? {
+            gate::refuse_changed(&self.buffer, &job, &plan)?;
+        }
         if job.state == JobState::Cancelled {
             self.buffer.restore_job(job.key)?;
         }
@@ -271,7 +286,11 @@ impl Backfills<'_> {
             Some(name) => vec![buffer.job(name)?],
             None => buffer.jobs()?,
         };
-        self.context.done(&StatusReport { backfills: shown(buffer, jobs)? })
+        let mut backfills = shown(buffer, jobs)?;
+        for Shown { job, plan, .. } in &mut backfills {
+            *plan = buffer.job_plan(job.key)?;
+        }
+        self.context.done(&StatusReport { backfills })
     }
 
     fn pause(&self, name: &JobName) -> Result<Exit, Failure> {

@@ -26,6 +26,9 @@ pub(crate) struct Shown {
     #[serde(flatten)]
     pub(crate) obstacles: JobObstacles,
     pub(crate) inputs: Vec<Value>,
+    /// The plan, as `backfill plan --json` printed it; none if an earlier release made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) plan: Option<Value>,
     /// Keys of files whose arrival only a look-up at Adobe confirms; Adobe can be asked about them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) looked_up_files: Vec<String>,

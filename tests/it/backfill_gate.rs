@@ -1,0 +1,81 @@
+//! Nothing gets into Analytics that was not planned: a run takes what its plan has read, and adds to no day that was delivered
+//! already unless somebody names it.
+
+use serde_json::json;
+
+use crate::program::Program;
+use crate::support::sandbox;
+
+/// So many events of a day, each with an event ID that begins with `prefix`.
+fn day(date: &str, prefix: &str, count: usize) -> String {
+    let line = |number: usize| {
+        format!(
+            "{{\"occurred_at\":\"{date}T{:02}:{:02}:00Z\",\"event\":\"authn_ok\",\"requestor_id\":\"REF30\",\
+             \"event_id\":\"{prefix}{number}\",\"mvpd_user_id\":\"u{number}\"}}\n",
+            number / 60 % 24,
+            number % 60
+        )
+    };
+    (0..count).map(line).collect()
+}
+
+fn file(program: &Program, name: &str, text: &str) -> String {
+    program.write(name, text);
+    program.path(name).to_str().expect("UTF-8").to_owned()
+}
+
+#[test]
+fn a_run_refuses_an_input_that_was_changed_since_its_plan() {
+    let (program, sandbox) = (Program::new(), sandbox(""));
+    program.suite(&sandbox.url());
+    let one = file(&program, "one.ndjson", &day("2026-10-01", "a", 5));
+    let two = file(&program, "two.ndjson", &day("2026-10-02", "b", 5));
+    let (code, plan) = program.json(&["backfill", "plan", "h", &one, &two]);
+    assert_eq!(
+        (code, &plan["inputs"][1]["bytes"]),
+        (0, &json!(std::fs::metadata(&two).expect("a file").len()))
+    );
+    let planned = std::fs::read_to_string(&two).expect("the file");
+    program.write("two.ndjson", &planned.replace("\"u4\"", "\"u5\""));
+    let refused = program.run(&["backfill", "run", "h"]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.err.contains("two.ndjson was changed since it was planned"), "{}", refused.err);
+    assert_eq!((program.json(&["status"]).1["pending"].clone(), sandbox.accepted_count()), (json!(0), 0));
+    program.write("two.ndjson", &planned);
+    assert_eq!(program.run(&["backfill", "run", "h"]).code, 0);
+    assert_eq!(sandbox.accepted_count(), 10);
+    let status = program.json(&["backfill", "status", "h"]).1;
+    assert_eq!(status["backfills"][0]["plan"]["total"]["events"], 10, "{status}");
+}
+
+#[test]
+fn a_run_adds_to_delivered_days_only_where_each_is_named() {
+    let (program, sandbox) = (Program::new(), sandbox(""));
+    program.suite(&sandbox.url());
+    let live = file(&program, "live.ndjson", &(day("2026-10-01", "a", 5) + &day("2026-10-03", "a3-", 5)));
+    assert_eq!(program.run(&["ingest", &live]).code, 0);
+    assert_eq!(program.run(&["drain"]).code, 0);
+    let text =
+        ["2026-10-01", "2026-10-02", "2026-10-03"].map(|date| day(date, &format!("again{date}"), 5)).concat();
+    let again = file(&program, "again.ndjson", &text);
+    // Planned or not, it stops before anything is loaded.
+    assert_eq!(program.run(&["backfill", "plan", "planned", &again]).code, 0);
+    for args in [&["backfill", "run", "planned"][..], &["backfill", "run", "unplanned", &again]] {
+        for accepted in [None, Some("2026-10-01"), Some("2026-10-02..2026-10-03")] {
+            let option = accepted.map(|days| ["--accept-days", days]);
+            let refused =
+                program.run(&[args, option.as_ref().map_or(&[][..], |option| &option[..])].concat());
+            assert_eq!(refused.code, 2, "{refused:?}");
+            assert!(
+                refused.err.contains("days that were delivered already: REF30 2026-10-0"),
+                "{}",
+                refused.err
+            );
+            assert_eq!(refused.err.contains("REF30 2026-10-01: 5 events"), accepted != Some("2026-10-01"));
+        }
+    }
+    assert_eq!(sandbox.accepted_count(), 10);
+    let accepted = ["backfill", "run", "planned", "--accept-days", "2026-10-01,2026-10-03"];
+    assert_eq!(program.run(&accepted).code, 0);
+    assert_eq!(sandbox.accepted_count(), 25);
+}
