@@ -117,6 +117,7 @@ fn store(folder: &Path, events: u32) {
             events: events.into(),
             memory: Vec::new(),
             stated: Vec::new(),
+            rejected: 0,
         };
         buffer.store(batch).expect("a batch");
     }

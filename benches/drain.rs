@@ -121,6 +121,7 @@ fn drained(sink: &Sink, pem: &str, lanes: usize, events: usize) -> Figures {
                 events,
                 memory: Vec::new(),
                 stated: Vec::new(),
+                rejected: 0,
             })
             .expect("a batch");
     }

@@ -133,6 +133,7 @@ fn fill(path: &Path, events: u64, from: i64, days: i64) -> Outcome<()> {
             events: batch?.into(),
             memory: Vec::new(),
             stated: Vec::new(),
+            rejected: 0,
         })?;
         number = end;
     }

@@ -3,7 +3,7 @@
 -- What became of inputs: whatever of a line is no event in `events`, and the numbers of those that are.
 
 -- Its events have numbers from first_seq to last_seq, with those of other inputs among them. NULL: an earlier schema, which did not
--- count. The digest (SHA-256) and the bytes are those of a file or of standard input that was read to its end, before unpacking.
+-- count. An input that was not read to its end, or is still open, has no ended_at, bytes and digest (SHA-256, before unpacking).
 ALTER TABLE inputs ADD COLUMN first_seq INTEGER;
 ALTER TABLE inputs ADD COLUMN last_seq INTEGER;
 ALTER TABLE inputs ADD COLUMN stored INTEGER;
@@ -13,6 +13,7 @@ ALTER TABLE inputs ADD COLUMN rejected INTEGER;
 ALTER TABLE inputs ADD COLUMN bytes INTEGER;
 ALTER TABLE inputs ADD COLUMN digest BLOB;
 ALTER TABLE inputs ADD COLUMN ended_at INTEGER;
+ALTER TABLE inputs ADD COLUMN summary TEXT;                    -- JSON, as `ingest --json` prints it; NULL: HTTP, and before the end
 
 -- Events that came again and were not stored: `events` lines of an input from `line` on, each with the event whose number is as far
 -- behind `seq`. Many of one batch are not all kept.

@@ -69,7 +69,32 @@ pub enum Why {
     Held { attempts: u32, cause: String, held_at: Instant },
 }
 
+/// Events of one reason, MVPD and resource that a person must decide about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Group {
+    /// The code of the reason of dead letters, the cause of held events.
+    pub reason: String,
+    pub mvpd: Option<String>,
+    pub resource_id: Option<String>,
+    pub events: u64,
+}
+
 impl Buffer {
+    /// How many events a person must decide about, by reason, MVPD and resource, the most first.
+    pub fn undecided_groups(&self, state: Undecided, which: &Selection) -> Result<Vec<Group>> {
+        let select = "SELECT s.reason, e.body ->> 'mvpd' AS mvpd, e.body ->> 'resource_id' AS resource_id, count(*) AS events
+             FROM (SELECT seq, reason FROM dead_letters WHERE ?3 = 'dead' UNION ALL
+                   SELECT h.seq, d.cause FROM held h JOIN doubts d ON d.seq = h.seq WHERE ?3 = 'held') s
+             JOIN events e ON e.seq = s.seq
+             WHERE (?1 IS NULL OR s.reason = ?1) AND (?2 IS NULL OR s.seq IN (SELECT value FROM json_each(?2)))
+             GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3";
+        let (reason, sequences) = filters(which);
+        let state = if state == Undecided::Dead { "dead" } else { "held" };
+        self.all(select, (reason, sequences, state), |row| {
+            Ok(from_row!(row, Group { reason, mvpd, resource_id, events }))
+        })
+    }
+
     /// Events that a person must decide about, the latest first.
     pub fn undecided(&self, state: Undecided, which: Selection, limit: usize) -> Result<Vec<UndecidedEvent>> {
         let select = match state {

@@ -11,6 +11,7 @@ use super::database::Buffer;
 use super::error::{BufferError, Result};
 use super::facts::{FORMER_BEFORE, INBOX_LEFT_SINCE, NEXT_SEQ, fact, forget_fact, set_fact};
 use super::forms::intern_requestor;
+use super::inputs;
 use super::keys::{InputId, JobKey, RequestorKey};
 use super::ledger::{Postings, count_in_job};
 use super::memory;
@@ -73,6 +74,8 @@ pub struct Batch {
     pub memory: Vec<MemoryRow>,
     /// The unique accounts that ESM stated in the same reports.
     pub stated: Vec<StatedAccounts>,
+    /// Lines among them that were rejected. They are only counted.
+    pub rejected: u64,
 }
 
 /// An event whose identity is already stored with other content. The stored event stays; this one is not stored.
@@ -108,17 +111,6 @@ pub struct InboxRow {
 }
 
 impl Buffer {
-    /// Records an input under the path that messages will name.
-    pub fn open_input(&self, path: &str) -> Result<InputId> {
-        let (path, opened_at) = (path.to_owned(), self.now());
-        self.write(move |transaction| {
-            let insert = "INSERT INTO inputs (path, opened_at, stored, duplicates, conflicts, rejected)
-                 VALUES (?1, ?2, 0, 0, 0, 0)";
-            run(transaction, insert, (path, opened_at))?;
-            Ok(InputId(transaction.last_insert_rowid()))
-        })
-    }
-
     /// Stores the new events of a batch. They are durable when this returns.
     pub fn store(&self, batch: Batch) -> Result<StoreReport> {
         let now = self.now();
@@ -235,7 +227,7 @@ fn store(transaction: &Transaction<'_>, batch: &Batch, now: Instant) -> Result<S
     if report.stored > 0 {
         arrivals::note(transaction, Sequence(sequence.0 - 1), arrived, now)?;
     }
-    count_in_input(transaction, batch, Sequence(first_seq), &report)?;
+    inputs::count(transaction, batch, Sequence(first_seq), &report)?;
     repeats.store(transaction, batch.input)?;
     count_in_job(transaction, batch.job, report.stored as i64)?;
     postings.apply(transaction)?;
@@ -300,23 +292,6 @@ impl<'a> Inserts<'a> {
         self.queue.execute((job, requestor, occurred_at, seq))?;
         Ok(())
     }
-}
-
-/// Counts what came of a batch in the row of its input.
-fn count_in_input(
-    transaction: &Transaction<'_>,
-    batch: &Batch,
-    first: Sequence,
-    report: &StoreReport,
-) -> Result<()> {
-    let StoreReport { stored, duplicates, conflicts, mixed } = report;
-    let last = Sequence(first.0 + stored.cast_signed() - 1);
-    let update = "UPDATE inputs SET stored = stored + ?2, duplicates = duplicates + ?3, conflicts = conflicts + ?4,
-             rejected = rejected + ?5, first_seq = CASE WHEN ?2 > 0 THEN coalesce(first_seq, ?6) ELSE first_seq END,
-             last_seq = CASE WHEN ?2 > 0 THEN ?7 ELSE last_seq END
-         WHERE input = ?1";
-    let counts = (batch.input, stored, duplicates, conflicts.len(), mixed.len(), first, last);
-    run(transaction, update, counts)
 }
 
 /// The number of the stored event with the same identity, and the conflict if its content is another one. The number is

@@ -6,38 +6,26 @@ use serde::Serialize;
 use super::database::Buffer;
 use super::error::Result;
 use super::forms::form_of;
-use super::keys::{FormKey, InputId, RunId};
+use super::inputs::InputRecord;
+use super::keys::{FormKey, RunId};
 use super::repeats::EVENTS_MAX;
 use super::rows::{all, each, first, from_row, json_list, only, read_event};
-use crate::delivery::{DeadReason, Sequence};
-use crate::event::{EventId, EventKind, Instant, PassEvent, Property, RequestorId, identifier};
+use crate::delivery::Sequence;
+use crate::event::{EventId, EventKind, Instant, PassEvent, Property, RequestorId};
 use crate::suite::HitForm;
 
 /// Sequence numbers that a search looks at before it tells its progress. This takes less than a tenth of a second.
 const SEARCHED_AT_ONCE: i64 = 100_000;
 
 /// What to search for. A search reads all events, or those of the inputs.
-pub enum Search<'a> {
-    /// The events of a user or visitor with this ID.
-    User(&'a str),
-    /// The events of whose identity and count this is true.
-    Identity(&'a dyn Fn(EventId, u32) -> bool),
-    /// The events of this line of these inputs.
-    Line(&'a [InputRecord], u64),
-}
-
-/// An input by the path that its caller gave.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct InputRecord {
-    pub input: InputId,
-    pub path: String,
-    pub opened_at: Instant,
-    /// The first and the last number of its events. `None` if it stored none, or if that was before schema 9.
-    #[serde(skip)]
-    span: Option<(i64, i64)>,
-    /// Whether an earlier schema stored it.
-    #[serde(skip)]
-    is_uncounted: bool,
+#[derive(Default)]
+pub struct Search<'a> {
+    /// Only events whose mvpd_user_id or visitor_id is this.
+    pub user: Option<&'a str>,
+    /// Only events of this line of these inputs.
+    pub line: Option<(&'a [InputRecord], u64)>,
+    /// Only events of whose identity and count this is true.
+    pub is_it: Option<&'a dyn Fn(EventId, u32) -> bool>,
 }
 
 /// An event that came again, and was not stored.
@@ -75,9 +63,9 @@ pub struct TracedEvent {
     pub stored_at: Option<Instant>,
     /// The backfill that brought it.
     pub backfill: Option<String>,
-    /// `pending`, `in_flight`, `in_file`, `delivered`, `settled`, `held`, `dead` or `discarded`.
-    pub state: &'static str,
-    /// Since when, and by which run. `None` where nothing says it.
+    /// `pending`, `in_flight`, `in_file`, `delivered`, `held`, `dead` or `discarded`.
+    pub state: String,
+    /// Since when, and by which run. No run delivered what a person vouched for.
     pub since: Option<Instant>,
     pub run: Option<RunId>,
     /// Why it is dead or held.
@@ -112,153 +100,86 @@ impl Buffer {
         })
     }
 
-    /// The inputs that were given by this path or by the end of it.
-    pub fn inputs_at(&self, path: &str) -> Result<Vec<InputRecord>> {
-        let select =
-            "SELECT input, path, opened_at, first_seq, last_seq, stored IS NULL AS is_uncounted FROM inputs
-             WHERE path = ?1 OR substr(path, -length(?1) - 1) = '/' || ?1 ORDER BY input";
-        self.all(select, [path], |row| {
-            let span = row.get::<_, Option<i64>>("first_seq")?.zip(row.get("last_seq")?);
-            Ok(from_row!(row, InputRecord { input, path, opened_at, is_uncounted }, span: span))
-        })
-    }
-
     /// The events that came again on this line of these inputs.
     pub fn repeats_at(&self, inputs: &[InputRecord], line: u64) -> Result<Vec<RepeatRecord>> {
-        let ids: Vec<i64> = inputs.iter().map(|input| input.input.0).collect();
         let select = "SELECT r.seq + ?2 - r.line AS seq, i.path, ?2 AS line, i.opened_at, r.is_conflict
              FROM repeats r JOIN inputs i ON i.input = r.input
              WHERE r.input IN (SELECT value FROM json_each(?1)) AND ?2 >= r.line AND ?2 < r.line + r.events";
-        self.all(select, (json_list(&ids), line), repeat)
+        self.all(select, (numbers(inputs), line), repeat)
     }
 
     /// Searches events, and tells from time to time how many numbers it has looked at, and of how many.
     pub fn search(&self, what: &Search<'_>, tell: &mut dyn FnMut(u64, u64)) -> Result<Vec<Sequence>> {
-        let whole: (Option<i64>, Option<i64>) = self
-            .first("SELECT min(seq), max(seq) FROM events", [], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .unwrap_or_default();
-        let Some(whole) = whole.0.zip(whole.1) else { return Ok(Vec::new()) };
-        let (from, to) = match what {
-            Search::Line(inputs, _) if inputs.iter().all(|input| !input.is_uncounted) => {
-                let spans = || inputs.iter().filter_map(|input| input.span);
-                let (first, last) = (spans().map(|span| span.0).min(), spans().map(|span| span.1).max());
-                first.zip(last).unwrap_or((1, 0))
-            }
-            Search::Line(..) | Search::User(_) | Search::Identity(_) => whole,
-        };
+        let select = "SELECT coalesce(min(seq), 1) AS low, coalesce(max(seq), 0) AS high FROM events";
+        let whole = self.first(select, [], |row| Ok((row.get("low")?, row.get("high")?)))?;
+        let (mut from, mut to): (i64, i64) = whole.unwrap_or((1, 0));
+        if let Some((inputs, _)) =
+            what.line.filter(|(inputs, _)| inputs.iter().all(|one| one.stored.is_some()))
+        {
+            let spans = || inputs.iter().filter_map(|input| input.span);
+            from = spans().map(|span| span.0).min().map_or(i64::MAX, |low| low.max(from));
+            to = spans().map(|span| span.1).max().map_or(0, |high| high.min(to));
+        }
+        let (inputs, line) = what.line.map(|(inputs, line)| (numbers(inputs), line)).unzip();
+        let [user, visitor] = [Property::MvpdUserId, Property::VisitorId].map(|property| {
+            let value = what.user.map(|user| serde_json::to_string(user).expect("text always serialises"));
+            value.map(|value| format!("\"{}\":{value}", property.name()))
+        });
+        let select = "SELECT seq, id, count FROM events WHERE seq BETWEEN ?1 AND ?2
+             AND (?3 IS NULL OR line = ?3 AND input IN (SELECT value FROM json_each(?4)))
+             AND (?5 IS NULL OR instr(body, ?5) > 0 OR instr(body, ?6) > 0)";
         let mut found = Vec::new();
-        let mut at = from;
-        while at <= to {
+        for at in (from..=to).step_by(SEARCHED_AT_ONCE as usize) {
             let end = to.min(at + SEARCHED_AT_ONCE - 1);
-            self.read(|connection| search_in(connection, what, (at, end), &mut found))?;
+            self.read(|connection| {
+                each(connection, select, (at, end, line, &inputs, &user, &visitor), |row| {
+                    let (id, count) = (EventId::from_bytes(row.get("id")?), row.get("count")?);
+                    if what.is_it.is_none_or(|is_it| is_it(id, count)) {
+                        found.push(row.get("seq")?);
+                    }
+                    Ok(())
+                })
+            })?;
             tell((end - from + 1).unsigned_abs(), (to - from + 1).unsigned_abs());
-            at = end + 1;
         }
         Ok(found)
     }
 
-    /// What is kept of the events with these numbers, in their order. Leaves out numbers of no event.
-    pub fn trace(&self, sequences: &[Sequence]) -> Result<Vec<TracedEvent>> {
-        self.read(|connection| {
-            let traced = sequences.iter().map(|sequence| traced(connection, *sequence));
-            let mut traced: Vec<TracedEvent> = traced.filter_map(Result::transpose).collect::<Result<_>>()?;
-            add_deliveries(connection, &mut traced)?;
-            Ok(traced)
-        })
+    /// What is kept of an event; `None` if there is none with this number.
+    pub fn trace(&self, sequence: Sequence) -> Result<Option<TracedEvent>> {
+        self.read(|connection| traced(connection, sequence))
     }
 }
 
-fn search_in(
-    connection: &Connection,
-    what: &Search<'_>,
-    span: (i64, i64),
-    found: &mut Vec<Sequence>,
-) -> Result<()> {
-    match what {
-        Search::User(user) => {
-            let wanted = identifier(user);
-            // The stored text of an ID may have other characters around it. The escapes are those of the stored body.
-            let quoted = serde_json::to_string(wanted).expect("text always serialises");
-            let (user_id, visitor_id) = (Property::MvpdUserId.name(), Property::VisitorId.name());
-            let select = "SELECT seq, coalesce(body ->> ?4, '') AS user, coalesce(body ->> ?5, '') AS visitor FROM events
-                 WHERE seq BETWEEN ?1 AND ?2 AND instr(body, ?3) > 0";
-            let values = (span.0, span.1, quoted.trim_matches('"'), user_id, visitor_id);
-            each(connection, select, values, |row| {
-                let (user, visitor): (String, String) = (row.get("user")?, row.get("visitor")?);
-                if identifier(&user) == wanted || identifier(&visitor) == wanted {
-                    found.push(row.get("seq")?);
-                }
-                Ok(())
-            })
-        }
-        Search::Identity(is_it) => {
-            let select = "SELECT seq, id, count FROM events WHERE seq BETWEEN ?1 AND ?2";
-            each(connection, select, span, |row| {
-                if is_it(EventId::from_bytes(row.get("id")?), row.get("count")?) {
-                    found.push(row.get("seq")?);
-                }
-                Ok(())
-            })
-        }
-        Search::Line(inputs, line) => {
-            let select = "SELECT seq, input FROM events WHERE seq BETWEEN ?1 AND ?2 AND line = ?3";
-            each(connection, select, (span.0, span.1, line), |row| {
-                let of: InputId = row.get("input")?;
-                if inputs.iter().any(|input| input.input == of) {
-                    found.push(row.get("seq")?);
-                }
-                Ok(())
-            })
-        }
-    }
+fn numbers(inputs: &[InputRecord]) -> String {
+    json_list(&inputs.iter().map(|input| input.input).collect::<Vec<_>>())
 }
 
 fn repeat(row: &Row<'_>) -> Result<RepeatRecord> {
     Ok(from_row!(row, RepeatRecord { seq, path, line, opened_at, is_conflict }))
 }
 
-/// All that is kept of an event, but for its delivery; `None` if there is no such event.
 fn traced(connection: &Connection, sequence: Sequence) -> Result<Option<TracedEvent>> {
-    let select = "SELECT e.id, coalesce(i.path, '') AS path, e.line, j.name AS backfill,
+    let select = "SELECT e.seq, e.id, coalesce(i.path, '') AS path, e.line, j.name AS backfill,
             coalesce((SELECT a.at FROM arrivals a WHERE a.last_seq >= e.seq ORDER BY a.last_seq LIMIT 1), i.opened_at) AS stored_at,
-            EXISTS (SELECT 1 FROM queue q WHERE q.job = e.job AND q.requestor = e.requestor
-                    AND q.occurred_at = e.occurred_at AND q.seq = e.seq) AS is_pending,
-            c.run AS claimed_by, b.file, h.held_at, d.died_at, d.run AS died_in, d.reason, x.discarded_at,
-            u.cause, coalesce(u.attempts, 0) AS in_doubt, coalesce(u.form, c.form, b.form, d.form, s.form) AS form
+            CASE WHEN h.seq THEN 'held' WHEN d.seq THEN 'dead' WHEN x.seq THEN 'discarded' WHEN q.seq IS NULL THEN 'delivered'
+                 WHEN c.seq THEN 'in_flight' WHEN b.seq THEN 'in_file' ELSE 'pending' END AS state,
+            coalesce(h.held_at, d.died_at, x.discarded_at) AS since, coalesce(c.run, d.run) AS run,
+            coalesce(d.reason, CASE WHEN h.seq THEN u.cause END) AS reason, coalesce(u.attempts, 0) AS in_doubt,
+            coalesce(u.form, c.form, b.form, d.form, s.form) AS form
          FROM events e LEFT JOIN inputs i ON i.input = e.input LEFT JOIN jobs j ON j.job = e.job
+         LEFT JOIN queue q ON q.job = e.job AND q.requestor = e.requestor AND q.occurred_at = e.occurred_at AND q.seq = e.seq
          LEFT JOIN claims c ON c.seq = e.seq LEFT JOIN bulk_rows b ON b.seq = e.seq LEFT JOIN doubts u ON u.seq = e.seq
          LEFT JOIN held h ON h.seq = e.seq LEFT JOIN dead_letters d ON d.seq = e.seq
          LEFT JOIN discarded x ON x.seq = e.seq
          LEFT JOIN mappings m ON m.requestor = e.requestor LEFT JOIN suites s ON s.suite = m.suite WHERE e.seq = ?1";
     let found = first(connection, select, [sequence], |row| {
-        let mut run: Option<RunId> = row.get("claimed_by")?;
-        let (mut since, mut reason): (Option<Instant>, Option<String>) = (None, None);
-        let (held_at, died_at, discarded_at): (Option<Instant>, Option<Instant>, Option<Instant>) =
-            (row.get("held_at")?, row.get("died_at")?, row.get("discarded_at")?);
-        let state = match (row.get::<_, bool>("is_pending")?, held_at, died_at, discarded_at) {
-            (true, ..) if run.is_some() => "in_flight",
-            (true, ..) if row.get::<_, Option<i64>>("file")?.is_some() => "in_file",
-            (true, ..) => "pending",
-            (_, Some(at), ..) => {
-                (since, reason) = (Some(at), row.get("cause")?);
-                "held"
-            }
-            (_, _, Some(at), _) => {
-                let why: DeadReason = row.get("reason")?;
-                (since, reason, run) = (Some(at), Some(why.to_string()), row.get("died_in")?);
-                "dead"
-            }
-            (_, _, _, Some(at)) => {
-                since = Some(at);
-                "discarded"
-            }
-            (false, None, None, None) => "delivered",
-        };
         let form: Option<FormKey> = row.get("form")?;
-        Ok(from_row!(row, TracedEvent { path, line, stored_at, backfill, in_doubt },
-            seq: sequence, event_id: EventId::from_bytes(row.get("id")?), event: read_event(connection, sequence)?.event,
-            state: state, since: since, run: run, reason: reason, attempts: Vec::new(), repeats: Vec::new(),
-            form: form.map(|form| form_of(connection, form)).transpose()?))
+        Ok(
+            from_row!(row, TracedEvent { seq, path, line, stored_at, backfill, state, since, run, reason, in_doubt },
+            event_id: EventId::from_bytes(row.get("id")?), event: read_event(connection, sequence)?.event,
+            attempts: Vec::new(), repeats: Vec::new(), form: form.map(|form| form_of(connection, form)).transpose()?),
+        )
     })?;
     let Some(mut event) = found else { return Ok(None) };
     let select = "SELECT at, run, reply FROM attempts WHERE seq = ?1 ORDER BY attempt";
@@ -268,35 +189,12 @@ fn traced(connection: &Connection, sequence: Sequence) -> Result<Option<TracedEv
          FROM repeats r JOIN inputs i ON i.input = r.input
          WHERE r.seq > ?1 - ?2 AND r.seq <= ?1 AND r.seq + r.events > ?1 ORDER BY r.input, line";
     event.repeats = all(connection, select, (sequence, EVENTS_MAX), repeat)?;
-    Ok(Some(event))
-}
-
-/// Adds when and by which run the delivered ones of these events were delivered. `delivered` has no index of numbers, which
-/// would cost every delivery: the latest rows come first, and one event is found in 10 million rows within a second.
-fn add_deliveries(connection: &Connection, events: &mut [TracedEvent]) -> Result<()> {
-    let delivered = events.iter().filter(|event| event.state == "delivered");
-    let sequences: Vec<Sequence> = delivered.map(|event| event.seq).collect();
-    let mut add = |row: &Row<'_>| {
-        let seq: Sequence = row.get("seq")?;
-        if let Some(event) = events.iter_mut().find(|event| event.seq == seq) {
-            (event.since, event.run) = (row.get("delivered_at")?, row.get("run")?);
-            if event.run.is_none() {
-                event.state = "settled";
-            }
-        }
-        Ok(())
-    };
-    match &sequences[..] {
-        [] => Ok(()),
-        [one] => {
-            let select =
-                "SELECT seq, delivered_at, run FROM delivered WHERE seq = ?1 ORDER BY n DESC LIMIT 1";
-            first(connection, select, [one], &mut add).map(drop)
-        }
-        _ => {
-            let select =
-                "SELECT seq, delivered_at, run FROM delivered WHERE seq IN (SELECT value FROM json_each(?1))";
-            each(connection, select, [json_list(&sequences)], add)
-        }
+    if event.state == "delivered" {
+        // An index of numbers would cost every delivery. In 10 million rows one is found within a second, the latest first.
+        let select = "SELECT delivered_at, run FROM delivered WHERE seq = ?1 ORDER BY n DESC LIMIT 1";
+        let found =
+            first(connection, select, [sequence], |row| Ok((row.get("delivered_at")?, row.get("run")?)))?;
+        (event.since, event.run) = found.unwrap_or_default();
     }
+    Ok(Some(event))
 }

@@ -36,6 +36,7 @@ pub(super) enum Code {
     DiskFloor,
     InputUnreadable,
     RejectsUnwritable,
+    TooManyRejects,
     SuiteUnknown,
     SuiteSetting,
     Mapping,

@@ -8,8 +8,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
     Context, Exit, Failure, Form, backfill, backup, bus_error, dead_letter, demo, drain, explain, export,
-    forget, held, hint, ingest, init, log, pending, pull, reconcile, report, restore, retention, run,
-    sandbox, serve, settings, status, suite, trace,
+    forget, held, hint, ingest, init, inputs, log, pending, pull, reconcile, rejects, report, restore,
+    retention, run, sandbox, serve, settings, status, suite, trace,
 };
 use crate::buffer::name_command;
 use crate::clock::Clock;
@@ -58,6 +58,10 @@ enum Command {
     Status(status::Args),
     #[command(subcommand)]
     Pending(pending::Command),
+    #[command(subcommand)]
+    Inputs(inputs::Command),
+    #[command(subcommand)]
+    Rejects(rejects::Command),
     #[command(subcommand)]
     DeadLetter(dead_letter::Command),
     #[command(subcommand)]
@@ -118,6 +122,8 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Export(command) => export::run(command, &context),
         Command::Status(args) => status::run(args, &context),
         Command::Pending(command) => pending::run(command, &context),
+        Command::Inputs(command) => inputs::run(command, &context),
+        Command::Rejects(command) => rejects::run(command, &context),
         Command::DeadLetter(command) => dead_letter::run(command, &context),
         Command::Held(command) => held::run(command, &context),
         Command::Forget(args) => forget::run(args, &context),

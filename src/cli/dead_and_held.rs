@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{Context, Ended, Exit, Failure, Table, output, refused};
-use crate::buffer::{Buffer, Requeue, Requeued, Selection, Undecided, UndecidedEvent, Why};
+use crate::buffer::{Buffer, Group, Requeue, Requeued, Selection, Undecided, UndecidedEvent, Why};
 use crate::delivery::Sequence;
 use crate::event::PassEvent;
 
@@ -39,6 +39,9 @@ pub(super) const HELD: Names = Names {
     keys: ["held", "held"],
     headings: &["seq", "requestor", "suite", "event", "occurred_at", "held_at", "attempts", "cause"],
 };
+
+/// The most groups that a list has below it.
+const GROUPS_SHOWN_MAX: usize = 50;
 
 impl Names {
     fn missing(&self, missing: &[i64]) -> String {
@@ -111,10 +114,35 @@ pub(super) struct ListArgs {
 
 pub(super) fn list(names: &Names, args: &ListArgs, buffer: &Buffer, context: &Context) -> Ended {
     let selection = args.reason.clone().map_or(Selection::All, Selection::Reason);
+    let mut groups = buffer.undecided_groups(names.state, &selection)?;
     let found = buffer.undecided(names.state, selection, args.limit)?;
+    let all: u64 = groups.iter().map(|group| group.events).sum();
+    let not_shown = all - found.len() as u64;
+    groups.truncate(GROUPS_SHOWN_MAX);
     let [_, key] = names.keys;
-    let text = if found.is_empty() { format!("no {}", names.many) } else { table(names, &found).to_string() };
-    context.answer(&BTreeMap::from([(key, &found)]), text.trim_end())
+    let mut text = table(names, &found).to_string();
+    if not_shown > 0 {
+        let mut of_groups = Table::new(&["events", "mvpd", "resource", "reason"]);
+        for Group { reason, mvpd, resource_id, events } in &groups {
+            let [mvpd, resource] = [mvpd, resource_id].map(|value| value.as_deref().unwrap_or("-"));
+            of_groups.row(&[events, &mvpd, &resource, reason]);
+        }
+        text = format!("{text}  {not_shown} more are not shown (--limit); all {all} of them:\n\n{of_groups}");
+    } else if found.is_empty() {
+        text = format!("no {}", names.many);
+    }
+    let list: BTreeMap<&str, &[UndecidedEvent]> = BTreeMap::from([(key, &found[..])]);
+    context.answer(&ListReport { list, not_shown, groups }, text.trim_end())
+}
+
+#[derive(Serialize)]
+struct ListReport<'a> {
+    #[serde(flatten)]
+    list: BTreeMap<&'static str, &'a [UndecidedEvent]>,
+    /// Events above `--limit`.
+    not_shown: u64,
+    /// The largest groups of all of them by reason, MVPD and resource.
+    groups: Vec<Group>,
 }
 
 fn table(names: &Names, found: &[UndecidedEvent]) -> Table {

@@ -17,7 +17,9 @@ use super::{Context, Ended, Exit, Failure, Form, Table, options, output};
 use crate::buffer::Buffer;
 use crate::drain::Stop;
 use crate::event::PassEvent;
-use crate::ingest::{self, Counts, FormatChoice, IngestOptions, IngestSummary, InputPath, Origin};
+use crate::ingest::{
+    self, Counts, FormatChoice, IngestOptions, IngestSummary, InputPath, Origin, RejectsLimit,
+};
 use crate::readers::Format;
 use crate::readers::rest_v2::{ExchangeSummary, Rule};
 
@@ -46,9 +48,22 @@ pub(super) struct Args {
     /// Show what became of exchanges, by endpoint and rule: what was counted, what was passed over and why.
     #[arg(long)]
     summary: bool,
+    /// The most lines to reject, such as 100 or 0.5%. Where more are, nothing is stored of their portion (10,000 lines) and
+    /// behind it, and the exit status is 1; of a percentage at least a thousand lines are read first.
+    #[arg(long, value_name = "N|N%", value_parser = rejects_limit)]
+    max_rejects: Option<RejectsLimit>,
     /// The files, folders with all files below them, or quoted patterns such as 'x/*.ndjson'; `-` for standard input.
     #[arg(value_name = "FILE", default_value = "-")]
     inputs: Vec<PathBuf>,
+}
+
+fn rejects_limit(text: &str) -> Result<RejectsLimit, String> {
+    let percent = |text: &str| text.parse().ok().filter(|percent| (0.0..=100.0).contains(percent));
+    let found = match text.strip_suffix('%') {
+        Some(text) => percent(text).map(RejectsLimit::Percent),
+        None => text.parse().ok().map(RejectsLimit::Lines),
+    };
+    found.ok_or_else(|| format!("{text:?} is neither a number of lines nor a percentage, such as 0.5%"))
 }
 
 /// Parses the name of a format; the help explains each name.
@@ -204,6 +219,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Ended {
         Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(Failure::starting)?;
     runtime.block_on(async { signals::listen(stop.clone(), Hangup::Stops) })?;
     let mut progress = IngestProgress::new(stop);
+    progress.rejects_limit = args.max_rejects;
     let loaded = ingest::load(&buffer, &inputs, &options, &mut progress);
     drop(progress);
     let report = IngestReport { shows_exchanges: args.summary, ..IngestReport::new(loaded?, false) };

@@ -14,7 +14,7 @@ use crate::backfill;
 use crate::buffer::{Buffer, BufferError, JobCounts, JobKey, Status};
 use crate::drain::Stop;
 use crate::harmless::on_one_line;
-use crate::ingest::{self, Counts};
+use crate::ingest::{self, Counts, RejectsLimit};
 use crate::reconcile;
 
 const LOG_EVERY: Duration = Duration::from_secs(5);
@@ -102,13 +102,15 @@ impl Drop for Progress {
 
 pub(super) struct IngestProgress {
     stop: Stop,
+    pub(super) rejects_limit: Option<RejectsLimit>,
     path: String,
     shown: Progress,
 }
 
 impl IngestProgress {
     pub(super) fn new(stop: Stop) -> IngestProgress {
-        IngestProgress { stop, path: String::new(), shown: Progress { bar: None, told_at: Instant::now() } }
+        let shown = Progress { bar: None, told_at: Instant::now() };
+        IngestProgress { stop, rejects_limit: None, path: String::new(), shown }
     }
 }
 
@@ -129,6 +131,10 @@ impl ingest::Observer for IngestProgress {
         self.shown.show(on_bar, || {
             tracing::info!(path, input_bytes_read, input_bytes, stored, duplicates, rejected, "ingesting");
         });
+    }
+
+    fn rejects_limit(&self) -> Option<RejectsLimit> {
+        self.rejects_limit
     }
 
     fn goes_on(&mut self) -> bool {

@@ -7,9 +7,10 @@ use serde::Serialize;
 use super::explain::explained;
 use super::progress::{Progress, SEARCHED};
 use super::table::write_notes;
-use super::{Context, Ended, Failure, Settings, Table, refused};
+use super::{Context, Ended, Failure, Table, refused};
 use crate::buffer::{AttemptRecord, Buffer, RepeatRecord, Search, TracedEvent};
 use crate::delivery::Sequence;
+use crate::event::Instant;
 use crate::explain::Explanation;
 use crate::ingest::{KeptReject, kept_rejects};
 use crate::mapping::{SINGLE_HITS_MAX, serial};
@@ -53,12 +54,10 @@ fn place(text: &str) -> Result<(String, u64), String> {
 struct Life {
     #[serde(flatten)]
     event: TracedEvent,
-    /// The serials of its hits; none where its suite has event IDs off.
-    serials: Vec<String>,
     hit: Explanation,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct TraceReport {
     events: Vec<Life>,
     /// Events above `--limit`.
@@ -72,97 +71,73 @@ struct TraceReport {
 
 pub(super) fn run(args: &Args, context: &Context) -> Ended {
     let (settings, buffer) = context.open()?;
-    let mut report =
-        TraceReport { events: Vec::new(), not_shown: 0, repeats: Vec::new(), rejects: Vec::new() };
-    let mut found = args.find(&buffer, &settings, &mut report)?;
+    let mut report = TraceReport::default();
+    if let Some((path, line)) = &args.line {
+        report.repeats = buffer.repeats_at(&buffer.inputs(None, Some(path), usize::MAX)?, *line)?;
+        report.rejects = kept_rejects(&settings.config.ingest.rejects_dir, path, *line)?;
+    }
+    let found = args.find(&buffer)?;
     report.not_shown = found.len().saturating_sub(args.limit);
-    found.truncate(args.limit);
-    for event in buffer.trace(&found)? {
-        let hit = explained(&event.event, event.event_id, event.form.as_ref())?;
-        report.events.push(Life { serials: hit.serials(), hit, event });
+    for sequence in found.iter().flatten().take(args.limit) {
+        if let Some(event) = buffer.trace(*sequence)? {
+            let hit = explained(&event.event, event.event_id, event.form.as_ref())?;
+            report.events.push(Life { hit, event });
+        }
     }
     if report.events.is_empty() && report.repeats.is_empty() && report.rejects.is_empty() {
-        return Err(args.nothing(&buffer)?);
+        let (what, advice) = match (&args.line, found.first()) {
+            (_, Some(None)) => (
+                "the event has expired, or was erased: only its identity is kept, so that it is not stored again",
+                "buffer.retention_days says how long delivered events are kept",
+            ),
+            (Some(_), _) => (
+                "the buffer has no event, repeat or reject of that line",
+                "passbridge inputs list has the paths; an empty line, a header and an exchange that counts nothing are no event: \
+                 passbridge ingest --dry-run --why shows which lines count",
+            ),
+            (None, _) => (
+                "the buffer has no such event",
+                "search by another mark: passbridge trace --help; was it ingested, is it older than buffer.retention_days?",
+            ),
+        };
+        return Err(refused(what, advice));
     }
     context.done(&report)
 }
 
 impl Args {
-    fn find(
-        &self,
-        buffer: &Buffer,
-        settings: &Settings,
-        report: &mut TraceReport,
-    ) -> Result<Vec<Sequence>, Failure> {
-        let search = |what: Search<'_>| {
-            let mut progress = Progress::new(Some(0), SEARCHED);
-            buffer.search(&what, &mut |searched, of| progress.show_search(searched, of))
+    /// The events; `None` for one that has expired or was erased.
+    fn find(&self, buffer: &Buffer) -> Result<Vec<Option<Sequence>>, Failure> {
+        if let Some(id) = &self.event_id {
+            return Ok(buffer.find_id(id)?);
+        }
+        if let Some(sequence) = self.sequence {
+            return Ok(vec![Some(Sequence(sequence))]);
+        }
+        let inputs = match &self.line {
+            Some((path, _)) => buffer.inputs(None, Some(path), usize::MAX)?,
+            None => Vec::new(),
         };
-        Ok(match (&self.event_id, self.sequence, &self.serial, &self.user, &self.line) {
-            (Some(id), ..) => buffer.find_id(id)?.into_iter().flatten().collect(),
-            (_, Some(sequence), ..) => vec![Sequence(sequence)],
-            (_, _, Some(wanted), ..) => {
-                let wanted = wanted.trim().to_ascii_lowercase();
-                search(Search::Identity(&|id, count| {
-                    // Single hits of a count are numbered from 1.
-                    let last = if count > 1 { count.min(SINGLE_HITS_MAX) } else { 0 };
-                    (0..=last).any(|index| serial(id, index) == wanted)
-                }))?
-            }
-            (_, _, _, Some(user), _) => search(Search::User(user))?,
-            (.., Some((path, line))) => {
-                let inputs = buffer.inputs_at(path)?;
-                report.repeats = buffer.repeats_at(&inputs, *line)?;
-                report.rejects = kept_rejects(&settings.config.ingest.rejects_dir, path, *line)?;
-                search(Search::Line(&inputs, *line))?
-            }
-            (None, None, None, None, None) => Vec::new(),
-        })
-    }
-
-    /// Why nothing was found.
-    fn nothing(&self, buffer: &Buffer) -> Result<Failure, Failure> {
-        let Some((path, line)) = &self.line else {
-            let is_gone = match &self.event_id {
-                Some(id) => !buffer.find_id(id)?.is_empty(),
-                None => false,
-            };
-            return Ok(match is_gone {
-                true => refused(
-                    "the event has expired, or was erased: only its identity is kept, so that it is not stored again",
-                    "buffer.retention_days says how long delivered events are kept",
-                ),
-                false => refused(
-                    "the buffer has no such event",
-                    "search by another mark: passbridge trace --help; was it ingested, is it older than buffer.retention_days?",
-                ),
-            });
+        let wanted = self.serial.as_ref().map(|serial| serial.trim().to_ascii_lowercase());
+        let has_serial = |id, count: u32| {
+            // Single hits of a count are numbered from 1.
+            let last = if count > 1 { count.min(SINGLE_HITS_MAX) } else { 0 };
+            (0..=last).any(|index| Some(serial(id, index)) == wanted)
         };
-        let known = buffer.inputs_at(path)?;
-        let Some(last) = known.last() else {
-            return Ok(refused(
-                format!("no input was given by the path {path:?}"),
-                "give the path as it was ingested, or the end of it",
-            ));
+        let search = Search {
+            user: self.user.as_deref(),
+            line: self.line.as_ref().map(|(_, line)| (&inputs[..], *line)),
+            is_it: wanted.is_some().then_some(&has_serial),
         };
-        let opened_at = last.opened_at.to_the_second();
-        Ok(refused(
-            format!(
-                "line {line} of {path:?} (read at {opened_at}) became no event, and no reject or repeat of it is kept"
-            ),
-            "it may be empty, a header, an exchange that counts nothing (passbridge ingest --dry-run --why shows which lines count), or an event that was deleted",
-        ))
+        let mut progress = Progress::new(Some(0), SEARCHED);
+        let found = buffer.search(&search, &mut |searched, of| progress.show_search(searched, of))?;
+        Ok(found.into_iter().map(Some).collect())
     }
 }
 
 impl fmt::Display for TraceReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, life) in self.events.iter().enumerate() {
-            if number > 0 {
-                writeln!(out)?;
-            }
-            life.fmt(out)?;
-        }
+        self.events.iter().try_for_each(|life| writeln!(out, "{life}"))?;
         for RepeatRecord { seq, path, line, opened_at, is_conflict } in &self.repeats {
             let other = if *is_conflict { "the ID, but other content," } else { "the content" };
             let opened_at = opened_at.to_the_second();
@@ -172,7 +147,7 @@ impl fmt::Display for TraceReport {
                 seq.0
             )?;
         }
-        for KeptReject { file, reason, .. } in &self.rejects {
+        for KeptReject { file, reason } in &self.rejects {
             writeln!(out, "rejected: {reason}\n          kept in {}", file.display())?;
         }
         let more = self.not_shown as u64;
@@ -182,36 +157,31 @@ impl fmt::Display for TraceReport {
 
 impl fmt::Display for Life {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let TracedEvent { seq, path, line, stored_at, backfill, state, since, run, reason, .. } = &self.event;
-        let second = |at: &crate::event::Instant| at.to_the_second();
-        let stored = stored_at.as_ref().map_or_else(String::new, |at| format!(", stored at {}", second(at)));
-        let backfill = backfill.as_ref().map_or_else(String::new, |name| format!(", backfill {name}"));
+        let TracedEvent { seq, path, line, stored_at, backfill, state, since, run, reason, in_doubt, .. } =
+            &self.event;
+        let (stored_at, since) = (stored_at.map(Instant::to_the_second), since.map(Instant::to_the_second));
+        let part = |before: &str, value: Option<String>| {
+            value.map_or_else(String::new, |value| format!("{before}{value}"))
+        };
         writeln!(out, "sequence  {}", seq.0)?;
-        writeln!(out, "source    {path}:{line}{stored}{backfill}")?;
-        let since = since.as_ref().map_or_else(String::new, |at| format!(" since {}", second(at)));
-        let run = run.map_or_else(String::new, |run| format!(", run {}", run.0));
-        let reason = reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
-        writeln!(out, "state     {}{since}{run}{reason}", state.replace('_', " "))?;
-        if self.event.in_doubt > 0 {
-            writeln!(out, "in doubt  {} attempts may have been counted", self.event.in_doubt)?;
-        }
-        if !self.serials.is_empty() {
-            writeln!(out, "serial    {}", self.serials.join(" "))?;
+        let backfill = part(", backfill ", backfill.clone());
+        writeln!(out, "source    {path}:{line}{}{backfill}", part(", stored at ", stored_at))?;
+        let run = part(", run ", run.map(|run| run.0.to_string()));
+        let reason = part(": ", reason.clone());
+        writeln!(out, "state     {}{}{run}{reason}", state.replace('_', " "), part(" since ", since))?;
+        if *in_doubt > 0 {
+            writeln!(out, "in doubt  {in_doubt} attempts may have been counted")?;
         }
         self.hit.fmt(out)?;
         let mut attempts = Table::new(&["attempt without success", "run", "reply"]);
         for AttemptRecord { at, run, reply } in &self.event.attempts {
-            attempts.row(&[&second(at), &run.0, reply]);
+            attempts.row(&[&at.to_the_second(), &run.0, reply]);
         }
         attempts.write_below(out)?;
         let mut repeats = Table::new(&["came again, not stored", "line", "read at", "content"]);
         for RepeatRecord { path, line, opened_at, is_conflict, .. } in &self.event.repeats {
-            repeats.row(&[
-                path,
-                line,
-                &second(opened_at),
-                &if *is_conflict { "another" } else { "the same" },
-            ]);
+            let content = if *is_conflict { "another" } else { "the same" };
+            repeats.row(&[path, line, &opened_at.to_the_second(), &content]);
         }
         repeats.write_below(out)
     }

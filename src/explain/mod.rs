@@ -89,12 +89,6 @@ pub fn explain(event: &PassEvent, id: EventId, form: &HitForm) -> Explanation {
 }
 
 impl Explanation {
-    /// The serial of each hit; empty if they have none.
-    pub fn serials(&self) -> Vec<String> {
-        let events = self.xml.iter().filter_map(|xml| xml.split_once("<events>")?.1.split_once("</events>"));
-        events.filter_map(|(events, _)| Some(events.split_once(':')?.1.to_owned())).collect()
-    }
-
     fn source_of(&self, tag: &str, form: &HitForm) -> String {
         match (evar_property(tag), &self.identity) {
             (Some(property), _) => evar_source(&self.event, property, form.visitor_rules),

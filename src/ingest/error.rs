@@ -51,6 +51,10 @@ pub enum IngestError {
         "the disk of {path:?} has {free_bytes} bytes free; ingest.min_free_bytes keeps {min_free_bytes}, and {needed_bytes} more are needed for rejected lines, which cannot be kept"
     )]
     RejectsDiskFloor { path: PathBuf, free_bytes: u64, min_free_bytes: u64, needed_bytes: u64 },
+    #[error(
+        "{path}: {rejected} of the {read} lines read so far are rejected, more than the ingest allows; {stored} events were stored before, nothing behind them"
+    )]
+    TooManyRejects { path: String, rejected: u64, read: u64, stored: u64 },
     #[error("cannot keep rejected lines in {path:?}")]
     Rejects {
         /// The file or its folder.

@@ -40,6 +40,7 @@ pub fn take_inbox(
             Err(IngestError::Buffer(error)) => return Err(error.into()),
             Err(
                 error @ (IngestError::DiskFloor { .. }
+                | IngestError::TooManyRejects { .. }
                 | IngestError::RejectsDiskFloor { .. }
                 | IngestError::Rejects { .. }),
             ) => break Some(error),
@@ -48,10 +49,19 @@ pub fn take_inbox(
     if let Err(error) = buffer.note_inbox_left(left.is_some()) {
         tracing::error!(%error, "it cannot be recorded since when rows stay in the inbox");
     }
-    let Take { mut summary, rejects, parser, .. } = take;
+    let Take { mut summary, rejects, parser, input, .. } = take;
     let of_rows = Box::new(parser.summary());
-    summary
-        .ended(0, InputEnd::Read { result: Ok(()), guess: None, zeros: Zeros::default(), summary: of_rows });
+    let end = InputEnd::Read {
+        result: Ok(()),
+        guess: None,
+        zeros: Zeros::default(),
+        summary: of_rows,
+        content: None,
+    };
+    summary.ended(0, end);
+    if let Some(input) = input {
+        buffer.end_input(input, &summary.inputs[0], left.is_none())?;
+    }
     summary.finish(rejects.path());
     summary.left = left;
     Ok(summary)

@@ -6,10 +6,11 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use sha2::{Digest, Sha256};
 
 use super::error::InputError;
 use super::misplaced::first_letter;
@@ -67,6 +68,7 @@ pub(super) struct OpenInput {
     zeros: FoundZeros,
     /// The size on disk in bytes, if it is known.
     pub(super) bytes: Option<u64>,
+    digest: Arc<Mutex<Sha256>>,
 }
 
 impl OpenInput {
@@ -74,7 +76,10 @@ impl OpenInput {
     pub(super) fn end(&self, result: Result<(), InputError>) -> InputEnd {
         let zeros = with(&self.zeros, |zeros| *zeros);
         let summary = Box::new(self.reader.summary());
-        InputEnd::Read { result, guess: self.guess.clone(), zeros, summary }
+        let digest = self.digest.lock().unwrap_or_else(PoisonError::into_inner).clone().finalize();
+        let digest = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let content = Some((self.position.load(Ordering::Relaxed), digest));
+        InputEnd::Read { result, guess: self.guess.clone(), zeros, summary, content }
     }
 }
 
@@ -85,7 +90,7 @@ pub(super) fn open(
     options: &ReaderOptions,
     stop: &Arc<AtomicBool>,
 ) -> Result<Option<OpenInput>, InputError> {
-    let Source { content, is_empty, position, zeros, bytes } = source(path, stop)?;
+    let Source { content, is_empty, position, zeros, bytes, digest } = source(path, stop)?;
     if is_empty {
         return extensions(path).1.map_or(Ok(None), |packing| Err(InputError::NoFrame(packing)));
     }
@@ -113,7 +118,7 @@ pub(super) fn open(
         (Err(error), Some(guess)) => return Err(InputError::Guessed { guess: guess.clone(), source: error }),
         (Err(error), None) => return Err(error.into()),
     };
-    Ok(Some(OpenInput { reader, guess, position, zeros, bytes }))
+    Ok(Some(OpenInput { reader, guess, position, zeros, bytes, digest }))
 }
 
 /// Reads a whole input of any format and unpacks it, for a document that is compared, not stored.
@@ -138,6 +143,7 @@ struct Source {
     position: Arc<AtomicU64>,
     zeros: FoundZeros,
     bytes: Option<u64>,
+    digest: Arc<Mutex<Sha256>>,
 }
 
 fn source(path: &InputPath, stop: &Arc<AtomicBool>) -> Result<Source, InputError> {
@@ -151,7 +157,8 @@ fn source(path: &InputPath, stop: &Arc<AtomicBool>) -> Result<Source, InputError
         return Err(InputError::Directory);
     }
     let bytes = metadata.is_file().then_some(metadata.len());
-    let source = Stoppable { file, stop: Arc::clone(stop), is_over: false };
+    let digest = Arc::<Mutex<Sha256>>::default();
+    let source = Stoppable { file, stop: Arc::clone(stop), is_over: false, digest: Arc::clone(&digest) };
     let (position, mut zeros) = <(Arc<AtomicU64>, FoundZeros)>::default();
     let counted = Counted { source, position: position.clone(), zeros: zeros.clone() };
     let mut source = BufReader::with_capacity(CHUNK_BYTES, counted);
@@ -169,7 +176,7 @@ fn source(path: &InputPath, stop: &Arc<AtomicBool>) -> Result<Source, InputError
             Box::new(BufReader::with_capacity(CHUNK_BYTES, counted))
         }
     };
-    Ok(Source { content, is_empty, position, zeros, bytes })
+    Ok(Source { content, is_empty, position, zeros, bytes, digest })
 }
 
 /// The format of an input with this start, and the guess if the format was guessed; `None` if the input is empty. The
@@ -278,6 +285,8 @@ struct Stoppable {
     file: File,
     stop: Arc<AtomicBool>,
     is_over: bool,
+    /// The digest of all that was read.
+    digest: Arc<Mutex<Sha256>>,
 }
 
 impl Read for Stoppable {
@@ -287,6 +296,7 @@ impl Read for Stoppable {
             let wait = if self.is_over { Timespec { tv_sec: 0, tv_nsec: 0 } } else { LOOK_EVERY };
             if poll(&mut [PollFd::new(&self.file, PollFlags::IN)], Some(&wait))? > 0 {
                 let bytes = self.file.read(buffer)?;
+                self.digest.lock().unwrap_or_else(PoisonError::into_inner).update(&buffer[..bytes]);
                 return if bytes == 0 && self.is_over { Err(STOPPED.into()) } else { Ok(bytes) };
             }
         }

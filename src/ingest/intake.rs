@@ -392,6 +392,7 @@ fn refusal_of(error: IngestError) -> SubmissionError {
     tracing::error!(error = &error as &dyn std::error::Error, "submissions are refused");
     let is_full = match &error {
         IngestError::DiskFloor { .. } | IngestError::RejectsDiskFloor { .. } => true,
+        IngestError::TooManyRejects { .. } => false,
         IngestError::Buffer(error) => error.is_disk_full(),
         IngestError::Rejects { source, .. } => source.kind() == io::ErrorKind::StorageFull,
     };

@@ -40,9 +40,35 @@ pub trait Observer {
     /// Called after a portion of lines was stored and is durable.
     fn progress(&mut self, progress: &Progress<'_>);
 
+    /// The most lines to reject. Nothing is stored of the portion that has more, and of what follows.
+    fn rejects_limit(&self) -> Option<RejectsLimit> {
+        None
+    }
+
     /// Returns false to stop before the next portion. May block.
     fn goes_on(&mut self) -> bool {
         true
+    }
+}
+
+/// How many lines of an ingest may be rejected.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum RejectsLimit {
+    Lines(u64),
+    /// Of the lines that were read, once these are a thousand or the input has ended.
+    Percent(f64),
+}
+
+impl RejectsLimit {
+    const LINES_MIN: u64 = 1_000;
+
+    fn is_broken(self, rejected: u64, read: u64, is_end: bool) -> bool {
+        match self {
+            RejectsLimit::Lines(lines) => rejected > lines,
+            RejectsLimit::Percent(percent) => {
+                (is_end || read >= RejectsLimit::LINES_MIN) && rejected as f64 * 100.0 > percent * read as f64
+            }
+        }
     }
 }
 
@@ -196,10 +222,19 @@ impl Load<'_> {
     /// Stores a portion, keeps its rejected lines, and counts both.
     fn take(&mut self, read: Read, observer: &mut dyn Observer) -> Result<(), IngestError> {
         let Read { input, mut portion, input_bytes_read, input_bytes, end } = read;
-        if portion.has_rows() || !portion.rejects.is_empty() {
+        if portion.has_rows() {
             check_free_disk(self.buffer, self.options, &self.summary)?;
         }
         self.rejects.keep(&mut self.kept[input], &portion.rejects, self.buffer)?;
+        let Counts { read, rejected, stored, .. } = self.summary.total;
+        let more = portion.rejects.len() as u64;
+        let (read, rejected) = (read + portion.events.len() as u64 + more, rejected + more);
+        let limit = observer.rejects_limit();
+        if limit.is_some_and(|limit| limit.is_broken(rejected, read, end.is_some())) {
+            self.rejects.end_input(&mut self.kept[input], self.buffer)?;
+            let path = self.inputs[input].name().into_owned();
+            return Err(IngestError::TooManyRejects { path, rejected, read, stored });
+        }
         let report = if portion.has_rows() {
             let batch = portion.batch(self.input_id(input)?, self.options.job);
             self.buffer.store(batch)?
@@ -214,7 +249,12 @@ impl Load<'_> {
         if let Some(end) = end {
             self.rejects.end_input(&mut self.kept[input], self.buffer)?;
             self.summary.kept(input, std::mem::take(&mut self.kept[input]));
+            let is_whole = matches!(end, InputEnd::Read { result: Ok(()), .. });
             self.summary.ended(input, end);
+            let of_input = &self.summary.inputs[input];
+            if is_whole || of_input.counts.read > 0 {
+                self.buffer.end_input(self.input_id(input)?, &self.summary.inputs[input], is_whole)?;
+            }
         }
         let (of_input, total) = (&self.summary.inputs[input], &self.summary.total);
         let (path, input) = (of_input.path.as_str(), &of_input.counts);

@@ -34,9 +34,9 @@ pub use intake::{
     Intake, LineError, PlainSubmission, Receipt, Submission, SubmissionError, UNPACKED_BYTES_MAX,
     rejects_limit,
 };
-pub use load::{Observer, Origin, Progress, load, preview};
+pub use load::{Observer, Origin, Progress, RejectsLimit, load, preview};
 pub use options::{FormatChoice, IngestOptions, Maps};
 pub use paths::expand;
-pub use rejects::{KeptReject, files_of_rejects, kept_rejects, retain_rejects};
+pub use rejects::{KeptReject, RejectsFile, files_of_rejects, kept_rejects, rejects_files, retain_rejects};
 pub(crate) use summary::is_zero;
 pub use summary::{Counts, IngestSummary, InputFailure, InputSummary, Warning};

@@ -44,7 +44,10 @@ impl Portion {
     }
 
     pub(super) fn has_rows(&self) -> bool {
-        !self.events.is_empty() || !self.changes.is_empty() || !self.stated.is_empty()
+        !(self.events.is_empty()
+            && self.changes.is_empty()
+            && self.stated.is_empty()
+            && self.rejects.is_empty())
     }
 
     /// Reads lines until the portion or the memory is full, or the input ends. Returns true if there may be more.
@@ -112,6 +115,7 @@ impl Portion {
             events: self.events.clone(),
             memory: std::mem::take(&mut self.changes),
             stated: std::mem::take(&mut self.stated),
+            rejected: self.rejects.len() as u64 + self.rejects_not_held,
         }
     }
 

@@ -11,7 +11,8 @@
 //! The first reject creates the file. Only its owner can read it (mode 0600), because lines name viewers.
 //! [`RejectedLine`](crate::readers::RejectedLine) describes the format of a line.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
@@ -40,10 +41,10 @@ const FILE_NAME: (&str, &str) = ("rejected-", ".ndjson");
 pub(super) struct Rejects {
     config: IngestConfig,
     began_at: Instant,
-    file: Option<RejectsFile>,
+    file: Option<OpenFile>,
 }
 
-struct RejectsFile {
+struct OpenFile {
     path: PathBuf,
     writer: BufWriter<File>,
 }
@@ -250,27 +251,65 @@ pub struct KeptReject {
     pub reason: String,
 }
 
+/// What is in a file of rejects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RejectsFile {
+    pub name: String,
+    pub written_at: Instant,
+    pub lines: u64,
+    /// By reason: how many lines, and the first of them, as path and number. A line that was mended in place has none.
+    pub reasons: BTreeMap<String, (u64, String)>,
+}
+
+/// The files of rejects in a folder that have a line, the latest first.
+pub fn rejects_files(dir: &Path) -> Result<Vec<RejectsFile>, IngestError> {
+    let mut files: Vec<RejectsFile> = Vec::new();
+    each_kept(dir, |path, written_at, kept| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if files.last().is_none_or(|last| last.name != name) {
+            files.push(RejectsFile { name, written_at, lines: 0, reasons: BTreeMap::new() });
+        }
+        let Some(file) = files.last_mut() else { return };
+        file.lines += 1;
+        if let Some(RejectedLine { path, line, reason, .. }) = kept {
+            let first = || (0, format!("{path}:{line}"));
+            file.reasons.entry(reason.into_owned()).or_insert_with(first).0 += 1;
+        }
+    })?;
+    files.sort_by_key(|file| Reverse((file.written_at, file.name.clone())));
+    Ok(files)
+}
+
 /// What the files of rejects have of a line of an input. The input is named by its path, or by the end of it.
 pub fn kept_rejects(dir: &Path, input: &str, line: u64) -> Result<Vec<KeptReject>, IngestError> {
-    let failed = |source| refuse(dir, source);
     let mut found = Vec::new();
-    if !dir.exists() {
-        return Ok(found);
-    }
-    for (file, _) in files_of_rejects(dir).map_err(failed)? {
+    each_kept(dir, |file, _, kept| {
+        let is_it =
+            |kept: &RejectedLine<'_>| kept.line == line && Path::new(kept.path.as_ref()).ends_with(input);
+        if let Some(kept) = kept.filter(is_it) {
+            found.push(KeptReject { file: file.to_owned(), reason: kept.reason.into_owned() });
+        }
+    })?;
+    Ok(found)
+}
+
+/// Passes each line of the files of rejects, with its file and when that was last written; `None` if the line was mended
+/// to something else.
+fn each_kept(
+    dir: &Path,
+    mut show: impl FnMut(&Path, Instant, Option<RejectedLine<'_>>),
+) -> Result<(), IngestError> {
+    let failed = |source| refuse(dir, source);
+    let files = if dir.exists() { files_of_rejects(dir).map_err(failed)? } else { Vec::new() };
+    for (file, written_at) in files {
         let mut text = Vec::new();
         let mut reader = BufReader::new(File::open(&file).map_err(failed)?);
         while reader.read_until(b'\n', &mut text).map_err(failed)? > 0 {
-            if let Ok(kept) = serde_json::from_slice::<RejectedLine<'_>>(&text)
-                && kept.line == line
-                && Path::new(kept.path.as_ref()).ends_with(input)
-            {
-                found.push(KeptReject { file: file.clone(), reason: kept.reason.into_owned() });
-            }
+            show(&file, written_at, serde_json::from_slice(&text).ok());
             text.clear();
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 fn is_own_name(name: &str) -> bool {
@@ -289,7 +328,7 @@ fn check_free_disk(dir: &Path, min_free_bytes: u64, needed_bytes: u64) -> Result
     Ok(())
 }
 
-fn create(dir: &Path, began_at: Instant) -> io::Result<RejectsFile> {
+fn create(dir: &Path, began_at: Instant) -> io::Result<OpenFile> {
     let began_at = DateTime::<Utc>::from(began_at).format("%Y%m%dT%H%M%SZ");
     for number in 1..=FILES_PER_SECOND_MAX {
         let path = dir.join(format!("{}{began_at}-{number}{}", FILE_NAME.0, FILE_NAME.1));
@@ -299,7 +338,7 @@ fn create(dir: &Path, began_at: Instant) -> io::Result<RejectsFile> {
                 whole_file::share_owner(&file, dir)?;
                 // The lock is held until the file is closed, so that `forget` waits for the writer.
                 file.lock()?;
-                return Ok(RejectsFile { path, writer: BufWriter::new(file) });
+                return Ok(OpenFile { path, writer: BufWriter::new(file) });
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),

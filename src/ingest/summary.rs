@@ -1,5 +1,6 @@
 //! The result of an ingest: counts for each input, and the warnings for its caller.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,9 @@ use crate::readers::{Guess, SourceSummary, UnknownKeys};
 pub(super) const INBOX: &str = "inbox";
 /// The most rejected lines, and the most conflicts, that warnings name. The file of rejects has more of them.
 const NAMED_MAX: u64 = 20;
+
+/// The most reasons of an input by which its rejected lines are counted. Hostile lines could have one each.
+const REASONS_MAX: usize = 50;
 
 /// Counts of the lines of one or more inputs. `read` is the sum of the other fields. In a preview, `read`
 /// also counts the events, although they are not stored.
@@ -62,6 +66,46 @@ pub struct InputSummary {
     /// The reason why nothing of the input was used; `None` if something was used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unused: Option<String>,
+    /// Its bytes and their SHA-256, before unpacking, if it is a file or a stream that was read to its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// The rejected lines by reason, without the values in it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rejected_by_reason: BTreeMap<String, u64>,
+    /// The exchanges that gave no event, by the rule of the derivation or by what they are.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub unused_by_rule: BTreeMap<String, u64>,
+}
+
+impl InputSummary {
+    /// Counts a rejected line by its reason, in which values, numbers and hints make no difference.
+    pub(super) fn rejected(&mut self, Reject { reason, .. }: &Reject) {
+        let reason = reason.split([';', ':']).next().unwrap_or_default();
+        let plain = |(place, part): (usize, &str)| {
+            let part = if place % 2 == 1 { "…" } else { part };
+            part.replace(|letter: char| letter.is_ascii_digit(), "")
+        };
+        let kind: Vec<String> = reason.split('"').enumerate().map(plain).collect();
+        let kind = kind.concat().split_whitespace().collect::<Vec<_>>().join(" ");
+        let is_new = !self.rejected_by_reason.contains_key(&kind);
+        let is_full = is_new && self.rejected_by_reason.len() >= REASONS_MAX;
+        let kind = if is_full { "other reasons".to_owned() } else { kind };
+        *self.rejected_by_reason.entry(kind).or_default() += 1;
+    }
+
+    pub(super) fn exchanges(&mut self, exchanges: &ExchangeSummary) {
+        let of_rules = exchanges.rules.iter().filter(|(_, (_, events))| *events == 0);
+        let of_rules =
+            of_rules.map(|((_, rule), (count, _))| (format!("{} {}", rule.number, rule.about), *count));
+        let others = [("other paths", exchanges.others), ("seen before", exchanges.again)];
+        for (what, count) in of_rules.chain(others.map(|(what, count)| (what.to_owned(), count))) {
+            if count > 0 {
+                *self.unused_by_rule.entry(what).or_default() += count;
+            }
+        }
+    }
 }
 
 /// Says why no exchange or record of an input was used. `None` if the input has none, if this run or an earlier
@@ -171,6 +215,8 @@ pub(super) enum InputEnd {
         guess: Option<Guess>,
         zeros: Zeros,
         summary: Box<SourceSummary>,
+        /// The bytes and their digest. They are those of the whole input if `result` is no error.
+        content: Option<(u64, String)>,
     },
 }
 
@@ -205,6 +251,7 @@ impl IngestSummary {
         if self.total.rejected < NAMED_MAX {
             self.name(input, reject);
         }
+        self.inputs[input].rejected(reject);
         self.add(input, &Counts { read: 1, rejected: 1, ..Counts::default() });
     }
 
@@ -237,12 +284,15 @@ impl IngestSummary {
     /// Records the end of an input, and adds the remarks of its reader.
     pub(super) fn ended(&mut self, input: usize, end: InputEnd) {
         let path = self.inputs[input].path.clone();
-        let (result, guess, zeros, summary) = match end {
+        let (result, guess, zeros, summary, content) = match end {
             InputEnd::Empty => return self.note(format!("{path}: is empty")),
             InputEnd::Unopened(why @ InputError::OnlyZeros) => return self.unused(input, why.to_string()),
             InputEnd::Unopened(error) => return self.failed(input, error),
-            InputEnd::Read { result, guess, zeros, summary } => (result, guess, zeros, summary),
+            InputEnd::Read { result, guess, zeros, summary, content } => {
+                (result, guess, zeros, summary, content)
+            }
         };
+        (self.inputs[input].bytes, self.inputs[input].digest) = content.filter(|_| result.is_ok()).unzip();
         self.unknown.absorb(&summary.remarks.unknown);
         for (line, what) in summary.remarks.notes() {
             self.note(format!("{path}:{line}: {what}"));
@@ -260,6 +310,7 @@ impl IngestSummary {
             self.note(format!("{taken}; if it is none, say --format"));
         }
         if let Some(exchanges) = &summary.exchanges {
+            self.inputs[input].exchanges(exchanges);
             self.note_all(&path, exchanges.notes());
             self.exchanges.get_or_insert_default().add(exchanges);
         }

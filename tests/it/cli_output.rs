@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::program::{Program, bare_command, done, lines};
 use crate::support::sandbox;
 
-const COMMANDS: [&[&str]; 56] = [
+const COMMANDS: [&[&str]; 62] = [
     &[],
     &["demo"],
     &["init"],
@@ -50,6 +50,12 @@ const COMMANDS: [&[&str]; 56] = [
     &["pending"],
     &["pending", "list"],
     &["pending", "take-back"],
+    &["inputs"],
+    &["inputs", "list"],
+    &["inputs", "show"],
+    &["rejects"],
+    &["rejects", "list"],
+    &["rejects", "show"],
     &["dead-letter"],
     &["dead-letter", "list"],
     &["dead-letter", "show"],

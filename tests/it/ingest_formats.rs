@@ -138,9 +138,13 @@ fn the_summary_serialises_as_the_command_prints_it() {
     let path = path.to_str().expect("UTF-8");
     let summary = intake.load(&[Path::new(path)]);
     let counts = r#""read":2,"stored":2,"duplicates":0,"conflicts":0,"rejected":0"#;
+    let bytes = std::fs::metadata(path).expect("the file").len();
+    let digest = summary.inputs[0].digest.as_ref().expect("a digest");
     assert_eq!(
         serde_json::to_string(&summary).expect("text"),
-        format!(r#"{{"inputs":[{{"path":"{path}",{counts}}}],"total":{{{counts}}}}}"#)
+        format!(
+            r#"{{"inputs":[{{"path":"{path}",{counts},"bytes":{bytes},"digest":"{digest}"}}],"total":{{{counts}}}}}"#
+        )
     );
 }
 

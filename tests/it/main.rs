@@ -25,6 +25,7 @@ mod golden_hits;
 mod hostile_apis;
 mod hostile_events;
 mod ingest_formats;
+mod inputs;
 mod keeping;
 mod live_files;
 mod monitor;

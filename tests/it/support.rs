@@ -79,6 +79,7 @@ impl House {
                 events: events.into(),
                 memory: Vec::new(),
                 stated: Vec::new(),
+                rejected: 0,
             })
             .expect("events are stored")
     }

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::buffer::{Buffer, Holder, RunId, RunRecord, Status, SuiteListing};
+use crate::buffer::{Buffer, Holder, InputRecord, RunId, RunRecord, Status, SuiteListing};
 use crate::cli::Failure;
 use crate::cli::backfill::{Shown, shown};
 use crate::delivery::Trouble;
 use crate::event::Instant;
 use crate::job::JobState;
 use crate::suite::{Readiness, Rsid};
+
+/// The most inputs that the status shows.
+const INPUTS_SHOWN: usize = 5;
 
 #[derive(Debug, Serialize)]
 pub(super) struct StatusReport {
@@ -26,6 +29,8 @@ pub(super) struct StatusReport {
     pub(super) verdicts: Vec<SuiteVerdict>,
     /// The backfills that are running, stopped or paused, and those with pending events, which no drain sends.
     pub(super) backfills: Vec<Shown>,
+    /// The latest inputs.
+    pub(super) inputs: Vec<InputRecord>,
     pub(super) last_completed_at: Option<Instant>,
     /// When the oldest event in the buffer was stored; if that is not known, when the buffer was created; `None` if
     /// nothing ever came in. The age of the last drain counts from here if no drain was ever completed.
@@ -108,6 +113,7 @@ pub(super) fn look(buffer: &Buffer, proof_age: Duration) -> Result<StatusReport,
         troubles: troubles.unwrap_or_default(),
         verdicts: verdicts(buffer, proof_age)?,
         backfills,
+        inputs: buffer.inputs(None, None, INPUTS_SHOWN)?,
         last_completed_at: buffer.last_finished_run(now)?,
         first_arrival_at,
         status,

@@ -10,7 +10,7 @@ use super::monitor::Check;
 use crate::buffer::{Amount, Discrepancy, DoubtedEvent, Holder, JobCounts, RunRecord, Status};
 use crate::cli::ages::{age, ago, passed};
 use crate::cli::backfill::Shown;
-use crate::cli::{Table, hint};
+use crate::cli::{Table, hint, inputs};
 use crate::event::Instant;
 use crate::job::JobState;
 
@@ -38,6 +38,7 @@ impl fmt::Display for Answer {
             writeln!(out, "suite {rsid}: {readiness}: {why}")?;
         }
         report.dead().write_below(out)?;
+        inputs::table(&report.inputs).write_below(out)?;
         if report.status.runs.is_empty() {
             writeln!(out, "\nno drain yet: {}", hint::complete("passbridge drain"))?;
         }

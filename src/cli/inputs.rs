@@ -1,0 +1,96 @@
+//! `inputs`: where events came from, and what came of each input.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{Context, Ended, Table, refused};
+use crate::buffer::InputRecord;
+use crate::event::Instant;
+use serde_json::Value;
+
+/// Lists the inputs, or shows one: what was stored of it, came again, was rejected and why, and its digest.
+///
+/// A file has a row each time it is ingested, HTTP and `pull esm` one for each process that took from them, without reasons and rules.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Lists inputs, the latest first.
+    List {
+        /// The most inputs to list.
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: usize,
+    },
+    /// Shows one input, with its rejected lines by reason and the exchanges that gave no event by rule.
+    Show {
+        /// The number of the input, as `list` shows it.
+        input: i64,
+    },
+}
+
+#[derive(Serialize)]
+struct Report {
+    inputs: Vec<InputRecord>,
+    #[serde(skip)]
+    is_one: bool,
+}
+
+pub(super) fn run(command: &Command, context: &Context) -> Ended {
+    let (_, buffer) = context.open()?;
+    let (number, limit) = match command {
+        Command::List { limit } => (None, *limit),
+        Command::Show { input } => (Some(*input), 1),
+    };
+    let inputs = buffer.inputs(number, None, limit)?;
+    match number {
+        Some(number) if inputs.is_empty() => {
+            Err(refused(format!("there is no input {number}"), "see which there are: passbridge inputs list"))
+        }
+        _ => context.done(&Report { inputs, is_one: number.is_some() }),
+    }
+}
+
+/// The inputs as a table.
+pub(super) fn table(inputs: &[InputRecord]) -> Table {
+    let headings =
+        ["input", "path", "opened_at", "ended_at", "stored", "duplicates", "conflicts", "rejected"];
+    let mut table = Table::new(&headings);
+    for record in inputs {
+        let InputRecord { input, path, opened_at, ended_at, stored, duplicates, conflicts, rejected, .. } =
+            record;
+        let [stored, duplicates, conflicts, rejected] = [stored, duplicates, conflicts, rejected]
+            .map(|count| count.map_or("-".to_owned(), |count| count.to_string()));
+        let ended_at = ended_at.map_or("-".to_owned(), Instant::to_the_second);
+        let opened_at = opened_at.to_the_second();
+        table.row(&[&input.0, path, &opened_at, &ended_at, &stored, &duplicates, &conflicts, &rejected]);
+    }
+    table
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.inputs.is_empty() {
+            return writeln!(out, "no input yet");
+        }
+        table(&self.inputs).fmt(out)?;
+        let Some(one) = self.inputs.first().filter(|_| self.is_one) else { return Ok(()) };
+        for (what, key) in [("sha256", "digest"), ("bytes", "bytes"), ("unused", "unused")] {
+            if let Some(value) = one.of_summary(key) {
+                writeln!(
+                    out,
+                    "  {what}  {}",
+                    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+                )?;
+            }
+        }
+        for (heading, key) in
+            [("rejected because", "rejected_by_reason"), ("exchanges without an event", "unused_by_rule")]
+        {
+            let mut table = Table::new(&["lines", heading]);
+            for (what, count) in one.of_summary(key).and_then(Value::as_object).into_iter().flatten() {
+                table.row(&[count, what]);
+            }
+            table.write_below(out)?;
+        }
+        Ok(())
+    }
+}
