@@ -36,7 +36,8 @@ pub(super) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The first hour, such as 2026-11-10 or 2026-11-10T08. By default 48 hours before the last.
+    /// The first hour, such as 2026-11-10 or 2026-11-10T08. By default 48 hours before the last, or the first that was never
+    /// fetched if that is earlier.
     #[arg(long, value_name = "HOUR", value_parser = hour)]
     from: Option<NaiveDateTime>,
     /// The hour after the last one. By default the hour that has just begun.
@@ -64,6 +65,9 @@ struct PullReport {
     from: String,
     to: String,
     dry_run: bool,
+    /// The first hour before `from` that was never fetched; `None` if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing_from: Option<String>,
     reports: u64,
     total: Counts,
     /// Rejected records above `ingest.rejects_max` or above the limit in memory: they are only counted.
@@ -102,25 +106,39 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
     let now = DateTime::<Utc>::from(context.clock.now()).with_timezone(&config.timezone.0).naive_local();
     let this_hour = now.date().and_hms_opt(now.hour(), 0, 0).unwrap_or(now);
     let to = args.to.unwrap_or(this_hour);
-    let from = args.from.unwrap_or(to - TimeDelta::hours(HOURS_DEFAULT));
+    let buffer = Arc::new(Buffer::open(&context.buffer_options(&settings))?);
+    let of = args.requestors.join(",");
+    let fetched_to = buffer.pulled_to(&of)?.map(|at| DateTime::<Utc>::from(at).naive_utc());
+    let usual = to - TimeDelta::hours(HOURS_DEFAULT);
+    let from = args.from.unwrap_or_else(|| fetched_to.map_or(usual, |fetched_to| fetched_to.min(usual)));
     if from >= to || to > this_hour + Days::new(1) {
         return Err(refused(
             format!("from {from} to {to} is no span of hours that are over"),
             "give --from before --to, both on the clock of the reports",
         ));
     }
-    let buffer = Arc::new(Buffer::open(&context.buffer_options(&settings))?);
+    let missing = fetched_to.filter(|fetched_to| *fetched_to < from);
+    if let Some(missing) = missing {
+        output::warn(hint::complete(&format!(
+            "the hours from {missing} to {from} were never fetched; this fetches them: passbridge pull esm"
+        )));
+    } else if args.from.is_none() && from < usual {
+        output::note(format_args!("note: goes on from {from}, up to where it was fetched last"));
+    }
     let ingest = options::ingest(&settings, FormatChoice::Is(Format::Esm), &context.clock);
     let mut client =
         EsmClient::new(config.clone(), args.requestors.clone(), &options::proxy(), buffer.path())?;
     let mut pull = Pull {
+        buffer: Arc::clone(&buffer),
         intake: Intake::new(Arc::clone(&buffer), ingest)?,
         rejects_max: settings.config.ingest.rejects_max,
         named: 0,
+        of,
         report: PullReport {
             from: from.to_string(),
             to: to.to_string(),
             dry_run: args.dry_run,
+            missing_from: missing.map(|missing| missing.to_string()),
             ..PullReport::default()
         },
     };
@@ -138,6 +156,9 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
 }
 
 struct Pull {
+    buffer: Arc<Buffer>,
+    /// The requestors that are pulled; empty for all.
+    of: String,
     intake: Intake,
     rejects_max: u32,
     named: usize,
@@ -150,6 +171,10 @@ impl Pull {
             let what = format!("the ESM report of {start} to {end} was not stored");
             Failure::of(&what, Some(&error), error.judge())
         })?;
+        if !self.report.dry_run {
+            let [from, to] = [start, end].map(|at| at.and_utc().into());
+            self.buffer.note_pulled(&self.of, from, to)?;
+        }
         let stored = self.report.total.stored;
         tracing::info!(from = %start, to = %end, stored, "a report was pulled");
         Ok(())

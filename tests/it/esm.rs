@@ -368,6 +368,33 @@ fn hours_are_pulled_once_and_corrections_by_their_increase() {
 }
 
 #[test]
+fn a_pull_goes_on_from_the_last_hour_and_says_which_hours_are_missing() {
+    let sandbox = Sandbox::start(SandboxOptions::default()).expect("a sandbox");
+    let program = pulling(&sandbox, "");
+    let pull = |args: &[&str]| {
+        let (code, report) = program.json(&[&["pull", "esm"], args].concat());
+        assert_eq!(code, 0, "{args:?} {report}");
+        let missing = report["missing_from"].as_str().map(str::to_owned);
+        (report["from"].as_str().expect("an hour").to_owned(), missing)
+    };
+    let at = |day: u32| format!("2026-11-{day:02} 00:00:00");
+    // The first one has nothing to go on from, and a dry run leaves nothing behind.
+    assert_eq!(pull(&["--to", "2026-11-06", "--dry-run"]), (at(4), None));
+    assert_eq!(pull(&["--to", "2026-11-09"]), (at(7), None));
+    assert_eq!(pull(&["--to", "2026-11-13"]), (at(9), None), "four days later, and not two");
+    assert_eq!(pull(&["--from", "2026-11-15", "--to", "2026-11-16"]), (at(15), Some(at(13))));
+    let warned = program.run(&["pull", "esm", "--from", "2026-11-15", "--to", "2026-11-16"]).err;
+    let of_gap = "the hours from 2026-11-13 00:00:00 to 2026-11-15 00:00:00 were never fetched";
+    assert!(warned.contains(of_gap), "{warned}");
+    let told = program.run(&["pull", "esm", "--to", "2026-11-17", "--dry-run"]).err;
+    assert!(told.contains("goes on from 2026-11-13 00:00:00"), "{told}");
+    assert_eq!(pull(&["--to", "2026-11-17"]), (at(13), None), "what was left out is fetched");
+    assert_eq!(pull(&["--to", "2026-11-18"]), (at(16), None), "corrections of two days");
+    // Other requestors have hours of their own.
+    assert_eq!(pull(&["--to", "2026-11-20", "--requestor", "REF30"]), (at(18), None));
+}
+
+#[test]
 fn what_pulled_reports_have_no_column_of_is_empty() {
     let sandbox = Sandbox::start(SandboxOptions::default()).expect("a sandbox");
     let program = pulling(&sandbox, "");
@@ -665,6 +692,7 @@ fn of_two_that_count_the_same_hour_at_once_the_second_is_refused() {
             events: Default::default(),
             memory: rows,
             stated: Vec::new(),
+            rejected: 0,
         })
     };
     store(vec![row(1, "esm hour/mvpd"), row(2, "esm 30 0")]).expect("the first");
