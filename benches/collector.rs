@@ -68,6 +68,7 @@ fn measure(events_a_request: usize) -> (f64, f64) {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             ingest: Some(ingest),
             show: None,
+            has_pages: false,
             config: ServeConfig { tokens_file, ..ServeConfig::default() },
             stop_grace: Duration::from_secs(5),
             clock: Clock::system(),

@@ -84,7 +84,7 @@ pub(super) fn listen(
             "name a file of tokens there, one a line, such as: head -c 32 /dev/urandom | base64",
         ));
     }
-    let start = |listen, ingest: bool, pages: bool| {
+    let start = |listen, ingest: bool, has_pages: bool| {
         let keyed = || -> Result<_, Failure> {
             let maps = options::maps(settings, "serve.map", &config.map)?;
             Ok(IngestOptions { maps, ..options::keyed_ingest(settings, FormatChoice::Auto, &context.clock)? })
@@ -92,13 +92,14 @@ pub(super) fn listen(
         let options = ServeOptions {
             listen,
             ingest: ingest.then(keyed).transpose()?,
-            show: pages.then(|| status::show(buffer, settings)),
+            show: Some(status::show(buffer, settings)),
+            has_pages,
             config: config.clone(),
             stop_grace: Duration::from_secs(settings.config.delivery.stop_grace_seconds),
             clock: context.clock.clone(),
         };
         let server = Server::start(buffer, options)?;
-        tracing::info!(address = %server.address(), ingest, pages, "listening");
+        tracing::info!(address = %server.address(), ingest, pages = has_pages, "listening");
         Ok::<_, Failure>(server)
     };
     let mut servers = Vec::new();

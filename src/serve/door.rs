@@ -4,14 +4,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
-use hyper::{Request, Response, StatusCode};
+use hyper::header::{CACHE_CONTROL, HOST, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use hyper::{Request, StatusCode};
 
 use super::error::ServeError;
-use super::reply::{Refusal, Reply, WHEN_FAILED_SECONDS, get_only};
+use super::reply::{Refusal, Reply, WHEN_FAILED_SECONDS, get_only, reply};
 use super::tokens::{Maps, Tokens, sender_of};
 use super::views::{Show, Shown, View, Views};
 use crate::config::ServeConfig;
@@ -21,17 +19,19 @@ const KEY: &str = "serve.pages_tokens_file";
 
 pub(super) struct Door {
     views: Views,
+    /// Whether this listener shows more than readiness.
+    has_pages: bool,
     tokens: Option<Arc<Tokens>>,
     /// Names of this host beside `localhost` and its addresses.
     hosts: Vec<String>,
 }
 
 impl Door {
-    pub(super) fn open(show: Show, config: &ServeConfig) -> Result<Door, ServeError> {
+    pub(super) fn open(show: Show, has_pages: bool, config: &ServeConfig) -> Result<Door, ServeError> {
         let file = &config.pages_tokens_file;
         let is_open = file.as_os_str().is_empty();
         let tokens = (!is_open).then(|| Tokens::read(file, KEY, Maps::new()).map(Arc::new)).transpose()?;
-        Ok(Door { views: Views::start(show)?, tokens, hosts: config.hosts.clone() })
+        Ok(Door { views: Views::start(show)?, has_pages, tokens, hosts: config.hosts.clone() })
     }
 
     pub(super) fn tokens(&self) -> Option<Arc<Tokens>> {
@@ -42,10 +42,14 @@ impl Door {
     pub(super) async fn answer(&self, request: &Request<Incoming>, view: View) -> Result<Reply, Refusal> {
         get_only(request.method())?;
         if view != View::Ready {
+            if !self.has_pages {
+                let why = "this listener shows no page: see serve.pages_listen and serve.pages_tokens_file";
+                return Err(Refusal::new(StatusCode::NOT_FOUND, why));
+            }
             self.admit(request)?;
         }
         let shown = self.views.ask(view).await.map_err(Refusal::failed)?;
-        Ok(reply(shown))
+        Ok(answered(shown))
     }
 
     fn admit(&self, request: &Request<Incoming>) -> Result<(), Refusal> {
@@ -74,15 +78,14 @@ fn is_own(host: &str, names: &[String]) -> bool {
         || names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-fn reply(Shown { is_good, content_type, text }: Shown) -> Reply {
-    let mut reply = Response::new(Full::new(Bytes::from(text)));
+fn answered(Shown { is_good, content_type, text }: Shown) -> Reply {
+    let status = if is_good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let mut reply = reply(status, content_type, text);
     let headers = reply.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !is_good {
         headers.insert(RETRY_AFTER, HeaderValue::from(WHEN_FAILED_SECONDS));
-        *reply.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     reply
 }

@@ -77,6 +77,8 @@ pub struct ServeOptions {
     pub ingest: Option<IngestOptions>,
     /// What makes the views of the buffer; `None`: this listener shows none.
     pub show: Option<Show>,
+    /// Whether it shows more of them than readiness.
+    pub has_pages: bool,
     pub config: ServeConfig,
     /// The longest time that a stop waits for current requests.
     pub stop_grace: Duration,
@@ -113,7 +115,7 @@ impl Server {
         // next byte of the reply.
         let request_timeout = Duration::from_secs(config.request_timeout_seconds);
         let senders = intake.as_ref().map(|(tokens, _)| Arc::clone(tokens));
-        let door = options.show.map(|show| Door::open(show, &config)).transpose()?;
+        let door = options.show.map(|show| Door::open(show, options.has_pages, &config)).transpose()?;
         let tokens = senders.into_iter().chain(door.as_ref().and_then(Door::tokens)).collect();
         let (stop, stopped) = watch::channel(false);
         let serving = Arc::new(Serving {
@@ -124,13 +126,19 @@ impl Server {
         });
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeError::Thread)?;
+        let (ready, waiting) = std::sync::mpsc::channel();
         let served = async move {
+            render_a_date().await;
+            // The caller waits for nothing else, and waits for sure.
+            ready.send(()).unwrap_or_default();
             match TcpListener::from_std(listener) {
                 Ok(listener) => serving.accept(listener, options.stop_grace).await,
                 Err(error) => tracing::error!(%error, "cannot serve"),
             }
         };
         let thread = Thread::start("serve", move || runtime.block_on(served))?;
+        // A thread that panics drops its end, which its hook has told of.
+        waiting.recv().unwrap_or_default();
         Ok(Server { address, tokens, stop, _thread: thread })
     }
 
@@ -168,10 +176,6 @@ struct Serving {
 impl Serving {
     /// Accepts connections until the stop, then waits for current requests.
     async fn accept(self: Arc<Serving>, listener: TcpListener, stop_grace: Duration) {
-        // hyper renders a date when a thread serves its first connection, and panics if the clock shows one before 1970.
-        // The clock was checked when the program started, so let an empty connection be the first.
-        let nobody = service_fn(async |_| Ok::<_, std::convert::Infallible>(Refusal::failed("").reply()));
-        drop(http1::Builder::new().serve_connection(TokioIo::new(tokio::io::empty()), nobody).await);
         let mut standing = VecDeque::new();
         let places = Arc::new(Semaphore::new(connections_max()));
         let mut connections = JoinSet::new();
@@ -259,6 +263,13 @@ impl Serving {
     async fn stop(&self) {
         drop(self.stopped.clone().wait_for(|is_stopped| *is_stopped).await);
     }
+}
+
+/// hyper renders a date when a thread serves its first connection, and panics if the clock shows one before 1970. The clock
+/// was checked when the program started, so an empty connection is the first, before anybody can ask.
+async fn render_a_date() {
+    let nobody = service_fn(async |_| Ok::<_, std::convert::Infallible>(Refusal::failed("").reply()));
+    drop(http1::Builder::new().serve_connection(TokioIo::new(tokio::io::empty()), nobody).await);
 }
 
 /// Raises the limit on open files if possible, and returns the number of connections that it allows.

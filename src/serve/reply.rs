@@ -89,10 +89,15 @@ pub(super) fn get_only(method: &Method) -> Result<(), Refusal> {
     }
 }
 
+pub(super) const JSON: &str = "application/json";
+
 pub(super) fn document(status: StatusCode, value: &impl Serialize) -> Reply {
-    let text = serde_json::to_string(value).expect("text and numbers always serialise");
-    let mut reply = Response::new(Full::new(Bytes::from(text)));
+    reply(status, JSON, serde_json::to_string(value).expect("text and numbers always serialise"))
+}
+
+pub(super) fn reply(status: StatusCode, content_type: &'static str, text: impl Into<Bytes>) -> Reply {
+    let mut reply = Response::new(Full::new(text.into()));
     *reply.status_mut() = status;
-    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     reply
 }

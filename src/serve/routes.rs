@@ -4,6 +4,7 @@
 //! GET  /healthz          200 {"status":"ok"}, or 503 if the buffer does not answer
 //! GET  /readyz           200, or 503 with the reason if this process cannot take events in
 //! GET  /version          the version of the program and of its schema
+//! GET  /openapi.json     all of this, for programs
 //! GET  /check /status /metrics /    the views of the buffer, where this listener shows them
 //! POST /v1/events        a receipt: with 202, or with 400 if nothing was used
 //! POST /v1/exchanges     the same for exchanges
@@ -25,7 +26,7 @@ use super::body::{self, WAITING_BYTES_MAX};
 use super::counter::Counter;
 use super::door::Door;
 use super::health::Health;
-use super::reply::{Refusal, Reply, WHEN_BUSY_SECONDS, WHEN_FAILED_SECONDS, document, get_only};
+use super::reply::{JSON, Refusal, Reply, WHEN_BUSY_SECONDS, WHEN_FAILED_SECONDS, document, get_only, reply};
 use super::tokens::{Tokens, sender_of};
 use super::views::View;
 use crate::buffer::known_schema;
@@ -33,6 +34,8 @@ use crate::clock::Clock;
 use crate::ingest::{Receipt, Submission};
 use crate::readers::Format;
 
+/// What a program may ask here; a test holds it against what is answered.
+const OPENAPI: &str = include_str!("../../schemas/listener.openapi.json");
 /// The shortest time between two log lines about refused tokens, so that guessing cannot fill the log.
 const TELL_REFUSED_EVERY: Duration = Duration::from_secs(60);
 
@@ -99,10 +102,11 @@ impl Desk {
             "/status" => self.show(&request, guest, View::Status).await,
             "/metrics" => self.show(&request, guest, View::Metrics).await,
             "/" => self.show(&request, guest, View::Page).await,
-            _ => {
-                let why = "there is /v1/events, /v1/exchanges, /healthz, /readyz, /version, /check, /status, /metrics and /";
-                Err(Refusal::new(StatusCode::NOT_FOUND, why))
-            }
+            "/openapi.json" => get_only(request.method()).map(|()| reply(StatusCode::OK, JSON, OPENAPI)),
+            _ => Err(Refusal::new(
+                StatusCode::NOT_FOUND,
+                "there is /v1/events and /v1/exchanges; /openapi.json has all paths",
+            )),
         }
     }
 
@@ -110,10 +114,7 @@ impl Desk {
         let Guest::Seated(_) = guest else { return Err(too_many_connections()) };
         match &self.door {
             Some(door) => door.answer(request, view).await,
-            None => {
-                let why = "this listener shows nothing of the buffer: see serve.pages_listen and serve.pages_tokens_file";
-                Err(Refusal::new(StatusCode::NOT_FOUND, why))
-            }
+            None => Err(Refusal::new(StatusCode::NOT_FOUND, "this listener shows nothing of the buffer")),
         }
     }
 

@@ -152,7 +152,9 @@ fn pages_have_a_listener_of_their_own_where_one_is_named() {
     let server = serve(&program);
     // The first listener takes events and shows nothing.
     assert_eq!(server.look("/metrics", HOST).0, 404);
-    assert_eq!(server.look("/healthz", HOST).0, 200);
+    for path in ["/healthz", "/readyz", "/version"] {
+        assert_eq!(server.look(path, HOST).0, 200, "{path}");
+    }
     let posted =
         server.ask("/v1/events", &format!("Authorization: Bearer {TOKEN}\r\n"), lines(41).as_bytes());
     assert_eq!(posted.status, 202);
@@ -282,4 +284,59 @@ fn every_expression_of_the_dashboard_is_promql() {
     let path = folder.path().join("rules.json");
     fs::write(&path, json!({"groups": [{"name": "dashboard", "rules": rules}]}).to_string()).expect("a file");
     promtool(&["check", "rules", path.to_str().expect("UTF-8")]);
+}
+
+#[test]
+fn the_published_interface_is_what_the_program_answers() {
+    let program = program("ingest = true\ntokens_file = \"tokens\"\n");
+    program.write("tokens", &format!("{TOKEN}\n"));
+    let server = serve(&program);
+    let (status, document) = json_at(&server, "/openapi.json");
+    assert_eq!(status, 200);
+    let sender = format!("Authorization: Bearer {TOKEN}\r\n");
+    let mut paths = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        paths.insert(path.as_str());
+        for (method, described) in methods.as_object().expect("methods") {
+            let (status, head) = match method.as_str() {
+                "post" => (server.ask(path, &sender, lines(1).as_bytes()).status, String::new()),
+                _ => {
+                    let (status, head, _) = server.look(path, HOST);
+                    (status, head)
+                }
+            };
+            let reply = &described["responses"][status.to_string()];
+            assert!(reply.is_object(), "{method} {path}: {status} is not in the document");
+            let content = reply["content"].as_object().and_then(|content| content.keys().next());
+            if let Some(content) = content {
+                assert!(head.contains(content.as_str()), "{path}: {content}\n{head}");
+            }
+        }
+        let other = if methods["get"].is_object() {
+            server.ask(path, &sender, b"").status
+        } else {
+            server.look(path, &format!("{HOST}{sender}")).0
+        };
+        assert_eq!(other, 405, "{path}: a method that is not in the document");
+    }
+    // Every path of the program is in the document.
+    let source = text_of("src/serve/routes.rs");
+    let arms = source.lines().filter_map(|line| line.trim().strip_prefix("\"/")?.split_once("\" =>"));
+    let routes: BTreeSet<String> = arms.map(|(path, _)| format!("/{path}")).collect();
+    assert_eq!(routes.iter().map(String::as_str).collect::<BTreeSet<_>>(), paths);
+    // What is promised of a receipt and of a check holds.
+    for (path, name) in [("/check", "Check"), ("/version", "")] {
+        let (_, found) = json_at(&server, path);
+        let required = if name.is_empty() {
+            &document["paths"]["/version"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+                ["required"]
+        } else {
+            &document["components"]["schemas"][name]["required"]
+        };
+        let one = found["checks"].get(0).unwrap_or(&found);
+        for key in required.as_array().expect("keys") {
+            assert!(one.get(key.as_str().expect("a key")).is_some(), "{path}: {key} is missing in {one}");
+        }
+    }
+    server.stop();
 }
