@@ -121,6 +121,13 @@ ALTER TABLE doubts_9 RENAME TO doubts;
 -- What a backfill was planned as, as `backfill plan --json` printed it. NULL: an earlier schema.
 ALTER TABLE jobs ADD COLUMN plan TEXT;
 
+-- Server calls of a backfill: those that the drains of its runs sent; and when its sending began last, how many were planned in all, and
+-- how many were left. NULL: its sending never began in this schema.
+ALTER TABLE jobs ADD COLUMN calls_sent INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN calls_planned INTEGER;
+ALTER TABLE jobs ADD COLUMN calls_left INTEGER;
+ALTER TABLE jobs ADD COLUMN sending_at INTEGER;
+
 -- Reading doors: the views that begin with v_ are open to every program that reads SQLite. Their columns keep their names and meanings;
 -- later versions may add columns at the end. Instants in them are text in UTC with milliseconds, such as 2026-11-20T08:30:00.000Z.
 

@@ -108,6 +108,11 @@ impl Hours {
         (!self.contains(minute)).then(|| self.minutes_until(minute))
     }
 
+    /// When the hours begin, such as `22:00`.
+    pub fn start(self) -> String {
+        format!("{:02}:{:02}", self.from / 60, self.from % 60)
+    }
+
     fn contains(self, minute: u16) -> bool {
         if self.from < self.to {
             (self.from..self.to).contains(&minute)

@@ -12,7 +12,8 @@ use super::bulk::{BulkWay, FileRoute, withdraw_unsent};
 use super::error::BackfillError;
 use super::gate::{self, Ending, Gate, Leg, Passage};
 use crate::buffer::{
-    BackfillLock, Buffer, BufferError, JobCounts, JobInput, JobKey, JobObstacles, JobRecord, JobSource,
+    BackfillLock, Buffer, BufferError, JobCalls, JobCounts, JobInput, JobKey, JobObstacles, JobRecord,
+    JobSource,
 };
 use crate::collection::Collection;
 use crate::config::Zone;
@@ -44,6 +45,8 @@ pub struct BackfillReport {
     pub job: JobRecord,
     #[serde(flatten)]
     pub counts: JobCounts,
+    #[serde(flatten)]
+    pub calls: JobCalls,
     /// The counts of each input that is completely loaded into the buffer.
     pub inputs: Vec<serde_json::Value>,
     pub ending: Ending,
@@ -102,6 +105,7 @@ pub async fn run(
     // A job that is still `Running` counts as stopped, because no process runs it any more.
     let state = if job.state == JobState::Running { JobState::Stopped } else { job.state };
     Ok(BackfillReport {
+        calls: buffer.job_calls(job.key)?,
         inputs: buffer.job_input_counts(job.key)?,
         obstacles: buffer.job_obstacles(job.key)?,
         job: JobRecord { state, ..job },
@@ -191,6 +195,7 @@ impl Run<'_> {
 
     /// Sends in legs until no event is left that can be sent.
     async fn send(&mut self) -> Result<Ending, BackfillError> {
+        self.buffer.begin_sending(self.key)?;
         self.observer.sending(&self.buffer.job_counts(self.key)?);
         let files = FileRoute::new(self.buffer, &self.options.bulk, None);
         let mut left_before = None;

@@ -165,7 +165,7 @@ impl Buffer {
         let (from, select) = match state {
             Undecided::Dead => (
                 Term::Dead,
-                "SELECT p.seq, d.seq IS NOT NULL AND f.event_ids = 'off' AS may_double FROM dead_letters p
+                "SELECT p.seq, coalesce(d.attempts, 0) > 0 AND f.event_ids = 'off' AS may_double FROM dead_letters p
                  LEFT JOIN doubts d ON d.seq = p.seq LEFT JOIN forms f ON f.form = d.form
                  WHERE (?1 IS NULL OR p.reason = ?1) AND (?2 IS NULL OR p.seq IN (SELECT value FROM json_each(?2)))
                  ORDER BY p.seq",

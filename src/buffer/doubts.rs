@@ -52,7 +52,7 @@ impl DoubtedEvent {
 pub(super) fn each_doubted(connection: &Connection, mut show: impl FnMut(DoubtedEvent)) -> Result<()> {
     let select = "WITH open AS (
             SELECT seq, form, sum(attempts) AS attempts, max(cause) AS cause FROM (
-                SELECT seq, form, attempts, cause FROM doubts
+                SELECT seq, form, attempts, cause FROM doubts WHERE attempts > 0
                 UNION ALL SELECT seq, form, 1, 'under way, or the run ended before the reply was recorded' FROM claims)
             GROUP BY seq)
          SELECT o.seq, o.attempts, o.cause, e.body ->> 'event_id' AS event_id, e.body ->> 'mvpd' AS mvpd, e.requestor,

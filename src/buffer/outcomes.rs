@@ -11,7 +11,7 @@ use super::error::Result;
 use super::keys::{FormKey, RunId};
 use super::ledger::Term;
 use super::rows::{EventRef, run};
-use super::states::{Delivered, Moves, To, doubt, release};
+use super::states::{Delivered, Moves, To, doubt, partly_sent, release};
 use crate::delivery::{DeadReason, Doubt, Sequence};
 use crate::event::Instant;
 use crate::suite::OnAmbiguous;
@@ -42,6 +42,13 @@ pub enum Change {
         form: FormKey,
         doubt: Doubt,
         policy: OnAmbiguous,
+        at: Instant,
+    },
+    /// The first hits of the event were answered SUCCESS, and the next one surely was not received.
+    PartlySent {
+        sequence: Sequence,
+        form: FormKey,
+        hits_sent: u32,
         at: Instant,
     },
     Delivered(Delivered),
@@ -90,6 +97,9 @@ fn apply(transaction: &Connection, run_id: RunId, change: &Change, moves: &mut M
                     moves.shift(event, Term::Pending, To::Held { at: *at })?;
                 }
             }
+        }
+        Change::PartlySent { sequence, form, hits_sent, at } => {
+            partly_sent(transaction, *sequence, *form, *hits_sent, *at)?;
         }
         Change::Delivered(delivered) => moves.deliver(*delivered, run_id),
         Change::Dead { event, form, reason, at } => {

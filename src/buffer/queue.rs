@@ -32,15 +32,19 @@ pub struct PendingEvent {
     pub reference: EventRef,
     pub id: EventId,
     pub event: PassEvent,
-    /// The hit form of earlier attempts that may have been counted; `None` if there are none.
+    /// The hit form of earlier attempts of which something was or may have been counted; `None` if there are none.
     pub doubted: Option<Doubted>,
 }
 
-/// The hit form that every repeat of an event in doubt keeps.
+/// The hit form that every repeat of an event keeps that is in doubt or partly sent.
 #[derive(Debug, Clone)]
 pub struct Doubted {
     pub form: Arc<HitForm>,
     pub form_key: FormKey,
+    /// Whether an attempt may have been counted; if not, the event is partly sent.
+    pub is_in_doubt: bool,
+    /// Its first hits that were answered SUCCESS and are not sent again.
+    pub hits_sent: u32,
 }
 
 /// What to do with a requestor whose event would be the next.
@@ -82,7 +86,8 @@ impl Backlog {
         let connection = &self.connection;
         let requestor_id = kept(&mut self.requestors, requestor, || requestor_id_of(connection, requestor))?;
         let mut statement = connection.prepare_cached(
-            "SELECT q.seq, e.id, q.job, q.requestor, e.slot, q.occurred_at, e.count, e.body, d.form
+            "SELECT q.seq, e.id, q.job, q.requestor, e.slot, q.occurred_at, e.count, e.body, d.form,
+                d.attempts > 0 AS is_in_doubt, d.hits_sent
              FROM queue q JOIN events e ON e.seq = q.seq LEFT JOIN doubts d ON d.seq = q.seq
              LEFT JOIN bulk_rows b ON b.seq = q.seq
              WHERE b.seq IS NULL AND q.job = ?1 AND q.requestor = ?2 AND (q.occurred_at, q.seq) > (?3, ?4) AND q.seq <= ?5
@@ -99,7 +104,8 @@ impl Backlog {
             let form_key: Option<FormKey> = row.get(form)?;
             let doubted = form_key.map(|form_key| {
                 let form = kept(&mut self.forms, form_key, || form_of(connection, form_key).map(Arc::new))?;
-                Ok::<_, BufferError>(Doubted { form, form_key })
+                let (is_in_doubt, hits_sent) = (row.get("is_in_doubt")?, row.get("hits_sent")?);
+                Ok::<_, BufferError>(Doubted { form, form_key, is_in_doubt, hits_sent })
             });
             let id = EventId::from_bytes(row.get(id)?);
             events.push_back(PendingEvent { reference, id, event, doubted: doubted.transpose()? });

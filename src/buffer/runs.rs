@@ -102,7 +102,10 @@ impl Buffer {
             serde_json::to_string(summary).expect("a summary of numbers and names always serialises");
         self.write(move |transaction| {
             let finish = "UPDATE runs SET finished_at = ?2, summary = ?3 WHERE run = ?1";
-            execute(transaction, finish, (run, now, summary))?;
+            execute(transaction, finish, (run, now, &summary))?;
+            let sent = "UPDATE jobs SET calls_sent = calls_sent + coalesce(?2 ->> '$.hits', 0)
+                 WHERE job = (SELECT job FROM runs WHERE run = ?1)";
+            execute(transaction, sent, (run, summary))?;
             arrivals::prune(transaction)?;
             repeats::prune(transaction)
         })
@@ -208,7 +211,7 @@ fn hold_doubts(transaction: &Transaction<'_>, job: JobKey, now: Instant) -> Resu
     let select = "SELECT d.seq FROM doubts d JOIN forms f ON f.form = d.form JOIN suites s ON s.rsid = f.rsid
          JOIN events e ON e.seq = d.seq
          JOIN queue q ON q.job = e.job AND q.requestor = e.requestor AND q.occurred_at = e.occurred_at AND q.seq = e.seq
-         WHERE s.on_ambiguous = 'hold' AND d.wanted = 0 AND (e.job = 0) = (?1 = 0)
+         WHERE s.on_ambiguous = 'hold' AND d.attempts > 0 AND d.wanted = 0 AND (e.job = 0) = (?1 = 0)
            AND NOT EXISTS (SELECT 1 FROM bulk_rows b WHERE b.seq = d.seq)";
     let found: Vec<Sequence> = all(transaction, select, [job], only)?;
     shift_all(transaction, &found, Term::Pending, To::Held { at: now })

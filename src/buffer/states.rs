@@ -192,6 +192,20 @@ pub(super) fn doubt(
     run(connection, change, (sequence, form, at, doubt.to_string()))
 }
 
+/// Records that the first hits of an event were answered SUCCESS, and deletes the claim of the event.
+pub(super) fn partly_sent(
+    connection: &Connection,
+    sequence: Sequence,
+    form: FormKey,
+    hits_sent: u32,
+    at: Instant,
+) -> Result<()> {
+    release(connection, sequence)?;
+    let change = "INSERT INTO doubts (seq, form, attempts, last_at, cause, hits_sent) VALUES (?1, ?2, 0, ?3, 'partly sent', ?4)
+         ON CONFLICT (seq) DO UPDATE SET hits_sent = max(hits_sent, ?4)";
+    run(connection, change, (sequence, form, at, hits_sent))
+}
+
 /// Turns the claims that earlier runs left without an outcome into doubts, because these attempts may have counted.
 /// Takes only claims of the same kind of run: a backfill and a drain of live events may run side by side.
 pub(super) fn recover_claims(connection: &Connection, job: JobKey, now: Instant) -> Result<u64> {

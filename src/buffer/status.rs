@@ -20,6 +20,10 @@ const RUNS_SHOWN: usize = 10;
 const IN_FILES: &str = "SELECT count(*) FROM bulk_files f CROSS JOIN bulk_rows b ON b.file = f.file
      WHERE f.job < 0 AND f.state NOT IN ('written', 'done')";
 
+const PARTLY_SENT: &str = "SELECT count(*) FROM doubts d CROSS JOIN events e ON e.seq = d.seq
+     JOIN queue q ON q.job = e.job AND q.requestor = e.requestor AND q.occurred_at = e.occurred_at AND q.seq = e.seq
+     WHERE d.attempts = 0";
+
 /// The state of the buffer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Status {
@@ -33,6 +37,8 @@ pub struct Status {
     pub parked: i64,
     /// Pending events with an attempt of unknown outcome.
     pub in_doubt: i64,
+    /// Pending events of which some hits were counted, and which go on at the next one.
+    pub partly_sent: i64,
     /// Pending live events in files that were sent and whose answer is not recorded. Only their suite's drain settles them.
     pub in_files: i64,
     pub inbox: i64,
@@ -174,6 +180,7 @@ fn status(connection: &Connection) -> Result<Status> {
         discarded: accounting.discarded.events,
         parked: parked.map(|requestor| requestor.pending).sum(),
         in_doubt,
+        partly_sent: value(connection, PARTLY_SENT, [])?,
         in_files: value(connection, IN_FILES, [])?,
         inbox: value(connection, "SELECT count(*) FROM inbox", [])?,
         inbox_left_since: fact(connection, INBOX_LEFT_SINCE)?.map(Instant::from_nanos),

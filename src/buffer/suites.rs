@@ -82,10 +82,18 @@ impl Buffer {
         })
     }
 
-    /// Replaces the settings of a known suite, its state included. Events in doubt keep the form of their attempts.
+    /// Replaces the settings of a known suite, its state included. Events in doubt keep the form of their attempts. Fails
+    /// if visitors would be made otherwise while an event is partly sent.
     pub fn set_suite(&self, suite: ReportSuite) -> Result<()> {
         self.write(move |transaction| {
             suite_key(transaction, &suite.form.rsid)?;
+            let known = find(transaction, Some(&suite.form.rsid))?.pop();
+            let is_same = |known: ReportSuite| {
+                known.form.identity == suite.form.identity && known.form.org_id == suite.form.org_id
+            };
+            if !known.is_none_or(is_same) {
+                refuse_partly_sent(transaction, &suite.form.rsid)?;
+            }
             write(transaction, &suite)
         })
     }
@@ -223,23 +231,35 @@ fn refuse_other_settings(known: &ReportSuite, given: &ReportSuite) -> Result<()>
     }
 }
 
-/// Fails if this suite may have counted pending or held events (with `requestor`: events of this requestor).
+/// Fails if this suite has or may have counted pending or held events (with `requestor`: events of this requestor).
 fn refuse_undecided(connection: &Connection, rsid: &Rsid, requestor: Option<RequestorKey>) -> Result<()> {
     let undecided = first(
         connection,
-        "SELECT (SELECT count(*) FROM (SELECT seq, form FROM claims UNION SELECT seq, form FROM doubts
+        "SELECT (SELECT count(*) FROM (SELECT seq, form FROM claims UNION SELECT seq, form FROM doubts WHERE attempts > 0
                                        UNION SELECT b.seq, b.form FROM bulk_rows b JOIN bulk_files l ON l.file = b.file
                                              WHERE l.state <> 'written') u
                  JOIN forms f ON f.form = u.form JOIN events e ON e.seq = u.seq
                  JOIN queue q ON q.job = e.job AND q.requestor = e.requestor AND q.occurred_at = e.occurred_at AND q.seq = e.seq
                  WHERE f.rsid = ?1 AND (?2 IS NULL OR e.requestor = ?2)) AS in_doubt,
+                (SELECT count(*) FROM doubts d CROSS JOIN events e ON e.seq = d.seq JOIN forms f ON f.form = d.form
+                 JOIN queue q ON q.job = e.job AND q.requestor = e.requestor AND q.occurred_at = e.occurred_at AND q.seq = e.seq
+                 WHERE d.attempts = 0 AND f.rsid = ?1 AND (?2 IS NULL OR e.requestor = ?2)) AS partly_sent,
                 (SELECT count(*) FROM held h CROSS JOIN events e ON e.seq = h.seq JOIN doubts d ON d.seq = h.seq
                  JOIN forms f ON f.form = d.form WHERE f.rsid = ?1 AND (?2 IS NULL OR e.requestor = ?2)) AS held",
         (rsid, requestor),
-        |row| Ok((row.get("in_doubt")?, row.get("held")?)),
+        |row| Ok([row.get::<_, u64>("in_doubt")?, row.get("partly_sent")?, row.get("held")?]),
     )?;
     match undecided {
-        Some((0, 0)) | None => Ok(()),
-        Some((in_doubt, held)) => Err(BufferError::Undecided { rsid: rsid.clone(), in_doubt, held }),
+        Some([0, 0, 0]) | None => Ok(()),
+        Some([in_doubt, partly_sent, held]) => {
+            Err(BufferError::Undecided { rsid: rsid.clone(), in_doubt, partly_sent, held })
+        }
+    }
+}
+
+fn refuse_partly_sent(connection: &Connection, rsid: &Rsid) -> Result<()> {
+    match refuse_undecided(connection, rsid, None) {
+        Err(BufferError::Undecided { partly_sent: 0, .. }) => Ok(()),
+        undecided => undecided,
     }
 }

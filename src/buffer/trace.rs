@@ -163,7 +163,7 @@ fn traced(connection: &Connection, sequence: Sequence) -> Result<Option<TracedEv
     let select = "SELECT e.seq, e.id, coalesce(i.path, '') AS path, e.line, j.name AS backfill,
             coalesce((SELECT a.at FROM arrivals a WHERE a.last_seq >= e.seq ORDER BY a.last_seq LIMIT 1), i.opened_at) AS stored_at,
             CASE WHEN h.seq THEN 'held' WHEN d.seq THEN 'dead' WHEN x.seq THEN 'discarded' WHEN q.seq IS NULL THEN 'delivered'
-                 WHEN c.seq THEN 'in_flight' WHEN b.seq THEN 'in_file' ELSE 'pending' END AS state,
+                 WHEN c.seq THEN 'in_flight' WHEN b.seq THEN 'in_file' WHEN u.hits_sent > 0 THEN 'partly_sent' ELSE 'pending' END AS state,
             coalesce(h.held_at, d.died_at, x.discarded_at) AS since, coalesce(c.run, d.run) AS run,
             coalesce(d.reason, CASE WHEN h.seq THEN u.cause END) AS reason, coalesce(u.attempts, 0) AS in_doubt,
             coalesce(u.form, c.form, b.form, d.form, s.form) AS form

@@ -407,7 +407,7 @@ const ACCEPT_REPEAT: &str =
     "passbridge drain --accept-repeat, once, if counting some of them again is better than losing the others";
 const BACKFILLING: &str = "one backfill runs at a time; see which: passbridge backfill status";
 const UNKNOWN_JOB: &str = "see which there are: passbridge backfill status";
-const UNDECIDED: &str = "settle them first: passbridge held list; the next drain settles those in doubt";
+const UNDECIDED: &str = "settle them first: passbridge held list; the next drain settles the others";
 const RIGHTS: &str = "run it as the user to whom the buffer belongs, such as: runuser -u passbridge -- passbridge ...; that user \
                       needs the file, its folder and what lies beside it";
 const COPY: &str =
@@ -451,9 +451,7 @@ impl Judge for BufferError {
             BufferError::Replaced(_) => Code::BufferLost.failed(REPLACED),
             BufferError::Overwritten(_) => Code::BufferLost.failed(OVERWRITTEN),
             BufferError::InUse(_) => Code::BufferInUse.locked(IN_USE),
-            BufferError::DamagedCopy { .. } => {
-                Code::CopyDamaged.failed("restore an earlier copy; nothing was changed")
-            }
+            BufferError::DamagedCopy { .. } => Code::CopyDamaged.failed("restore an earlier one: nothing was changed"),
             BufferError::Restored { .. } => Code::Restored.usage(ACCEPT_REPEAT),
             BufferError::NoCopy { .. } => Code::BufferUnusable.usage(COPY),
             BufferError::ForeignCopy(_) => Code::BufferForeign.usage(COPY),

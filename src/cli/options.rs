@@ -14,7 +14,7 @@ use crate::backfill::BulkWay;
 use crate::buffer::{AfterRestore, JobKey, RetentionPolicy};
 use crate::clock::Clock;
 use crate::collection::{BreakerOptions, CollectionOptions};
-use crate::config::{BufferConfig, DeliveryConfig};
+use crate::config::{BufferConfig, DeliveryConfig, Zone};
 use crate::drain::{DrainOptions, RetryLimits};
 use crate::ingest::{FormatChoice, IngestOptions, Maps};
 use crate::readers::Map;
@@ -182,6 +182,12 @@ fn api(
     let [url, ims_url, client_id, scopes] = [url, ims_url, client_id, scopes].map(str::to_owned);
     let request_timeout = Duration::from_secs(seconds);
     ApiOptions { url, ims_url, client_id, client_secret, scopes, request_timeout, proxy: proxy() }
+}
+
+/// The zone of the timetable and of the hours of backfills.
+pub(super) fn zone(settings: &Settings) -> Zone {
+    // This cannot fail: the name of the time zone was parsed before, for the timetable.
+    settings.config.schedule.timezone.parse().unwrap_or(Zone(chrono_tz::UTC))
 }
 
 #[cfg(test)]

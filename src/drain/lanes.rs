@@ -168,8 +168,10 @@ impl Lane {
     async fn deliver(&mut self, mut parcel: Parcel) {
         parcel.attempts += 1;
         self.host.known.tally.counts().retries += u64::from(parcel.attempts > 1);
+        // The first hit of the attempt has its turn already.
+        let first = parcel.hits_sent();
         while let Some(body) = parcel.body() {
-            if parcel.some_counted().is_some() && !self.may_go_on(&parcel).await {
+            if parcel.hits_sent() > first && !self.may_go_on(&parcel).await {
                 self.end_attempt(&mut parcel, None);
                 return self.end_visitor(parcel);
             }
@@ -249,7 +251,10 @@ impl Lane {
                 self.end_attempt(&mut parcel, outcome.doubt());
                 return self.settle(parcel, Fate::Dead(reason));
             }
-            Next::Hold(doubt) => return self.settle(parcel, Fate::Held(doubt)),
+            Next::Hold(doubt) => {
+                self.keep_hits(&parcel);
+                return self.settle(parcel, Fate::Held(doubt));
+            }
             Next::Again(wait) => {
                 self.end_attempt(&mut parcel, outcome.doubt());
                 return self.again(parcel, Instant::now() + wait);
@@ -262,9 +267,19 @@ impl Lane {
         self.end_visitor(parcel)
     }
 
-    /// Releases the claim of an attempt, or records a doubt if Adobe may have counted the event or some of its hits.
+    /// Records which hits of an event that is not delivered were counted: no later attempt sends them again.
+    fn keep_hits(&self, parcel: &Parcel) {
+        let (sequence, form, hits_sent, at) =
+            (parcel.event.sequence, parcel.form, parcel.hits_sent(), self.clock.now());
+        if hits_sent > 0 {
+            self.recorder.record(Change::PartlySent { sequence, form, hits_sent, at });
+        }
+    }
+
+    /// Releases the claim of an attempt, or records a doubt if Adobe may have counted its last hit.
     fn end_attempt(&self, parcel: &mut Parcel, doubt: Option<&Doubt>) {
-        let Some(doubt) = doubt.cloned().or_else(|| parcel.some_counted()) else {
+        self.keep_hits(parcel);
+        let Some(doubt) = doubt.cloned() else {
             return self.release(parcel);
         };
         parcel.is_doubted = true;

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
 use crate::buffer::{EventRef, FormKey, PendingEvent};
-use crate::delivery::{DeadReason, Doubt, Sequence};
+use crate::delivery::{DeadReason, Sequence};
 use crate::event::Instant as EventTime;
 use crate::hit::VisitorKey;
 use crate::suite::HitForm;
@@ -61,9 +61,9 @@ impl Parcel {
         pending: &PendingEvent,
         block: &mut BytesMut,
     ) -> Parcel {
-        let (form, form_key) = match &pending.doubted {
-            Some(doubted) => (&*doubted.form, doubted.form_key),
-            None => suite_form,
+        let (form, form_key, hits_sent) = match &pending.doubted {
+            Some(doubted) => (&*doubted.form, doubted.form_key, doubted.hits_sent as usize),
+            None => (suite_form.0, suite_form.1, 0),
         };
         let (work, visitor, waiting) = match mapping::map(&pending.event, pending.id, form) {
             Ok(mapped) => {
@@ -72,7 +72,8 @@ impl Parcel {
                     block.split().freeze()
                 });
                 let (first, others) = (hits.next().unwrap_or_default(), hits.collect());
-                (Work::Send { first, others, next: 0 }, mapped.visitor, mapped.hits.len())
+                let next = hits_sent.min(mapped.hits.len() - 1);
+                (Work::Send { first, others, next }, mapped.visitor, mapped.hits.len() - next)
             }
             // No hit of this event is sent, so its order among the events of its visitor does not matter.
             Err(reason) => (Work::Bury(reason), VisitorKey(0), 1),
@@ -83,7 +84,7 @@ impl Parcel {
             form: form_key,
             visitor,
             work,
-            is_doubted: pending.doubted.is_some(),
+            is_doubted: pending.doubted.as_ref().is_some_and(|doubted| doubted.is_in_doubt),
             attempts: 0,
             bare_failures: 0,
             turn: None,
@@ -122,13 +123,11 @@ impl Parcel {
         }
     }
 
-    /// The doubt about an event if some of its hits succeeded. A later run repeats all its hits, in the same form.
-    pub(super) fn some_counted(&self) -> Option<Doubt> {
+    /// How many of its hits succeeded. A later run goes on at the next one, in the same form.
+    pub(super) fn hits_sent(&self) -> u32 {
         match &self.work {
-            Work::Send { others, next: counted @ 1.., .. } => {
-                Some(Doubt::SomeCounted { counted: *counted, of: 1 + others.len() })
-            }
-            Work::Send { .. } | Work::Bury(_) => None,
+            Work::Send { next, .. } => *next as u32,
+            Work::Bury(_) => 0,
         }
     }
 }

@@ -33,6 +33,7 @@ mod neighbours;
 mod onboarding;
 mod order;
 mod pages;
+mod partly_sent;
 mod privacy;
 mod program;
 mod query_plans;

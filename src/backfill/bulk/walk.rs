@@ -74,7 +74,8 @@ impl Walk {
     }
 }
 
-/// Maps an event and writes its rows. An event that may have been counted keeps the form of its earlier attempts.
+/// Maps an event and writes the rows of its hits that are not counted yet. An event that was tried keeps the form of its
+/// earlier attempts.
 fn step(
     pending: &PendingEvent,
     form: &HitForm,
@@ -82,17 +83,18 @@ fn step(
     user_agent: &str,
     rows: &mut Vec<u8>,
 ) -> Step {
-    let (form, form_key) = match &pending.doubted {
-        Some(doubted) => (&*doubted.form, doubted.form_key),
-        None => (form, form_key),
+    let (form, form_key, hits_sent) = match &pending.doubted {
+        Some(doubted) => (&*doubted.form, doubted.form_key, doubted.hits_sent as usize),
+        None => (form, form_key, 0),
     };
     rows.clear();
     match mapping::map(&pending.event, pending.id, form) {
         Ok(mapped) => {
-            mapped.hits.iter().for_each(|hit| encode::bulk_row(hit, user_agent, rows));
+            let left = &mapped.hits[hits_sent.min(mapped.hits.len() - 1)..];
+            left.iter().for_each(|hit| encode::bulk_row(hit, user_agent, rows));
             let event = FiledEvent {
                 sequence: pending.reference.sequence,
-                rows: mapped.hits.len() as u32,
+                rows: left.len() as u32,
                 form: form_key,
                 visitor: mapped.visitor,
             };

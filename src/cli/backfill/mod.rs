@@ -25,7 +25,6 @@ use super::{
 use crate::backfill::{self, BackfillOptions, BackfillReport, BulkWay, Rates};
 use crate::buffer::{BackfillLock, Buffer, BufferError, JobKey, JobRecord, JobSettings};
 use crate::collection::Collection;
-use crate::config::Zone;
 use crate::drain::Stop;
 use crate::event::{DaySpan, Instant};
 use crate::ingest::{FormatChoice, InputPath};
@@ -79,6 +78,8 @@ pub(super) fn shown(buffer: &Buffer, jobs: Vec<JobRecord>) -> Result<Vec<Shown>,
         }
         Ok(Shown {
             counts: buffer.job_counts(job.key)?,
+            calls: buffer.job_calls(job.key)?,
+            waits_until: None,
             obstacles,
             inputs: buffer.job_input_counts(job.key)?,
             plan: None,
@@ -249,8 +250,7 @@ impl Backfills<'_> {
             drain: options::drain(&settings.config.delivery, context),
             collection: Collection::new(collection)?,
             bulk,
-            // This cannot fail: the name of the time zone was parsed before, for the timetable.
-            zone: settings.config.schedule.timezone.parse().unwrap_or(Zone(chrono_tz::UTC)),
+            zone: options::zone(settings),
         };
         let mut progress = BackfillProgress::new(buffer, job.key, context.form);
         // Loading blocks its thread, so another thread handles signals.
@@ -287,8 +287,12 @@ impl Backfills<'_> {
             None => buffer.jobs()?,
         };
         let mut backfills = shown(buffer, jobs)?;
-        for Shown { job, plan, .. } in &mut backfills {
-            *plan = buffer.job_plan(job.key)?;
+        let zone = options::zone(self.settings);
+        for one in &mut backfills {
+            one.plan = buffer.job_plan(one.job.key)?;
+            let hours = one.job.settings.hours.filter(|_| one.is_at_work);
+            let waits = hours.filter(|hours| hours.minutes_to_wait(self.context.clock.now(), zone).is_some());
+            one.waits_until = waits.map(|hours| format!("{} ({})", hours.start(), zone.0.name()));
         }
         self.context.done(&StatusReport { backfills })
     }

@@ -1,12 +1,14 @@
 //! The reports of `backfill`.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::backfill::{BackfillReport, Ending, ExportReport};
-use crate::buffer::{JobCounts, JobObstacles, JobRecord};
+use crate::buffer::{JobCalls, JobCounts, JobObstacles, JobRecord};
+use crate::cli::ages::age;
 use crate::cli::table::write_notes;
 use crate::cli::{Exit, Table};
 use crate::job::{JobName, JobState};
@@ -22,6 +24,10 @@ pub(crate) struct Shown {
     pub(crate) job: JobRecord,
     #[serde(flatten)]
     pub(crate) counts: JobCounts,
+    #[serde(flatten)]
+    pub(crate) calls: JobCalls,
+    /// When its hours begin, while it waits for them.
+    pub(crate) waits_until: Option<String>,
     pub(crate) is_at_work: bool,
     #[serde(flatten)]
     pub(crate) obstacles: JobObstacles,
@@ -53,8 +59,27 @@ impl fmt::Display for StatusReport {
 }
 
 impl Shown {
+    /// What a person who waits for a backfill asks: how fast, how long, and when it may send.
+    fn pace(&self) -> String {
+        let mut pace = String::new();
+        let JobCalls { calls_per_second, seconds_left, .. } = self.calls;
+        if let Some((rate, left)) = calls_per_second.zip(seconds_left).filter(|_| self.is_at_work) {
+            pace.push_str(&format!(", {rate} a second, {} left", age(Duration::from_secs(left))));
+        }
+        if let Some(hours) = self.job.settings.hours {
+            pace.push_str(&format!("; window {hours}"));
+        }
+        if let Some(until) = &self.waits_until {
+            pace.push_str(&format!(", waiting until {until}"));
+        }
+        pace
+    }
+
     fn write_notes(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = &self.job.name;
+        if self.job.state != JobState::Planned {
+            writeln!(out, "  {name}: {}{}", called(&self.calls), self.pace())?;
+        }
         let why = match self.job.state {
             JobState::Stopped => "is stopped",
             JobState::Done if self.counts.pending > 0 => {
@@ -76,6 +101,14 @@ impl Shown {
         }
         write_notes(out, [(self.looked_up_files.len() as u64, looked_up(name, self.counts.looked_up_rows))])
     }
+}
+
+/// How many of the planned server calls were sent.
+fn called(calls: &JobCalls) -> String {
+    let JobCalls { planned_calls, sent_calls, left_calls, percent, .. } = calls;
+    let planned = planned_calls.map_or("an unknown number of".to_owned(), |planned| planned.to_string());
+    let percent = percent.map_or_else(String::new, |percent| format!(", {percent} % done"));
+    format!("{sent_calls} of {planned} planned server calls sent, {left_calls} left{percent}")
 }
 
 /// The files of rejected lines, and the number of rejected lines that are in no file.
@@ -115,7 +148,7 @@ pub(super) fn exit(report: &BackfillReport) -> Exit {
 
 impl fmt::Display for BackfillReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let BackfillReport { job, counts, inputs, ending, obstacles, parked } = self;
+        let BackfillReport { job, counts, calls, inputs, ending, obstacles, parked } = self;
         let name = &job.name;
         let ending = match ending {
             Ending::Done => "done",
@@ -140,6 +173,7 @@ impl fmt::Display for BackfillReport {
             out,
             "  {events} events = {delivered} delivered + {pending} pending + {dead} dead + {held} held + {discarded} discarded"
         )?;
+        writeln!(out, "  {}", called(calls))?;
         for rejects in rejects(inputs) {
             writeln!(out, "  rejected lines: {rejects}")?;
         }

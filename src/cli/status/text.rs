@@ -99,8 +99,16 @@ impl StatusReport {
     }
 
     fn write_backlog(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Status { pending, parked, in_doubt, in_files, inbox, dead, held, over_count, .. } = &self.status;
+        let Status {
+            pending, parked, in_doubt, partly_sent, in_files, inbox, dead, held, over_count, ..
+        } = &self.status;
         writeln!(out, "pending      {pending}, of which {parked} parked and {in_doubt} in doubt")?;
+        if *partly_sent > 0 {
+            writeln!(
+                out,
+                "partly sent  {partly_sent} of them; they go on at the first hit that was not sent"
+            )?;
+        }
         if *in_files > 0 {
             writeln!(out, "in files     {in_files} of them; the next drain asks what became of these files")?;
         }

@@ -54,7 +54,7 @@ impl Lane {
         }
         let is_bare = matches!(outcome, Outcome::BareFailure);
         parcel.bare_failures += u32::from(is_bare);
-        let keeps_claim = refusal.is_doubtful || parcel.some_counted().is_some();
+        let keeps_claim = refusal.is_doubtful || parcel.hits_sent() > 0;
         let is_blocking = keeps_claim || is_bare;
         if !keeps_claim {
             self.release(&parcel);
