@@ -227,7 +227,9 @@ fn store(transaction: &Transaction<'_>, batch: &Batch, now: Instant) -> Result<S
     if report.stored > 0 {
         arrivals::note(transaction, Sequence(sequence.0 - 1), arrived, now)?;
     }
-    inputs::count(transaction, batch, Sequence(first_seq), &report)?;
+    let rejected = batch.rejected + report.mixed.len() as u64;
+    let counts = [report.stored, report.duplicates, report.conflicts.len() as u64, rejected];
+    inputs::count(transaction, batch.input, Sequence(first_seq), counts)?;
     repeats.store(transaction, batch.input)?;
     count_in_job(transaction, batch.job, report.stored as i64)?;
     postings.apply(transaction)?;

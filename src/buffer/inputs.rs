@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::database::Buffer;
 use super::error::Result;
-use super::events::{Batch, StoreReport};
 use super::keys::InputId;
 use super::rows::{from_row, run};
 use crate::delivery::Sequence;
@@ -74,18 +73,16 @@ impl Buffer {
     }
 }
 
-/// Counts what came of a batch, whose first new event has the number `first` if there is one.
+/// Counts what came of a batch: how many events are stored, from the number `first` on, duplicates, conflicts and rejected
+/// lines.
 pub(super) fn count(
     transaction: &Transaction<'_>,
-    batch: &Batch,
+    input: InputId,
     first: Sequence,
-    report: &StoreReport,
+    [stored, duplicates, conflicts, rejected]: [u64; 4],
 ) -> Result<()> {
-    let StoreReport { stored, duplicates, conflicts, mixed } = report;
-    let (first, last) = (first.0, first.0 + stored.cast_signed() - 1);
-    let span = (*stored > 0).then_some((first, last)).unzip();
+    let span = (stored > 0).then_some((first.0, first.0 + stored.cast_signed() - 1)).unzip();
     let update = "UPDATE inputs SET stored = stored + ?2, duplicates = duplicates + ?3, conflicts = conflicts + ?4,
              rejected = rejected + ?5, first_seq = coalesce(first_seq, ?6), last_seq = coalesce(?7, last_seq) WHERE input = ?1";
-    let rejected = batch.rejected + mixed.len() as u64;
-    run(transaction, update, (batch.input, stored, duplicates, conflicts.len(), rejected, span.0, span.1))
+    run(transaction, update, (input, stored, duplicates, conflicts, rejected, span.0, span.1))
 }

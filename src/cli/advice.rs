@@ -97,9 +97,7 @@ impl Judge for IngestError {
             IngestError::DiskFloor { .. } | IngestError::RejectsDiskFloor { .. } => Code::DiskFloor.failed(
                 "free some disk, drain, or lower ingest.min_free_bytes; then ingest the same inputs again",
             ),
-            IngestError::TooManyRejects { .. } => Code::TooManyRejects.failed(
-                "look at the reasons (passbridge rejects list) and mend the source: what is stored stays once when it is ingested again",
-            ),
+            IngestError::TooManyRejects { .. } => Code::TooManyRejects.failed("see passbridge rejects list"),
             IngestError::Buffer(error) => error.judge(),
             IngestError::Rejects { source, .. } => Code::RejectsUnwritable.failed(of_system(
                 source,
