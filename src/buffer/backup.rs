@@ -4,11 +4,13 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use rusqlite::Connection;
+
 use super::database::Buffer;
 use super::error::{BufferError, Result};
-use super::facts::{COPIED_AT, fact, forget_fact, set_fact};
+use super::facts::{COPIED_AT, MOVED_AT, fact, forget_fact, set_fact};
 use super::rows::{first, only};
-use super::sqlite::{check, copy, finish, open_reader};
+use super::sqlite::{WholeLock, check, copy, finish, open_reader};
 use crate::event::Instant;
 use crate::whole_file::{beside, folder, share_owner};
 
@@ -29,19 +31,39 @@ impl Buffer {
     /// Copies the buffer to a new file while it is in use; fails once `goes_on` returns false. The copy is marked as
     /// a copy, because events that are delivered later stay pending in it.
     pub fn backup(&self, to: &Path, goes_on: &dyn Fn() -> bool) -> Result<()> {
+        let copied_at = self.now();
+        self.copy_to(to, goes_on, &|target| set_fact(target, COPIED_AT, copied_at.nanos()))
+    }
+
+    /// Moves the buffer into a new file, which is no copy: the original is closed first, and nothing opens it any more. If the
+    /// new file cannot be made, the original is opened again. The lock proves that no drain and no backfill runs.
+    pub fn move_to(&self, to: &Path, goes_on: &dyn Fn() -> bool, _lock: &WholeLock) -> Result<()> {
+        let now = self.now().nanos();
+        self.write(move |transaction| set_fact(transaction, MOVED_AT, now))?;
+        self.copy_to(to, goes_on, &|target| forget_fact(target, MOVED_AT)).inspect_err(|_| {
+            // The error that is reported is the first one.
+            self.write(|transaction| forget_fact(transaction, MOVED_AT)).unwrap_or_default();
+        })
+    }
+
+    fn copy_to(
+        &self,
+        to: &Path,
+        goes_on: &dyn Fn() -> bool,
+        mark: &dyn Fn(&Connection) -> Result<()>,
+    ) -> Result<()> {
         // SQLite would read what lies beside the copy into it.
         let mut stale = STALE.iter().map(|ending| beside(to, ending));
         if let Some(stale) = stale.find(|path| fs::symlink_metadata(path).is_ok()) {
             return Err(BufferError::Exists(stale));
         }
-        let copied_at = self.now();
         // Until the copy is complete and marked, it has another name. So a crash leaves no copy without the mark.
         let copy = copy(&open_reader(self.path())?, to, goes_on)?;
         if fs::canonicalize(folder(to)).is_ok_and(|own| own == folder(self.path())) {
             share_owner(copy.file(), self.path()).map_err(BufferError::file(to))?;
         }
         finish(copy.partial(), |target| {
-            set_fact(target, COPIED_AT, copied_at.nanos())?;
+            mark(target)?;
             target.pragma_update(None, "journal_mode", "DELETE")?;
             check(target)
         })?;

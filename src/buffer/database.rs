@@ -10,6 +10,7 @@ use rusqlite::{Connection, Params, Row, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::error::{BufferError, Result};
+use super::facts::{MOVED_AT, fact};
 use super::rows::{all, first, run, value};
 use super::sqlite::{
     self, BackfillLock, BufferOptions, DrainLock, Holder, Place, WholeLock, drain_holder, open_reader,
@@ -39,8 +40,15 @@ impl Buffer {
         sqlite::create(options)
     }
 
-    /// Opens a buffer. Migrates an older schema, which fails while a drain or a backfill runs.
+    /// Opens a buffer. Migrates an older schema, which fails while a drain or a backfill runs. Fails if it was moved.
     pub fn open(options: &BufferOptions) -> Result<Buffer> {
+        let buffer = Buffer::open_moved(options)?;
+        buffer.read(|connection| refuse_moved(connection, buffer.path()))?;
+        Ok(buffer)
+    }
+
+    /// Does the same, also with a buffer that was moved.
+    pub fn open_moved(options: &BufferOptions) -> Result<Buffer> {
         let (place, mut connection) = sqlite::open(options)?;
         let (tasks, waiting) = mpsc::channel::<Task>();
         let guarded = place.clone();
@@ -183,6 +191,14 @@ impl Buffer {
             answer(done.and_then(|done| place.guard(connection).map(|()| done)));
         });
         self.tasks.as_ref().and_then(|tasks| tasks.send(task).ok()).ok_or(BufferError::ThreadEnded)
+    }
+}
+
+/// Fails if the buffer was moved.
+pub(super) fn refuse_moved(connection: &Connection, path: &Path) -> Result<()> {
+    match fact(connection, MOVED_AT)? {
+        Some(at) => Err(BufferError::Moved { path: path.to_owned(), at: Instant::from_nanos(at) }),
+        None => Ok(()),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Erasure at a person's request: deletes every event of an MVPD user or a visitor ID and leaves only tombstones. The
 //! metrics keep the units, and a random digest replaces the person's digest.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, Transaction};
 use serde::Serialize;
 
@@ -22,7 +24,7 @@ use crate::event::{Instant, MeasureOf};
 const ERASED_A_TRANSACTION: usize = 1_000;
 
 /// What was erased.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Forgotten {
     pub events: u64,
     pub inbox_rows: u64,
@@ -30,6 +32,8 @@ pub struct Forgotten {
     pub memory_rows: u64,
     /// The person's digests that were replaced in the metrics.
     pub metric_digests: u64,
+    /// The MVPDs of the events, as these spell them.
+    pub mvpds: BTreeSet<String>,
 }
 
 impl Buffer {
@@ -37,8 +41,8 @@ impl Buffer {
     /// much free disk space as the file has. The lock proves that no drain or backfill runs.
     pub fn forget(&self, forget: &Forget, _lock: &WholeLock) -> Result<Forgotten> {
         self.withdraw_files()?;
-        let found = self.read(|connection| find(connection, forget))?;
-        let mut forgotten = Forgotten::default();
+        let (found, mvpds) = self.read(|connection| find(connection, forget))?;
+        let mut forgotten = Forgotten { mvpds, ..Forgotten::default() };
         // The metrics come first, because only the events tell whose digests to replace. After an interruption the
         // next try still finds the events.
         let people = self.read(|connection| metrics::people_of(connection, forget, &found, self.measure))?;
@@ -54,6 +58,22 @@ impl Buffer {
         })?;
         self.on_thread(|connection| rewrite(connection))?;
         Ok(forgotten)
+    }
+
+    /// What [`Buffer::forget`] would erase. Does it in a transaction that is taken back.
+    pub fn count_to_forget(&self, forget: &Forget) -> Result<Forgotten> {
+        let (found, mvpds) = self.read(|connection| find(connection, forget))?;
+        let people = self.read(|connection| metrics::people_of(connection, forget, &found, self.measure))?;
+        let (now, measure, whom) = (self.now(), self.measure, forget.clone());
+        self.on_thread(move |connection| {
+            let transaction = connection.transaction()?;
+            let metric_digests = metrics::forget(&transaction, &people)?;
+            let events = erase(&transaction, &found, now, measure)?;
+            let (inbox_rows, memory_rows) =
+                (erase_inbox(&transaction, &whom)?, memory::erase(&transaction, &whom)?);
+            transaction.rollback()?;
+            Ok(Forgotten { events, inbox_rows, memory_rows, metric_digests, mvpds })
+        })
     }
 
     /// Deletes the copies that upgrades and restores made: they hold everybody's events. Returns how many.
@@ -75,20 +95,22 @@ fn rewrite(connection: &Connection) -> Result<()> {
     Err(BufferError::Sqlite(rusqlite::Error::SqliteFailure(busy, Some(why.to_owned()))))
 }
 
-fn find(connection: &Connection, forget: &Forget) -> Result<Vec<Sequence>> {
-    let (property, id, _) = forget.wanted();
+/// The events of the person, and the MVPDs that they name.
+fn find(connection: &Connection, forget: &Forget) -> Result<(Vec<Sequence>, BTreeSet<String>)> {
+    let (property, ..) = forget.wanted();
     // The text may have other characters around the ID, so this finds too many events. `is_of` decides.
     let select =
         "SELECT seq, body ->> ?1 AS id, body ->> 'mvpd' AS mvpd FROM events WHERE instr(body ->> ?1, ?2) > 0";
-    let mut found = Vec::new();
-    each(connection, select, (property.name(), id), |row| {
+    let (mut found, mut mvpds) = (Vec::new(), BTreeSet::new());
+    each(connection, select, (property.name(), forget.needle()), |row| {
         let mvpd: Option<String> = row.get("mvpd")?;
         if forget.is_of(&row.get::<_, String>("id")?, mvpd.as_deref()) {
             found.push(row.get("seq")?);
+            mvpds.extend(mvpd);
         }
         Ok(())
     })?;
-    Ok(found)
+    Ok((found, mvpds))
 }
 
 fn erase(connection: &Connection, sequences: &[Sequence], now: Instant, measure: MeasureOf) -> Result<u64> {

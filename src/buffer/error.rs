@@ -58,6 +58,9 @@ pub enum BufferError {
         copied_at.to_the_second()
     )]
     Restored { copied_at: Instant, rsid: String },
+    /// The buffer was moved, and goes on elsewhere.
+    #[error("the buffer {path:?} was moved at {}: it goes on in the file that `backup --move` wrote", at.to_the_second())]
+    Moved { path: PathBuf, at: Instant },
     #[error("{path:?} is no copy to restore: {why}")]
     NoCopy { path: PathBuf, why: std::io::Error },
     #[error("{0:?} is no copy to restore: it is no buffer of passbridge")]

@@ -2,12 +2,13 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{CachedStatement, Connection, Transaction, params};
 
 use super::arrivals;
-use super::database::Buffer;
+use super::database::{Buffer, refuse_moved};
 use super::error::{BufferError, Result};
 use super::facts::{FORMER_BEFORE, INBOX_LEFT_SINCE, NEXT_SEQ, fact, forget_fact, set_fact};
 use super::forms::intern_requestor;
@@ -181,6 +182,8 @@ fn delete_from_inbox<'a>(transaction: &Transaction<'_>, rowids: impl Iterator<It
 }
 
 fn store(transaction: &Transaction<'_>, batch: &Batch, now: Instant) -> Result<StoreReport> {
+    // A collector may have opened the buffer before it was moved.
+    refuse_moved(transaction, Path::new(transaction.path().unwrap_or_default()))?;
     let mut report = StoreReport::default();
     let mut postings = Postings::default();
     let mut tally = Tally::new(transaction)?;

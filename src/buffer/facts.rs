@@ -18,6 +18,8 @@ pub(super) const NEWEST_EXCHANGES: &str = "newest_exchanges";
 pub(super) const COPIED_AT: &str = "copied_at";
 /// The facts that hold until when ESM was pulled, each with the names of its requestors behind it.
 const PULLED_TO: &str = "esm_pulled_to ";
+/// The fact that closes a buffer: when it was moved to another place.
+pub(super) const MOVED_AT: &str = "moved_at";
 /// The fact that holds the time since when the inbox has rows that drains cannot move.
 pub(super) const INBOX_LEFT_SINCE: &str = "inbox_left_since";
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::event::{Property, identifier};
+use crate::event::{Property, VisitorRules, identifier};
 
 /// The person to forget.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub enum Forget {
     MvpdUser { mvpd: String, mvpd_user_id: String },
     /// The visitor whom the programmer knows by this ID.
     Visitor { visitor_id: String },
+    /// Whoever used this device, session or address.
+    Viewer { property: Property, id: String },
 }
 
 impl Forget {
@@ -21,15 +23,27 @@ impl Forget {
                 (Property::MvpdUserId, identifier(mvpd_user_id), Some(identifier(mvpd)))
             }
             Forget::Visitor { visitor_id } => (Property::VisitorId, identifier(visitor_id), None),
+            Forget::Viewer { property, id } => (*property, identifier(id), None),
         }
     }
 
     /// Whether an event with this ID and this MVPD belongs to the person. For an event without an MVPD, the ID is
-    /// enough. White space, letters without a width and what a spreadsheet puts around an ID make no difference.
+    /// enough. White space, letters without a width and what a spreadsheet puts around an ID make no difference, nor does
+    /// the case of an MVPD, which is one to Analytics, or the form of an address.
     pub(super) fn is_of(&self, id: &str, mvpd: Option<&str>) -> bool {
-        let (_, wanted_id, wanted_mvpd) = self.wanted();
-        let is_other = |mvpd: &str| wanted_mvpd.is_some_and(|wanted| identifier(mvpd) != wanted);
-        identifier(id) == wanted_id && !mvpd.is_some_and(is_other)
+        let (property, wanted_id, wanted_mvpd) = self.wanted();
+        let is_other = |mvpd: &str| wanted_mvpd.is_some_and(|wanted| folded(mvpd) != folded(wanted));
+        let address =
+            |text| VisitorRules::default().address(text).filter(|_| property == Property::IpAddress);
+        let is_same =
+            identifier(id) == wanted_id || address(wanted_id).is_some_and(|one| address(id) == Some(one));
+        is_same && !mvpd.is_some_and(is_other)
+    }
+
+    /// A text that every spelling of the ID contains; empty if there is none.
+    pub(super) fn needle(&self) -> &str {
+        let (property, id, _) = self.wanted();
+        if property == Property::IpAddress { "" } else { id }
     }
 
     /// Whether an inbox row is about the person. A row without the property is compared as a line.
@@ -66,9 +80,20 @@ impl Forget {
                 || plain.contains(&format!("\"{escaped}\""))
                 || (!is_json && (plain.contains(&bare) || plain.contains(&bare.replace('"', "\"\""))))
         };
-        let names_another = mvpd.is_some_and(|mvpd| plain.contains("mvpd\"") && !has(mvpd));
+        let folded_plain = plain.to_lowercase();
+        let has_mvpd = |mvpd: &str| {
+            has(mvpd)
+                || values.iter().any(|found| folded(found) == folded(mvpd))
+                || folded_plain.contains(&format!("\"{}\"", folded(mvpd)))
+        };
+        let names_another = mvpd.is_some_and(|mvpd| plain.contains("mvpd\"") && !has_mvpd(mvpd));
         has(id) && !names_another
     }
+}
+
+/// An MVPD for comparison: spellings that differ in case are one, as in Analytics.
+fn folded(mvpd: &str) -> String {
+    identifier(mvpd).to_lowercase()
 }
 
 /// The text with lower-case hexadecimal digits in its escapes, as in `\u00e9`.

@@ -401,6 +401,7 @@ const NETWORK: &str = "put buffer.path on a local disk; or, if its locks are kno
 const REPLACED: &str = "see who did it, and start again; what was in flight is in doubt where the old file still is; ingest again what was stored lately";
 const OVERWRITTEN: &str = "stop everything that uses the buffer, then: passbridge restore FILE; events that were sent meanwhile may be sent again";
 const IN_USE: &str = "stop what uses the buffer, such as `passbridge run`, then run it again";
+const MOVED: &str = "name the moved file in buffer.path; if it is lost: passbridge backup FILE --move";
 const ACCEPT_REPEAT: &str =
     "passbridge drain --accept-repeat, once, if counting some of them again is better than losing the others";
 const BACKFILLING: &str = "one backfill runs at a time; see which: passbridge backfill status";
@@ -439,9 +440,7 @@ impl Judge for BufferError {
                 source,
                 "check that the folder exists and that this user may write there",
             )),
-            BufferError::SecondName { .. } => {
-                Code::BufferUnusable.failed("do what the cause says, and run it again: nothing was done")
-            }
+            BufferError::SecondName { .. } => Code::BufferUnusable.failed("do what the cause says; nothing was done"),
             BufferError::NetworkFilesystem { .. } => Code::BufferOnNetwork.usage(NETWORK),
             BufferError::NotABuffer(_) => Code::BufferForeign.usage("correct buffer.path"),
             BufferError::Newer { .. } => Code::BufferNewer.usage("use the release that wrote it, or a later one"),
@@ -450,6 +449,7 @@ impl Judge for BufferError {
             BufferError::Overwritten(_) => Code::BufferLost.failed(OVERWRITTEN),
             BufferError::InUse(_) => Code::BufferInUse.locked(IN_USE),
             BufferError::DamagedCopy { .. } => Code::CopyDamaged.failed("restore an earlier one: nothing was changed"),
+            BufferError::Moved { .. } => Code::BufferUnusable.usage(MOVED),
             BufferError::Restored { .. } => Code::Restored.usage(ACCEPT_REPEAT),
             BufferError::NoCopy { .. } => Code::BufferUnusable.usage(COPY),
             BufferError::ForeignCopy(_) => Code::BufferForeign.usage(COPY),

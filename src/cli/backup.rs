@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::words::written;
 use super::{Context, Exit, Failure, blocking, until_stopped};
-use crate::buffer::BufferError;
+use crate::buffer::{Buffer, BufferError};
 
 /// Copies the live buffer to a new file.
 ///
@@ -19,12 +19,25 @@ pub(super) struct Args {
     /// The file to write; it must not exist.
     #[arg(value_name = "FILE", value_parser = written())]
     file: PathBuf,
+    /// Move the buffer there, to another host or disk: the original is closed, and what goes on there is no copy.
+    ///
+    /// Nothing is sent twice then, and nothing has to be accepted. No drain and no backfill may run (status 75); stop what inserts
+    /// into the inbox. Put the file where buffer.path of the new host says; do not `restore` it, which makes a copy of it.
+    #[arg(long = "move")]
+    moves: bool,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
-    let ((_, buffer), file) = (context.open()?, args.file.clone());
+    let buffer = Buffer::open_moved(&context.buffer_options(&context.settings()?))?;
+    let lock = args.moves.then(|| buffer.lock_whole()).transpose()?;
+    let file = args.file.clone();
     let copied = until_stopped(async |stop| {
-        Ok(blocking(move || buffer.backup(&file, &|| stop.requested().is_none())).await)
+        let goes_on = move || stop.requested().is_none();
+        let copy = move || match lock {
+            Some(lock) => buffer.move_to(&file, &goes_on, &lock),
+            None => buffer.backup(&file, &goes_on),
+        };
+        Ok(blocking(copy).await)
     })?;
     let refuse = Failure::writing_new(&args.file);
     copied.map_err(|error| match error {
@@ -33,6 +46,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         error => error.into(),
     })?;
     let bytes = std::fs::metadata(&args.file).map_err(Failure::reading(&args.file))?.len();
-    let report = json!({ "path": args.file, "bytes": bytes });
-    context.answer(&report, format_args!("{} ({bytes} bytes)", args.file.display()))
+    let report = json!({ "path": args.file, "bytes": bytes, "moved": args.moves });
+    let moved = if args.moves { "; the original is closed" } else { "" };
+    context.answer(&report, format_args!("{} ({bytes} bytes){moved}", args.file.display()))
 }

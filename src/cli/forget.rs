@@ -2,20 +2,22 @@
 
 use serde_json::json;
 
-use super::{Context, Exit, Failure, refused};
+use super::{Context, Exit, Failure, Settings, refused};
 use crate::backfill;
-use crate::buffer::{Forget, Forgotten};
+use crate::buffer::{Buffer, Forget, Forgotten};
+use crate::event::Property;
 use crate::ingest;
 
 /// Erases a person's events from the buffer, its inbox and the rejected lines, for privacy requests.
 ///
-/// Values are compared exactly, upper and lower case included; where nobody is found, the report says so, with status 0.
+/// IDs are compared exactly, upper and lower case included; MVPDs in any case, and addresses in any form. Where nobody is found, the
+/// report says so, with status 0.
 /// Every state is covered, delivered and dead alike. Only 16-byte tombstones stay, so that a file ingested again does not
 /// bring the events back. The database file is rewritten, which needs as much free disk as it takes, and no drain or ingest
 /// may run meanwhile. What Analytics holds is erased by Adobe's own Privacy Service; copies made with `backup` or `backfill export` are yours to
 /// delete. Files that backfills kept, and copies of the buffer that an upgrade or a restore left beside it, are deleted whole.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("whom").required(true).args(["mvpd_user_id", "visitor_id"]))]
+#[command(group = clap::ArgGroup::new("whom").required(true).args(["mvpd_user_id", "visitor_id", "device_id", "session_id", "ip_address"]))]
 #[command(after_help = include_str!("help/forget.txt").trim_ascii_end())]
 pub(super) struct Args {
     /// The MVPD that knows the person; its user IDs mean nothing elsewhere.
@@ -27,22 +29,56 @@ pub(super) struct Args {
     /// The programmer's ID of the person, as in visitor_id.
     #[arg(long, value_name = "ID", conflicts_with = "mvpd")]
     visitor_id: Option<String>,
+    /// A device, as in device_id: whoever used it.
+    #[arg(long, value_name = "ID", conflicts_with = "mvpd")]
+    device_id: Option<String>,
+    /// A session, as in session_id.
+    #[arg(long, value_name = "ID", conflicts_with = "mvpd")]
+    session_id: Option<String>,
+    /// An address, as in ip_address, in any form; a household or more may be behind it.
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "mvpd")]
+    ip_address: Option<String>,
+    /// Only say what would be erased and replaced.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Args {
+    fn whom(&self) -> Result<(Forget, &'static str), Failure> {
+        Ok(match (&self.mvpd, &self.mvpd_user_id, &self.visitor_id) {
+            (Some(mvpd), Some(mvpd_user_id), None) => (
+                Forget::MvpdUser { mvpd: mvpd.clone(), mvpd_user_id: mvpd_user_id.clone() },
+                "this MVPD and user ID; the ID is case-sensitive",
+            ),
+            (_, _, Some(visitor_id)) => {
+                (Forget::Visitor { visitor_id: visitor_id.clone() }, "this visitor ID; it is case-sensitive")
+            }
+            (_, _, None) => match self.viewer() {
+                Some(viewer) => (viewer, "this value"),
+                None => return Err(refused("nobody to forget", "passbridge forget --help")),
+            },
+        })
+    }
+
+    fn viewer(&self) -> Option<Forget> {
+        let given = [
+            (Property::DeviceId, &self.device_id),
+            (Property::SessionId, &self.session_id),
+            (Property::IpAddress, &self.ip_address),
+        ];
+        let (property, id) = given.into_iter().find_map(|(property, id)| Some((property, id.clone()?)))?;
+        Some(Forget::Viewer { property, id })
+    }
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let (settings, buffer) = context.open()?;
-    let (forget, whom) = match (&args.mvpd, &args.mvpd_user_id, &args.visitor_id) {
-        (Some(mvpd), Some(mvpd_user_id), None) => (
-            Forget::MvpdUser { mvpd: mvpd.clone(), mvpd_user_id: mvpd_user_id.clone() },
-            "this MVPD and user ID; both are case-sensitive",
-        ),
-        (_, _, Some(visitor_id)) => {
-            (Forget::Visitor { visitor_id: visitor_id.clone() }, "this visitor ID; it is case-sensitive")
-        }
-        (_, _, None) => return Err(refused("nobody to forget", "passbridge forget --help")),
-    };
+    let (forget, whom) = args.whom()?;
+    if args.dry_run {
+        return rehearse(&forget, &settings, &buffer, context);
+    }
     let lock = buffer.lock_whole()?;
-    let Forgotten { events, inbox_rows, memory_rows, metric_digests } =
+    let Forgotten { events, inbox_rows, memory_rows, metric_digests, mvpds } =
         buffer.forget(&forget, &lock).map_err(|error| {
             let failure = Failure::from(error);
             Failure { advice: format!("{}; until then a part may be erased", failure.advice), ..failure }
@@ -88,7 +124,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             "; replaced {metric_digests} digests of theirs in the metrics by random ones"
         ));
     }
+    if mvpds.len() > 1 {
+        text.push_str(&format!("; the MVPD was spelt {mvpds:?}"));
+    }
     let mut report = json!({
+        "mvpds": mvpds,
         "events": events,
         "inbox_rows": inbox_rows,
         "memory_rows": memory_rows,
@@ -102,4 +142,24 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     }
     context.form.answer(&report, text)?;
     failure.map_or(Ok(Exit::Done), Err)
+}
+
+fn rehearse(
+    forget: &Forget,
+    settings: &Settings,
+    buffer: &Buffer,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    let found = buffer.count_to_forget(forget)?;
+    let rejected_lines = ingest::count_rejects(&settings.config.ingest.rejects_dir, forget, buffer.path())?;
+    let Forgotten { events, inbox_rows, memory_rows, metric_digests, mvpds } = &found;
+    let text = format!(
+        "nothing is erased: {events} events, {inbox_rows} inbox rows, {rejected_lines} rejected lines and {memory_rows} rows that sources \
+         remembered would be, {metric_digests} digests replaced, and files of backfills and copies beside the buffer deleted whole"
+    );
+    let report = json!({
+        "dry_run": true, "events": events, "inbox_rows": inbox_rows, "memory_rows": memory_rows,
+        "rejected_lines": rejected_lines, "metric_digests": metric_digests, "mvpds": mvpds,
+    });
+    context.answer(&report, text)
 }

@@ -15,6 +15,22 @@ use crate::whole_file::{self, Readers, WholeFile};
 /// Waits while an ingest writes to such a file. Deletes a file if no line is left in it. Refuses links, because the lines
 /// would stay behind them. `buffer` is the buffer's file.
 pub fn forget_rejects(rejects_dir: &Path, forget: &Forget, buffer: &Path) -> Result<u64, IngestError> {
+    in_rejects(rejects_dir, buffer, &|path| forget_in(path, forget))
+}
+
+/// How many lines [`forget_rejects`] would remove.
+pub fn count_rejects(rejects_dir: &Path, forget: &Forget, buffer: &Path) -> Result<u64, IngestError> {
+    in_rejects(rejects_dir, buffer, &|path| {
+        let lines = BufReader::new(File::open(path)?).split(b'\n');
+        lines.map(|line| Ok(u64::from(concerns(&line?, forget)))).sum()
+    })
+}
+
+fn in_rejects(
+    rejects_dir: &Path,
+    buffer: &Path,
+    look: &dyn Fn(&Path) -> io::Result<u64>,
+) -> Result<u64, IngestError> {
     let refuse = |source| IngestError::Rejects { path: rejects_dir.to_owned(), source };
     if !rejects_dir.try_exists().map_err(refuse)? {
         return Ok(0);
@@ -42,8 +58,7 @@ pub fn forget_rejects(rejects_dir: &Path, forget: &Forget, buffer: &Path) -> Res
     }
     let mut forgotten = 0;
     for path in rejects {
-        forgotten +=
-            forget_in(&path, forget).map_err(|source| IngestError::Rejects { path: path.clone(), source })?;
+        forgotten += look(&path).map_err(|source| IngestError::Rejects { path: path.clone(), source })?;
     }
     if forgotten > 0 {
         File::open(rejects_dir).and_then(|dir| dir.sync_all()).map_err(refuse)?;

@@ -26,7 +26,7 @@ mod rejects;
 mod summary;
 mod unpack;
 
-pub use erasure::forget_rejects;
+pub use erasure::{count_rejects, forget_rejects};
 pub use error::{IngestError, InputError};
 pub use inbox::take_inbox;
 pub use input::{InputPath, read_whole};

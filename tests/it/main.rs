@@ -29,6 +29,7 @@ mod inputs;
 mod keeping;
 mod live_files;
 mod monitor;
+mod moving;
 mod neighbours;
 mod onboarding;
 mod order;

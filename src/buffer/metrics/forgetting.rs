@@ -54,7 +54,7 @@ pub(in super::super) fn forget(connection: &Connection, people: &HashSet<Person>
         let stranger = strangers
             .entry(secret.keyed(person.digest))
             .or_insert_with(|| Stranger { digest: u64::from_be_bytes(random()), groups: HashSet::new() });
-        let groups = "SELECT metric_group FROM metric_groups WHERE mvpd = ?1";
+        let groups = "SELECT metric_group FROM metric_groups WHERE mvpd = ?1 COLLATE NOCASE";
         each(connection, groups, [&person.mvpd], |row| {
             stranger.groups.insert(row.get("metric_group")?);
             Ok(())
