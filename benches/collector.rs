@@ -53,6 +53,7 @@ fn measure(events_a_request: usize) -> (f64, f64) {
     let buffer = Arc::new(Buffer::open(&options).expect("the buffer opens"));
     let ingest = IngestOptions {
         maps: Default::default(),
+        contracts: Vec::new(),
         job: Default::default(),
         format: FormatChoice::Auto,
         config: IngestConfig { rejects_dir: dir.path().join("rejects"), ..IngestConfig::default() },

@@ -101,6 +101,7 @@ fn ingest(dir: &Path, input: &Path, events: u64) -> Outcome<Duration> {
         secret: None,
         service_keys: Default::default(),
         maps: Default::default(),
+        contracts: Vec::new(),
         esm: Default::default(),
         clock,
     };

@@ -73,6 +73,7 @@ fn parse_only(path: &Path) -> Result<u64> {
 fn derive_events(path: &Path, dir: &Path) -> Result<u64> {
     let options = IngestOptions {
         maps: Default::default(),
+        contracts: Vec::new(),
         job: Default::default(),
         format: FormatChoice::Is(Format::RestV2),
         config: IngestConfig { rejects_dir: dir.join("rejects"), ..IngestConfig::default() },

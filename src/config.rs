@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::RequestorId;
+use crate::event::{COUNT_MAX, RequestorId};
 use crate::word::words;
 pub use value::{Listen, LogFormat, LogLevel, Secret, Span, Zone, duration};
 
@@ -32,6 +32,7 @@ pub struct Config {
     pub monitor: MonitorConfig,
     pub log: LogConfig,
     pub map: BTreeMap<String, MapConfig>,
+    pub contract: BTreeMap<String, ContractConfig>,
 }
 
 /// Structs in which each field has its default beside its type.
@@ -265,6 +266,18 @@ sections! {
         pub timezone: Option<Zone> = None;
         pub separator: String = String::new();
     }
+
+    /// `[contract.NAME]`: what the events of a requestor or a source must be like to be taken.
+    pub struct ContractConfig {
+        pub requestors: Vec<RequestorId> = Vec::new();
+        pub sources: Vec<String> = Vec::new();
+        pub events: Vec<String> = Vec::new();
+        pub required: Vec<String> = Vec::new();
+        pub mvpds: Vec<String> = Vec::new();
+        pub count_max: u32 = COUNT_MAX;
+        pub age_max: Span = Span(None);
+        pub unknown_keys: UnknownKeysRule = UnknownKeysRule::Warn;
+    }
 }
 
 /// The default of `bulk.user_agent`. No published bot rule matches it.
@@ -312,6 +325,12 @@ words! {
     pub enum AuthnRequestedAt {
         Session = "session",
         UserAgent = "user_agent",
+    }
+
+    /// What becomes of events with keys that no event has.
+    pub enum UnknownKeysRule {
+        Warn = "warn",
+        Reject = "reject",
     }
 
     /// Which events of exchanges are counted.

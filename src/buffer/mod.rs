@@ -23,6 +23,7 @@ mod error;
 mod events;
 mod export;
 mod facts;
+mod fills;
 mod forget;
 mod forms;
 mod inputs;
@@ -66,6 +67,7 @@ pub use erasure::Forgotten;
 pub use error::BufferError;
 pub use events::{Batch, Conflict, InboxRow, NewEvent, StoreReport};
 pub use export::{ExportedEvent, ExportedOutcome, Exporter, exported_event};
+pub use fills::Filled;
 pub use forget::Forget;
 pub use inputs::InputRecord;
 pub use jobs::{JobCounts, JobInput, JobRecord, JobSettings, JobSource};
@@ -89,7 +91,7 @@ pub use retention::{RetentionPolicy, RetentionReport};
 pub use rows::EventRef;
 pub use runs::{JobObstacles, RunRecord, RunStart};
 pub use sqlite::{
-    BackfillLock, BufferOptions, DrainLock, Holder, LockWatch, WholeLock, known_schema, name_command,
+    BackfillLock, BufferOptions, DrainLock, Holder, LockWatch, WholeLock, known_schema, name_command, schema,
 };
 pub use states::Delivered;
 pub use status::{Hourly, OverCount, ReasonCount, RequestorStatus, Status};

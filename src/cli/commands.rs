@@ -9,7 +9,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use super::{
     Context, Exit, Failure, Form, backfill, backup, bus_error, dead_letter, demo, drain, explain, export,
     forget, held, hint, ingest, init, inputs, log, pending, pull, reconcile, rejects, report, restore,
-    retention, run, sandbox, serve, settings, status, suite, trace,
+    retention, run, sandbox, schema, serve, settings, status, suite, trace,
 };
 use crate::buffer::name_command;
 use crate::clock::Clock;
@@ -70,6 +70,7 @@ enum Command {
     Backup(backup::Args),
     Restore(restore::Args),
     Retention(retention::Args),
+    Schema(schema::Args),
     Sandbox(sandbox::Args),
 }
 
@@ -130,6 +131,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Backup(args) => backup::run(args, &context),
         Command::Restore(args) => restore::run(args, &context),
         Command::Retention(args) => retention::run(args, &context),
+        Command::Schema(args) => schema::run(args, &context),
         Command::Sandbox(args) => sandbox::run(args, &context),
     }
 }

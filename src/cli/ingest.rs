@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{NonEmptyStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use tokio::runtime::Builder;
 
@@ -38,6 +38,9 @@ pub(super) struct Args {
     /// The map of the keys and values of NDJSON and CSV: a section [map.NAME] of the configuration, or a file with such keys.
     #[arg(long, value_name = "NAME|FILE")]
     map: Option<String>,
+    /// The name of what comes through standard input, instead of `-`, in reports, rejects and the buffer.
+    #[arg(long, value_name = "NAME", default_value = "-", value_parser = NonEmptyStringValueParser::new())]
+    source: String,
     /// Read and validate everything, store nothing, and print each event in its canonical form as NDJSON; the counts go to
     /// standard error. With --json print the counts alone, to standard output.
     #[arg(long)]
@@ -202,7 +205,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Ended {
     if let Some(name) = &args.map {
         options.maps = options::map_named(&settings, name)?;
     }
-    let inputs = ingest::expand(&args.inputs);
+    let inputs = ingest::expand(&args.inputs, &args.source);
     if args.dry_run {
         // With the buffer's secret, a dry run gives the same events as a later ingest.
         if options.secret.is_none() && settings.config.buffer.path.exists() {

@@ -9,7 +9,9 @@ use serde::Deserialize;
 use toml::de::DeTable;
 use toml::{Table, Value};
 
+use crate::clock::Clock;
 use crate::config::{Config, OpenEvent};
+use crate::ingest::Contract;
 use crate::readers::Map;
 use crate::readers::esm::is_dimension_name;
 use crate::schedule::JITTER_SECONDS_MAX;
@@ -221,7 +223,9 @@ fn check(given: &Given, default: Option<&Value>) -> Result<(), Mistake> {
     let alone = Table::from_iter([(key.clone(), value.clone())]);
     let config = Config::deserialize(Table::from_iter([(section.clone(), Value::Table(alone))]));
     let config = config.map_err(|error| mistake(place, format!("{section}.{key}: {}", error.message())))?;
-    if let Some(why) = config.map.values().find_map(|map| Map::new(map).err()) {
+    let of_contract = |(name, contract): (&String, _)| Contract::new(name, contract, &Clock::system()).err();
+    let of_map = config.map.values().find_map(|map| Map::new(map).err());
+    if let Some(why) = of_map.or_else(|| config.contract.iter().find_map(of_contract)) {
         return refuse(why);
     }
     if value.as_str() == Some("") {

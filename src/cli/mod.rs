@@ -46,6 +46,7 @@ mod retention;
 mod run;
 mod safe;
 mod sandbox;
+mod schema;
 mod serve;
 mod settings;
 mod signals;

@@ -14,9 +14,9 @@ use crate::backfill::BulkWay;
 use crate::buffer::{AfterRestore, JobKey, RetentionPolicy};
 use crate::clock::Clock;
 use crate::collection::{BreakerOptions, CollectionOptions};
-use crate::config::{BufferConfig, DeliveryConfig, Zone};
+use crate::config::{BufferConfig, ContractConfig, DeliveryConfig, Zone};
 use crate::drain::{DrainOptions, RetryLimits};
-use crate::ingest::{FormatChoice, IngestOptions, Maps};
+use crate::ingest::{Contract, FormatChoice, IngestOptions, Maps};
 use crate::readers::Map;
 use crate::readers::rest_v2::ServiceKeys;
 use crate::web::{ApiOptions, BulkClient, ProxySettings};
@@ -26,6 +26,10 @@ const MAP_BYTES_MAX: u64 = 1 << 20;
 
 /// The options to ingest sources without exchanges.
 pub(super) fn ingest(settings: &Settings, format: FormatChoice, clock: &Clock) -> IngestOptions {
+    let contract = |name: &String, config: &ContractConfig| {
+        let checked = "each contract was checked when the configuration was read";
+        Contract::new(name, config, clock).expect(checked)
+    };
     IngestOptions {
         format,
         config: settings.config.ingest.clone(),
@@ -36,6 +40,7 @@ pub(super) fn ingest(settings: &Settings, format: FormatChoice, clock: &Clock) -
         job: JobKey::LIVE,
         clock: clock.clone(),
         maps: Maps::default(),
+        contracts: settings.config.contract.iter().map(|(name, config)| contract(name, config)).collect(),
     }
 }
 

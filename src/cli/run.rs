@@ -203,7 +203,7 @@ fn needs_restart(key: &str, ingests: bool) -> bool {
     match section {
         "serve" | "monitor" | "log" => true,
         "buffer" => !key.ends_with("_days"),
-        "ingest" | "rest_v2" | "esm" | "map" => ingests,
+        "ingest" | "rest_v2" | "esm" | "map" | "contract" => ingests,
         _ => false,
     }
 }

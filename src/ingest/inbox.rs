@@ -114,7 +114,7 @@ impl Take<'_> {
     }
 
     fn read(&mut self, rows: &[InboxRow]) -> Portion {
-        let mut portion = Portion::new(INBOX);
+        let mut portion = Portion::new(INBOX, &self.options.contracts);
         for row in rows {
             let mut rest = Some(misplaced::without_mark(&row.body));
             while let Some(body) = rest {

@@ -36,20 +36,25 @@ const STOPPED: ErrorKind = ErrorKind::ConnectionAborted;
 /// A file or standard input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InputPath {
-    StandardInput,
+    /// With the name of its source, `-` if it has none.
+    StandardInput(String),
     File(PathBuf),
 }
 
 impl InputPath {
     pub fn new(argument: impl AsRef<OsStr>) -> InputPath {
         let argument = argument.as_ref();
-        if argument == "-" { InputPath::StandardInput } else { InputPath::File(PathBuf::from(argument)) }
+        if argument == "-" {
+            InputPath::StandardInput("-".to_owned())
+        } else {
+            InputPath::File(PathBuf::from(argument))
+        }
     }
 
     /// The name in messages, in rejects and in the buffer: the argument as it was given, on one line.
     pub fn name(&self) -> Cow<'_, str> {
         match self {
-            InputPath::StandardInput => Cow::Borrowed("-"),
+            InputPath::StandardInput(name) => on_one_line(name),
             InputPath::File(path) => match path.to_string_lossy() {
                 Cow::Borrowed(name) => on_one_line(name),
                 Cow::Owned(name) => Cow::Owned(on_one_line(&name).into_owned()),
@@ -90,14 +95,20 @@ pub(super) fn open(
     options: &ReaderOptions,
     stop: &Arc<AtomicBool>,
 ) -> Result<Option<OpenInput>, InputError> {
-    let Source { content, is_empty, position, zeros, bytes, digest } = source(path, stop)?;
+    let Source { content, is_empty, position, zeros, bytes, digest, may_pause } = source(path, stop)?;
     if is_empty {
         return extensions(path).1.map_or(Ok(None), |packing| Err(InputError::NoFrame(packing)));
     }
     let mut source = content;
     // A log that was truncated while its writer had it open starts with zero bytes.
     let has_zeros = skip_zeros(&mut source).map_err(broken)? > 0;
-    let start = peek(&mut source, PEEK_BYTES_MAX, is_telling).map_err(broken)?;
+    // A live stream must not wait for bytes that are not needed to tell its format.
+    let is_told = options.map.is_some() || format != FormatChoice::Auto;
+    let is_enough = |start: &[u8]| {
+        let whole = memchr::memrchr(b'\n', start).map_or(&[][..], |end| &start[..=end]);
+        is_told && first_letter(whole).is_some() || guess(whole, false).is_some()
+    };
+    let start = peek(&mut source, PEEK_BYTES_MAX, is_enough).map_err(broken)?;
     if let Some(inner) = Packing::of(&start) {
         return Err(InputError::PackedTwice(inner.name()));
     }
@@ -118,6 +129,7 @@ pub(super) fn open(
         (Err(error), Some(guess)) => return Err(InputError::Guessed { guess: guess.clone(), source: error }),
         (Err(error), None) => return Err(error.into()),
     };
+    may_pause.store(matches!(format, Format::Ndjson | Format::Csv), Ordering::Relaxed);
     Ok(Some(OpenInput { reader, guess, position, zeros, bytes, digest }))
 }
 
@@ -144,11 +156,12 @@ struct Source {
     zeros: FoundZeros,
     bytes: Option<u64>,
     digest: Arc<Mutex<Sha256>>,
+    may_pause: Arc<AtomicBool>,
 }
 
 fn source(path: &InputPath, stop: &Arc<AtomicBool>) -> Result<Source, InputError> {
     let file = match path {
-        InputPath::StandardInput => io::stdin().as_fd().try_clone_to_owned().map(File::from),
+        InputPath::StandardInput(_) => io::stdin().as_fd().try_clone_to_owned().map(File::from),
         InputPath::File(path) => File::open(path),
     };
     let file = file.map_err(InputError::Open)?;
@@ -158,7 +171,9 @@ fn source(path: &InputPath, stop: &Arc<AtomicBool>) -> Result<Source, InputError
     }
     let bytes = metadata.is_file().then_some(metadata.len());
     let digest = Arc::<Mutex<Sha256>>::default();
-    let source = Stoppable { file, stop: Arc::clone(stop), is_over: false, digest: Arc::clone(&digest) };
+    let mut may_pause = Arc::<AtomicBool>::default();
+    let (stop, is_over) = (Arc::clone(stop), false);
+    let source = Stoppable { file, stop, is_over, digest: digest.clone(), may_pause: may_pause.clone() };
     let (position, mut zeros) = <(Arc<AtomicU64>, FoundZeros)>::default();
     let counted = Counted { source, position: position.clone(), zeros: zeros.clone() };
     let mut source = BufReader::with_capacity(CHUNK_BYTES, counted);
@@ -171,12 +186,14 @@ fn source(path: &InputPath, stop: &Arc<AtomicBool>) -> Result<Source, InputError
         Some(Packing::Gzip | Packing::Zstandard) => {
             // Packed bytes may be zero. Only zero bytes of the content, and those after a member, count.
             zeros = Arc::default();
+            // An unpacker cannot go on after an error.
+            may_pause = Arc::default();
             let source = Unpacked::new(source, &zeros);
             let counted = Counted { source, position: Arc::default(), zeros: zeros.clone() };
             Box::new(BufReader::with_capacity(CHUNK_BYTES, counted))
         }
     };
-    Ok(Source { content, is_empty, position, zeros, bytes, digest })
+    Ok(Source { content, is_empty, position, zeros, bytes, digest, may_pause })
 }
 
 /// The format of an input with this start, and the guess if the format was guessed; `None` if the input is empty. The
@@ -248,11 +265,6 @@ fn extensions(path: &InputPath) -> (Option<Format>, Option<&'static str>) {
     (format, compression)
 }
 
-/// Tells if this start is long enough to guess the format.
-fn is_telling(start: &[u8]) -> bool {
-    start.ends_with(b"\n") && guess(start, false).is_some()
-}
-
 /// Reads bytes from the start of a source until there are enough, the limit is reached, or the source ends.
 fn peek(
     source: &mut impl BufRead,
@@ -279,7 +291,7 @@ fn broken(source: io::Error) -> InputError {
     InputError::Read(ReadError::Broken { line: 1, source })
 }
 
-/// A file or a pipe. After a stop, one more read returns what is ready, and the next read fails: it does not report the
+/// A file or a pipe. Where it may pause, a pipe without data fails with `WouldBlock` every `LOOK_EVERY`. After a stop, one more read returns what is ready, and the next read fails: it does not report the
 /// end of the input, because the data may stop within a line.
 struct Stoppable {
     file: File,
@@ -287,17 +299,22 @@ struct Stoppable {
     is_over: bool,
     /// The digest of all that was read.
     digest: Arc<Mutex<Sha256>>,
+    may_pause: Arc<AtomicBool>,
 }
 
 impl Read for Stoppable {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while !self.is_over {
             self.is_over = self.stop.load(Ordering::SeqCst);
+            let may_pause = self.may_pause.load(Ordering::Relaxed);
             let wait = if self.is_over { Timespec { tv_sec: 0, tv_nsec: 0 } } else { LOOK_EVERY };
             if poll(&mut [PollFd::new(&self.file, PollFlags::IN)], Some(&wait))? > 0 {
                 let bytes = self.file.read(buffer)?;
                 self.digest.lock().unwrap_or_else(PoisonError::into_inner).update(&buffer[..bytes]);
                 return if bytes == 0 && self.is_over { Err(STOPPED.into()) } else { Ok(bytes) };
+            }
+            if may_pause && !self.is_over {
+                return Err(ErrorKind::WouldBlock.into());
             }
         }
         Err(STOPPED.into())

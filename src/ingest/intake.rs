@@ -20,7 +20,7 @@ use crate::buffer::{Buffer, InputId, JobKey, StoreReport, Watch};
 use crate::readers::esm::EsmSummary;
 use crate::readers::memory::Recollection;
 use crate::readers::rest_v2::ExchangeSummary;
-use crate::readers::{Format, LineParser, Map, ReadError, ReaderOptions, SourceSummary};
+use crate::readers::{Format, LineParser, Map, ReadError, ReaderOptions, SourceSummary, UnknownKeys};
 
 /// The longest submission after unpacking, in bytes: about 60,000 events. All of it is in memory.
 pub const UNPACKED_BYTES_MAX: u64 = 32 << 20;
@@ -95,9 +95,9 @@ pub struct Receipt {
     /// The file with its rejected lines, if there is one. The sender cannot see it.
     #[serde(skip)]
     pub rejects_path: Option<PathBuf>,
-    /// Keys in the submission that no event has; empty if there are none.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub unknown_keys: String,
+    /// How often each key was met that no event has.
+    #[serde(skip_serializing_if = "UnknownKeys::is_empty")]
+    pub unknown_keys: UnknownKeys,
     /// Remarks on other content that was ignored or looks wrong, each with its line number if there is one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -228,7 +228,8 @@ impl Intake {
         }
         let mut zeros = Zeros::default();
         zeros.look(&body);
-        let mut portion = Portion { rejects_max: Some(REJECTS_HELD_MAX as usize), ..Portion::new(&path) };
+        let rejects_max = Some(REJECTS_HELD_MAX as usize);
+        let mut portion = Portion { rejects_max, ..Portion::new(&path, &self.options.contracts) };
         let of_source = match (format, misplaced::first_letter(&body)) {
             (Format::Ndjson, Some(b'[')) => self.read_array(&mut portion, misplaced::without_mark(&body))?,
             _ => {
@@ -237,7 +238,7 @@ impl Intake {
                 let mut reader = format.open(Cursor::new(body), &self.readers).map_err(refusal)?;
                 // The clock is read once, because a submission may have many lines.
                 let bounds = self.options.bounds();
-                while portion.fill(&mut *reader, &mut self.memory, &|| bounds).map_err(refusal)? {}
+                while portion.fill(&mut *reader, &mut self.memory, &|| bounds, None).map_err(refusal)? {}
                 let is_nothing = is_lines && portion.events.is_empty() && !portion.rejects.is_empty();
                 if let Some(why) = is_nothing.then(|| misplaced::why_no_lines(&start, is_all)).flatten() {
                     return Err(SubmissionError::Unreadable(why));
@@ -330,7 +331,6 @@ impl Sorted {
         let errors = lines.map(|Reject { line, reason, .. }| LineError { line, reason });
         let unused = unused(&counts, &of_source);
         let SourceSummary { remarks, exchanges, esm } = of_source;
-        let unknown = &remarks.unknown;
         let of_lines = remarks.notes().into_iter().map(|(line, what)| (Some(line), what));
         let of_exchanges = exchanges.iter().flat_map(ExchangeSummary::notes);
         let unit = if esm.is_some() { "record" } else { "line" };
@@ -347,7 +347,7 @@ impl Sorted {
             exchanges,
             esm,
             rejects_path: None,
-            unknown_keys: if unknown.is_empty() { String::new() } else { unknown.to_string() },
+            unknown_keys: remarks.unknown,
             notes,
         }
     }

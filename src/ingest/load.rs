@@ -10,11 +10,13 @@ use super::error::{IngestError, InputError};
 use super::input::{self, InputPath};
 use super::memory;
 use super::options::IngestOptions;
-use super::portion::{Reject, canonical_text};
+use super::portion::{self, Reject, canonical_text};
 use super::reading::{self, Read};
 use super::rejects::{Kept, Rejects};
 use super::summary::{Counts, IngestSummary, InputEnd};
+use super::vanished;
 use crate::buffer::{Buffer, InputId, StoreReport};
+use crate::delivery::Sequence;
 use crate::event::PassEvent;
 use crate::readers::ReaderOptions;
 use crate::readers::memory::Recollection;
@@ -94,6 +96,7 @@ pub fn load(
         open: None,
     };
     let (readers, memory) = memory::stored(buffer, options)?;
+    let (before, last) = buffer.filled(Sequence(0))?;
     let mut place = buffer.watch()?;
     let stop = Arc::<AtomicBool>::default();
     let (portions, reading) = reading::start(inputs, options, readers, memory, Arc::clone(&stop));
@@ -126,6 +129,8 @@ pub fn load(
     load.rejects.sync()?;
     taken?;
     buffer.look(&mut place)?;
+    let notes = vanished::notes(&before, &buffer.filled(last)?.0);
+    notes.into_iter().for_each(|note| load.summary.note(note));
     load.summary.finish(load.rejects.path());
     Ok(load.summary)
 }
@@ -173,22 +178,30 @@ fn preview_input(
         Ok(None) => return (InputEnd::Empty, ControlFlow::Continue(())),
         Err(error) => return (InputEnd::Unopened(error), ControlFlow::Continue(())),
     };
+    let contracts: Vec<_> =
+        options.contracts.iter().filter(|contract| contract.is_of(&path.name())).cloned().collect();
     let (result, flow) = loop {
         let line = match open.reader.next_line(options.bounds(), memory) {
             Ok(Some(line)) => line,
             Ok(None) => break (Ok(()), ControlFlow::Continue(())),
+            Err(error) if error.is_pause() => continue,
             Err(error) => break (Err(error.into()), ControlFlow::Continue(())),
         };
+        let breach = match &line.result {
+            Ok(event) => portion::breach(&contracts, &line, event),
+            Err(reason) => Some(reason.to_string()),
+        };
         match line.result {
-            Ok(event) => {
+            Ok(event) if breach.is_none() => {
                 summary.seen(number);
                 let rule = line.rule.as_ref().map(|applied| applied.rule);
                 if on_event(&event, Origin { line: line.number, rule }).is_break() {
                     break (Ok(()), ControlFlow::Break(()));
                 }
             }
-            Err(reason) => {
-                let reject = Reject::new(&path.name(), line.number, &line.excerpt, reason.to_string());
+            Ok(_) | Err(_) => {
+                let reason = breach.unwrap_or_default();
+                let reject = Reject::new(&path.name(), line.number, &line.excerpt, reason);
                 summary.rejected(number, &reject);
             }
         }
@@ -202,7 +215,7 @@ fn summary_of(inputs: &[InputPath]) -> IngestSummary {
 
 fn kept_of(input: &InputPath) -> Kept {
     match input {
-        InputPath::StandardInput => Kept::of_sender(&input.name()),
+        InputPath::StandardInput(_) => Kept::of_sender(&input.name()),
         InputPath::File(path) => Kept::of_file(path),
     }
 }

@@ -10,6 +10,7 @@
 //! - Does not know: report suites, hits, when a drain runs.
 //! - Rules: `docs/sources.md`, `docs/guarantees.md`.
 
+mod contract;
 mod erasure;
 mod error;
 mod inbox;
@@ -25,7 +26,9 @@ mod reading;
 mod rejects;
 mod summary;
 mod unpack;
+mod vanished;
 
+pub use contract::Contract;
 pub use erasure::{count_rejects, forget_rejects};
 pub use error::{IngestError, InputError};
 pub use inbox::take_inbox;

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::contract::Contract;
 use crate::buffer::JobKey;
 use crate::clock::Clock;
 use crate::config::{EsmConfig, IngestConfig, RestV2Config};
@@ -35,6 +36,8 @@ pub struct IngestOptions {
     /// The clock that decides if an event is in the future.
     pub clock: Clock,
     pub maps: Maps,
+    /// What events must be like to be taken.
+    pub contracts: Vec<Contract>,
 }
 
 /// The maps of events in NDJSON and CSV.

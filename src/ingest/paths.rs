@@ -7,9 +7,13 @@ use std::path::{Component, Path, PathBuf};
 use super::input::InputPath;
 
 /// The inputs of the arguments, those of a folder or a pattern in the order of their names. What is no file stays as it
-/// is, so that opening it says why.
-pub fn expand(arguments: &[PathBuf]) -> Vec<InputPath> {
-    arguments.iter().flat_map(|argument| expanded(argument)).map(InputPath::new).collect()
+/// is, so that opening it says why. Standard input gets the name of its source.
+pub fn expand(arguments: &[PathBuf], source: &str) -> Vec<InputPath> {
+    let input = |path| match InputPath::new(path) {
+        InputPath::StandardInput(_) => InputPath::StandardInput(source.to_owned()),
+        file => file,
+    };
+    arguments.iter().flat_map(|argument| expanded(argument)).map(input).collect()
 }
 
 fn expanded(argument: &Path) -> Vec<PathBuf> {
@@ -77,7 +81,7 @@ fn is_mark(name: &OsStr, marks: &[u8]) -> bool {
 }
 
 /// Whether a name fits a pattern: `*` stands for any text, `?` for one byte.
-fn fits(pattern: &[u8], name: &[u8]) -> bool {
+pub(super) fn fits(pattern: &[u8], name: &[u8]) -> bool {
     match (pattern, name) {
         ([], []) => true,
         ([b'*', rest @ ..], _) => (0..=name.len()).any(|start| fits(rest, &name[start..])),

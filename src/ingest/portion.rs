@@ -4,7 +4,9 @@
 //! the events to the buffer, and keep the events that the buffer refuses.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant as Timer};
 
+use super::contract::Contract;
 use crate::buffer::{Batch, Conflict, Feed, InputId, JobKey, NewEvent, StoreReport};
 use crate::event::{PassEvent, StoredColumns, TimeBounds};
 use crate::mapping::measure;
@@ -17,6 +19,12 @@ use crate::readers::{Excerpt, Line, ReadError, Reader, RejectReason, RejectedLin
 const PORTION_LINES_MAX: usize = 10_000;
 /// The largest portion, in bytes of event bodies and rejected lines. It limits memory if events are large.
 const PORTION_BYTES_MAX: usize = 8 << 20;
+/// The longest time that lines of a pipe wait to be stored.
+const STREAM_TIME: Duration = Duration::from_secs(1);
+/// So many lines of a pipe are stored at once, unless they come faster than every `STREAM_LINES_TIME`: then larger
+/// portions are stored as soon, at half the cost.
+const STREAM_LINES: usize = 1_000;
+const STREAM_LINES_TIME: Duration = Duration::from_millis(100);
 /// The reason for rejecting a line that looks like an exchange, in a source of another format.
 const EXCHANGE_AMONG_OTHERS: &str = "looks like an exchange with the Pass REST API V2, or a part of one, so nothing of it is kept: \
      ingest exchanges with --format rest-v2 (or har), out of a log driver's wrapper first, such as with jq -r .log";
@@ -36,11 +44,14 @@ pub(super) struct Portion {
     pub(super) rejects_max: Option<usize>,
     /// Rejected lines above `rejects_max`. They are only counted.
     pub(super) rejects_not_held: u64,
+    /// The contracts that its source must keep.
+    pub(super) contracts: Vec<Contract>,
 }
 
 impl Portion {
-    pub(super) fn new(path: &str) -> Portion {
-        Portion { path: path.to_owned(), ..Portion::default() }
+    pub(super) fn new(path: &str, contracts: &[Contract]) -> Portion {
+        let contracts = contracts.iter().filter(|contract| contract.is_of(path)).cloned().collect();
+        Portion { path: path.to_owned(), contracts, ..Portion::default() }
     }
 
     pub(super) fn has_rows(&self) -> bool {
@@ -50,12 +61,14 @@ impl Portion {
             && self.rejects.is_empty())
     }
 
-    /// Reads lines until the portion or the memory is full, or the input ends. Returns true if there may be more.
+    /// Reads lines until the portion or the memory is full, or the input ends. Returns true if there may be more. What
+    /// comes through a pipe, which has a time, does not wait for a full portion.
     pub(super) fn fill(
         &mut self,
         reader: &mut dyn Reader,
         memory: &mut Recollection,
         bounds: &dyn Fn() -> TimeBounds,
+        mut stream_since: Option<Timer>,
     ) -> Result<bool, ReadError> {
         let (mut lines, mut bytes) = (0, 0);
         let has_more = loop {
@@ -66,9 +79,19 @@ impl Portion {
                     false
                 }
                 Ok(None) => true,
+                Err(error) if error.is_pause() => false,
                 Err(error) => break Err(error),
             };
-            let is_full = lines >= PORTION_LINES_MAX || bytes >= PORTION_BYTES_MAX || memory.is_full();
+            if lines == 0 {
+                // The time runs from the first line on.
+                stream_since = stream_since.map(|_| Timer::now());
+            }
+            let waited = stream_since.map_or(Duration::ZERO, |since| since.elapsed());
+            let is_due = waited >= STREAM_TIME || lines >= STREAM_LINES && waited >= STREAM_LINES_TIME;
+            let is_full = is_due && lines > 0
+                || lines >= PORTION_LINES_MAX
+                || bytes >= PORTION_BYTES_MAX
+                || memory.is_full();
             if is_full && !reader.is_inside_line() {
                 break Ok(true);
             }
@@ -84,8 +107,12 @@ impl Portion {
 
     /// Adds a line and returns the number of bytes that it takes.
     pub(super) fn take(&mut self, line: &Line<'_>) -> usize {
-        match &line.result {
-            Ok(event) => {
+        let reason = match &line.result {
+            Ok(event) => breach(&self.contracts, line, event),
+            Err(reason) => Some(reason.to_string()),
+        };
+        match (&line.result, reason) {
+            (Ok(event), None) => {
                 let former_ids =
                     line.rule.as_ref().map_or_else(Vec::new, |applied| applied.former_ids.clone());
                 let event = NewEvent { former_ids, ..NewEvent::new(line.number, event, measure(event)) };
@@ -93,12 +120,12 @@ impl Portion {
                 Arc::make_mut(&mut self.events).push(event);
                 bytes
             }
-            Err(_) if self.rejects_max.is_some_and(|max| self.rejects.len() >= max) => {
+            (_, Some(_)) if self.rejects_max.is_some_and(|max| self.rejects.len() >= max) => {
                 self.rejects_not_held += 1;
                 0
             }
-            Err(reason) => {
-                let reject = Reject::new(&self.path, line.number, &line.excerpt, reason.to_string());
+            (_, reason) => {
+                let reject = Reject::new(&self.path, line.number, &line.excerpt, reason.unwrap_or_default());
                 let bytes = reject.kept.len();
                 self.rejects.push(reject);
                 bytes
@@ -137,6 +164,11 @@ impl Portion {
         let lost = report.conflicts.iter().map(|conflict| reject(conflict.index, conflict_reason(conflict)));
         [mixed.collect(), lost.collect()]
     }
+}
+
+/// How the event of a line breaks one of these contracts, if it does.
+pub(super) fn breach(contracts: &[Contract], line: &Line<'_>, event: &PassEvent) -> Option<String> {
+    contracts.iter().find_map(|contract| contract.breach(line, event))
 }
 
 /// A line that is not stored.

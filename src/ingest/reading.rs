@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Instant as Timer;
 
 use super::error::InputError;
 use super::input::{self, InputPath};
@@ -71,8 +72,9 @@ fn read_input(
         Err(error) => return unread(InputEnd::Unopened(error)),
     };
     loop {
-        let mut portion = Portion::new(&path.name());
-        let filled = portion.fill(&mut *open.reader, memory, &|| options.bounds());
+        let mut portion = Portion::new(&path.name(), &options.contracts);
+        let stream_since = open.bytes.is_none().then(Timer::now);
+        let filled = portion.fill(&mut *open.reader, memory, &|| options.bounds(), stream_since);
         let end = match filled {
             Ok(true) => None,
             Ok(false) => Some(open.end(Ok(()))),

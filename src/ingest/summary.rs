@@ -197,7 +197,8 @@ pub struct IngestSummary {
     /// The reason why rows stay in the inbox, if some do; always `None` for files.
     #[serde(skip)]
     pub left: Option<IngestError>,
-    #[serde(skip)]
+    /// How often each key was met that no event has.
+    #[serde(rename = "unknown_keys", skip_serializing_if = "UnknownKeys::is_empty")]
     unknown: UnknownKeys,
 }
 
@@ -354,7 +355,7 @@ impl IngestSummary {
         self.rejects_path = rejects_path.map(Path::to_owned).or(self.rejects_path.take());
     }
 
-    fn note(&mut self, text: String) {
+    pub(super) fn note(&mut self, text: String) {
         self.warnings.push(Warning::Noted(text));
     }
 

@@ -76,6 +76,8 @@ pub struct Line<'a> {
     pub result: Result<PassEvent, RejectReason>,
     /// The rule that made the event, if the line is an exchange.
     pub rule: Option<AppliedRule>,
+    /// The first key of the line that no event has.
+    pub unknown_key: Option<Box<str>>,
 }
 
 /// The rule that made an event of an exchange.
@@ -249,6 +251,13 @@ pub enum ReadError {
         "is sorted newest first and has more than {0} exchanges: sort it oldest first, such as with `tac FILE | passbridge ingest --format rest-v2 -`"
     )]
     NewestFirst(usize),
+}
+
+impl ReadError {
+    /// Whether the source only has nothing for the moment: the next call goes on where this one stopped.
+    pub fn is_pause(&self) -> bool {
+        matches!(self, ReadError::Broken { source, .. } if source.kind() == io::ErrorKind::WouldBlock)
+    }
 }
 
 /// Why a CSV header cannot be used. The texts continue a sentence that begins with "its header".

@@ -50,19 +50,23 @@ pub(super) struct Lines<R> {
     /// The current line without its ending.
     line: Kept,
     number: u64,
+    /// Whether the source stopped within the current line, and may go on.
+    is_waiting: bool,
 }
 
 impl<R: BufRead> Lines<R> {
     pub(super) fn new(source: R) -> Lines<R> {
-        Lines { source, line: Kept::default(), number: 0 }
+        Lines { source, line: Kept::default(), number: 0, is_waiting: false }
     }
 
     /// Moves to the next line; false at the end of the source.
     pub(super) fn advance(&mut self) -> Result<bool, ReadError> {
-        self.line.clear();
-        self.number += 1;
+        if !std::mem::take(&mut self.is_waiting) {
+            self.line.clear();
+            self.number += 1;
+        }
         loop {
-            let chunk = fill(&mut self.source, self.number)?;
+            let chunk = fill(&mut self.source, self.number).inspect_err(|_| self.is_waiting = true)?;
             let filler = if self.line.whole_bytes == 0 { fillers_at_start(chunk) } else { 0 };
             if filler > 0 {
                 self.source.consume(filler);

@@ -43,5 +43,5 @@ pub use ndjson::LineParser;
 pub use options::ReaderOptions;
 pub use rejected::RejectedLine;
 pub use remarks::Remarks;
-pub use unknown::UnknownKeys;
+pub use unknown::{UnknownKeys, event_key};
 pub(crate) use wrapper::wrapped;

@@ -19,7 +19,7 @@ pub(super) fn line<'a>(
     excerpt: Excerpt<'a>,
     result: Result<PassEvent, RejectReason>,
 ) -> Line<'a> {
-    let mut line = Line { number, excerpt, result, rule: None };
+    let mut line = Line { number, excerpt, result, rule: None, unknown_key: remarks.unknown.take_first() };
     let reason = match &mut line.result {
         Ok(event) => {
             remarks.look_at(number, event);

@@ -26,6 +26,10 @@ pub(super) struct Records<R> {
     pub(super) start_line: u64,
     /// Whether the source ended inside a quote of the current record.
     is_open: bool,
+    /// How many bytes of `cells` the current record has so far.
+    written: usize,
+    /// Whether the source stopped within the current record, and may go on.
+    is_waiting: bool,
     /// The byte between two cells.
     pub(super) separator: u8,
     /// Whether the source ended with the current record, without a line end.
@@ -44,6 +48,8 @@ impl<R: BufRead> Records<R> {
             lines_passed: 0,
             start_line: 1,
             is_open: false,
+            written: 0,
+            is_waiting: false,
             separator: b',',
             is_last: false,
         }
@@ -64,12 +70,14 @@ impl<R: BufRead> Records<R> {
 
     /// Moves to the next record; false at the end of the source.
     pub(super) fn advance(&mut self) -> Result<bool, ReadError> {
-        self.raw.clear();
-        self.found = 0;
-        let mut written = 0;
+        if !std::mem::take(&mut self.is_waiting) {
+            self.raw.clear();
+            (self.found, self.written) = (0, 0);
+        }
         let mut tail: &[u8] = b"\n";
         loop {
-            let chunk = fill(&mut self.source, self.lines_passed + 1)?;
+            let line = self.lines_passed + 1;
+            let chunk = fill(&mut self.source, line).inspect_err(|_| self.is_waiting = true)?;
             let passed = if self.raw.whole_bytes == 0 { passed_at_start(chunk) } else { 0 };
             if passed > 0 {
                 self.lines_passed += line_feeds(&chunk[..passed]);
@@ -85,9 +93,9 @@ impl<R: BufRead> Records<R> {
             let ends =
                 if self.found < COLUMNS_MAX { &mut self.ends[self.found..] } else { &mut overflow[..] };
             let (state, read, cell_bytes, cell_count) =
-                self.machine.read_record(input, &mut self.cells[written..], ends);
+                self.machine.read_record(input, &mut self.cells[self.written..], ends);
             self.found += cell_count;
-            written += cell_bytes;
+            self.written += cell_bytes;
             if at_end {
                 tail = &tail[read..];
                 self.is_open = input.is_empty() && state == ReadRecordResult::Record;
@@ -103,7 +111,7 @@ impl<R: BufRead> Records<R> {
             match state {
                 ReadRecordResult::Record => break,
                 ReadRecordResult::End => return Ok(false),
-                ReadRecordResult::OutputFull if written >= LINE_BYTES_MAX => written = 0,
+                ReadRecordResult::OutputFull if self.written >= LINE_BYTES_MAX => self.written = 0,
                 ReadRecordResult::OutputFull => self.cells.resize(self.cells.len() * 2, 0),
                 ReadRecordResult::InputEmpty | ReadRecordResult::OutputEndsFull => {}
             }

@@ -3,9 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::{Serialize, Serializer};
+
+use crate::event::{Property, key_named};
+
 /// How many different names are kept. A source whose keys are data, such as identifiers, must not fill memory.
 const NAMES_MAX: usize = 32;
 const NAME_BYTES_MAX: usize = 64;
+
+/// How many letters a key may differ from a key of an event to be named as a mistake for it.
+const NEAR_MISS_MAX: usize = 2;
 
 /// How often each unknown key was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,12 +20,25 @@ pub struct UnknownKeys {
     names: BTreeMap<String, u64>,
     /// How often keys were found whose names are beyond the first [`NAMES_MAX`].
     others: u64,
+    /// The first one since [`UnknownKeys::take_first`] was called; empty if there is none.
+    first: String,
 }
 
 impl UnknownKeys {
     pub fn note(&mut self, name: &str) {
         let whole = (0..=NAME_BYTES_MAX.min(name.len())).rev().find(|end| name.is_char_boundary(*end));
-        self.add(&name[..whole.unwrap_or(0)], 1);
+        let name = &name[..whole.unwrap_or(0)];
+        if self.first.is_empty() {
+            self.first.push_str(name);
+        }
+        self.add(name, 1);
+    }
+
+    /// The first key that was noted since the last call.
+    pub(super) fn take_first(&mut self) -> Option<Box<str>> {
+        let first = (!self.first.is_empty()).then(|| self.first.as_str().into());
+        self.first.clear();
+        first
     }
 
     pub fn absorb(&mut self, other: &UnknownKeys) {
@@ -50,13 +70,41 @@ impl fmt::Display for UnknownKeys {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (name, count)) in self.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
-            write!(out, "{comma}{name:?} ({count} times)")?;
+            write!(out, "{comma}{name:?} ({count} times")?;
+            match nearest(name) {
+                (key, 0..=NEAR_MISS_MAX) => write!(out, "; is it {key:?}?)")?,
+                _ => out.write_str(")")?,
+            }
         }
         if self.others > 0 {
             write!(out, " and others ({} times)", self.others)?;
         }
         Ok(())
     }
+}
+
+impl Serialize for UnknownKeys {
+    /// An object of key and count; `*` is all keys beyond the first.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let others = (self.others > 0).then_some(("*", self.others));
+        serializer.collect_map(self.iter().chain(others))
+    }
+}
+
+/// The key of an event with this name; the error names the nearest.
+pub fn event_key(name: &str) -> Result<&'static str, String> {
+    let refuse = || format!("{name:?} is no key of an event; the nearest is {:?}", nearest(name).0);
+    key_named(name).ok_or_else(refuse)
+}
+
+/// The key of an event that is nearest to a name, or to the last name of a path, and how many letters they differ by.
+fn nearest(name: &str) -> (&'static str, usize) {
+    let plain = |name: &str| name.replace(['_', '-', ' '], "").to_lowercase();
+    let name = plain(name.rsplit('.').next().unwrap_or(name));
+    let own = ["occurred_at", "event", "event_id", "count"];
+    let all = own.into_iter().chain(Property::ALL.map(Property::name));
+    let nearest = all.map(|key| (key, strsim::damerau_levenshtein(&plain(key), &name)));
+    nearest.min_by_key(|(_, distance)| *distance).unwrap_or(("", usize::MAX))
 }
 
 #[cfg(test)]
@@ -75,6 +123,20 @@ mod tests {
         assert_eq!(unknown.iter().map(|(_, count)| count).sum::<u64>() + unknown.others, 102);
         assert!(unknown.to_string().starts_with("\"key000\" (2 times), \"key001\" (1 times)"));
         assert!(unknown.to_string().ends_with(" and others (69 times)"));
+    }
+
+    #[test]
+    fn near_misses_are_named_and_json_is_an_object() {
+        let mut unknown = UnknownKeys::default();
+        ["mvpd-UserID", "payload.resourceid", "zone"].iter().for_each(|name| unknown.note(name));
+        assert_eq!(unknown.take_first().as_deref(), Some("mvpd-UserID"));
+        assert_eq!(unknown.take_first(), None);
+        assert_eq!(
+            unknown.to_string(),
+            "\"mvpd-UserID\" (1 times; is it \"mvpd_user_id\"?), \"payload.resourceid\" (1 times; is it \"resource_id\"?), \"zone\" (1 times)"
+        );
+        let json = serde_json::to_string(&unknown).expect("JSON");
+        assert_eq!(json, r#"{"mvpd-UserID":1,"payload.resourceid":1,"zone":1}"#);
     }
 
     #[test]

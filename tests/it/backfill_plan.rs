@@ -47,6 +47,7 @@ impl Desk {
             secret: None,
             service_keys: Default::default(),
             maps: Default::default(),
+            contracts: Vec::new(),
             esm: Default::default(),
             clock: house.clock.clone(),
         };

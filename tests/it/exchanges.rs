@@ -31,6 +31,7 @@ const NOW_NANOS: i64 = 1_795_881_600_000_000_000;
 fn options(dir: &Path) -> IngestOptions {
     IngestOptions {
         maps: Default::default(),
+        contracts: Vec::new(),
         job: Default::default(),
         format: FormatChoice::Auto,
         config: IngestConfig {

@@ -1,6 +1,7 @@
 //! Whatever form events come in, each is stored once, and what is no event is kept with its reason.
 
 mod broken_inputs;
+mod contracts;
 mod foreign_hands;
 mod inbox;
 mod maps;
@@ -51,6 +52,7 @@ impl Intake {
             secret: None,
             service_keys: Default::default(),
             maps: Default::default(),
+            contracts: Vec::new(),
             esm: Default::default(),
             clock: house.clock.clone(),
         };

@@ -28,6 +28,7 @@ const NOW_NANOS: i64 = 1_795_176_000_000_000_000;
 fn options(rejects_dir: &Path) -> IngestOptions {
     IngestOptions {
         maps: Default::default(),
+        contracts: Vec::new(),
         job: Default::default(),
         format: FormatChoice::Is(Format::RestV2),
         config: IngestConfig {

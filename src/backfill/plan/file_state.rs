@@ -43,7 +43,7 @@ impl FileState {
     pub(super) fn of_input(input: &InputPath) -> Option<FileState> {
         match input {
             InputPath::File(path) if path.is_file() => FileState::of(path).ok(),
-            InputPath::File(_) | InputPath::StandardInput => None,
+            InputPath::File(_) | InputPath::StandardInput(_) => None,
         }
     }
 }

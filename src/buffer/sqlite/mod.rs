@@ -10,7 +10,7 @@ pub(super) use copy::{check, copy, finish};
 pub use holder::{Holder, name_command};
 pub use lock::{BackfillLock, DrainLock, LockWatch, WholeLock};
 pub(super) use lock::{backfill, drain, drain_holder, whole};
-pub use open::{BufferOptions, known_schema};
+pub use open::{BufferOptions, known_schema, schema};
 pub(super) use open::{
     MIGRATION_COPY, create, migration_copy, open, open_reader, refuse_network_filesystem, remove_if_there,
     schema_version,

@@ -36,6 +36,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../schemas/buffer-9.sql"),
 ];
 
+/// The SQL that makes an empty buffer of the newest version.
+pub fn schema() -> String {
+    MIGRATIONS.join("\n")
+}
+
 /// The ending of the name of a copy that a migration made.
 pub(in super::super) const MIGRATION_COPY: &str = ".backup";
 

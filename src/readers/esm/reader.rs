@@ -283,7 +283,7 @@ impl Reader for EsmReader {
         loop {
             if let Some((number, event)) = self.ready.pop_front() {
                 let excerpt = Excerpt::of(b"");
-                return Ok(Some(Line { number, excerpt, result: Ok(event), rule: None }));
+                return Ok(Some(Line { number, excerpt, result: Ok(event), rule: None, unknown_key: None }));
             }
             if memory.is_full() {
                 return Ok(None);
@@ -295,7 +295,13 @@ impl Reader for EsmReader {
                 Err(Refusal::Memory(source)) => return Err(ReadError::Memory { line: number, source }),
                 Err(Refusal::Rejected(reason)) => {
                     let excerpt = Excerpt::of_text(record.text());
-                    return Ok(Some(Line { number, excerpt, result: Err(reason), rule: None }));
+                    return Ok(Some(Line {
+                        number,
+                        excerpt,
+                        result: Err(reason),
+                        rule: None,
+                        unknown_key: None,
+                    }));
                 }
             }
         }

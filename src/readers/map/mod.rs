@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::time::TimeForm;
 use super::members::{Members, raw_value, unquoted};
-use super::unknown::UnknownKeys;
+use super::unknown::{UnknownKeys, event_key};
 use crate::config::MapConfig;
-use crate::event::{Draft, EventError, EventKind, Property, RawValue, key_named};
+use crate::event::{Draft, EventError, EventKind, RawValue, key_named};
 
 /// Words of a source, in lower case, and what stands for them in an event.
 type Words = BTreeMap<String, String>;
@@ -49,10 +49,10 @@ impl Map {
                 return Err(format!("keys.{name} names no key of the source"));
             }
             map.prefixes.extend(source.match_indices('.').map(|(at, _)| source[..at].to_owned()));
-            map.sources.entry(source).or_default().push(key(name)?);
+            map.sources.entry(source).or_default().push(event_key(name)?);
         }
         for (name, value) in &config.constants {
-            let name = key(name)?;
+            let name = event_key(name)?;
             if map.source_of(name).is_some() {
                 return Err(format!("{name} is in keys and in constants: take it out of one of them"));
             }
@@ -61,7 +61,7 @@ impl Map {
             map.constants.push((name, value.clone()));
         }
         for (name, words) in &config.values {
-            let name = key(name)?;
+            let name = event_key(name)?;
             for value in words.values() {
                 let set = Draft::default().set(name, RawValue::Text(value.as_str().into()));
                 set.map_err(|error| format!("values: {error}"))?;
@@ -200,15 +200,6 @@ fn kind_labelled(text: &str) -> Option<EventKind> {
     let plain = |text: &str| text.to_lowercase().replace(['_', '-', ' '], "");
     let wanted = plain(text);
     EventKind::ALL.into_iter().find(|kind| [kind.name(), kind.label()].map(plain).contains(&wanted))
-}
-
-fn key(name: &str) -> Result<&'static str, String> {
-    key_named(name).ok_or_else(|| {
-        let own = ["occurred_at", "event", "event_id", "count"];
-        let all = own.into_iter().chain(Property::ALL.map(Property::name));
-        let nearest = all.min_by_key(|known| strsim::damerau_levenshtein(known, name)).unwrap_or_default();
-        format!("{name:?} is no key of an event; the nearest is {nearest:?}")
-    })
 }
 
 fn separator(text: &str) -> Result<Option<u8>, String> {

@@ -64,7 +64,13 @@ impl<R: BufRead> Reader for ExchangeReader<R> {
                     Ok(Some(Parsed { number, result })) => match result {
                         Ok(exchange) => self.window.hold(number, exchange),
                         Err((excerpt, reason)) => {
-                            return Ok(Some(Line { number, excerpt, result: Err(reason), rule: None }));
+                            return Ok(Some(Line {
+                                number,
+                                excerpt,
+                                result: Err(reason),
+                                rule: None,
+                                unknown_key: None,
+                            }));
                         }
                     },
                     Ok(None) => self.window.end(),

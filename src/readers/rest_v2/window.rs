@@ -98,7 +98,7 @@ impl Window {
         loop {
             if let Some((number, Derived { event, rule, former_ids })) = self.ready.pop_front() {
                 let (excerpt, rule) = (Excerpt::of(b""), Some(AppliedRule { rule, former_ids }));
-                return Ok(Step::Line(Line { number, excerpt, result: Ok(event), rule }));
+                return Ok(Step::Line(Line { number, excerpt, result: Ok(event), rule, unknown_key: None }));
             }
             if memory.is_full() {
                 return Ok(Step::Paused);
@@ -111,7 +111,13 @@ impl Window {
             self.spent.push(exchange);
             if let Some(reason) = reason {
                 let excerpt = Excerpt::hidden(&fingerprint.0, 0);
-                return Ok(Step::Line(Line { number, excerpt, result: Err(reason), rule: None }));
+                return Ok(Step::Line(Line {
+                    number,
+                    excerpt,
+                    result: Err(reason),
+                    rule: None,
+                    unknown_key: None,
+                }));
             }
         }
     }

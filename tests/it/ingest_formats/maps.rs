@@ -1,10 +1,15 @@
 //! What a warehouse exports under names of its own comes in by a map, through every door alike.
 
+use std::process::Stdio;
+use std::time::{Duration, Instant as Timer};
+
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::program::Program;
+use crate::program::{Program, lines, send};
 use crate::serve::Listening;
+use crate::support::PATIENCE;
 
 const MAP: &str = r#"
 keys = { occurred_at = "EVENT_TIME", event = "kind", mvpd_user_id = "payload.user.id", mvpd = "provider" }
@@ -159,4 +164,97 @@ fn folders_and_patterns_stand_for_the_files_below_them() {
             None => assert_eq!((code, read), (1, vec![path]), "{argument}"),
         }
     }
+}
+
+/// The blocks of `docs/sources.md` in this language.
+fn recipes(language: &str) -> Vec<String> {
+    let page = include_str!("../../../docs/sources.md");
+    let start = format!("```{language}\n");
+    let blocks = page.split(&start).skip(1);
+    blocks.map(|block| block.split("```").next().expect("an end").to_owned()).collect()
+}
+
+#[test]
+fn the_recipes_for_warehouses_take_what_these_export() {
+    let maps: Vec<String> = recipes("toml").into_iter().filter(|block| block.starts_with("[map.")).collect();
+    let program = Program::with(&maps.join("\n"));
+    let bigquery = r#"{"ts":"1794297600250000","event_name":"AuthZ OK","mvpd":{"id":"Cableco","user":"u1"}}"#;
+    let snowflake = "\"EVENT_TS\",\"EVENT_LABEL\",\"REQUESTOR_ID\",\"CHANNEL\",\"MVPD\"\n\
+                     \"2026-11-10 00:00:00.250\",\"Play request\",\"REF30\",\\N,\"Cableco\"\n";
+    let (code, events, told) = dry(&program, "bigquery", "part-000.json", &format!("{bigquery}\n"));
+    let expected = json!({"occurred_at": "2026-11-10T08:00:00.250Z", "event": "authz_ok", "requestor_id": "REF30",
+        "mvpd": "Cableco", "mvpd_user_id": "u1"});
+    assert_eq!((code, events), (0, vec![expected]), "{told}");
+    let (code, events, told) = dry(&program, "snowflake", "data_0_0_0.csv", snowflake);
+    let expected = json!({"occurred_at": "2026-11-10T08:00:00.250Z", "event": "play_requested", "requestor_id": "REF30",
+        "mvpd": "Cableco"});
+    assert_eq!((code, events), (0, vec![expected]), "{told}");
+}
+
+#[test]
+fn the_snippet_posts_batches_repeats_what_failed_and_takes_the_next_token() {
+    let program = program(
+        "[schedule]\ncron = \"0 0 1 1 *\"\n[ingest]\nmin_free_bytes = 0\n\
+         [serve]\nlisten = \"127.0.0.1:0\"\ningest = true\ntokens_file = \"tokens\"\n",
+    );
+    program.write("tokens", "another-token-of-events\n");
+    let [snippet] = &recipes("python")[..] else { panic!("one snippet") };
+    program.write("post.py", snippet);
+    let server = Listening::start(&program);
+    let url = format!("http://{}/v1/events", server.address());
+    let mut python = Command::new("python3")
+        .arg(program.path("post.py"))
+        .args([&url, "a-token-that-was-taken-out", "another-token-of-events"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3");
+    python.stdin.take().expect("a pipe").write_all(lines(1_200).as_bytes()).expect("written");
+    let done = python.wait_with_output().expect("an end");
+    assert_eq!((done.status.success(), &*String::from_utf8_lossy(&done.stdout)), (true, "500\n500\n200\n"));
+    server.stop();
+}
+
+#[test]
+fn a_stream_is_stored_while_it_flows_and_a_signal_loses_nothing_of_it() {
+    let program = Program::new();
+    let mut command = program.command(&["ingest", "--json", "--source", "gateway", "-"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a start");
+    let mut pipe = child.stdin.take().expect("a pipe");
+    let database = rusqlite::Connection::open(program.path("passbridge.db")).expect("the buffer");
+    let stored = |count: i64| {
+        let started = Timer::now();
+        let query = "SELECT count(*) FROM events";
+        while database.query_row(query, [], |row| row.get::<_, i64>(0)).expect("a count") != count {
+            assert!(started.elapsed() < PATIENCE, "{count}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    let all = lines(5);
+    let (first, rest) = all.split_at(all.match_indices('\n').nth(2).expect("three lines").0 + 11);
+    pipe.write_all(first.as_bytes()).expect("written");
+    stored(3);
+    pipe.write_all(rest.as_bytes()).expect("written");
+    stored(5);
+    pipe.write_all(lines(6).as_bytes()).expect("written");
+    send(&child, Signal::TERM);
+    let done = child.wait_with_output().expect("an end");
+    let report: Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    let input = &report["inputs"][0];
+    assert_eq!((&input["path"], &input["stored"]), (&json!("gateway"), &json!(6)), "{report}");
+    assert_eq!(done.status.code(), Some(1), "{report}");
+}
+
+#[test]
+fn the_schemas_are_those_that_the_program_uses() {
+    let program = Program::bare();
+    let event = program.run_bare(&["schema", "pass-event"]).out;
+    assert_eq!(event.trim_end(), include_str!("../../../schemas/pass-event.schema.json").trim_end());
+    let database = rusqlite::Connection::open_in_memory().expect("a database");
+    database.execute_batch(&program.run_bare(&["schema", "buffer"]).out).expect("SQL");
+    let inbox: i64 = database.query_row("SELECT count(*) FROM inbox", [], |row| row.get(0)).expect("a table");
+    assert_eq!(inbox, 0);
+    let list = program.run_bare(&["schema"]).out;
+    assert!(list.contains("pass-event") && list.contains("buffer"), "{list}");
 }

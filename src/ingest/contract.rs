@@ -1,0 +1,66 @@
+//! Contracts: what the events of a requestor or a source must be like. What breaks one is rejected with the reason.
+
+use super::paths::fits;
+use crate::clock::Clock;
+use crate::config::{ContractConfig, UnknownKeysRule};
+use crate::event::{EventKind, PassEvent, Property};
+use crate::readers::{Line, event_key};
+
+/// A section `[contract.NAME]` whose names are checked.
+#[derive(Debug, Clone)]
+pub struct Contract {
+    name: String,
+    config: ContractConfig,
+    clock: Clock,
+}
+
+impl Contract {
+    /// Checks the names in a section. The error says which is none, and what is nearest.
+    pub fn new(name: &str, config: &ContractConfig, clock: &Clock) -> Result<Contract, String> {
+        let mut config = config.clone();
+        for key in &mut config.required {
+            *key = event_key(key)?.to_owned();
+        }
+        let unknown = config.events.iter().find(|name| EventKind::from_name(name).is_none());
+        match unknown {
+            Some(event) => Err(format!("events: {event:?} is no event, such as authz_ok")),
+            None => Ok(Contract { name: name.to_owned(), config, clock: clock.clone() }),
+        }
+    }
+
+    /// Whether events of this source are to keep it.
+    pub(super) fn is_of(&self, source: &str) -> bool {
+        let sources = &self.config.sources;
+        sources.is_empty() || sources.iter().any(|pattern| fits(pattern.as_bytes(), source.as_bytes()))
+    }
+
+    /// How the event of a line breaks the contract, if it does.
+    pub(super) fn breach(&self, line: &Line<'_>, event: &PassEvent) -> Option<String> {
+        let ContractConfig { requestors, events, required, mvpds, count_max, age_max, unknown_keys, .. } =
+            &self.config;
+        let is_among = |names: &[String], name: &str| names.is_empty() || names.iter().any(|it| it == name);
+        let is_of = requestors.is_empty() || requestors.contains(event.requestor_id());
+        if !is_of || !is_among(events, event.kind().name()) {
+            return None;
+        }
+        let is_missing = |key: &&String| match Property::from_name(key) {
+            Some(property) => event.property(property).is_none(),
+            None => *key == "event_id" && event.event_id().is_none(),
+        };
+        let mvpd = event.property(Property::Mvpd).filter(|mvpd| !is_among(mvpds, mvpd));
+        let at = event.occurred_at();
+        let what = if let Some(key) = required.iter().find(is_missing) {
+            format!("{key} is missing")
+        } else if let Some(mvpd) = mvpd {
+            format!("mvpd {mvpd:?} is not known there")
+        } else if event.count() > *count_max {
+            format!("count {} is above {count_max}", event.count())
+        } else if age_max.0.is_some_and(|age| at.is_older(self.clock.now(), age)) {
+            format!("occurred_at {at} is older than {age_max}")
+        } else {
+            let key = line.unknown_key.as_ref().filter(|_| *unknown_keys == UnknownKeysRule::Reject)?;
+            format!("no event has the key {key:?}")
+        };
+        Some(format!("breaks contract.{}: {what}", self.name))
+    }
+}
