@@ -4,7 +4,7 @@
 //! fails if a file or a link has that name. When writing fails, the partial file is removed.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,9 @@ use rustix::process::{getegid, geteuid, getgroups};
 
 /// The ending of a file's name before the file is complete.
 pub const PARTIAL: &str = ".partial";
+
+/// How a SQLite database begins.
+const DATABASE: &[u8; 16] = b"SQLite format 3\0";
 
 /// Who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +63,10 @@ impl WholeFile {
         })
     }
 
-    /// Gives the file its final name, durably, and replaces an earlier file of that name.
+    /// Gives the file its final name, durably, and replaces an earlier file of that name. Fails if a database stands there, or
+    /// what is no file: a name that was mistyped must cost nobody the buffer or a device.
     pub fn replace(self) -> io::Result<()> {
+        may_be_replaced(&self.path)?;
         self.place(|partial, path| fs::rename(partial, path))
     }
 
@@ -96,6 +101,20 @@ impl Drop for WholeFile {
             fs::remove_file(&self.partial).unwrap_or_default();
         }
     }
+}
+
+/// Fails if an output must not take this name. A link itself is replaced, never what it leads to.
+fn may_be_replaced(path: &Path) -> io::Result<()> {
+    let Ok(found) = fs::symlink_metadata(path) else { return Ok(()) };
+    let mut head = [0; DATABASE.len()];
+    let refused = |why| Err(io::Error::new(ErrorKind::AlreadyExists, why));
+    if !found.is_file() && !found.is_symlink() {
+        return refused("what stands there is no file, and stays: name another one");
+    }
+    if found.is_file() && File::open(path)?.read_exact(&mut head).is_ok() && head == *DATABASE {
+        return refused("a database stands there, and stays: name another file");
+    }
+    Ok(())
 }
 
 /// Writes these bytes to a new file; fails if there is a file of that name.

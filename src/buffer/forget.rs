@@ -64,6 +64,10 @@ impl Forget {
     /// doubt the answer is yes: the ID anywhere in the line is enough, unless the line names another MVPD.
     pub fn concerns(&self, text: &str) -> bool {
         let (_, id, mvpd) = self.wanted();
+        if text.contains(char::REPLACEMENT_CHARACTER) {
+            // Letters were lost, in the ID or in the name of the MVPD.
+            return without_other_letters(&text.replace('\\', "")).contains(&without_other_letters(id));
+        }
         let mut values = Vec::new();
         let is_json = serde_json::from_str(text).map(|json| collect_values(&json, &mut values)).is_ok();
         // JSON inside other JSON, or JSON that is cut off, has backslashes before characters. CSV doubles its quotes.
@@ -94,6 +98,19 @@ impl Forget {
 /// An MVPD for comparison: spellings that differ in case are one, as in Analytics.
 fn folded(mvpd: &str) -> String {
     identifier(mvpd).to_lowercase()
+}
+
+/// The text with one mark in the place of all letters in a row that are not of ASCII.
+fn without_other_letters(text: &str) -> String {
+    let mut left = String::new();
+    for letter in text.chars() {
+        if letter.is_ascii() {
+            left.push(letter);
+        } else if !left.ends_with(char::REPLACEMENT_CHARACTER) {
+            left.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+    left
 }
 
 /// The text with lower-case hexadecimal digits in its escapes, as in `\u00e9`.

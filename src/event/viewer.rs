@@ -37,6 +37,10 @@ const OBJECTS: [&str; 7] = ["[object ", "#<object", "<object ", "<function ", "j
 const TEMPLATES: &str = "< >|{ }|[ ]|% %|@ @|__ __|#{ }|$ |: ";
 /// What may stand between the parts of a word; `%` is for `%20`.
 const SEPARATORS: [char; 5] = [' ', '_', '-', '+', '%'];
+/// What joins words to one identifier.
+const JOINTS: [char; 9] = ['-', '_', ':', '|', '@', '.', '/', ';', ' '];
+/// A mask has so many stars: fewer may stand in a name.
+const STARS_MIN: usize = 3;
 /// What encloses a word: brackets and quotes.
 const BRACKETS: [(char, char); 6] =
     [('(', ')'), ('<', '>'), ('[', ']'), ('{', '}'), ('"', '"'), ('\'', '\'')];
@@ -129,7 +133,11 @@ impl VisitorRules {
         };
         is_word(bare)
             || self >= VisitorRules::V3 && (inside().is_some_and(is_word) || is_one_letter(bare))
-            || self >= VisitorRules::V4 && (is_left_over(bare) || is_other_spelling())
+            || self >= VisitorRules::V4
+                && (is_left_over(bare)
+                    || is_masked(bare)
+                    || is_other_spelling()
+                    || is_made_of(bare, &is_word))
     }
 
     pub fn address(self, text: &str) -> Option<IpAddr> {
@@ -259,6 +267,20 @@ fn is_left_over(text: &str) -> bool {
         || OBJECTS.iter().any(starts_with)
         || text.contains(" object at 0x")
         || TEMPLATES.split('|').any(|around| place(around).is_some())
+}
+
+/// Whether letters of a text were masked: no person can be told by the rest.
+fn is_masked(text: &str) -> bool {
+    let is_mark = |mark: &str| text.to_ascii_lowercase().contains(mark);
+    text.matches('*').count() >= STARS_MIN
+        || text.matches('•').count() >= STARS_MIN
+        || ["[redacted", "<redacted", "_redacted", "xxxx-xxxx"].into_iter().any(is_mark)
+}
+
+/// Whether a text is several words for "no viewer" that a template joined: `undefined-undefined`, `null:null`.
+fn is_made_of(text: &str, is_word: &dyn Fn(&str) -> bool) -> bool {
+    let parts = || text.split(JOINTS).filter(|part| !part.is_empty());
+    parts().count() > 1 && parts().all(|part| !part.bytes().all(|it| it.is_ascii_digit()) && is_word(part))
 }
 
 /// Whether a text is one letter again and again: an empty number, or what a mask left (`***`, `xxxx-xxxx`).
@@ -483,6 +505,13 @@ mod tests {
             "02:00:00:00:00:00",
             "<__main__.User object at 0x7f3a>",
             "[Ljava.lang.String;@1b28cdfa",
+            "******1234",
+            "j***@g***.com",
+            "XXXX-XXXX-1234",
+            "[REDACTED:email]",
+            "undefined-undefined",
+            "null:null",
+            "(null)@(null)",
         ] {
             assert_eq!(VisitorRules::V4.known(value), None, "{value}");
             assert_eq!(VisitorRules::V3.known(value), Some(value));
@@ -501,6 +530,11 @@ mod tests {
             "fffffffffff",
             "0x1F",
             "x",
+            "na-123",
+            "0-0",
+            "a*b*c",
+            "none@example.com",
+            "redacted-fan",
         ] {
             assert_eq!(VisitorRules::V4.known(value), Some(value));
         }

@@ -6,13 +6,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant as Timer};
 
+use serde::de::IgnoredAny;
+
 use super::contract::Contract;
 use crate::buffer::{Batch, Conflict, Feed, InputId, JobKey, NewEvent, StoreReport};
 use crate::event::{PassEvent, StoredColumns, TimeBounds};
 use crate::mapping::measure;
 use crate::readers::esm::StatedAccounts;
 use crate::readers::memory::{MemoryRow, Recollection};
-use crate::readers::rest_v2::{PACKED_TEXT, has_packed_text, is_like_exchange, secret_name};
+use crate::readers::rest_v2::{PACKED_TEXT, has_escapes, has_packed_text, is_like_exchange, secret_name};
 use crate::readers::{Excerpt, Line, ReadError, Reader, RejectReason, RejectedLine, wrapped};
 
 /// The most lines of a portion. Storing 10,000 events at once costs half as much as in ten parts.
@@ -194,6 +196,16 @@ impl Reject {
             (&nothing, PACKED_TEXT.to_owned())
         } else if let Some(name) = secret_name(&text, excerpt.header.as_deref()) {
             (&nothing, format!("{reason}; nothing of it is kept, because it may have a secret ({name})"))
+        } else if excerpt.header.is_none()
+            && has_escapes(&text)
+            && serde_json::from_str::<IgnoredAny>(&text).is_err()
+        {
+            (
+                &nothing,
+                format!(
+                    "{reason}; nothing of it is kept, because letters in it are escaped (%XX, &name;, \\xXX)"
+                ),
+            )
         } else {
             (excerpt, reason)
         };

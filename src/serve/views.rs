@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -37,7 +38,8 @@ pub struct Shown {
     /// Whether all is well; else the reply is 503.
     pub is_good: bool,
     pub content_type: &'static str,
-    pub text: String,
+    /// Shared by all replies of one look.
+    pub text: Bytes,
 }
 
 /// Makes the answers. It is given by whoever knows the limits and the words.

@@ -3,7 +3,7 @@
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,6 +13,7 @@ use passbridge::buffer::JobKey;
 use passbridge::sandbox::Handle;
 use passbridge::whole_file::{Readers, WholeFile, open_new};
 use rusqlite::Connection;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 
 use crate::program::{Done, Program, Running, done, lines, send};
@@ -1133,4 +1134,24 @@ fn a_drain_that_records_keeps_its_thread_however_many_changes_wait() {
         recorded.await.expect("it is recorded");
     });
     assert!(answers.iter().take(100).all(|is_open| is_open));
+}
+
+#[test]
+fn no_output_takes_the_place_of_a_database_or_of_what_is_no_file() {
+    let program = Program::new();
+    program.ingest(3);
+    let (buffer, pipe) = (program.path("passbridge.db"), program.path("pipe"));
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
+    let [buffer, pipe] = [buffer, pipe].map(|path| path.to_str().expect("UTF-8").to_owned());
+    for args in [
+        ["export", "events", "--output", buffer.as_str()],
+        ["export", "outcomes", "--output", pipe.as_str()],
+        ["report", "--period=this-month", "--html", buffer.as_str()],
+    ] {
+        let refused = program.run(&args);
+        assert_eq!(refused.code, 1, "{args:?} {refused:?}");
+        assert!(refused.err.contains("stays"), "{args:?} {refused:?}");
+    }
+    assert_eq!(program.json(&["status"]).1["pending"], 3);
+    assert!(fs::metadata(&pipe).expect("it is there").file_type().is_fifo());
 }

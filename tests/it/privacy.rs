@@ -202,3 +202,40 @@ fn records_of_old_runs_go_with_retention_but_for_the_latest() {
     let kept: i64 = database.query_row("SELECT count(*) FROM runs", [], |row| row.get(0)).expect("a count");
     assert_eq!(kept, 102);
 }
+
+#[test]
+fn a_person_is_found_in_lines_whose_letters_were_lost_and_no_line_with_escaped_letters_is_kept() {
+    let program = Program::new();
+    let line = |mvpd: &[u8], user: &[u8]| {
+        let parts: [&[u8]; 5] = [
+            b"{\"occurred_at\":\"2026-11-01T08:30:00Z\",\"event\":\"authz_ok\",\"requestor_id\":\"REF30\",\"mvpd\":\"",
+            mvpd,
+            b"\",\"mvpd_user_id\":\"",
+            user,
+            b"\"}\n",
+        ];
+        parts.concat()
+    };
+    let latin =
+        [line(b"cc", b"m\xfcller-7"), line(b"C\xe2ble", b"bob-77"), line(b"cc", b"m\xfcller-8")].concat();
+    fs::write(program.path("latin.ndjson"), latin).expect("a file");
+    program.write(
+        "escaped.ndjson",
+        "occurred_at=bad&event=authz_ok&mvpd=cc&mvpd_user_id=kim%40example.com\n<event occurred_at=\"bad\" mvpd_user_id=\"kim&amp;b\"/>\n",
+    );
+    for name in ["latin.ndjson", "escaped.ndjson"] {
+        let path = program.path(name);
+        assert_eq!(program.run(&["ingest", path.to_str().expect("UTF-8")]).code, 3, "{name}");
+    }
+    let kept = || -> String {
+        let files = fs::read_dir(program.path("rejects")).expect("a folder");
+        files.map(|file| fs::read_to_string(file.expect("a file").path()).expect("a text")).collect()
+    };
+    assert!(!kept().contains("kim") && kept().contains("ller-7"), "{}", kept());
+    for (mvpd, user) in [("cc", "m\u{fc}ller-7"), ("C\u{e2}ble", "bob-77")] {
+        let done = program.run(&["forget", "--mvpd", mvpd, "--mvpd-user-id", user]);
+        assert_eq!(done.code, 0, "{done:?}");
+    }
+    let left = kept();
+    assert!(!left.contains("ller-7") && !left.contains("bob-77") && left.contains("ller-8"), "{left}");
+}

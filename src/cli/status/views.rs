@@ -32,7 +32,7 @@ fn shown(buffer: &Buffer, config: &Config, view: View) -> Result<Shown, Failure>
     match view {
         View::Metrics => {
             let text = metrics::text(&report, &buffer.suite_accounts()?, &checks);
-            Ok(Shown { is_good: true, content_type: metrics::CONTENT_TYPE, text })
+            Ok(Shown { is_good: true, content_type: metrics::CONTENT_TYPE, text: text.into() })
         }
         View::Check => {
             let is_good = !checks.iter().any(|check| check.broken);
@@ -42,7 +42,7 @@ fn shown(buffer: &Buffer, config: &Config, view: View) -> Result<Shown, Failure>
             let hours = i64::try_from(page::HOURS).unwrap_or(i64::MAX) * 3_600_000_000_000;
             let flow = buffer.hourly(Instant::from_nanos(report.at.nanos().saturating_sub(hours)))?;
             let text = page::document(&report, &flow, &checks);
-            Ok(Shown { is_good: true, content_type: "text/html; charset=utf-8", text })
+            Ok(Shown { is_good: true, content_type: "text/html; charset=utf-8", text: text.into() })
         }
     }
 }
@@ -59,5 +59,5 @@ fn ready(buffer: &Buffer, config: &Config) -> Result<Shown, Failure> {
 
 fn json(is_good: bool, document: &impl Serialize) -> Shown {
     let text = safe(&serde_json::to_string(document).expect("text and numbers always serialise"));
-    Shown { is_good, content_type: "application/json", text }
+    Shown { is_good, content_type: "application/json", text: text.into() }
 }

@@ -21,7 +21,25 @@ use crate::readers::memory::{Keyring, MemoryKey};
 const TOTAL_MAX: u64 = 10_000_000_000;
 
 /// What spreadsheets and pivot tables call a record that sums up others, in lower case.
-const TOTALS: [&str; 7] = ["total", "totals", "grand total", "grand totals", "subtotal", "sum", "(all)"];
+const TOTALS: [&str; 17] = [
+    "total",
+    "totals",
+    "grand total",
+    "grand totals",
+    "subtotal",
+    "sum",
+    "(all)",
+    "all",
+    "all mvpds",
+    "insgesamt",
+    "gesamt",
+    "gesamtergebnis",
+    "summe",
+    "total general",
+    "total général",
+    "totale",
+    "totaal",
+];
 
 /// The granularity and dimensions of a report, the same for all its records.
 pub(super) struct Grouping {

@@ -10,23 +10,13 @@ const WORDS: &str = "started_at|\"startedat|\"started-at|starteddatetime|bearer 
      \"cookie|set-cookie|ap-device-identifier|ap-temppass-identity|ap-visitor-identifier|x-device-info|ad-service-token|\
      adobe-subject-token|x-roku-reserved|x-forwarded-for|serializedtoken|access_token|refresh_token|client_secret|\
      samlresponse|<saml|\"profiles\"|\"eyj|actionname|upstreamuserid|/api/v2/|\\/api\\/v2\\/";
-/// How the names of secrets end, in lower case and without the characters that join their words. No property of an event
-/// and no column of ESM ends so.
-const SECRETS: [&str; 13] = [
-    "token",
-    "secret",
-    "password",
-    "passwd",
-    "pwd",
-    "apikey",
-    "jwt",
-    "cookie",
-    "authorization",
-    "authorizationheader",
-    "samlresponse",
-    "softwarestatement",
-    "temppassidentity",
-];
+/// What the names of secrets contain, in lower case and without the characters that join their words, with bars between them.
+const SECRETS: &str = "token|secret|password|passwd|passphrase|passcode|pwd|apikey|accesskey|privatekey|sessionkey|encryptionkey|jwt|cookie|\
+     authorization|bearer|credential|samlre|assertion|signature|softwarestatement|temppassidentity";
+/// Names that are those of a secret as a whole.
+const SECRETS_ALONE: &str = "pass|pin|otp|auth|basicauth|sig|sas|refresh";
+/// Names that contain one and are none: keys of an event, columns of ESM and of reports about tokens.
+const NO_SECRETS: &str = "tokentype|tokensource|tokensources|mediatokens|tokenttl|tokencount|tokenscount";
 /// What may stand between a name and the colon, equals sign or bracket before its value: quotes, escaped in some way.
 const QUOTES: [&str; 10] = ["\"", "'", "\\", " ", "%22", "%27", "&quot;", "&#34;", "x22", "u0022"];
 /// The fewest characters of a JSON Web Token.
@@ -112,7 +102,23 @@ fn is_of_name(letter: char) -> bool {
 fn is_secret(name: &str) -> bool {
     let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
     let plain = plain.to_ascii_lowercase();
-    SECRETS.iter().any(|end| plain.ends_with(end))
+    let is_one_of = |names: &str| names.split('|').any(|name| plain == name);
+    is_one_of(SECRETS_ALONE) || SECRETS.split('|').any(|part| plain.contains(part)) && !is_one_of(NO_SECRETS)
+}
+
+/// Whether a line has letters in an escape of URLs, of XML or of nginx' logs, so that nobody finds in it whom it names. JSON and
+/// rows of CSV hold such texts as they are.
+pub fn has_escapes(line: &str) -> bool {
+    let is_hex = |text: &str| text.len() >= 2 && text.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit);
+    let is_entity = |text: &str| {
+        let name = text.split(';').next().unwrap_or_default();
+        name.len() < text.len()
+            && (2..10).contains(&name.len())
+            && !name.contains(|letter: char| !letter.is_ascii_alphanumeric() && letter != '#')
+    };
+    line.split('%').skip(1).any(is_hex)
+        || line.split("\\x").skip(1).any(is_hex)
+        || line.split('&').skip(1).any(is_entity)
 }
 
 /// The bytes that a run of letters may stand for. Other letters, such as of an escape, may be in front of them.
@@ -161,6 +167,11 @@ mod tests {
             (r"{\x22media_token\x22:\x22S\x22}", None, Some("x22media_token")),
             ("{&quot;token&quot;:&quot;S&quot;}", None, Some("token")),
             ("<media_token>S</media_token>", None, Some("media_token")),
+            (r#"{"event":"bad","authz_tokens":"S"}"#, None, Some("authz_tokens")),
+            (r#"{"event":"bad","passwords_2":"S"}"#, None, Some("passwords_2")),
+            (r#"{"event":"bad","X-Amz-Signature":"S"}"#, None, Some("X-Amz-Signature")),
+            (r#"{"event":"bad","pin":"S"}"#, None, Some("pin")),
+            (r#"{"event":"bad","pinned":"S","token_source":"mvpd"}"#, None, None),
             (jwt, None, Some("eyJ...")),
             (
                 "2026,bad,REF30,M,S",
@@ -173,6 +184,20 @@ mod tests {
             ("2026,11,20,8,REF30,A,1", Some("year,month,day,hour,requestor-id,mvpd,media-tokens"), None),
         ] {
             assert_eq!(secret_name(line, header), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn letters_in_an_escape_are_known() {
+        for (line, expected) in [
+            ("event=bad&mvpd_user_id=bob%40example.com", true),
+            (r"value {\x22mvpd_user_id\x22:\x22J\xC3\xBCrgen\x22}", true),
+            (r#"<event mvpd_user_id="b&amp;b"/>"#, true),
+            ("mvpd_user_id=\"a&#233;\"", true),
+            ("event=bad&mvpd_user_id=bob&mvpd=cc", false),
+            ("100% of it; 5 % & more; x&;", false),
+        ] {
+            assert_eq!(has_escapes(line), expected, "{line}");
         }
     }
 

@@ -32,7 +32,7 @@ mod summary;
 mod vocabulary;
 mod window;
 
-pub use likeness::{PACKED_TEXT, has_packed_text, is_like_exchange, secret_name};
+pub use likeness::{PACKED_TEXT, has_escapes, has_packed_text, is_like_exchange, secret_name};
 pub(super) use members::is_same;
 pub use reader::ExchangeReader;
 pub use rule::Rule;
