@@ -46,9 +46,10 @@ pub(super) fn ingest(settings: &Settings, format: FormatChoice, clock: &Clock) -
 
 /// The maps of the configuration, and the one that a key of it names; an empty name is none.
 pub(super) fn maps(settings: &Settings, key: &str, name: &str) -> Result<Maps, Failure> {
-    let checked =
-        |map| Arc::new(Map::new(map).expect("each map was checked when the configuration was read"));
-    let maps = settings.config.map.iter().map(|(name, map)| (name.clone(), checked(map)));
+    let maps = settings.config.map.iter().map(|(name, map)| {
+        let map = Map::new(map).expect("each map was checked when the configuration was read");
+        (name.clone(), Arc::new(map.named(name)))
+    });
     let named: BTreeMap<_, _> = maps.collect();
     let chosen = named.get(name).cloned();
     if chosen.is_none() && !name.is_empty() {
@@ -74,7 +75,8 @@ pub(super) fn map_named(settings: &Settings, name: &str) -> Result<Maps, Failure
     let text = input::read(Path::new(name), MAP_BYTES_MAX, "a map is a short file of TOML")?;
     let text = String::from_utf8(text).map_err(|_| refuse("it is not UTF-8".to_owned()))?;
     let config = toml::from_str(&text).map_err(|error| refuse(error.to_string()))?;
-    let chosen = Some(Arc::new(Map::new(&config).map_err(refuse)?));
+    let file = Path::new(name).file_name().unwrap_or_default().to_string_lossy();
+    let chosen = Some(Arc::new(Map::new(&config).map_err(refuse)?.named(&file)));
     Ok(Maps { chosen, ..Maps::default() })
 }
 

@@ -9,6 +9,8 @@ pub enum EventError {
     Twice(String),
     #[error("{0} must be text, a number or a boolean, not an object or a list")]
     Nested(String),
+    #[error("the map looks into {0:?}, which is no object: its source may have cut it off")]
+    NoObject(String),
     #[error("{0} has half a character (a lone \\ud800 to \\udfff); have its source write the whole text")]
     Half(String),
     #[error("event {0:?} is unknown; the nearest is {1:?}")]

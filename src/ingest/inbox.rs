@@ -99,7 +99,7 @@ impl Take<'_> {
             let row = rows.iter().find(|row| row.rowid.cast_unsigned() == event.line);
             row.map(|row| row.body.clone()).unwrap_or_default()
         };
-        let left_out = portion.left_out(&report, &body);
+        let left_out = portion.left_out(&report, &body, self.options.maps.chosen.as_deref());
         self.summary.stored(0, &portion, &report, &left_out);
         for rejects in &left_out {
             self.rejects.keep(&mut kept, rejects, self.buffer)?;

@@ -284,7 +284,7 @@ impl Intake {
                 Err(error) => Err(error),
                 Ok(mut sorted) => {
                     let report = reports.next().expect("a report for each batch");
-                    let left_out = sorted.portion.left_out(&report, &canonical_text);
+                    let left_out = sorted.portion.left_out(&report, &canonical_text, None);
                     for rejects in &left_out {
                         self.keep(&mut sorted.kept, rejects)?;
                     }

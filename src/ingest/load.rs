@@ -254,7 +254,7 @@ impl Load<'_> {
         } else {
             StoreReport::default()
         };
-        let left_out = portion.left_out(&report, &canonical_text);
+        let left_out = portion.left_out(&report, &canonical_text, None);
         for rejects in &left_out {
             self.rejects.keep(&mut self.kept[input], rejects, self.buffer)?;
         }

@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
 
 use super::input::InputPath;
@@ -20,7 +21,7 @@ fn expanded(argument: &Path) -> Vec<PathBuf> {
     let is_pattern = argument.to_string_lossy().contains(['*', '?']) && !argument.exists();
     let mut found = Vec::new();
     if is_pattern {
-        for path in matches(argument) {
+        for path in matches(argument, &mut found) {
             files_below(path, &mut found);
         }
     } else if argument.is_dir() {
@@ -35,7 +36,8 @@ fn files_below(path: PathBuf, found: &mut Vec<PathBuf>) {
     if !path.is_dir() {
         return found.push(path);
     }
-    for name in names_in(&path).into_iter().filter(|name| !is_mark(name, b"._")) {
+    let Ok(names) = names_in(&path) else { return found.push(path) };
+    for name in names.into_iter().filter(|name| !is_mark(name, b"._")) {
         let path = path.join(name);
         if !(path.is_symlink() && path.is_dir()) {
             files_below(path, found);
@@ -43,8 +45,8 @@ fn files_below(path: PathBuf, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The paths that match a pattern.
-fn matches(pattern: &Path) -> Vec<PathBuf> {
+/// The paths that match a pattern. Folders that cannot be read are found as they are.
+fn matches(pattern: &Path, found: &mut Vec<PathBuf>) -> Vec<PathBuf> {
     let mut paths = vec![PathBuf::new()];
     for component in pattern.components() {
         let part = component.as_os_str().to_string_lossy();
@@ -54,7 +56,12 @@ fn matches(pattern: &Path) -> Vec<PathBuf> {
             .flat_map(|path| match is_pattern {
                 false => vec![path.join(component)],
                 true => {
-                    let mut names = names_in(&path);
+                    let names = names_in(&path).inspect_err(|error| {
+                        if path.is_symlink() || !is_absence(error) {
+                            found.push(path.clone());
+                        }
+                    });
+                    let mut names = names.unwrap_or_default();
                     names.retain(|name| {
                         fits(part.as_bytes(), name.as_encoded_bytes())
                             && (part.starts_with('.') || !is_mark(name, b"."))
@@ -62,18 +69,24 @@ fn matches(pattern: &Path) -> Vec<PathBuf> {
                     names.into_iter().map(|name| path.join(name)).collect()
                 }
             })
-            .filter(|path| path.as_os_str().is_empty() || path.exists())
+            .filter(|path| {
+                path.as_os_str().is_empty() || !path.symlink_metadata().is_err_and(|error| is_absence(&error))
+            })
             .collect();
     }
     paths
 }
 
-fn names_in(folder: &Path) -> Vec<OsString> {
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+fn names_in(folder: &Path) -> io::Result<Vec<OsString>> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<OsString> = entries.map(|entry| entry.file_name()).collect();
+    let names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name()));
+    let mut names = names.collect::<io::Result<Vec<OsString>>>()?;
     names.sort_unstable();
-    names
+    Ok(names)
 }
 
 fn is_mark(name: &OsStr, marks: &[u8]) -> bool {

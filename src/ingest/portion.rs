@@ -15,7 +15,7 @@ use crate::mapping::measure;
 use crate::readers::esm::StatedAccounts;
 use crate::readers::memory::{MemoryRow, Recollection};
 use crate::readers::rest_v2::{PACKED_TEXT, has_escapes, has_packed_text, is_like_exchange, secret_name};
-use crate::readers::{Excerpt, Line, ReadError, Reader, RejectReason, RejectedLine, wrapped};
+use crate::readers::{Excerpt, Line, Map, ReadError, Reader, RejectReason, RejectedLine, wrapped};
 
 /// The most lines of a portion. Storing 10,000 events at once costs half as much as in ten parts.
 const PORTION_LINES_MAX: usize = 10_000;
@@ -149,15 +149,20 @@ impl Portion {
     }
 
     /// The events that the buffer refused, as rejects: first those whose requestor already has the other kind
-    /// of feed, then those whose `event_id` another event has. `text` returns the text of an event to keep.
+    /// of feed, then those whose `event_id` another event has. `text` returns the text of an event to keep,
+    /// and `map` is the one that this text is for.
     pub(super) fn left_out(
         &self,
         report: &StoreReport,
         text: &dyn Fn(&NewEvent) -> Vec<u8>,
+        map: Option<&Map>,
     ) -> [Vec<Reject>; 2] {
         let reject = |index: usize, reason: String| {
             let event = &self.events[index];
-            Reject::new(&self.path, event.line, &Excerpt::of(&text(event)), reason)
+            let text = text(event);
+            let mut excerpt = Excerpt::of(&text);
+            excerpt.map = map.map(Map::name);
+            Reject::new(&self.path, event.line, &excerpt, reason)
         };
         let mixed = report.mixed.iter().map(|index| {
             let requestor_id = self.events[*index].requestor_id.as_str().to_owned();

@@ -56,7 +56,7 @@ impl<R: BufRead> Reader for CsvReader<R> {
             if !self.records.advance()? {
                 return Ok(None);
             }
-            if self.records.is_header_again(self.map.as_deref()) {
+            if self.records.is_header_again(&self.columns, self.map.as_deref()) {
                 self.take_header()?;
             } else if !self.records.is_blank() && !self.records.is_separator_line() {
                 break;
@@ -69,7 +69,8 @@ impl<R: BufRead> Reader for CsvReader<R> {
             self.remarks.without_end.note(self.records.start_line);
         }
         let raw = &self.records.raw;
-        let excerpt = Excerpt { header, ..Excerpt::part(&raw.bytes, raw.whole_bytes) };
+        let map = self.map.as_ref().map(|map| map.name());
+        let excerpt = Excerpt { header, map, ..Excerpt::part(&raw.bytes, raw.whole_bytes) };
         Ok(Some(parts::line(&mut self.remarks, self.records.start_line, excerpt, result)))
     }
 
@@ -132,8 +133,9 @@ impl<R: BufRead> Records<R> {
         is_mark && (raw.len() == 5 || raw.trim_ascii_end().len() == 5)
     }
 
-    /// Whether the current record is a header, perhaps right behind a last cell: it has two or more of the required names.
-    fn is_header_again(&self, map: Option<&Map>) -> bool {
+    /// Whether the current record is a header, perhaps right behind a last cell: it has two or more names of columns or keys
+    /// and no time, or two or more of the required names.
+    fn is_header_again(&self, columns: &[String], map: Option<&Map>) -> bool {
         let raw;
         let cells = match self.cells() {
             Ok(cells) => cells,
@@ -143,6 +145,18 @@ impl<R: BufRead> Records<R> {
             }
             Err(_) => return false,
         };
+        let time = time_column(columns, map).and_then(|column| cells.get(column));
+        if !time.is_some_and(|cell| cell.trim().starts_with(|it: char| it.is_ascii_digit())) {
+            let is_name = |cell: &&str| {
+                let cell = cell.trim();
+                let is_column = || columns.iter().any(|column| column.eq_ignore_ascii_case(cell));
+                !cell.is_empty() && (key_named(cell).is_some() || is_column())
+            };
+            let mut names = cells.iter().copied().filter(is_name);
+            if names.next().is_some_and(|first| names.any(|name| !name.eq_ignore_ascii_case(first))) {
+                return true;
+            }
+        }
         if let Some(map) = map {
             return map.missing(&cells, &REQUIRED).is_none();
         }
@@ -193,11 +207,9 @@ impl<R: BufRead> Records<R> {
         unknown: &mut UnknownKeys,
     ) -> Result<PassEvent, RejectReason> {
         let cells = self.cells()?;
-        let is_key = |column: &String| match map {
-            None => key_named(column) == Some(REQUIRED[0]),
-            Some(map) => map.takes(REQUIRED[0], column),
-        };
-        self.refuse_rows_inside(columns.len(), columns.iter().position(is_key))?;
+        self.refuse_rows_inside(columns.len(), time_column(columns, map), |cell| {
+            map.is_some_and(|map| map.is_time(cell))
+        })?;
         if self.found < columns.len() && self.may_be_cut() {
             return Err(RejectReason::CutOff { found: self.found, expected: columns.len() });
         }
@@ -219,6 +231,15 @@ impl<R: BufRead> Records<R> {
         }
         Ok(draft.finish(bounds)?)
     }
+}
+
+/// Which column has the times.
+fn time_column(columns: &[String], map: Option<&Map>) -> Option<usize> {
+    let is_key = |column: &String| match map {
+        None => key_named(column) == Some(REQUIRED[0]),
+        Some(map) => map.takes(REQUIRED[0], column),
+    };
+    columns.iter().position(is_key)
 }
 
 /// The separator of a header: what the map says or, if it says nothing, the one that gives the most known names.

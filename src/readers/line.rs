@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -97,6 +98,8 @@ pub struct Excerpt<'a> {
     pub line_bytes: u64,
     /// The header row with the names of the cells, in CSV.
     pub header: Option<Cow<'a, str>>,
+    /// The map by which the line is read; `None` if it has the keys and values of an event.
+    pub map: Option<Arc<str>>,
     /// Whether an earlier run replaced bytes that were not UTF-8 by U+FFFD.
     pub is_lossy: bool,
     /// The digest of a line that may have secrets, so that `bytes` has nothing of it.
@@ -125,7 +128,7 @@ impl Excerpt<'_> {
 
     /// The excerpt with these bytes of a line of this length.
     pub(super) fn part(kept: &[u8], line_bytes: u64) -> Excerpt<'_> {
-        Excerpt { bytes: kept.into(), line_bytes, header: None, is_lossy: false, hidden: None }
+        Excerpt { bytes: kept.into(), line_bytes, header: None, map: None, is_lossy: false, hidden: None }
     }
 
     /// A digest that tells lines with different texts apart. It has no secret, so it must not be stored.
@@ -210,6 +213,11 @@ pub enum RejectReason {
     Misplaced(String),
     #[error("still holds U+FFFD where its source was not UTF-8; put what belongs there")]
     NotMended,
+    /// A line of a rejects file came by another map than the given one, or none is given.
+    #[error(
+        "came by the map {0:?}: ingest the files of rejected lines again with --map {0}, each map in a run of its own"
+    )]
+    OtherMap(String),
     /// The header in a line of a rejects file cannot be used.
     #[error("its header {0}")]
     Header(HeaderError),

@@ -92,17 +92,24 @@ impl LineParser {
     }
 
     pub fn summary(&self) -> SourceSummary {
-        (&self.remarks).into()
+        let mut summary = SourceSummary::from(&self.remarks);
+        let unmet = self.map.as_ref().map_or_else(Vec::new, |map| map.unmet(&self.remarks.unknown));
+        summary.remarks.unmet = unmet.join(", ");
+        summary
     }
 
     fn parse<'a>(&mut self, number: u64, bytes: &'a [u8], line_bytes: u64, bounds: TimeBounds) -> Line<'a> {
         self.rest = None;
         let (excerpt, result) = self.parse_line(bytes, line_bytes, bounds);
+        if excerpt.map.is_some() && result.is_ok() {
+            self.remarks.mapped.note(number);
+        }
         parts::line(&mut self.remarks, number, excerpt, result)
     }
 
     fn parse_line<'a>(&mut self, bytes: &'a [u8], line_bytes: u64, bounds: TimeBounds) -> Parsed<'a> {
-        let excerpt = |kept: &'a [u8]| Excerpt::part(kept, line_bytes);
+        let mark = self.map.as_ref().map(|map| map.name());
+        let excerpt = |kept: &'a [u8]| Excerpt { map: mark.clone(), ..Excerpt::part(kept, line_bytes) };
         if line_bytes > LINE_BYTES_MAX as u64 {
             let kept = &bytes[..bytes.len().min(EXCERPT_BYTES_MAX)];
             return (excerpt(kept), Err(RejectReason::TooLong(line_bytes)));
@@ -127,7 +134,7 @@ impl LineParser {
             self.rest = Some(next);
             // The first attempt has already counted the unknown keys of this object.
             let result = parse_object(&text[..end], map, bounds, &mut UnknownKeys::default());
-            return (Excerpt::part(&bytes[..end], end as u64), result);
+            return (Excerpt { line_bytes: end as u64, ..excerpt(&bytes[..end]) }, result);
         }
         (excerpt(bytes), result)
     }
@@ -135,27 +142,19 @@ impl LineParser {
     fn parse_mended(&mut self, rejected: RejectedLine<'_>, bounds: TimeBounds) -> Parsed<'static> {
         let result = if rejected.is_lossy && rejected.text.contains(char::REPLACEMENT_CHARACTER) {
             Err(RejectReason::NotMended)
-        } else if let Some(header) = &rejected.header {
-            self.mended(|map, unknown| csv::parse_row(header, &rejected.text, map, bounds, unknown))
         } else {
-            self.mended(|map, unknown| parse_object(&rejected.text, map, bounds, unknown))
+            let map = self.map.as_deref().filter(|map| Some(&*map.name()) == rejected.map.as_deref());
+            let unknown = &mut self.remarks.unknown;
+            match (&rejected.map, &rejected.header) {
+                (Some(name), _) if map.is_none() => Err(RejectReason::OtherMap(name.to_string())),
+                (_, Some(header)) => csv::parse_row(header, &rejected.text, map, bounds, unknown),
+                (_, None) => parse_object(&rejected.text, map, bounds, unknown),
+            }
         };
+        let map = rejected.map.map(|name| name.into());
         let header = rejected.header.map(|header| Cow::Owned(header.into_owned()));
         let excerpt = Excerpt::of_text(rejected.text.into_owned());
-        (Excerpt { header, is_lossy: rejected.is_lossy, ..excerpt }, result)
-    }
-
-    /// Reads a line of a rejects file by the map or, if that gives no event, without it: what the buffer refused is kept
-    /// in the form of an event.
-    fn mended(
-        &mut self,
-        parse: impl Fn(Option<&Map>, &mut UnknownKeys) -> Result<PassEvent, RejectReason>,
-    ) -> Result<PassEvent, RejectReason> {
-        let by_map = parse(self.map.as_deref(), &mut self.remarks.unknown);
-        by_map.or_else(|why| match self.map {
-            Some(_) => parse(None, &mut UnknownKeys::default()).map_err(|_| why),
-            None => Err(why),
-        })
+        (Excerpt { header, map, is_lossy: rejected.is_lossy, ..excerpt }, result)
     }
 }
 
@@ -487,5 +486,8 @@ mod tests {
             assert_eq!(serde_json::to_string(&again).expect("text"), line);
             assert!(parser.summary().remarks.unknown.is_empty());
         }
+        let own =
+            format!("{START},\"path\":\"/x\",\"line\":3,\"reason\":\"expired\",\"text\":\"session ended\"}}");
+        assert!(LineParser::default().parse_alone(9, own.as_bytes(), bounds()).result.is_ok());
     }
 }

@@ -140,12 +140,19 @@ impl<R: BufRead> Records<R> {
     }
 
     /// Refuses a record with a line in its quotes that looks like a row, which a stray quote swallowed: it has as many
-    /// separators as the header, and begins with a digit under the header's column `key`.
-    pub(super) fn refuse_rows_inside(&self, columns: usize, key: Option<usize>) -> Result<(), RejectReason> {
+    /// separators as the header, and begins with a digit, or has a time, under the header's column `key`.
+    pub(super) fn refuse_rows_inside(
+        &self,
+        columns: usize,
+        key: Option<usize>,
+        is_time: impl Fn(&str) -> bool,
+    ) -> Result<(), RejectReason> {
         let is_row = |line: &[u8]| {
             let cell = line.split(|byte| *byte == self.separator).nth(key.unwrap_or(0)).unwrap_or_default();
             let begins = cell.iter().find(|byte| !matches!(byte, b' ' | b'"'));
-            memchr_iter(self.separator, line).count() + 1 == columns && begins.is_some_and(u8::is_ascii_digit)
+            let is_time = || is_time(String::from_utf8_lossy(cell).trim_matches([' ', '"']));
+            memchr_iter(self.separator, line).count() + 1 == columns
+                && (begins.is_some_and(u8::is_ascii_digit) || is_time())
         };
         let (mut number, mut rows) = (self.start_line, None);
         for line in self.raw.bytes.split_inclusive(|byte| is_line_end(*byte)) {

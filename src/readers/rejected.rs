@@ -6,6 +6,7 @@
 //!     reason        why it was rejected, for people
 //!     text          the line itself, to be mended
 //!     header        the header row of its source if that was CSV: the names of the cells in text
+//!     map           the map that the names and values of text and header are for; without it they are those of an event
 //!     is_lossy      true if the line was not UTF-8: text has U+FFFD for each bad part, which must be replaced
 //!     line_bytes    the length of the whole line, if text is only its start
 //! ```
@@ -18,6 +19,8 @@ use super::line::Excerpt;
 
 /// One rejected line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+// An event may have keys of these names beside its own.
+#[serde(deny_unknown_fields)]
 pub struct RejectedLine<'a> {
     /// The name of the source, `-` for standard input, `inbox` for the table.
     #[serde(borrow)]
@@ -30,6 +33,8 @@ pub struct RejectedLine<'a> {
     pub text: Cow<'a, str>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub header: Option<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub map: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_lossy: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,6 +51,7 @@ impl<'a> RejectedLine<'a> {
             is_lossy: excerpt.is_lossy || matches!(text, Cow::Owned(_)),
             text,
             header: excerpt.header.as_deref().map(Cow::Borrowed),
+            map: excerpt.map.as_deref().map(Cow::Borrowed),
             line_bytes: (excerpt.line_bytes > excerpt.bytes.len() as u64).then_some(excerpt.line_bytes),
         }
     }

@@ -17,6 +17,10 @@ pub struct Remarks {
     pub(super) other_headers: Seen,
     /// Rows of CSV that end with the source, without a line end.
     pub(super) without_end: Seen,
+    /// Events that came by a map.
+    pub(super) mapped: Seen,
+    /// What the map takes from keys that none of them has; empty if there is no such key.
+    pub(super) unmet: String,
     spoilt: Seen,
     nameless: Seen,
     with_zeros: Seen,
@@ -119,6 +123,9 @@ impl Remarks {
             (&self.lost_addresses, "values of ip_address are no address of a viewer, and none is sent"),
         ];
         let seen = all.into_iter().filter(|(seen, _)| seen.count > 0);
-        seen.map(|(seen, what)| (seen.first_line, format!("{} {what}", seen.count))).collect()
+        let seen = seen.map(|(seen, what)| (seen.first_line, format!("{} {what}", seen.count)));
+        let Seen { count, first_line, .. } = &self.mapped;
+        let unmet = format!("the map takes {}, which none of {count} events has", self.unmet);
+        seen.chain((*count > 0 && !self.unmet.is_empty()).then_some((*first_line, unmet))).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! Counts unknown keys, because sources get new fields. Events leave the keys out, and a run names them once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Serialize, Serializer};
@@ -22,6 +22,8 @@ pub struct UnknownKeys {
     others: u64,
     /// The first one since [`UnknownKeys::take_first`] was called; empty if there is none.
     first: String,
+    /// The keys that a map takes from, and that were found.
+    met: BTreeSet<String>,
 }
 
 impl UnknownKeys {
@@ -39,6 +41,17 @@ impl UnknownKeys {
         let first = (!self.first.is_empty()).then(|| self.first.as_str().into());
         self.first.clear();
         first
+    }
+
+    /// Notes a key that a map takes from.
+    pub(super) fn meet(&mut self, key: &str) {
+        if !self.met.contains(key) {
+            self.met.insert(key.to_owned());
+        }
+    }
+
+    pub(super) fn has_met(&self, key: &str) -> bool {
+        self.met.contains(key)
     }
 
     pub fn absorb(&mut self, other: &UnknownKeys) {

@@ -403,7 +403,7 @@ fn take_row(
         return Ok(());
     };
     let year = names.iter().position(|name| name == "year");
-    row.refuse_rows_inside(names.len(), year).map_err(|why| format!("a row {why}"))?;
+    row.refuse_rows_inside(names.len(), year, |_| false).map_err(|why| format!("a row {why}"))?;
     // Spreadsheets leave rows of commas at the end.
     if cells.iter().all(|cell| cell.trim().is_empty()) {
         return Ok(());

@@ -7,6 +7,7 @@ mod time;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use self::time::TimeForm;
 use super::members::{Members, raw_value, unquoted};
@@ -20,6 +21,8 @@ type Words = BTreeMap<String, String>;
 /// A map whose names and words are checked.
 #[derive(Debug)]
 pub struct Map {
+    /// What a rejected line says of the map it came by.
+    name: Arc<str>,
     /// The properties that a key gives. A key inside an object has the names of the objects in front, with points.
     sources: BTreeMap<String, Vec<&'static str>>,
     /// The objects to look into.
@@ -35,6 +38,7 @@ impl Map {
     /// Checks a section `[map.NAME]`. The error names the key and says what it may be.
     pub fn new(config: &MapConfig) -> Result<Map, String> {
         let mut map = Map {
+            name: "".into(),
             sources: BTreeMap::new(),
             prefixes: BTreeSet::new(),
             constants: Vec::new(),
@@ -70,6 +74,26 @@ impl Map {
             map.values.insert(name, words.collect());
         }
         Ok(map)
+    }
+
+    /// The map with its name: that of its section, or of its file.
+    pub fn named(self, name: &str) -> Map {
+        Map { name: name.into(), ..self }
+    }
+
+    pub fn name(&self) -> Arc<str> {
+        self.name.clone()
+    }
+
+    /// What the map takes from keys that no line had.
+    pub(super) fn unmet(&self, keys: &UnknownKeys) -> Vec<String> {
+        let unmet = self.sources.iter().filter(|(path, _)| !keys.has_met(path));
+        unmet.map(|(path, names)| format!("{} from {path:?}", names.join(" and "))).collect()
+    }
+
+    /// Whether a cell is a time in the form of the map.
+    pub(super) fn is_time(&self, cell: &str) -> bool {
+        matches!(self.time.read(cell), Some(Ok(_)))
     }
 
     pub(super) fn separator(&self) -> Option<u8> {
@@ -126,16 +150,24 @@ impl Map {
             RawValue::Text(text) => text,
             _ => json,
         };
-        if self.prefixes.contains(&small)
-            && let Ok(Members(members)) = serde_json::from_str(inside)
-        {
-            for (key, json) in members {
-                let key = unquoted(key).unwrap_or(Cow::Borrowed(key));
-                self.take((draft, unknown), &format!("{path}.{key}"), raw_value(json), json)?;
+        if self.prefixes.contains(&small) {
+            if let Ok(Members(members)) = serde_json::from_str(inside) {
+                for (key, json) in members {
+                    let key = unquoted(key).unwrap_or(Cow::Borrowed(key));
+                    self.take((draft, unknown), &format!("{path}.{key}"), raw_value(json), json)?;
+                }
+                return Ok(());
             }
-            return Ok(());
+            if !self.sources.contains_key(&small) && self.own(&small).is_none() {
+                let word = inside.trim().to_lowercase();
+                let is_nothing = matches!(value, RawValue::Absent)
+                    || matches!(&*word, "" | "null")
+                    || self.null_words.contains(&word);
+                return if is_nothing { Ok(()) } else { Err(EventError::NoObject(path.to_owned())) };
+            }
         }
         if let Some(names) = self.sources.get(&small) {
+            unknown.meet(&small);
             return names.iter().try_for_each(|name| self.set(draft, name, value.clone()));
         }
         match self.own(&small) {
@@ -263,7 +295,7 @@ mod tests {
                 r#","resource_id":"a""#,
                 "\"requestor_id\" (1 times)",
             ),
-            ("7", "", "\"payload\" (1 times), \"requestor_id\" (1 times)"),
+            ("null", "", "\"requestor_id\" (1 times)"),
         ] {
             assert_eq!(
                 read(WAREHOUSE, &format!("{line}{payload}}}")),
@@ -281,6 +313,14 @@ mod tests {
             (line("29.03.2026 02:30:00", "authz_ok"), "never shows"),
             (line("2026-11-10T08:00:00Z", "authz_ok"), "does not have the form"),
             (line("10.11.2026 09:00:00", "AuthZ maybe"), "event \"AuthZ maybe\" is unknown"),
+            (
+                line("10.11.2026 09:00:00", "authz_ok").replace('}', r#","payload":"{\"res\":"}"#),
+                "the map looks into \"payload\", which is no object",
+            ),
+            (
+                line("10.11.2026 09:00:00", "authz_ok").replace('}', r#","payload":[{"res":1}]}"#),
+                "the map looks into \"payload\", which is no object",
+            ),
             (line("", "authz_ok"), "occurred_at is missing: the map takes it from \"event_time\""),
             (line("10.11.2026 09:00:00", "authz_ok").replace('}', r#","Type":"x"}"#), "event is given twice"),
         ] {
@@ -294,6 +334,8 @@ mod tests {
             ("values = { event = { a = \"authz\" } }", "values: event \"authz\" is unknown"),
             ("time_format = \"%Q\"", "no time format"),
             ("time_format = \"%H:%M %Z\"", "names of zones"),
+            ("time_format = \"%H:%M:%S.%f\"", "write %.f"),
+            ("time_format = \"%H:%M:%SZ\"\ntimezone = \"Europe/Berlin\"", "ends with a written Z"),
             ("separator = \"ab\"", "one character"),
         ] {
             let error = map(toml).expect_err(toml);
@@ -309,6 +351,16 @@ mod tests {
             ("time_format = \"%Y%m%d %H%M%S %z\"", "20261110 000000 -0800", "2026-11-10T08:00:00Z"),
             ("timezone = \"America/Los_Angeles\"", "2026-11-10 00:00:00.5", "2026-11-10T08:00:00.500Z"),
             ("timezone = \"America/Los_Angeles\"", "2026-11-10 08:00:00 UTC", "2026-11-10T08:00:00Z"),
+            (
+                "time_format = \"%Y%m%dT%H%M%SZ\"\ntimezone = \"UTC\"",
+                "20261110T080000Z",
+                "2026-11-10T08:00:00Z",
+            ),
+            (
+                "time_format = \"%Y%m%d %H%M%S,%3f %z\"",
+                "20261110 000000,250 -0800",
+                "2026-11-10T08:00:00.250Z",
+            ),
             ("timezone = \"Etc/GMT-1\"", "2026-11-10T09:00", "2026-11-10T08:00:00Z"),
         ] {
             let line = format!(r#"{{"occurred_at":"{text}","event":"authz_ok","requestor_id":"R"}}"#);

@@ -1,6 +1,6 @@
 //! Reads times that say neither their form nor their zone, as a map says.
 
-use chrono::format::{Fixed, Item, StrftimeItems};
+use chrono::format::{Fixed, Item, Numeric, StrftimeItems};
 use chrono::{DateTime, LocalResult, NaiveDateTime, TimeZone};
 
 use crate::config::Zone;
@@ -15,6 +15,9 @@ const UNITS: [(&str, i64); 4] = [
 ];
 /// The forms of a time without an offset, where a map names a zone and no form.
 const PLAIN: [&str; 4] = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"];
+
+/// The names of the zone that a Z stands for.
+const UTC: [&str; 4] = ["UTC", "Etc/UTC", "GMT", "Etc/GMT"];
 
 /// The form of the times of a source.
 #[derive(Debug)]
@@ -47,8 +50,18 @@ impl TimeForm {
                         "{format:?} has %Z, but names of zones such as PST leave doubts: name the timezone"
                     ));
                 }
+                Item::Numeric(Numeric::Nanosecond, _) => {
+                    return Err(format!(
+                        "{format:?} has %f, which counts nanoseconds: write %.f for a fraction with its point, or %3f, %6f or %9f for so many digits"
+                    ));
+                }
                 _ => {}
             }
+        }
+        if let Some(zone) = zone.filter(|zone| format.ends_with('Z') && !UTC.contains(&zone.0.name())) {
+            return Err(format!(
+                "{format:?} ends with a written Z, which says UTC, and the timezone is {zone}: name \"UTC\", or leave the form out"
+            ));
         }
         Ok(TimeForm::Pattern(format.to_owned(), zone))
     }

@@ -258,3 +258,158 @@ fn the_schemas_are_those_that_the_program_uses() {
     let list = program.run_bare(&["schema"]).out;
     assert!(list.contains("pass-event") && list.contains("buffer"), "{list}");
 }
+
+/// Ingests a file and gives how it ends, its report, and what is told beside it.
+fn ingested(program: &Program, map: &[&str], path: &Path) -> (i32, Value, String) {
+    let done = program.run(&[&["ingest", "--json", path.to_str().expect("UTF-8")], map].concat());
+    (done.code, serde_json::from_str(&done.out).expect("a report"), done.err)
+}
+
+fn mend(rejects: &Path, from: &str, to: &str) {
+    let kept = std::fs::read_to_string(rejects).expect("rejects");
+    assert!(kept.contains(from), "{kept}");
+    std::fs::write(rejects, kept.replace(from, to)).expect("written");
+}
+
+#[test]
+fn a_rejected_line_is_read_by_its_own_map_or_not_at_all() {
+    let program = program("[map.other]\nkeys = { mvpd = \"x\" }");
+    let twice = r#"{"EVENT_TIME":"25.10.2026 02:30:00","occurred_at":"2026-11-01T00:00:00Z","kind":"AuthZ OK","event":"authz_ok","requestor_id":"WRONG"}"#;
+    program.write("a.ndjson", &format!("{twice}\n"));
+    let (_, report, _) = ingested(&program, &["--map", "warehouse"], &program.path("a.ndjson"));
+    let rejects = PathBuf::from(report["rejects"].as_str().expect("a path"));
+    for (map, reason) in [
+        (&["--map", "warehouse"][..], "shows twice"),
+        (&["--map", "other"], "came by the map \"warehouse\": ingest"),
+        (&[], "came by the map \"warehouse\": ingest"),
+    ] {
+        let (code, report, told) = ingested(&program, map, &rejects);
+        assert_eq!((code, &report["total"]["rejected"]), (3, &json!(1)), "{map:?} {report}");
+        assert!(told.contains(reason), "{map:?} {told}");
+    }
+    mend(&rejects, "25.10.2026 02:30:00", "25.10.2026 03:30:00");
+    let (code, report, _) = ingested(&program, &["--map", "warehouse"], &rejects);
+    assert_eq!((code, &report["total"]["stored"]), (0, &json!(1)), "{report}");
+}
+
+#[test]
+fn a_mended_conflict_of_a_mapped_source_keeps_its_values() {
+    let program = program("");
+    program.write(
+        "cf.toml",
+        "keys = { mvpd = \"op\", mvpd_user_id = \"uid\" }\nvalues = { mvpd = { A = \"B\", B = \"C\" } }",
+    );
+    let line = |at: &str| {
+        format!(
+            "{{\"occurred_at\":\"2026-11-20T08:3{at}:00Z\",\"event\":\"authz_ok\",\"requestor_id\":\"REF30\",\"event_id\":\"id-1\",\"op\":\"A\",\"uid\":\"bob\"}}\n"
+        )
+    };
+    program.write("cf.ndjson", &(line("0") + &line("1")));
+    let map = program.path("cf.toml");
+    let map = ["--map", map.to_str().expect("UTF-8")];
+    let (_, report, _) = ingested(&program, &map, &program.path("cf.ndjson"));
+    assert_eq!(report["total"]["stored"], 1, "{report}");
+    let rejects = PathBuf::from(report["rejects"].as_str().expect("a path"));
+    mend(&rejects, "id-1", "id-2");
+    let mended = ingested(&program, &map, &rejects);
+    assert_eq!((mended.0, &mended.1["total"]["stored"]), (0, &json!(1)), "{mended:?}");
+    let database = rusqlite::Connection::open(program.path("passbridge.db")).expect("the buffer");
+    let sql = "SELECT count(*) FROM v_events WHERE mvpd = 'B' AND mvpd_user_id = 'bob'";
+    let count: i64 = database.query_row(sql, [], |row| row.get(0)).expect("a count");
+    assert_eq!(count, 2, "{mended:?}");
+}
+
+#[test]
+fn a_second_header_without_a_column_ends_the_file_and_a_row_in_quotes_is_no_value() {
+    let program = program("");
+    program.write("w.toml", "keys = { mvpd = \"OP\", mvpd_user_id = \"UID\" }");
+    program.write(
+        "qb.toml",
+        "keys = { occurred_at = \"when\" }\ntime_format = \"%b %d %Y %H:%M:%S\"\ntimezone = \"UTC\"",
+    );
+    let start = "occurred_at,event,requestor_id";
+    let row = "2026-11-20T08:30:00Z,authz_ok,REF30";
+    let of_map = format!("{start},OP,UID\n{row},cc,bob\n{start},UID,OPERATOR\n{row},bob,cc\n");
+    let own = format!(
+        "{start},mvpd,mvpd_user_id\n{row},cc,bob\noccurred_at,event_name,requestor,mvpd_user_id,mvpd\n{row},bob,cc\n"
+    );
+    for (map, content, column) in [("w.toml", of_map, "op"), ("", own, "event")] {
+        program.write("k.csv", &content);
+        let map = program.path(map);
+        let map = ["--map", map.to_str().expect("UTF-8")];
+        let map = if column == "op" { &map[..] } else { &[] };
+        let (code, report, told) = ingested(&program, map, &program.path("k.csv"));
+        assert_eq!((code, &report["total"]["read"]), (1, &json!(1)), "{report}");
+        assert!(told.contains("from line 3 on") && told.contains(column), "{told}");
+    }
+    let row = |minute: u8, end: &str| format!("Nov 20 2026 08:3{minute}:00,authz_ok,REF30,cc,{end}\n");
+    let rows = [row(0, "\"open"), row(1, "x"), row(2, "closed\""), row(3, "z")].concat();
+    let (_, events, told) = dry(
+        &program,
+        program.path("qb.toml").to_str().expect("UTF-8"),
+        "qb.csv",
+        &format!("when,event,requestor_id,mvpd,resource_id\n{rows}"),
+    );
+    assert_eq!(events.len(), 1, "{told}");
+}
+
+#[test]
+fn a_key_that_a_map_takes_from_and_no_line_has_is_told() {
+    let program = program("");
+    program.write("m.toml", "keys = { mvpd = \"operator\", mvpd_user_id = \"user.id\" }");
+    let line = |minute: u8, rest: &str| {
+        format!(
+            "{{\"occurred_at\":\"2026-11-20T08:3{minute}:00Z\",\"event\":\"authz_ok\",\"requestor_id\":\"REF30\"{rest}}}\n"
+        )
+    };
+    let map = program.path("m.toml");
+    let map = ["--map", map.to_str().expect("UTF-8")];
+    program.write("a.ndjson", &(line(0, ",\"operator_name\":\"c\"") + &line(1, ",\"user\":{\"id\":\"u\"}")));
+    let (code, report, told) = ingested(&program, &map, &program.path("a.ndjson"));
+    assert_eq!(code, 0, "{report}");
+    assert!(told.contains("the map takes mvpd from \"operator\", which none of 2 events has"), "{report}");
+    program.write("b.ndjson", &line(2, ",\"operator\":null,\"user\":{\"id\":\"u\"}"));
+    let (_, report, told) = ingested(&program, &map, &program.path("b.ndjson"));
+    assert!(!told.contains("none of"), "{report}");
+}
+
+#[test]
+fn what_cannot_be_read_in_a_folder_or_by_a_pattern_is_an_error_that_names_it() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let program = Program::new();
+    for folder in ["in", "in/day=1", "in/day=2"] {
+        std::fs::create_dir(program.path(folder)).expect("a folder");
+        std::fs::set_permissions(program.path(folder), std::fs::Permissions::from_mode(0o755)).expect("ours");
+    }
+    program.write("in/day=1/a.ndjson", &events(1));
+    symlink("/nonexistent/b.ndjson", program.path("in/day=1/b.ndjson")).expect("a link");
+    symlink("day=3", program.path("in/day=3")).expect("a loop");
+    for (argument, named) in [
+        ("in/day=1/*.ndjson", &["day=1/b.ndjson"][..]),
+        ("in/day=*/*.ndjson", &["day=1/b.ndjson", "day=3"]),
+        ("in", &["day=1/b.ndjson", "day=3"]),
+    ] {
+        let (code, report, told) = ingested(&program, &[], &program.path(argument));
+        assert_eq!(code, 1, "{argument} {report}");
+        assert!(
+            named.iter().all(|name| told.contains(&format!("{name}: cannot be opened"))),
+            "{argument} {told}"
+        );
+    }
+    std::fs::set_permissions(program.path("in/day=2"), std::fs::Permissions::from_mode(0)).expect("ours");
+    std::fs::set_permissions(program.path("."), std::fs::Permissions::from_mode(0o755)).expect("ours");
+    let patterns = [program.path("in"), program.path("in/day=*/*.ndjson")];
+    let found = std::thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            // The superuser may read everything, so this thread becomes another user.
+            if rustix::process::geteuid().is_root() {
+                let nobody = rustix::thread::Uid::from_raw(65_534);
+                rustix::thread::set_thread_res_uid(nobody, nobody, nobody).expect("the superuser may");
+            }
+            patterns.map(|pattern| passbridge::ingest::expand(&[pattern], "-"))
+        });
+        reading.join().expect("paths")
+    });
+    let folder = InputPath::File(program.path("in/day=2"));
+    assert!(found.iter().all(|found| found.contains(&folder)), "{found:?}");
+}
