@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -13,15 +14,18 @@ use super::{
 };
 use crate::buffer::name_command;
 use crate::clock::Clock;
+use crate::serve::Version;
 
 /// The meaning of the exit statuses. Only the long help of the whole program shows this text.
 const EXIT_CODES: &str = include_str!("help/exit_status.txt").trim_ascii_end();
 
 const FIRST_STEPS: &str = include_str!("help/first_steps.txt").trim_ascii_end();
 
+static VERSION: LazyLock<String> = LazyLock::new(|| Version::current().to_string());
+
 /// Carries the server-side events of Adobe Pass Authentication into Adobe Analytics, each counted exactly once.
 #[derive(Debug, Parser)]
-#[command(name = "passbridge", version, max_term_width = 120)]
+#[command(name = "passbridge", version = VERSION.as_str(), max_term_width = 120)]
 #[command(after_help = FIRST_STEPS, after_long_help = format!("{FIRST_STEPS}\n\n{EXIT_CODES}"))]
 struct Cli {
     /// The configuration file. Paths in it are relative to it, never to the working directory.
@@ -72,6 +76,10 @@ enum Command {
     Retention(retention::Args),
     Schema(schema::Args),
     Sandbox(sandbox::Args),
+}
+
+pub(super) fn command() -> clap::Command {
+    Cli::command()
 }
 
 pub(super) fn run(args: Vec<OsString>) -> Exit {

@@ -12,6 +12,7 @@ use super::context::spare_files;
 use super::progress::IngestProgress;
 use super::pull::{warn_of_large_counts, write_stated};
 use super::signals::{self, Hangup};
+use super::spool::{Moved, Spool};
 use super::table::write_notes;
 use super::{Context, Ended, Exit, Failure, Form, Table, options, output};
 use crate::buffer::Buffer;
@@ -55,6 +56,10 @@ pub(super) struct Args {
     /// behind it, and the exit status is 1; of a percentage at least a thousand lines are read first.
     #[arg(long, value_name = "N|N%", value_parser = rejects_limit)]
     max_rejects: Option<RejectsLimit>,
+    /// Take the files of this folder, and move each to its subfolder done or, if not all of it was used, rejected. Names with a
+    /// dot in front or with .part at their end are passed over; a file that changes while it is read stays.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["inputs", "dry_run"])]
+    spool: Option<PathBuf>,
     /// The files, folders with all files below them, or quoted patterns such as 'x/*.ndjson'; `-` for standard input.
     #[arg(value_name = "FILE", default_value = "-")]
     inputs: Vec<PathBuf>,
@@ -97,6 +102,8 @@ pub(super) struct IngestReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<Failure>,
     rejects: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spool: Option<Moved>,
     /// True if the text shows the result for exchanges.
     #[serde(skip)]
     pub(super) shows_exchanges: bool,
@@ -107,7 +114,7 @@ impl IngestReport {
         let failures = summary.failures.iter().map(ToString::to_string).collect();
         let rejects = summary.rejects_path.clone();
         let failure = summary.failures.first().map(Failure::of_input);
-        IngestReport { rejects, failures, failure, summary, dry_run, shows_exchanges: false }
+        IngestReport { rejects, failures, failure, summary, dry_run, spool: None, shows_exchanges: false }
     }
 
     /// Prints, after the report, why inputs could not be read to their end. Returns the exit status.
@@ -205,7 +212,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Ended {
     if let Some(name) = &args.map {
         options.maps = options::map_named(&settings, name)?;
     }
-    let inputs = ingest::expand(&args.inputs, &args.source);
+    let spool = args.spool.as_deref().map(Spool::open).transpose()?;
+    let inputs = || ingest::expand(&args.inputs, &args.source);
+    let inputs = spool.as_ref().map_or_else(inputs, Spool::inputs);
     if args.dry_run {
         // With the buffer's secret, a dry run gives the same events as a later ingest.
         if options.secret.is_none() && settings.config.buffer.path.exists() {
@@ -225,7 +234,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Ended {
     progress.rejects_limit = args.max_rejects;
     let loaded = ingest::load(&buffer, &inputs, &options, &mut progress);
     drop(progress);
-    let report = IngestReport { shows_exchanges: args.summary, ..IngestReport::new(loaded?, false) };
+    let summary = loaded?;
+    let moved = spool.map(|spool| spool.clear(&summary)).transpose()?;
+    let report =
+        IngestReport { shows_exchanges: args.summary, spool: moved, ..IngestReport::new(summary, false) };
     report.summary.warnings.iter().for_each(output::warn);
     if report.summary.esm.is_some() {
         warn_of_large_counts(&buffer)?;

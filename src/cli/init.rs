@@ -16,12 +16,16 @@ const TEMPLATE: &str = include_str!("../../deploy/passbridge.full.toml");
 ///
 /// The file is the one of --config or PASSBRIDGE_CONFIG, else ./passbridge.toml. Nothing is overwritten: an
 /// existing file is kept, and says where the buffer is; an existing buffer gets a file. If both exist, the
-/// command ends with status 2.
+/// command ends with status 2, with --if-missing with 0.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: passbridge --config /etc/passbridge/passbridge.toml init")]
-pub(super) struct Args {}
+pub(super) struct Args {
+    /// Do nothing and succeed where there is a buffer that can be used, as at each start of a container.
+    #[arg(long)]
+    if_missing: bool,
+}
 
-pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let file = match settings::find(context.config.as_deref()) {
         Ok(file) => file,
         Err(SettingsError::NotFound) => PathBuf::from(settings::LOCAL_FILE),
@@ -38,7 +42,7 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
     if !buffer_created {
         // Something is at this path. Opening it fails if it is no buffer.
         drop(Buffer::open(&options)?);
-        if has_file {
+        if has_file && !args.if_missing {
             return Err(BufferError::Exists(options.path).into());
         }
     }

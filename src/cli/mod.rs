@@ -32,6 +32,7 @@ mod input;
 mod inputs;
 mod layers;
 mod log;
+mod notify;
 mod options;
 mod output;
 mod pass;
@@ -50,6 +51,7 @@ mod schema;
 mod serve;
 mod settings;
 mod signals;
+mod spool;
 mod status;
 mod suite;
 mod table;
@@ -70,4 +72,10 @@ pub(in crate::cli) use table::Table;
 /// Runs the program with these arguments.
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     commands::run(args.collect()).into()
+}
+
+/// The commands with all their options, for whoever writes pages and completions of them.
+#[doc(hidden)]
+pub fn command() -> clap::Command {
+    commands::command()
 }

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::pass::Pass;
 use super::signals::{self, Hangup};
-use super::{Context, Exit, Failure, Settings, runtime, serve, settings};
+use super::{Context, Exit, Failure, Settings, notify, runtime, serve, settings};
 use crate::buffer::Buffer;
 use crate::config::Config;
 use crate::drain::Stop;
@@ -56,6 +56,7 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
     tell_setup(&settings, &pass.buffer)?;
     let servers = serve::listen(&settings, &pass.buffer, context)?;
     let (watched, mut place) = (Arc::clone(&pass.buffer), pass.buffer.watch()?);
+    notify::tell(notify::READY);
     let mut report = RunReport::default();
     runtime.block_on(async {
         let closing = async {
@@ -69,6 +70,8 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
                 let timetable = settings.timetable.clone();
                 let next = timetable.next_slot(served).map_or("never".to_owned(), |at| at.to_string());
                 tracing::info!(next_at = %next, "waiting for the next slot");
+                let RunReport { drains, failed } = report;
+                notify::tell(&format!("STATUS=next drain {next}; {drains} so far, {failed} of which failed"));
                 let interrupted = async {
                     tokio::select! {
                         _ = stop.wait() => {}
@@ -78,6 +81,7 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
                 schedule::run(&timetable, &context.clock, Some(served), interrupted, async || {
                     served = context.clock.now();
                     report.drains += 1;
+                    notify::tell("STATUS=draining");
                     if let Err(error) =
                         pass.run(&stop).await.and_then(|passed| passed.failure.map_or(Ok(()), Err))
                     {
@@ -102,6 +106,7 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
             () = draining => Ok(()),
             () = closing => Ok(()),
             lost = serve::buffer_lost(&watched, place.clone(), &context.clock) => Err(Failure::from(lost)),
+            never = notify::keep_watchdog() => match never {},
         }
     })?;
     drop(servers);

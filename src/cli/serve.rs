@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::signals::{self, Hangup};
-use super::{Context, Exit, Failure, Settings, blocking, options, refused, runtime, status};
+use super::{Context, Exit, Failure, Settings, blocking, notify, options, refused, runtime, status};
 use crate::buffer::{Buffer, BufferError, Watch};
 use crate::clock::Clock;
 use crate::config::{Listen, ServeConfig};
@@ -45,6 +45,7 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
         ));
     }
     let mut place = buffer.watch()?;
+    notify::tell(&format!("{}\nSTATUS=listening", notify::READY));
     runtime.block_on(async {
         let rereading = async {
             loop {
@@ -56,6 +57,7 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
             _ = stop.wait() => Ok(()),
             lost = buffer_lost(&buffer, place.clone(), &context.clock) => Err(Failure::from(lost)),
             () = rereading => Ok(()),
+            never = notify::keep_watchdog() => match never {},
         }
     })?;
     servers.iter().for_each(Server::close);

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::exit::Exit;
 use super::failure::Failure;
+use super::notify;
 use crate::drain::{Stop, StopReason};
 
 pub(super) enum Hangup {
@@ -33,6 +34,7 @@ pub(super) fn listen(stop: Stop, on_hangup: Hangup) -> Result<(), Failure> {
     tokio::spawn(async move {
         signals.next().await;
         tracing::info!("stopping: what is under way is finished and recorded; a second signal ends at once");
+        notify::tell(notify::STOPPING);
         stop.request(StopReason::Signal);
         let exit = signals.next().await;
         // Nothing is lost: attempts in flight are recorded on disk, and the next drain treats them as in doubt.

@@ -21,6 +21,7 @@ mod reply;
 mod routes;
 mod thread;
 mod tokens;
+mod version;
 mod views;
 mod write_timeout;
 
@@ -53,6 +54,7 @@ use write_timeout::TimedSocket;
 
 pub use error::ServeError;
 pub use tokens::TokensError;
+pub use version::Version;
 pub use views::{Show, Shown, View};
 
 /// The most connections that are served at once; each needs about 20 KiB.

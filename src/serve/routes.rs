@@ -3,7 +3,7 @@
 //! ```text
 //! GET  /healthz          200 {"status":"ok"}, or 503 if the buffer does not answer
 //! GET  /readyz           200, or 503 with the reason if this process cannot take events in
-//! GET  /version          the version of the program and of its schema
+//! GET  /version          the version of the program, its commit and its schema
 //! GET  /openapi.json     all of this, for programs
 //! GET  /check /status /metrics /    the views of the buffer, where this listener shows them
 //! POST /v1/events        a receipt: with 202, or with 400 if nothing was used
@@ -28,8 +28,8 @@ use super::door::Door;
 use super::health::Health;
 use super::reply::{JSON, Refusal, Reply, WHEN_BUSY_SECONDS, WHEN_FAILED_SECONDS, document, get_only, reply};
 use super::tokens::{Tokens, sender_of};
+use super::version::Version;
 use super::views::View;
-use crate::buffer::known_schema;
 use crate::clock::Clock;
 use crate::ingest::{Receipt, Submission};
 use crate::readers::Format;
@@ -97,7 +97,7 @@ impl Desk {
             "/v1/events" => self.take(request, guest, Format::Ndjson).await,
             "/v1/exchanges" => self.take(request, guest, Format::RestV2).await,
             "/readyz" => self.show(&request, guest, View::Ready).await,
-            "/version" => get_only(request.method()).map(|()| document(StatusCode::OK, &version())),
+            "/version" => get_only(request.method()).map(|()| document(StatusCode::OK, &Version::current())),
             "/check" => self.show(&request, guest, View::Check).await,
             "/status" => self.show(&request, guest, View::Status).await,
             "/metrics" => self.show(&request, guest, View::Metrics).await,
@@ -172,10 +172,6 @@ impl Desk {
 
 fn too_many_connections() -> Refusal {
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many connections are open").again(WHEN_BUSY_SECONDS)
-}
-
-fn version() -> serde_json::Value {
-    json!({ "version": env!("CARGO_PKG_VERSION"), "schema": known_schema() })
 }
 
 /// Tells if the body is gzip; `None`: it has an unsupported encoding.

@@ -1,11 +1,13 @@
 //! What `deploy/` ships runs as its host runs it: exactly these commands, an empty environment, the working directory `/`.
 //!
-//! Three paths of a host are put into a temporary folder, and nothing else is changed:
+//! Five paths of a host are put into a temporary folder, and nothing else is changed:
 //!
 //! ```text
 //! /usr/local/bin/passbridge      the program that was built
 //! /etc/passbridge/               <folder>/etc/
 //! /var/lib/passbridge/           <folder>/var/
+//! /var/backups/passbridge        <folder>/backups
+//! /var/spool/passbridge          <folder>/spool
 //! ```
 
 use std::fs;
@@ -33,7 +35,7 @@ impl Host {
     /// Sets it up; `more` is appended to the shipped configuration.
     fn new(more: &str) -> Host {
         let host = Host { dir: TempDir::new().expect("a temporary folder") };
-        for folder in ["etc", "var"] {
+        for folder in ["etc", "var", "backups", "spool"] {
             fs::create_dir(host.dir.path().join(folder)).expect("a folder");
         }
         let config = host.place(&format!("{}\n{more}", shipped("passbridge.toml")));
@@ -48,6 +50,8 @@ impl Host {
         text.replace("/usr/local/bin/passbridge", env!("CARGO_BIN_EXE_passbridge"))
             .replace("/etc/passbridge/", &format!("{folder}/etc/"))
             .replace("/var/lib/passbridge/", &format!("{folder}/var/"))
+            .replace("/var/backups/passbridge", &format!("{folder}/backups"))
+            .replace("/var/spool/passbridge", &format!("{folder}/spool"))
     }
 
     fn command(&self, words: &[&str]) -> Command {
@@ -95,7 +99,11 @@ fn shipped(name: &str) -> String {
 /// The values of a key in a unit.
 fn unit(name: &str, key: &str) -> Vec<String> {
     let prefix = format!("{key}=");
-    shipped(name).lines().filter_map(|line| line.strip_prefix(&prefix)).map(str::to_owned).collect()
+    let text = shipped(name);
+    let values = text.lines().filter_map(|line| line.strip_prefix(&prefix));
+    // systemd looks for a program without a folder in those of the host.
+    let placed = |value: &str| value.replacen("passbridge --config", "/usr/local/bin/passbridge --config", 1);
+    values.map(placed).collect()
 }
 
 /// The lines of the cron file: five fields of time, the user, the command.
@@ -130,6 +138,19 @@ fn the_service_of_the_timer_drains_once() {
     let [line] = &unit("passbridge-drain.service", "ExecStart")[..] else { panic!("one ExecStart") };
     assert_eq!(host.run(line).code, 0);
     assert_eq!(sandbox.counted("examplersid")[6], 3);
+}
+
+#[test]
+fn the_units_of_the_spool_and_of_backups_run_as_installed() {
+    let host = Host::new("");
+    fs::write(host.place("/var/spool/passbridge/events.ndjson"), lines(3)).expect("a file is written");
+    let [line] = &unit("passbridge-spool.service", "ExecStart")[..] else { panic!("one ExecStart") };
+    assert_eq!(host.run(line).code, 0);
+    assert!(Path::new(&host.place("/var/spool/passbridge/done/events.ndjson")).exists());
+    let [line] = &unit("passbridge-backup.service", "ExecStart")[..] else { panic!("one ExecStart") };
+    let done = host.run(line);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(fs::read_dir(host.place("/var/backups/passbridge")).expect("a folder").count(), 1);
 }
 
 #[test]
@@ -187,7 +208,7 @@ fn the_unit_of_the_monitor_fails_where_a_limit_is_broken() {
 fn the_units_fit_the_exit_statuses_and_the_grace_period() {
     assert_eq!(unit("passbridge-drain.service", "SuccessExitStatus"), ["3 75"]);
     assert_eq!(unit("passbridge.service", "RestartPreventExitStatus"), ["2"]);
-    for name in ["passbridge.service", "passbridge-drain.service"] {
+    for name in ["passbridge.service", "passbridge-drain.service", "passbridge-serve.service"] {
         let [stop] = &unit(name, "TimeoutStopSec")[..] else { panic!("{name} has one TimeoutStopSec") };
         let seconds: u64 = stop.parse().expect("seconds");
         assert!(seconds > Config::default().delivery.stop_grace_seconds, "{name}");
@@ -221,7 +242,9 @@ fn the_short_configuration_only_says_where_things_lie() {
             keys.as_table().into_iter().flatten().map(move |(key, _)| format!("{section}.{key}"))
         })
         .collect();
-    assert_eq!(keys, ["buffer.path", "ingest.rejects_dir"]);
-    assert!(short["buffer"]["path"].as_str().is_some_and(|path| Path::new(path).is_absolute()));
-    assert!(matches!(&short["ingest"]["rejects_dir"], Value::String(path) if path.starts_with('/')));
+    assert_eq!(keys, ["buffer.path", "bulk.dir", "esm.credentials_file", "ingest.rejects_dir"]);
+    for (section, key) in keys.iter().filter_map(|key| key.split_once('.')) {
+        let place = &short[section][key];
+        assert!(matches!(place, Value::String(path) if path.starts_with("/var/lib/passbridge/")), "{place}");
+    }
 }

@@ -26,6 +26,7 @@ mod hostile_apis;
 mod hostile_events;
 mod ingest_formats;
 mod inputs;
+mod installed;
 mod keeping;
 mod live_files;
 mod monitor;

@@ -55,6 +55,12 @@ fn every_view_says_what_status_says() {
     assert_eq!(json_at(&server, "/readyz"), (200, json!({"status": "ready"})));
     let (status, version) = json_at(&server, "/version");
     assert_eq!((status, &version["version"]), (200, &json!(env!("CARGO_PKG_VERSION"))));
+    let told = program.run_bare(&["--version"]).out;
+    let commit = version["commit"].as_str().map(|commit| format!("commit {commit}, ")).unwrap_or_default();
+    assert_eq!(
+        told,
+        format!("passbridge {} ({commit}schema {})\n", env!("CARGO_PKG_VERSION"), version["schema"])
+    );
     let (_, shown) = json_at(&server, "/status");
     let (_, told) = program.json(&["status"]);
     for key in ["pending", "parked", "dead", "held", "accounting", "dead_by_reason", "runs", "in_doubt"] {

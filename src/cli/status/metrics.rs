@@ -13,8 +13,9 @@ use serde::Serialize;
 
 use super::look::{DrainState, StatusReport};
 use super::monitor::Check;
-use crate::buffer::{Accounting, RunRecord, known_schema};
+use crate::buffer::{Accounting, RunRecord};
 use crate::event::Instant;
+use crate::serve::Version;
 
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -59,10 +60,12 @@ impl Metrics {
 
     fn house(&mut self, report: &StatusReport, checks: &[Check]) {
         let status = &report.status;
-        let build = vec![("version", report.version.to_owned()), ("schema", known_schema().to_string())];
+        let Version { version, commit, schema } = Version::current();
+        let commit = commit.unwrap_or_default().to_owned();
+        let build = vec![("version", version.to_owned()), ("commit", commit), ("schema", schema.to_string())];
         self.gauge(
             "build_info",
-            "The version of the program and of the schema that it knows; always 1",
+            "The version of the program, its commit and the schema that it knows; always 1",
             [(build, 1.0)],
         );
         let mut broken: Vec<(&str, u64)> = Vec::new();

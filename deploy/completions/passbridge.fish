@@ -1,0 +1,594 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_passbridge_global_optspecs
+    string join \n config= json h/help V/version
+end
+
+function __fish_passbridge_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_passbridge_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_passbridge_using_subcommand
+    set -l cmd (__fish_passbridge_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c passbridge -n "__fish_passbridge_needs_command" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_needs_command" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_needs_command" -s V -l version -d 'Print version'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "demo" -d 'Shows everything in one go: a local stand-in for Adobe, fixture events, a drain, what Analytics would count'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "init" -d 'Writes a commented configuration file and creates the buffer that it names'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "suite" -d 'Says which requestor\'s events go to which report suite, and how'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "ingest" -d 'Stores events from files or standard input, each exactly once'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "pull" -d 'Fetches what Adobe Pass counted'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "drain" -d 'Sends what is pending, once, and exits: for cron and systemd timers'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "run" -d 'Stays up and drains on the schedule of the configuration, every 30 minutes by default'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "serve" -d 'Listens as `run` does, beside a drain that a timer or cron starts: events by HTTP, the status page, metrics'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "backfill" -d 'Loads old events and sends them beside live events, which always go first'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "report" -d 'Shows the server-side metrics of a period, as Adobe Pass defines them: per MVPD and in total'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "reconcile" -d 'Compares what ESM counted, what the buffer holds and what Analytics reports, and says why they differ'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "explain" -d 'Shows the hit that an event becomes, tag by tag, and why'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "trace" -d 'Shows what became of one event: its source, its state, every attempt, and the hit, tag by tag'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "export" -d 'Gives events or outcomes to a warehouse, from where the last export ended'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "status" -d 'Shows where every event is: what waits and since when, what stands in the way, accounting, last runs'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "pending" -d 'Lists the pending events by the input that they came with, or takes them back before they are sent'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "inputs" -d 'Lists the inputs, or shows one: what was stored of it, came again, was rejected and why, and its digest'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "rejects" -d 'Lists the files of rejected lines, or shows one by reason'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "dead-letter" -d 'Lists, requeues or discards the events that Adobe rejected'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "held" -d 'Lists, requeues or settles the events that may have been counted and are not repeated'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "forget" -d 'Erases a person\'s events from the buffer, its inbox and the rejected lines, for privacy requests'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "backup" -d 'Copies the live buffer to a new file'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "restore" -d 'Puts a copy, made with `backup` or by an upgrade, in the place of the buffer'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "retention" -d 'Deletes delivered and discarded events whose retention has passed, now instead of at the end of a drain'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "schema" -d 'Prints a schema that this program knows, or, without a name, which there are'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "sandbox" -d 'Runs a local stand-in for Adobe\'s endpoints, for rehearsal and tests, until it is stopped'
+complete -c passbridge -n "__fish_passbridge_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c passbridge -n "__fish_passbridge_using_subcommand demo" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand demo" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand init" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand init" -l if-missing -d 'Do nothing and succeed where there is a buffer that can be used, as at each start of a container'
+complete -c passbridge -n "__fish_passbridge_using_subcommand init" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and not __fish_seen_subcommand_from add list show set pause resume remove sheet check confirm probe export import help" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and not __fish_seen_subcommand_from add list show set pause resume remove sheet check confirm probe export import help" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and not __fish_seen_subcommand_from add list show set pause resume remove sheet check confirm probe export import help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and not __fish_seen_subcommand_from add list show set pause resume remove sheet check confirm probe export import help" -f -a "add" -d 'Maps requestors to a suite, to which their events are then sent; with --paused, after `suite resume`'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and not __fish_seen_subcommand_from add list show set pause resume remove sheet check confirm probe export import help" -f -a "list" -d 'Lists the suites with their requestors'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and not __fish_seen_subcommand_from add list show set pause resume remove sheet check confirm probe export import help" -f -a "show" -d 'Shows one suite with all its settings'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and not __fish_seen_subcommand_from add list show set pause resume remove sheet check confirm probe export import help" -f -a "set" -d 'Changes settings of a suite; settings that are not named stay'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and not __fish_seen_subcommand_from add list show set pause resume remove sheet check confirm probe export import help" -f -a "pause" -d 'Stops a suite\'s events from being sent, within a second also in a running drain. They wait in the buffer'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and not __fish_seen_subcommand_from add list show set pause resume remove sheet check confirm probe export import help" -f -a "resume" -d 'Sends events again to a suite that was paused, or whose hits are known to be lost'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and not __fish_seen_subcommand_from add list show set pause resume remove sheet check confirm probe export import help" -f -a "remove" -d 'Retires a suite, or frees single requestors from it. Their events are parked until they are mapped again'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and not __fish_seen_subcommand_from add list show set pause resume remove sheet check confirm probe export import help" -f -a "sheet" -d 'Writes down what a report suite must be set to: 18 events, 34 eVars, and everything around them, to tick off'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and not __fish_seen_subcommand_from add list show set pause resume remove sheet check confirm probe export import help" -f -a "check" -d 'Compares a report suite with what the integration needs, field by field'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and not __fish_seen_subcommand_from add list show set pause resume remove sheet check confirm probe export import help" -f -a "confirm" -d 'Records that a person has confirmed settings in Admin that no interface shows'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and not __fish_seen_subcommand_from add list show set pause resume remove sheet check confirm probe export import help" -f -a "probe" -d 'Sends marked canary hits into a suite, and reads them back through the Reports API'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and not __fish_seen_subcommand_from add list show set pause resume remove sheet check confirm probe export import help" -f -a "export" -d 'Writes every suite as JSON, for `import` elsewhere. Holds no secrets'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and not __fish_seen_subcommand_from add list show set pause resume remove sheet check confirm probe export import help" -f -a "import" -d 'Adds the suites of an export. Suites that are known already must have the same settings'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and not __fish_seen_subcommand_from add list show set pause resume remove sheet check confirm probe export import help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from add" -l requestor -d 'The requestor IDs whose events are sent to the suite' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from add" -l rsid -d 'The report suite ID, 1 to 40 letters, digits or periods' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from add" -l collection-url -d 'The collection host, such as `https://example.sc.omtrdc.net`; plain http for a collector on this host only. Required for a new suite' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from add" -l identity -d 'Which value identifies the visitor; Analytics never joins visitors of two kinds. Default mvpd_user_id' -r -f -a "mvpd_user_id\t'The MVPD User ID as visitorID, as the integration prescribes'
+ecid\t'The Experience Cloud ID in visitor_id'"
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from add" -l org-id -d 'The Experience Cloud organisation that an ECID belongs to, such as 1234567890ABCDEF12345678@AdobeOrg, or `none`' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from add" -l event-ids -d 'Whether each hit carries an ID by which Analytics counts it once, however often it is sent. The suite\'s events must be set to "Use Event ID" in Admin. Default on' -r -f -a "on\t''
+off\t''"
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from add" -l count-with-id -d 'Send a count above one as eventN=count:id instead of as single hits. Adobe\'s pages only imply that form: verify it in the suite first. Default off' -r -f -a "on\t''
+off\t''"
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from add" -l on-ambiguous -d 'What becomes of an event that may have been counted: sent again, or held for a person. Default retry' -r -f -a "retry\t'It is sent again'
+hold\t'It is held: passbridge held list'"
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from add" -l rate -d 'Hits per second, over all lanes; 0 is no limit. Default 0' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from add" -l stage -d 'What the suite is for. A probe writes into a development suite without asking. Default production' -r -f -a "development\t'For trying things'
+production\t'People read its numbers'"
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from add" -l via -d 'How live events go: as single hits; in bulk files, which Analytics processes in 20 minutes to 2 hours; or, with `auto`, in files while more than bulk.auto_above_events wait. Default dia' -r -f -a "dia\t''
+bulk\t''
+auto\t''"
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from add" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from add" -l paused -d 'Send nothing until `suite resume`, so that the suite can be checked and probed first'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from add" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from list" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from list" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from show" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from show" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from set" -l collection-url -d 'The collection host' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from set" -l identity -d 'Which value identifies the visitor; Analytics never joins visitors of two kinds. Default mvpd_user_id' -r -f -a "mvpd_user_id\t'The MVPD User ID as visitorID, as the integration prescribes'
+ecid\t'The Experience Cloud ID in visitor_id'"
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from set" -l org-id -d 'The Experience Cloud organisation that an ECID belongs to, such as 1234567890ABCDEF12345678@AdobeOrg, or `none`' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from set" -l event-ids -d 'Whether each hit carries an ID by which Analytics counts it once, however often it is sent. The suite\'s events must be set to "Use Event ID" in Admin. Default on' -r -f -a "on\t''
+off\t''"
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from set" -l count-with-id -d 'Send a count above one as eventN=count:id instead of as single hits. Adobe\'s pages only imply that form: verify it in the suite first. Default off' -r -f -a "on\t''
+off\t''"
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from set" -l on-ambiguous -d 'What becomes of an event that may have been counted: sent again, or held for a person. Default retry' -r -f -a "retry\t'It is sent again'
+hold\t'It is held: passbridge held list'"
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from set" -l rate -d 'Hits per second, over all lanes; 0 is no limit. Default 0' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from set" -l stage -d 'What the suite is for. A probe writes into a development suite without asking. Default production' -r -f -a "development\t'For trying things'
+production\t'People read its numbers'"
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from set" -l via -d 'How live events go: as single hits; in bulk files, which Analytics processes in 20 minutes to 2 hours; or, with `auto`, in files while more than bulk.auto_above_events wait. Default dia' -r -f -a "dia\t''
+bulk\t''
+auto\t''"
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from set" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from set" -l split-visitors -d 'Accept that a change of identity makes every known visitor of the suite a new one'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from set" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from pause" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from pause" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from pause" -s h -l help -d 'Print help'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from resume" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from resume" -l anyway -d 'Send to a suite although it is known to lose its hits, until another reason for the loss is found'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from resume" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from resume" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from remove" -l requestor -d 'Free only these requestors, and keep the suite' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from remove" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from remove" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from sheet" -l format -d 'The form [default: what the name of FILE ends in; md on standard output]' -r -f -a "md\t'Markdown, for a ticket or a wiki'
+csv\t'One table, for programs'
+xlsx\t'A workbook to hand over, with a tab for each topic'
+html\t'A page that prints well'"
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from sheet" -l out -d 'The file to write; it must not exist. Without one, or with `-`, standard output' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from sheet" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from sheet" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from sheet" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from check" -l settings -d 'The file of Admin > Report Suites > Download' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from check" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from check" -l all -d 'Check every suite, one after the other, through the API'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from check" -l strict -d 'Also exit with 3 while an item is not shown, proved or confirmed, or has an unconfirmed warning'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from check" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from confirm" -l by -d 'The name of the person who confirms' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from confirm" -l note -d 'A note, such as a ticket or a reason' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from confirm" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from confirm" -l withdraw -d 'Withdraw the confirmation'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from confirm" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from confirm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from probe" -l deadline -d 'How long to wait for the hits. Adobe calls a report complete after 2 h' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from probe" -l every -d 'How long to wait between two readings. Adobe asks not to poll faster than every 30 minutes' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from probe" -l read-back -d 'Send nothing, and read this earlier probe back' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from probe" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from probe" -l production -d 'Send into a suite whose stage is not development: its reports count the canary hits for ever'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from probe" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from probe" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from export" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from export" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from import" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from import" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from help" -f -a "add" -d 'Maps requestors to a suite, to which their events are then sent; with --paused, after `suite resume`'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from help" -f -a "list" -d 'Lists the suites with their requestors'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from help" -f -a "show" -d 'Shows one suite with all its settings'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from help" -f -a "set" -d 'Changes settings of a suite; settings that are not named stay'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from help" -f -a "pause" -d 'Stops a suite\'s events from being sent, within a second also in a running drain. They wait in the buffer'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from help" -f -a "resume" -d 'Sends events again to a suite that was paused, or whose hits are known to be lost'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Retires a suite, or frees single requestors from it. Their events are parked until they are mapped again'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from help" -f -a "sheet" -d 'Writes down what a report suite must be set to: 18 events, 34 eVars, and everything around them, to tick off'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from help" -f -a "check" -d 'Compares a report suite with what the integration needs, field by field'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from help" -f -a "confirm" -d 'Records that a person has confirmed settings in Admin that no interface shows'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from help" -f -a "probe" -d 'Sends marked canary hits into a suite, and reads them back through the Reports API'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from help" -f -a "export" -d 'Writes every suite as JSON, for `import` elsewhere. Holds no secrets'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from help" -f -a "import" -d 'Adds the suites of an export. Suites that are known already must have the same settings'
+complete -c passbridge -n "__fish_passbridge_using_subcommand suite; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c passbridge -n "__fish_passbridge_using_subcommand ingest" -l format -d 'The format of the inputs' -r -f -a "auto\t'By the name of each input, then by its content'
+ndjson\t'One canonical event as a JSON object per line'
+csv\t'A header row of property names, then one event per row'
+rest-v2\t'Exchanges with the Pass REST API V2, one per line; events follow from them'
+har\t'The same exchanges as an HTTP archive (HAR 1.2), as browsers and proxies save them'
+esm\t'A report of Entitlement Service Monitoring by hour or minute, as JSON, XML or CSV: events with a count'"
+complete -c passbridge -n "__fish_passbridge_using_subcommand ingest" -l map -d 'The map of the keys and values of NDJSON and CSV: a section [map.NAME] of the configuration, or a file with such keys' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand ingest" -l source -d 'The name of what comes through standard input, instead of `-`, in reports, rejects and the buffer' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand ingest" -l max-rejects -d 'The most lines to reject, such as 100 or 0.5%. Where more are, nothing is stored of their portion (10,000 lines) and behind it, and the exit status is 1; of a percentage at least a thousand lines are read first' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand ingest" -l spool -d 'Take the files of this folder, and move each to its subfolder done or, if not all of it was used, rejected. Names with a dot in front or with .part at their end are passed over; a file that changes while it is read stays' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand ingest" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand ingest" -l dry-run -d 'Read and validate everything, store nothing, and print each event in its canonical form as NDJSON; the counts go to standard error. With --json print the counts alone, to standard output'
+complete -c passbridge -n "__fish_passbridge_using_subcommand ingest" -l why -d 'With --dry-run, say for each event from which line it comes and, of an exchange, by which rule of the derivation'
+complete -c passbridge -n "__fish_passbridge_using_subcommand ingest" -l summary -d 'Show what became of exchanges, by endpoint and rule: what was counted, what was passed over and why'
+complete -c passbridge -n "__fish_passbridge_using_subcommand ingest" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand ingest" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand pull; and not __fish_seen_subcommand_from esm help" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand pull; and not __fish_seen_subcommand_from esm help" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand pull; and not __fish_seen_subcommand_from esm help" -s h -l help -d 'Print help'
+complete -c passbridge -n "__fish_passbridge_using_subcommand pull; and not __fish_seen_subcommand_from esm help" -f -a "esm" -d 'Fetches reports of Entitlement Service Monitoring by hour, and stores their counts as events'
+complete -c passbridge -n "__fish_passbridge_using_subcommand pull; and not __fish_seen_subcommand_from esm help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c passbridge -n "__fish_passbridge_using_subcommand pull; and __fish_seen_subcommand_from esm" -l from -d 'The first hour, such as 2026-11-10 or 2026-11-10T08. By default 48 hours before the last, or the first that was never fetched if that is earlier' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand pull; and __fish_seen_subcommand_from esm" -l to -d 'The hour after the last one. By default the hour that has just begun' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand pull; and __fish_seen_subcommand_from esm" -l requestor -d 'Only the counts of these requestors' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand pull; and __fish_seen_subcommand_from esm" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand pull; and __fish_seen_subcommand_from esm" -l dry-run -d 'Fetch the reports and say what would be stored, but store nothing'
+complete -c passbridge -n "__fish_passbridge_using_subcommand pull; and __fish_seen_subcommand_from esm" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand pull; and __fish_seen_subcommand_from esm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand pull; and __fish_seen_subcommand_from help" -f -a "esm" -d 'Fetches reports of Entitlement Service Monitoring by hour, and stores their counts as events'
+complete -c passbridge -n "__fish_passbridge_using_subcommand pull; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c passbridge -n "__fish_passbridge_using_subcommand drain" -l limit -d 'Take at most this many events, besides those that are refused' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand drain" -l deadline -d 'Stop taking events after this long' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand drain" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand drain" -l dry-run -d 'Count what would be sent, and send nothing'
+complete -c passbridge -n "__fish_passbridge_using_subcommand drain" -l accept-repeat -d 'Drain a buffer restored from a backup although some of its suites have no event IDs: these count again what the original delivered after the copy was made'
+complete -c passbridge -n "__fish_passbridge_using_subcommand drain" -l accept-unnamed -d 'Count the rows of a suite\'s files as delivered that Adobe refused without naming them. They stop the suite'
+complete -c passbridge -n "__fish_passbridge_using_subcommand drain" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand drain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand run" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand run" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand serve" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand serve" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and not __fish_seen_subcommand_from plan run status pause resume cancel export help" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and not __fish_seen_subcommand_from plan run status pause resume cancel export help" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and not __fish_seen_subcommand_from plan run status pause resume cancel export help" -s h -l help -d 'Print help'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and not __fish_seen_subcommand_from plan run status pause resume cancel export help" -f -a "plan" -d 'Reads everything once, stores no event, and says what a backfill would do'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and not __fish_seen_subcommand_from plan run status pause resume cancel export help" -f -a "run" -d 'Loads the inputs of a backfill and sends their events until all are sent'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and not __fish_seen_subcommand_from plan run status pause resume cancel export help" -f -a "status" -d 'Shows one backfill, or all of them'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and not __fish_seen_subcommand_from plan run status pause resume cancel export help" -f -a "pause" -d 'Stops a running backfill until it is resumed'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and not __fish_seen_subcommand_from plan run status pause resume cancel export help" -f -a "resume" -d 'Continues a backfill that was planned, stopped, paused or cancelled, or that is done but has events that can be sent now; options replace its earlier options'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and not __fish_seen_subcommand_from plan run status pause resume cancel export help" -f -a "cancel" -d 'Discards the events that a backfill has not sent yet; `resume` restores them'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and not __fish_seen_subcommand_from plan run status pause resume cancel export help" -f -a "export" -d 'Writes files of the bulk route for the events that a backfill has not sent yet, and sends nothing'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and not __fish_seen_subcommand_from plan run status pause resume cancel export help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from plan" -l format -d 'The format of the files' -r -f -a "auto\t'By the name of each input, then by its content'
+ndjson\t'One canonical event as a JSON object per line'
+csv\t'A header row of property names, then one event per row'
+rest-v2\t'Exchanges with the Pass REST API V2, one per line; events follow from them'
+har\t'The same exchanges as an HTTP archive (HAR 1.2), as browsers and proxies save them'
+esm\t'A report of Entitlement Service Monitoring by hour or minute, as JSON, XML or CSV: events with a count'"
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from plan" -l from -d 'Take events that wait in the buffer and happened at or after this instant' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from plan" -l to -d 'Take events that happened before this instant' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from plan" -l via -d 'One hit a request, or files of the Bulk Data Insertion API' -r -f -a "dia\t'The Data Insertion API, as live events go'
+bulk\t'The Bulk Data Insertion API'"
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from plan" -l rate -d 'Hits a second for each collection host, or rows a second by bulk' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from plan" -l window -d 'The hours of the day to send at, on the clock of schedule.timezone: 22:00-06:00; `always` is no limit' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from plan" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from plan" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from plan" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from run" -l format -d 'The format of the files' -r -f -a "auto\t'By the name of each input, then by its content'
+ndjson\t'One canonical event as a JSON object per line'
+csv\t'A header row of property names, then one event per row'
+rest-v2\t'Exchanges with the Pass REST API V2, one per line; events follow from them'
+har\t'The same exchanges as an HTTP archive (HAR 1.2), as browsers and proxies save them'
+esm\t'A report of Entitlement Service Monitoring by hour or minute, as JSON, XML or CSV: events with a count'"
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from run" -l from -d 'Take events that wait in the buffer and happened at or after this instant' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from run" -l to -d 'Take events that happened before this instant' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from run" -l via -d 'One hit a request, or files of the Bulk Data Insertion API' -r -f -a "dia\t'The Data Insertion API, as live events go'
+bulk\t'The Bulk Data Insertion API'"
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from run" -l rate -d 'Hits a second for each collection host, or rows a second by bulk' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from run" -l window -d 'The hours of the day to send at, on the clock of schedule.timezone: 22:00-06:00; `always` is no limit' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from run" -l accept-days -d 'Days (UTC) that were delivered already and to which events may be added: 2026-11-20 or 2026-11-20..2026-11-22, with commas between' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from run" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from run" -l keep-files -d 'Keep the files of the bulk route once their answers are recorded'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from run" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from status" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from status" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from pause" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from pause" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from pause" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from resume" -l via -d 'One hit a request, or files of the Bulk Data Insertion API' -r -f -a "dia\t'The Data Insertion API, as live events go'
+bulk\t'The Bulk Data Insertion API'"
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from resume" -l rate -d 'Hits a second for each collection host, or rows a second by bulk' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from resume" -l window -d 'The hours of the day to send at, on the clock of schedule.timezone: 22:00-06:00; `always` is no limit' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from resume" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from resume" -l keep-files -d 'Keep the files of the bulk route once their answers are recorded'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from resume" -l accept-unnamed -d 'Count rows as delivered if Adobe refused them without naming them in its log'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from resume" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from resume" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from cancel" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from cancel" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from cancel" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from export" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from export" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from help" -f -a "plan" -d 'Reads everything once, stores no event, and says what a backfill would do'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from help" -f -a "run" -d 'Loads the inputs of a backfill and sends their events until all are sent'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from help" -f -a "status" -d 'Shows one backfill, or all of them'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from help" -f -a "pause" -d 'Stops a running backfill until it is resumed'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from help" -f -a "resume" -d 'Continues a backfill that was planned, stopped, paused or cancelled, or that is done but has events that can be sent now; options replace its earlier options'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from help" -f -a "cancel" -d 'Discards the events that a backfill has not sent yet; `resume` restores them'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from help" -f -a "export" -d 'Writes files of the bulk route for the events that a backfill has not sent yet, and sends nothing'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c passbridge -n "__fish_passbridge_using_subcommand report" -l period -d 'A year, month or day (2026, 2026-03, 2026-03-01), today, yesterday, this-month or last-month (the default)' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand report" -l from -d 'The first day, as a date; or the first instant, in RFC 3339, on a quarter hour' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand report" -l to -d 'The last day, as a date, which is included; or the instant at which the period ends. Default today' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand report" -l timezone -d 'The time zone of days and hours, by its IANA name. Default esm.timezone' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand report" -l requestor -d 'Only this requestor; may be given several times' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand report" -l by -d 'What rows are grouped by; may be given several times' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand report" -l html -d 'Also write the report as one page with charts, which needs no network; an earlier file of this name is replaced' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand report" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand report" -l without-discarded -d 'Leave out what a person discarded: by dead-letter, held or a cancelled backfill. Users stay'
+complete -c passbridge -n "__fish_passbridge_using_subcommand report" -l csv -d 'Print CSV'
+complete -c passbridge -n "__fish_passbridge_using_subcommand report" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand reconcile" -l suite -d 'The report suite' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand reconcile" -l from -d 'The first day' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand reconcile" -l to -d 'The last day' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand reconcile" -l esm -d 'Reports of ESM by minute, hour or day that group by requestor-id and mvpd, as JSON, XML or CSV; `live` fetches them by hour, as `pull esm` does' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand reconcile" -l tolerance -d 'How far two numbers of a cell may lie apart: units such as 5, or a share of the larger such as 0.5%' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand reconcile" -l timezone -d 'The time zone of the days, by its IANA name. By default that of ESM\'s reports, esm.timezone' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand reconcile" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand reconcile" -l no-analytics -d 'Leave Analytics out: compare ESM and the buffer'
+complete -c passbridge -n "__fish_passbridge_using_subcommand reconcile" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand reconcile" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand explain" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand explain" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand trace" -l sequence -d 'The number of the event in the buffer, as lists of events show it' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand trace" -l serial -d 'The serial by which Analytics counts a hit once' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand trace" -l user -d 'The events of this mvpd_user_id or visitor_id' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand trace" -l line -d 'A line of an input, by the path as it was ingested or the end of it; `-` is standard input' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand trace" -l limit -d 'The most events to show, the first ones' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand trace" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand trace" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand trace" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and not __fish_seen_subcommand_from events outcomes help" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and not __fish_seen_subcommand_from events outcomes help" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and not __fish_seen_subcommand_from events outcomes help" -s h -l help -d 'Print help'
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and not __fish_seen_subcommand_from events outcomes help" -f -a "events" -d 'Each event that the buffer has, in the order of storing'
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and not __fish_seen_subcommand_from events outcomes help" -f -a "outcomes" -d 'Each outcome: delivered, dead, held or discarded, with the serial that Analytics knows'
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and not __fish_seen_subcommand_from events outcomes help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from events" -l since -d 'The cursor that the export before printed; without it, from the oldest row on' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from events" -l format -d 'The form of the rows' -r -f -a "ndjson\t'A JSON object for each row'
+csv\t'A header, then a line for each row; the values stand as they are, for a warehouse and not for a spreadsheet'"
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from events" -l output -d 'Write the rows to this file, which replaces an earlier one once it is whole; the cursor goes to standard output' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from events" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from events" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from events" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from outcomes" -l since -d 'The cursor that the export before printed; without it, from the oldest row on' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from outcomes" -l format -d 'The form of the rows' -r -f -a "ndjson\t'A JSON object for each row'
+csv\t'A header, then a line for each row; the values stand as they are, for a warehouse and not for a spreadsheet'"
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from outcomes" -l output -d 'Write the rows to this file, which replaces an earlier one once it is whole; the cursor goes to standard output' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from outcomes" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from outcomes" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from outcomes" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from help" -f -a "events" -d 'Each event that the buffer has, in the order of storing'
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from help" -f -a "outcomes" -d 'Each outcome: delivered, dead, held or discarded, with the serial that Analytics knows'
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c passbridge -n "__fish_passbridge_using_subcommand status" -l max-age -d 'The longest time for which an event that can be sent may wait, and since the last completed drain. Without --check the status is shown too, and no other limit is checked' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand status" -l max-silence -d 'The longest time since the last live event came in; ID=DURATION is for one requestor' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand status" -l max-dead -d 'How many events may have become dead within 24 hours' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand status" -l max-held -d 'How many events may be held' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand status" -l max-parked -d 'How many events may be parked' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand status" -l max-rejects -d 'How many lines may have been rejected within 24 hours' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand status" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand status" -l check -d 'Check the limits of [monitor], or of the options below, instead of showing anything'
+complete -c passbridge -n "__fish_passbridge_using_subcommand status" -l prometheus -d 'Write the metrics of /metrics, for a textfile collector'
+complete -c passbridge -n "__fish_passbridge_using_subcommand status" -l verify -d 'Recount every row and compare with the counters. Reads the whole buffer'
+complete -c passbridge -n "__fish_passbridge_using_subcommand status" -l in-doubt -d 'List every event with an attempt of unknown outcome, whatever became of it since'
+complete -c passbridge -n "__fish_passbridge_using_subcommand status" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and not __fish_seen_subcommand_from list take-back help" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and not __fish_seen_subcommand_from list take-back help" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and not __fish_seen_subcommand_from list take-back help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and not __fish_seen_subcommand_from list take-back help" -f -a "list" -d 'Lists the pending events by input and requestor'
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and not __fish_seen_subcommand_from list take-back help" -f -a "take-back" -d 'Takes pending events back; without --yes, only says which'
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and not __fish_seen_subcommand_from list take-back help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from list" -l input -d 'Only events of this input, by its number in `pending list`' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from list" -l source -d 'Only events of every input with this path or name' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from list" -l requestor -d 'Only events of this requestor' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from list" -l from -d 'Only events that happened at or after this instant' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from list" -l to -d 'Only events that happened before this instant' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from list" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from list" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from take-back" -l input -d 'Only events of this input, by its number in `pending list`' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from take-back" -l source -d 'Only events of every input with this path or name' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from take-back" -l requestor -d 'Only events of this requestor' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from take-back" -l from -d 'Only events that happened at or after this instant' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from take-back" -l to -d 'Only events that happened before this instant' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from take-back" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from take-back" -l yes -d 'Do it'
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from take-back" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from take-back" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from help" -f -a "list" -d 'Lists the pending events by input and requestor'
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from help" -f -a "take-back" -d 'Takes pending events back; without --yes, only says which'
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c passbridge -n "__fish_passbridge_using_subcommand inputs; and not __fish_seen_subcommand_from list show help" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand inputs; and not __fish_seen_subcommand_from list show help" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand inputs; and not __fish_seen_subcommand_from list show help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand inputs; and not __fish_seen_subcommand_from list show help" -f -a "list" -d 'Lists inputs, the latest first'
+complete -c passbridge -n "__fish_passbridge_using_subcommand inputs; and not __fish_seen_subcommand_from list show help" -f -a "show" -d 'Shows one input, with its rejected lines by reason and the exchanges that gave no event by rule'
+complete -c passbridge -n "__fish_passbridge_using_subcommand inputs; and not __fish_seen_subcommand_from list show help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c passbridge -n "__fish_passbridge_using_subcommand inputs; and __fish_seen_subcommand_from list" -l limit -d 'The most inputs to list' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand inputs; and __fish_seen_subcommand_from list" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand inputs; and __fish_seen_subcommand_from list" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand inputs; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c passbridge -n "__fish_passbridge_using_subcommand inputs; and __fish_seen_subcommand_from show" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand inputs; and __fish_seen_subcommand_from show" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand inputs; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c passbridge -n "__fish_passbridge_using_subcommand inputs; and __fish_seen_subcommand_from help" -f -a "list" -d 'Lists inputs, the latest first'
+complete -c passbridge -n "__fish_passbridge_using_subcommand inputs; and __fish_seen_subcommand_from help" -f -a "show" -d 'Shows one input, with its rejected lines by reason and the exchanges that gave no event by rule'
+complete -c passbridge -n "__fish_passbridge_using_subcommand inputs; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c passbridge -n "__fish_passbridge_using_subcommand rejects; and not __fish_seen_subcommand_from list show help" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand rejects; and not __fish_seen_subcommand_from list show help" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand rejects; and not __fish_seen_subcommand_from list show help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand rejects; and not __fish_seen_subcommand_from list show help" -f -a "list" -d 'Lists the files, the latest first'
+complete -c passbridge -n "__fish_passbridge_using_subcommand rejects; and not __fish_seen_subcommand_from list show help" -f -a "show" -d 'Shows one file: its lines by reason, each with the first line that has it'
+complete -c passbridge -n "__fish_passbridge_using_subcommand rejects; and not __fish_seen_subcommand_from list show help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c passbridge -n "__fish_passbridge_using_subcommand rejects; and __fish_seen_subcommand_from list" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand rejects; and __fish_seen_subcommand_from list" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand rejects; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c passbridge -n "__fish_passbridge_using_subcommand rejects; and __fish_seen_subcommand_from show" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand rejects; and __fish_seen_subcommand_from show" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand rejects; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c passbridge -n "__fish_passbridge_using_subcommand rejects; and __fish_seen_subcommand_from help" -f -a "list" -d 'Lists the files, the latest first'
+complete -c passbridge -n "__fish_passbridge_using_subcommand rejects; and __fish_seen_subcommand_from help" -f -a "show" -d 'Shows one file: its lines by reason, each with the first line that has it'
+complete -c passbridge -n "__fish_passbridge_using_subcommand rejects; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and not __fish_seen_subcommand_from list show requeue discard help" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and not __fish_seen_subcommand_from list show requeue discard help" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and not __fish_seen_subcommand_from list show requeue discard help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and not __fish_seen_subcommand_from list show requeue discard help" -f -a "list" -d 'Lists dead letters, the latest first'
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and not __fish_seen_subcommand_from list show requeue discard help" -f -a "show" -d 'Shows one dead letter with its event'
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and not __fish_seen_subcommand_from list show requeue discard help" -f -a "requeue" -d 'Sends dead letters again, in the next drain'
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and not __fish_seen_subcommand_from list show requeue discard help" -f -a "discard" -d 'Discards dead letters: they are never sent'
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and not __fish_seen_subcommand_from list show requeue discard help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and __fish_seen_subcommand_from list" -l reason -d 'Only events with this reason' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and __fish_seen_subcommand_from list" -l limit -d 'The most events to list, the latest first' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and __fish_seen_subcommand_from list" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and __fish_seen_subcommand_from list" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and __fish_seen_subcommand_from show" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and __fish_seen_subcommand_from show" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and __fish_seen_subcommand_from requeue" -l reason -d 'Events with this reason, as `list` shows it' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and __fish_seen_subcommand_from requeue" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and __fish_seen_subcommand_from requeue" -l all -d 'All events'
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and __fish_seen_subcommand_from requeue" -l accept-repeat -d 'Also send events that Analytics may then count twice'
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and __fish_seen_subcommand_from requeue" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and __fish_seen_subcommand_from requeue" -s h -l help -d 'Print help'
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and __fish_seen_subcommand_from discard" -l reason -d 'Events with this reason, as `list` shows it' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and __fish_seen_subcommand_from discard" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and __fish_seen_subcommand_from discard" -l all -d 'All events'
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and __fish_seen_subcommand_from discard" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and __fish_seen_subcommand_from discard" -s h -l help -d 'Print help'
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and __fish_seen_subcommand_from help" -f -a "list" -d 'Lists dead letters, the latest first'
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and __fish_seen_subcommand_from help" -f -a "show" -d 'Shows one dead letter with its event'
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and __fish_seen_subcommand_from help" -f -a "requeue" -d 'Sends dead letters again, in the next drain'
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and __fish_seen_subcommand_from help" -f -a "discard" -d 'Discards dead letters: they are never sent'
+complete -c passbridge -n "__fish_passbridge_using_subcommand dead-letter; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and not __fish_seen_subcommand_from list show requeue settle help" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and not __fish_seen_subcommand_from list show requeue settle help" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and not __fish_seen_subcommand_from list show requeue settle help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and not __fish_seen_subcommand_from list show requeue settle help" -f -a "list" -d 'Lists held events, the latest first'
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and not __fish_seen_subcommand_from list show requeue settle help" -f -a "show" -d 'Shows one held event in full'
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and not __fish_seen_subcommand_from list show requeue settle help" -f -a "requeue" -d 'Sends held events again, in the next drain, in the form of their first attempt'
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and not __fish_seen_subcommand_from list show requeue settle help" -f -a "settle" -d 'Records whether held events were counted'
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and not __fish_seen_subcommand_from list show requeue settle help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and __fish_seen_subcommand_from list" -l reason -d 'Only events with this reason' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and __fish_seen_subcommand_from list" -l limit -d 'The most events to list, the latest first' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and __fish_seen_subcommand_from list" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and __fish_seen_subcommand_from list" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and __fish_seen_subcommand_from show" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and __fish_seen_subcommand_from show" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and __fish_seen_subcommand_from requeue" -l reason -d 'Events with this reason, as `list` shows it' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and __fish_seen_subcommand_from requeue" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and __fish_seen_subcommand_from requeue" -l all -d 'All events'
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and __fish_seen_subcommand_from requeue" -l accept-repeat -d 'Also send events that Analytics may then count twice'
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and __fish_seen_subcommand_from requeue" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and __fish_seen_subcommand_from requeue" -s h -l help -d 'Print help'
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and __fish_seen_subcommand_from settle" -l reason -d 'Events with this reason, as `list` shows it' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and __fish_seen_subcommand_from settle" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and __fish_seen_subcommand_from settle" -l all -d 'All events'
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and __fish_seen_subcommand_from settle" -l delivered -d 'The events were counted'
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and __fish_seen_subcommand_from settle" -l discarded -d 'The events were not counted, and must not be sent'
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and __fish_seen_subcommand_from settle" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and __fish_seen_subcommand_from settle" -s h -l help -d 'Print help'
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and __fish_seen_subcommand_from help" -f -a "list" -d 'Lists held events, the latest first'
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and __fish_seen_subcommand_from help" -f -a "show" -d 'Shows one held event in full'
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and __fish_seen_subcommand_from help" -f -a "requeue" -d 'Sends held events again, in the next drain, in the form of their first attempt'
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and __fish_seen_subcommand_from help" -f -a "settle" -d 'Records whether held events were counted'
+complete -c passbridge -n "__fish_passbridge_using_subcommand held; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c passbridge -n "__fish_passbridge_using_subcommand forget" -l mvpd -d 'The MVPD that knows the person; its user IDs mean nothing elsewhere' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand forget" -l mvpd-user-id -d 'The MVPD\'s ID of the person, as in mvpd_user_id' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand forget" -l visitor-id -d 'The programmer\'s ID of the person, as in visitor_id' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand forget" -l device-id -d 'A device, as in device_id: whoever used it' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand forget" -l session-id -d 'A session, as in session_id' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand forget" -l ip-address -d 'An address, as in ip_address, in any form; a household or more may be behind it' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand forget" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand forget" -l dry-run -d 'Only say what would be erased and replaced'
+complete -c passbridge -n "__fish_passbridge_using_subcommand forget" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand forget" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backup" -l into -d 'Write into this folder instead, a file named after the time; of such files the newest are kept, the others removed' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand backup" -l keep -d 'How many files to keep in DIR, with the new one' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand backup" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand backup" -l move -d 'Move the buffer there, to another host or disk: the original is closed, and what goes on there is no copy'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backup" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backup" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand restore" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand restore" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand retention" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand retention" -l trust-clock -d 'Trust this host\'s clock after a jump: what looks old is old'
+complete -c passbridge -n "__fish_passbridge_using_subcommand retention" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand retention" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand schema" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand schema" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand schema" -s h -l help -d 'Print help'
+complete -c passbridge -n "__fish_passbridge_using_subcommand sandbox" -l listen -d 'The loopback address to listen at; port 0 takes any free port' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand sandbox" -l suite -d 'A suite that exists, with its settings' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand sandbox" -l wrong -d 'A setting of a suite that is wrong: see --help' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand sandbox" -l faults -d 'The faults: see --help' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand sandbox" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand sandbox" -l only-these -d 'Forget the hits of every other suite, as Adobe does, instead of counting them'
+complete -c passbridge -n "__fish_passbridge_using_subcommand sandbox" -l strict -d 'Answer a request that breaks a rule with FAILURE and the rule, instead of accepting what Adobe accepts'
+complete -c passbridge -n "__fish_passbridge_using_subcommand sandbox" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand sandbox" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "demo" -d 'Shows everything in one go: a local stand-in for Adobe, fixture events, a drain, what Analytics would count'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "init" -d 'Writes a commented configuration file and creates the buffer that it names'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "suite" -d 'Says which requestor\'s events go to which report suite, and how'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "ingest" -d 'Stores events from files or standard input, each exactly once'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "pull" -d 'Fetches what Adobe Pass counted'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "drain" -d 'Sends what is pending, once, and exits: for cron and systemd timers'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "run" -d 'Stays up and drains on the schedule of the configuration, every 30 minutes by default'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "serve" -d 'Listens as `run` does, beside a drain that a timer or cron starts: events by HTTP, the status page, metrics'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "backfill" -d 'Loads old events and sends them beside live events, which always go first'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "report" -d 'Shows the server-side metrics of a period, as Adobe Pass defines them: per MVPD and in total'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "reconcile" -d 'Compares what ESM counted, what the buffer holds and what Analytics reports, and says why they differ'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "explain" -d 'Shows the hit that an event becomes, tag by tag, and why'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "trace" -d 'Shows what became of one event: its source, its state, every attempt, and the hit, tag by tag'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "export" -d 'Gives events or outcomes to a warehouse, from where the last export ended'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "status" -d 'Shows where every event is: what waits and since when, what stands in the way, accounting, last runs'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "pending" -d 'Lists the pending events by the input that they came with, or takes them back before they are sent'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "inputs" -d 'Lists the inputs, or shows one: what was stored of it, came again, was rejected and why, and its digest'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "rejects" -d 'Lists the files of rejected lines, or shows one by reason'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "dead-letter" -d 'Lists, requeues or discards the events that Adobe rejected'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "held" -d 'Lists, requeues or settles the events that may have been counted and are not repeated'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "forget" -d 'Erases a person\'s events from the buffer, its inbox and the rejected lines, for privacy requests'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "backup" -d 'Copies the live buffer to a new file'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "restore" -d 'Puts a copy, made with `backup` or by an upgrade, in the place of the buffer'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "retention" -d 'Deletes delivered and discarded events whose retention has passed, now instead of at the end of a drain'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "schema" -d 'Prints a schema that this program knows, or, without a name, which there are'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "sandbox" -d 'Runs a local stand-in for Adobe\'s endpoints, for rehearsal and tests, until it is stopped'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and not __fish_seen_subcommand_from demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from suite" -f -a "add" -d 'Maps requestors to a suite, to which their events are then sent; with --paused, after `suite resume`'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from suite" -f -a "list" -d 'Lists the suites with their requestors'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from suite" -f -a "show" -d 'Shows one suite with all its settings'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from suite" -f -a "set" -d 'Changes settings of a suite; settings that are not named stay'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from suite" -f -a "pause" -d 'Stops a suite\'s events from being sent, within a second also in a running drain. They wait in the buffer'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from suite" -f -a "resume" -d 'Sends events again to a suite that was paused, or whose hits are known to be lost'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from suite" -f -a "remove" -d 'Retires a suite, or frees single requestors from it. Their events are parked until they are mapped again'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from suite" -f -a "sheet" -d 'Writes down what a report suite must be set to: 18 events, 34 eVars, and everything around them, to tick off'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from suite" -f -a "check" -d 'Compares a report suite with what the integration needs, field by field'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from suite" -f -a "confirm" -d 'Records that a person has confirmed settings in Admin that no interface shows'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from suite" -f -a "probe" -d 'Sends marked canary hits into a suite, and reads them back through the Reports API'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from suite" -f -a "export" -d 'Writes every suite as JSON, for `import` elsewhere. Holds no secrets'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from suite" -f -a "import" -d 'Adds the suites of an export. Suites that are known already must have the same settings'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from pull" -f -a "esm" -d 'Fetches reports of Entitlement Service Monitoring by hour, and stores their counts as events'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from backfill" -f -a "plan" -d 'Reads everything once, stores no event, and says what a backfill would do'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from backfill" -f -a "run" -d 'Loads the inputs of a backfill and sends their events until all are sent'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from backfill" -f -a "status" -d 'Shows one backfill, or all of them'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from backfill" -f -a "pause" -d 'Stops a running backfill until it is resumed'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from backfill" -f -a "resume" -d 'Continues a backfill that was planned, stopped, paused or cancelled, or that is done but has events that can be sent now; options replace its earlier options'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from backfill" -f -a "cancel" -d 'Discards the events that a backfill has not sent yet; `resume` restores them'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from backfill" -f -a "export" -d 'Writes files of the bulk route for the events that a backfill has not sent yet, and sends nothing'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from export" -f -a "events" -d 'Each event that the buffer has, in the order of storing'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from export" -f -a "outcomes" -d 'Each outcome: delivered, dead, held or discarded, with the serial that Analytics knows'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from pending" -f -a "list" -d 'Lists the pending events by input and requestor'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from pending" -f -a "take-back" -d 'Takes pending events back; without --yes, only says which'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from inputs" -f -a "list" -d 'Lists inputs, the latest first'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from inputs" -f -a "show" -d 'Shows one input, with its rejected lines by reason and the exchanges that gave no event by rule'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from rejects" -f -a "list" -d 'Lists the files, the latest first'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from rejects" -f -a "show" -d 'Shows one file: its lines by reason, each with the first line that has it'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from dead-letter" -f -a "list" -d 'Lists dead letters, the latest first'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from dead-letter" -f -a "show" -d 'Shows one dead letter with its event'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from dead-letter" -f -a "requeue" -d 'Sends dead letters again, in the next drain'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from dead-letter" -f -a "discard" -d 'Discards dead letters: they are never sent'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from held" -f -a "list" -d 'Lists held events, the latest first'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from held" -f -a "show" -d 'Shows one held event in full'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from held" -f -a "requeue" -d 'Sends held events again, in the next drain, in the form of their first attempt'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from held" -f -a "settle" -d 'Records whether held events were counted'

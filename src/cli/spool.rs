@@ -1,0 +1,122 @@
+//! `ingest --spool`: takes the files of a folder in, and moves each to `done` or `rejected` inside it.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::Failure;
+use crate::ingest::{IngestSummary, InputError, InputPath, InputSummary};
+use crate::whole_file::{beside, make_folder};
+
+const DONE: &str = "done";
+const REJECTED: &str = "rejected";
+/// Of one name so many files are kept beside each other; a supplier that reuses a name daily needs decades for them.
+const SAME_NAME_MAX: u32 = 10_000;
+
+/// The files of a folder, as they were before they were read.
+pub(super) struct Spool {
+    folder: PathBuf,
+    files: Vec<(PathBuf, Stamp)>,
+}
+
+/// What changes where somebody writes to a file, or puts another one in its place.
+#[derive(PartialEq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+}
+
+/// Where the files of a spool are now.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Moved {
+    done: Vec<PathBuf>,
+    /// Not all of them was used: lines were rejected, or they could not be read.
+    rejected: Vec<PathBuf>,
+    /// They changed while they were read, or were not reached before a stop; the next ingest takes them.
+    stays: Vec<PathBuf>,
+}
+
+impl Spool {
+    /// Lists the files that are complete by their names. Fails where they could not be moved later.
+    pub(super) fn open(folder: &Path) -> Result<Spool, Failure> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(folder).map_err(Failure::reading(folder))? {
+            let path = entry.map_err(Failure::reading(folder))?.path();
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            if name.starts_with(b".") || name.ends_with(b".part") {
+                continue;
+            }
+            // Whoever moved it meanwhile has taken it.
+            let Ok(metadata) = path.symlink_metadata() else { continue };
+            if metadata.is_file() {
+                files.push((path, Stamp::of(&metadata)));
+            }
+        }
+        files.sort_by(|one, other| one.0.cmp(&other.0));
+        for place in [DONE, REJECTED].map(|place| folder.join(place)) {
+            make_folder(&place, folder).map_err(Failure::writing(&place))?;
+        }
+        Ok(Spool { folder: folder.to_owned(), files })
+    }
+
+    pub(super) fn inputs(&self) -> Vec<InputPath> {
+        self.files.iter().map(|(path, _)| InputPath::File(path.clone())).collect()
+    }
+
+    /// Moves the files that an ingest has read.
+    pub(super) fn clear(&self, summary: &IngestSummary) -> Result<Moved, Failure> {
+        let mut moved = Moved::default();
+        for ((path, before), input) in self.files.iter().zip(&summary.inputs) {
+            let Ok(metadata) = path.symlink_metadata() else { continue };
+            let stamp = Stamp::of(&metadata);
+            let is_used = is_used(input, summary, stamp.bytes).filter(|_| stamp == *before);
+            let (place, list) = match is_used {
+                Some(true) => (DONE, &mut moved.done),
+                Some(false) => (REJECTED, &mut moved.rejected),
+                None => {
+                    moved.stays.push(path.clone());
+                    continue;
+                }
+            };
+            list.push(move_to(path, &self.folder.join(place)).map_err(Failure::writing(path))?);
+        }
+        Ok(moved)
+    }
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Stamp {
+        Stamp {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
+}
+
+/// True if all of an input was used; `None` if a stop came before its end.
+fn is_used(input: &InputSummary, summary: &IngestSummary, bytes: u64) -> Option<bool> {
+    match summary.failures.iter().find(|failure| failure.path == input.path) {
+        Some(failure) if matches!(failure.error, InputError::Stopped) => None,
+        Some(_) => Some(false),
+        None if input.unused.is_some() || input.counts.rejected + input.counts.conflicts > 0 => Some(false),
+        // Only an input that was read to its end has a digest, and an empty file has none.
+        None => (input.digest.is_some() || bytes == 0).then_some(true),
+    }
+}
+
+/// Moves a file into a folder of the same disk, beside those that had its name before.
+fn move_to(path: &Path, folder: &Path) -> io::Result<PathBuf> {
+    let wanted = folder.join(path.file_name().unwrap_or_default());
+    let numbered = (2..=SAME_NAME_MAX).map(|number| beside(&wanted, &format!(".{number}")));
+    let free = [wanted.clone()].into_iter().chain(numbered).find(|place| place.symlink_metadata().is_err());
+    let free = free.ok_or(io::ErrorKind::AlreadyExists)?;
+    fs::rename(path, &free)?;
+    Ok(free)
+}
