@@ -109,6 +109,8 @@ pub(super) fn parse_row(
     let separator = separator_of(header.as_bytes(), map);
     records.separate_by(separator).expect(in_memory);
     let columns = records.header(map).map_err(RejectReason::Header)?;
+    // The row is whole: it is kept without its line end.
+    let row = format!("{row}\n");
     let mut records = Records::new(row.as_bytes());
     records.separate_by(separator).expect(in_memory);
     if !records.advance().expect(in_memory) {

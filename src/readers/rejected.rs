@@ -17,9 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use super::line::Excerpt;
 
-/// One rejected line.
+/// One rejected line. An event may have keys of these names beside its own, so others are refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-// An event may have keys of these names beside its own.
 #[serde(deny_unknown_fields)]
 pub struct RejectedLine<'a> {
     /// The name of the source, `-` for standard input, `inbox` for the table.

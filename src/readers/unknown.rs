@@ -85,7 +85,8 @@ impl fmt::Display for UnknownKeys {
             let comma = if index == 0 { "" } else { ", " };
             write!(out, "{comma}{name:?} ({count} times")?;
             match nearest(name) {
-                (key, 0..=NEAR_MISS_MAX) => write!(out, "; is it {key:?}?)")?,
+                (key, 0..=NEAR_MISS_MAX) if key != name => write!(out, "; is it {key:?}?)")?,
+                // A map may take a key of an event from elsewhere.
                 _ => out.write_str(")")?,
             }
         }
