@@ -30,6 +30,7 @@ pub struct Config {
     pub analytics: AnalyticsConfig,
     pub serve: ServeConfig,
     pub monitor: MonitorConfig,
+    pub notify: NotifyConfig,
     pub log: LogConfig,
     pub map: BTreeMap<String, MapConfig>,
     pub contract: BTreeMap<String, ContractConfig>,
@@ -248,6 +249,13 @@ sections! {
         /// The most parked events. At the default, a requestor without a suite is noticed within days.
         pub max_parked: u64 = 10_000;
         pub max_rejects: u64 = 100;
+    }
+
+    /// `[notify]`: whom `run` and `drain` tell of drains and of broken limits.
+    pub struct NotifyConfig {
+        /// Whoever knows the address can ping there, so it is a secret.
+        pub ping_url: Secret = Secret(String::new());
+        pub command: Vec<String> = Vec::new();
     }
 
     /// `[log]`: what is logged.

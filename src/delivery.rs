@@ -98,7 +98,7 @@ impl Outcome {
 }
 
 impl NotReceived {
-    fn kind(&self) -> TroubleKind {
+    pub fn kind(&self) -> TroubleKind {
         match self {
             NotReceived::Connect(_) => TroubleKind::Connect,
             NotReceived::Resolve(_) => TroubleKind::Resolve,

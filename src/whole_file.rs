@@ -148,11 +148,16 @@ pub fn share_owner(file: &File, of: &Path) -> io::Result<()> {
 
 /// Logs a warning if everybody on this host may use a file that holds secrets or personal data.
 pub fn warn_if_open(path: &Path) {
-    let mode = fs::metadata(path).map_or(0, |found| if found.is_file() { found.mode() & 0o7777 } else { 0 });
-    if mode & 0o007 != 0 {
-        let (path, mode) = (path.display(), format!("{mode:04o}"));
+    if let Some(mode) = open_mode(path) {
+        let path = path.display();
         tracing::warn!(%path, mode, "everybody on this host may use the file, which holds secrets or personal data: chmod o= {path}");
     }
+}
+
+/// The mode of a file that everybody on this host may use; `None` if they may not, or if there is no such file.
+pub fn open_mode(path: &Path) -> Option<String> {
+    let mode = fs::metadata(path).map_or(0, |found| if found.is_file() { found.mode() & 0o7777 } else { 0 });
+    (mode & 0o007 != 0).then(|| format!("{mode:04o}"))
 }
 
 /// Makes the names in the folder of a file durable.

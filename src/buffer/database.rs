@@ -40,6 +40,12 @@ impl Buffer {
         sqlite::create(options)
     }
 
+    /// The schema version of a buffer that nobody in this process has open; `None` if it is perhaps still in the
+    /// write-ahead log. Reads no page of data, and changes nothing.
+    pub fn glance(options: &BufferOptions) -> Result<Option<i64>> {
+        sqlite::glance(options)
+    }
+
     /// Opens a buffer. Migrates an older schema, which fails while a drain or a backfill runs. Fails if it was moved.
     pub fn open(options: &BufferOptions) -> Result<Buffer> {
         let buffer = Buffer::open_moved(options)?;
@@ -97,6 +103,16 @@ impl Buffer {
     /// The process that drains live events or holds a lock that excludes a drain.
     pub fn drain_holder(&self) -> Result<Option<Holder>> {
         drain_holder(self.path())
+    }
+
+    /// The processes that hold a lock of this buffer.
+    pub fn lock_holders(&self) -> Result<Vec<Holder>> {
+        sqlite::holders(self.path())
+    }
+
+    /// The other processes that have this buffer open, as `123 (passbridge)`: those that this user may look into.
+    pub fn users(&self) -> Result<Vec<String>> {
+        sqlite::users(self.path()).map_err(BufferError::file(self.path()))
     }
 
     /// Reads one snapshot on the caller's thread, without waiting for a writer. One connection is kept for such

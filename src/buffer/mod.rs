@@ -49,6 +49,7 @@ mod sqlite;
 mod states;
 mod status;
 mod suites;
+mod told;
 mod tombstones;
 mod trace;
 mod verdicts;
@@ -96,6 +97,7 @@ pub use sqlite::{
 pub use states::Delivered;
 pub use status::{Hourly, OverCount, ReasonCount, RequestorStatus, Status};
 pub use suites::{Route, SuiteListing};
+pub use told::Told;
 pub use trace::{AttemptRecord, RepeatRecord, Search, TracedEvent};
 pub use verdicts::{BlockedSuite, NewVerdict};
 pub use verify::Discrepancy;

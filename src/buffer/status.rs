@@ -79,6 +79,14 @@ pub struct RequestorStatus {
     pub delivered_at: Option<Instant>,
 }
 
+impl RequestorStatus {
+    /// The reason, for people, why the events are not sent; `None` if they are sent.
+    pub fn why_parked(&self) -> Option<String> {
+        let why = self.parked?.replace('_', " ");
+        Some(self.parked_because.as_ref().map_or(why.clone(), |because| format!("{why}, {because}")))
+    }
+}
+
 /// Dead letters of one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReasonCount {

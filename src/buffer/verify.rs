@@ -36,7 +36,24 @@ impl Discrepancy {
     }
 }
 
+/// The tables that the quick check reads: those without which nothing works, and that stay small.
+const QUICKLY_CHECKED: [&str; 4] = ["facts", "ledger", "suites", "runs"];
+
 impl Buffer {
+    /// What is damaged in the tables that everything depends on. Reads these alone; `None` if they are whole.
+    pub fn quick_damage(&self) -> Result<Option<String>> {
+        self.read(|connection| {
+            for table in QUICKLY_CHECKED {
+                let select = "SELECT quick_check FROM pragma_quick_check(?1) LIMIT 1";
+                let found: String = value(connection, select, [table])?;
+                if found != "ok" {
+                    return Ok(Some(format!("{table}: {found}")));
+                }
+            }
+            Ok(None)
+        })
+    }
+
     /// Verifies the buffer. Reads all of it; an empty list means that everything agrees.
     pub fn verify(&self) -> Result<Vec<Discrepancy>> {
         self.read(|connection| {

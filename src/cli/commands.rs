@@ -8,9 +8,9 @@ use std::sync::LazyLock;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
-    Context, Exit, Failure, Form, backfill, backup, bus_error, dead_letter, demo, drain, explain, export,
-    forget, held, hint, ingest, init, inputs, log, pending, pull, reconcile, rejects, report, restore,
-    retention, run, sandbox, schema, serve, settings, status, suite, trace,
+    Context, Exit, Failure, Form, backfill, backup, bus_error, config, dead_letter, demo, doctor, drain,
+    explain, export, forget, held, hint, ingest, init, inputs, log, pending, pull, reconcile, rejects,
+    report, restore, retention, run, sandbox, schema, serve, settings, status, suite, trace,
 };
 use crate::buffer::name_command;
 use crate::clock::Clock;
@@ -60,6 +60,9 @@ enum Command {
     #[command(subcommand)]
     Export(export::Command),
     Status(status::Args),
+    Doctor(doctor::Args),
+    #[command(subcommand)]
+    Config(config::Command),
     #[command(subcommand)]
     Pending(pending::Command),
     #[command(subcommand)]
@@ -112,7 +115,9 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
     let command = env::args().find(|word| Cli::command().find_subcommand(word).is_some());
     name_command(&command.unwrap_or_default());
     let context = Context { config: cli.config, form: Form::of(cli.json), clock: Clock::system() };
-    context.clock.check()?;
+    if !matches!(cli.command, Command::Doctor(_)) {
+        context.clock.check()?;
+    }
     bus_error::watch(context.form)?;
     match &cli.command {
         Command::Demo(args) => demo::run(args, &context),
@@ -130,6 +135,8 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Trace(args) => trace::run(args, &context),
         Command::Export(command) => export::run(command, &context),
         Command::Status(args) => status::run(args, &context),
+        Command::Config(command) => config::run(command, &context),
+        Command::Doctor(args) => doctor::run(args, &context),
         Command::Pending(command) => pending::run(command, &context),
         Command::Inputs(command) => inputs::run(command, &context),
         Command::Rejects(command) => rejects::run(command, &context),

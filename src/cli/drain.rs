@@ -48,12 +48,6 @@ struct PreviewReport {
     parked_requestors: Vec<RequestorStatus>,
 }
 
-/// The reason, for people, why events of a requestor are not sent; `None` if they are sent.
-pub(super) fn why_parked(requestor: &RequestorStatus) -> Option<String> {
-    let why = requestor.parked?.replace('_', " ");
-    Some(requestor.parked_because.as_ref().map_or(why.clone(), |because| format!("{why}, {because}")))
-}
-
 impl fmt::Display for PreviewReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Preview { events, hits, dead, suites } = &self.preview;
@@ -66,7 +60,7 @@ impl fmt::Display for PreviewReport {
         }
         for parked in &self.parked_requestors {
             let (events, of, why) =
-                (parked.pending, &parked.requestor_id, why_parked(parked).unwrap_or_default());
+                (parked.pending, &parked.requestor_id, parked.why_parked().unwrap_or_default());
             writeln!(out, "{events} events of {of} stay parked: {why}")?;
         }
         if suites.is_empty() {

@@ -1,7 +1,8 @@
 //! Merges the configuration: values of the file, replaced by those of the environment. Each value is checked
 //! separately, so that a message can name its line or its variable.
 
-use std::ffi::OsString;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -66,6 +67,16 @@ fn mistake(place: impl Into<String>, why: String) -> Mistake {
     Mistake { place: place.into(), why }
 }
 
+/// What the layers together say: the configuration without the keys that are mistaken, and each mistake.
+pub(super) struct Layers {
+    pub(super) config: Config,
+    /// Unread variables, and keys of earlier releases.
+    pub(super) warnings: Vec<String>,
+    pub(super) mistakes: Vec<Mistake>,
+    /// Where each given key comes from: the file and the line, or the variable.
+    pub(super) places: BTreeMap<String, String>,
+}
+
 struct Given {
     section: String,
     key: String,
@@ -73,12 +84,18 @@ struct Given {
     place: String,
 }
 
-/// The configuration from a file's text and variables, and warnings: unread variables, keys of earlier releases.
+/// The configuration from a file's text and variables, and warnings. Fails with the first mistake.
 pub(super) fn read(
     text: &str,
     file: &Path,
     variables: &[(OsString, OsString)],
 ) -> Result<(Config, Vec<String>), Mistake> {
+    let Layers { config, warnings, mistakes, .. } = look(text, file, variables);
+    mistakes.into_iter().next().map_or(Ok((config, warnings)), Err)
+}
+
+/// Reads a file's text and variables to the end, whatever is wrong with some of them.
+pub(super) fn look(text: &str, file: &Path, variables: &[(OsString, OsString)]) -> Layers {
     let mut known =
         Table::try_from(Config::default()).expect("a struct of structs of numbers and texts is a table");
     if let Some(Value::Table(keys)) = known.get_mut("rest_v2") {
@@ -86,24 +103,35 @@ pub(super) fn read(
     }
     let mut warnings: Vec<String> =
         variables.iter().filter_map(|(name, _)| without_section(name.to_str()?, &known)).collect();
-    let mut table = Table::new();
-    let mut left_out: Vec<OpenEvent> = Vec::new();
-    for given in in_file(text, file, &known)?.into_iter().chain(in_environment(variables, &known)?) {
-        if let Some(event) = OpenEvent::of_former_key(&given.key).filter(|_| given.section == "rest_v2") {
-            warnings.push(take_former_key(&given, event, &mut left_out)?);
-            continue;
-        }
-        check(&given, known[&given.section].get(&given.key))?;
-        let section = table.entry(given.section).or_insert_with(|| Value::Table(Table::new()));
-        if let Value::Table(section) = section {
-            section.insert(given.key, given.value);
+    let (mut table, mut places) = (Table::new(), BTreeMap::new());
+    let (mut mistakes, mut left_out): (Vec<Mistake>, Vec<OpenEvent>) = (Vec::new(), Vec::new());
+    let in_file = in_file(text, file, &known).unwrap_or_else(|mistake| vec![Err(mistake)]);
+    for given in in_file.into_iter().chain(in_environment(variables, &known)) {
+        let checked = given.and_then(|given| {
+            if let Some(event) = OpenEvent::of_former_key(&given.key).filter(|_| given.section == "rest_v2") {
+                warnings.push(take_former_key(&given, event, &mut left_out)?);
+                return Ok(None);
+            }
+            check(&given, known[&given.section].get(&given.key)).map(|()| Some(given))
+        });
+        match checked {
+            Err(mistake) => mistakes.push(mistake),
+            Ok(None) => {}
+            Ok(Some(Given { section, key, value, place })) => {
+                places.insert(format!("{section}.{key}"), place);
+                let section = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+                if let Value::Table(section) = section {
+                    section.insert(key, value);
+                }
+            }
         }
     }
-    let config = Config::deserialize(table);
-    let mut config =
-        config.map_err(|error| mistake(file.display().to_string(), error.message().to_owned()))?;
+    let mut config = Config::deserialize(table).unwrap_or_else(|error| {
+        mistakes.push(mistake(file.display().to_string(), error.message().to_owned()));
+        Config::default()
+    });
     config.rest_v2.leave_out.extend(left_out);
-    Ok((config, warnings))
+    Layers { config, warnings, mistakes, places }
 }
 
 /// Applies a key of an earlier release that said if an event counts. Returns a warning that names the new key.
@@ -128,7 +156,8 @@ fn keys(known: &Table) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-fn in_file(text: &str, file: &Path, known: &Table) -> Result<Vec<Given>, Mistake> {
+/// The keys of a file, or what is wrong with each. Fails if the text is no TOML.
+fn in_file(text: &str, file: &Path, known: &Table) -> Result<Vec<Result<Given, Mistake>>, Mistake> {
     let place = |at: usize| {
         let before = &text.as_bytes()[..at.min(text.len())];
         format!("{}:{}", file.display(), before.iter().filter(|byte| **byte == b'\n').count() + 1)
@@ -149,19 +178,23 @@ fn in_file(text: &str, file: &Path, known: &Table) -> Result<Vec<Given>, Mistake
     for (section, keys) in spans.get_ref() {
         let (name, section_place) = (section.get_ref().as_ref(), place(section.span().start));
         let Some(known_keys) = known.get(name).and_then(Value::as_table) else {
-            return Err(unknown_section(section_place, name, known));
+            found.push(Err(unknown_section(section_place, name, known)));
+            continue;
         };
         let (Some(spans), Some(Value::Table(values))) = (keys.get_ref().as_table(), values.remove(name))
         else {
-            return Err(mistake(section_place, format!("{name}: it is a section: write [{name}]")));
+            found.push(Err(mistake(section_place, format!("{name}: it is a section: write [{name}]"))));
+            continue;
         };
         for (key, value) in values {
             let span = spans.keys().find(|span| *span.get_ref() == key.as_str());
             let place = place(span.map_or(0, |span| span.span().start));
-            if !known_keys.contains_key(&key) && !known_keys.is_empty() {
-                return Err(unknown_key(place, &key, known));
-            }
-            found.push(Given { section: name.to_owned(), key, value, place });
+            let is_known = known_keys.contains_key(&key) || known_keys.is_empty();
+            found.push(if is_known {
+                Ok(Given { section: name.to_owned(), key, value, place })
+            } else {
+                Err(unknown_key(place, &key, known))
+            });
         }
     }
     Ok(found)
@@ -185,32 +218,35 @@ fn given_before(text: &str, at: usize) -> Option<usize> {
     given.into_iter().find(|(_, path)| path.starts_with(&twice)).map(|(number, _)| number)
 }
 
-fn in_environment(variables: &[(OsString, OsString)], known: &Table) -> Result<Vec<Given>, Mistake> {
-    let mut found = Vec::new();
-    for (name, text) in variables {
-        let Some(name) = name.to_str().filter(|name| name.starts_with(VARIABLE_PREFIX)) else { continue };
-        let Some((section, key)) = keys(known).find(|(section, key)| variable(section, key) == name) else {
-            // Container platforms set variables such as PASSBRIDGE_PORT for a service named passbridge. None
-            // of them has two underscores in a row.
-            let is_near_miss =
-                keys(known).any(|(section, key)| variable(section, key).replace("__", "_") == name);
-            if name.contains("__") || is_near_miss {
-                let nearest = nearest(name, keys(known).map(|(section, key)| variable(section, key)));
-                return Err(unknown("environment", "variable", name, &nearest));
-            }
-            continue;
-        };
-        let text = text.to_str().ok_or_else(|| mistake(name, format!("{section}.{key}: it is not UTF-8")))?;
-        // Text that cannot be parsed stays text. `check` refuses it later, like a wrong type in the file.
-        let typed = match &known[section][key] {
-            Value::Integer(_) => text.parse().ok().map(Value::Integer),
-            Value::Boolean(_) => text.parse().ok().map(Value::Boolean),
-            _ => None,
-        };
-        let value = typed.unwrap_or_else(|| Value::String(text.to_owned()));
-        found.push(Given { section: section.to_owned(), key: key.to_owned(), value, place: name.to_owned() });
+fn in_environment(variables: &[(OsString, OsString)], known: &Table) -> Vec<Result<Given, Mistake>> {
+    variables.iter().filter_map(|(name, text)| in_variable(name.to_str()?, text, known).transpose()).collect()
+}
+
+/// The key that a variable gives; `None` if the variable is not for this program.
+fn in_variable(name: &str, text: &OsStr, known: &Table) -> Result<Option<Given>, Mistake> {
+    if !name.starts_with(VARIABLE_PREFIX) {
+        return Ok(None);
     }
-    Ok(found)
+    let Some((section, key)) = keys(known).find(|(section, key)| variable(section, key) == name) else {
+        // Container platforms set variables such as PASSBRIDGE_PORT for a service named passbridge. None
+        // of them has two underscores in a row.
+        let is_near_miss =
+            keys(known).any(|(section, key)| variable(section, key).replace("__", "_") == name);
+        if name.contains("__") || is_near_miss {
+            let nearest = nearest(name, keys(known).map(|(section, key)| variable(section, key)));
+            return Err(unknown("environment", "variable", name, &nearest));
+        }
+        return Ok(None);
+    };
+    let text = text.to_str().ok_or_else(|| mistake(name, format!("{section}.{key}: it is not UTF-8")))?;
+    // Text that cannot be parsed stays text. `check` refuses it later, like a wrong type in the file.
+    let typed = match &known[section][key] {
+        Value::Integer(_) => text.parse().ok().map(Value::Integer),
+        Value::Boolean(_) => text.parse().ok().map(Value::Boolean),
+        _ => None,
+    };
+    let value = typed.unwrap_or_else(|| Value::String(text.to_owned()));
+    Ok(Some(Given { section: section.to_owned(), key: key.to_owned(), value, place: name.to_owned() }))
 }
 
 /// Checks one value: its type, its range, dimensions of ESM, and that a path or text is not empty.

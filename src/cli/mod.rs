@@ -9,15 +9,18 @@
 
 mod advice;
 mod ages;
+mod alerts;
 mod backfill;
 mod backup;
 mod bus_error;
 mod code;
 mod commands;
+mod config;
 mod context;
 mod dead_and_held;
 mod dead_letter;
 mod demo;
+mod doctor;
 mod drain;
 mod exit;
 mod explain;

@@ -3,19 +3,23 @@
 use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::alerts::{LINES_MAX, Notifier};
 use super::progress::Watch;
 use super::table::write_notes;
-use super::{Context, Failure, Settings, Table, blocking, hint, options};
+use super::{Context, Exit, Failure, Settings, Table, blocking, hint, options};
 use crate::backfill::{BulkWay, LiveFiles};
 use crate::buffer::{Buffer, RetentionPolicy};
 use crate::collection::Collection;
 use crate::drain::{self, DrainOptions, Locked, RunSummary, Stop, StopReason};
+use crate::harmless::few;
 use crate::ingest::{self, Counts, FormatChoice, IngestOptions, IngestSummary, retain_rejects};
 use crate::suite::LiveRoute;
+use crate::web::Ping;
 
 pub(super) struct Pass {
     pub(super) buffer: Arc<Buffer>,
@@ -24,6 +28,8 @@ pub(super) struct Pass {
     pub(super) bulk: BulkWay,
     inbox: IngestOptions,
     retention: RetentionPolicy,
+    /// `None` if nobody is to be told.
+    notifier: Option<Rc<Notifier>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -49,14 +55,21 @@ pub(super) struct InboxReport {
 impl Pass {
     /// Opens the buffer, and makes the clients and the options of a pass.
     pub(super) fn open(settings: &Settings, context: &Context) -> Result<Pass, Failure> {
-        Pass::of(Arc::new(Buffer::open(&context.buffer_options(settings))?), settings, context)
+        let buffer = Arc::new(Buffer::open(&context.buffer_options(settings))?);
+        let notifier = Notifier::start(settings, &buffer)?;
+        Pass::of(buffer, notifier, settings, context)
     }
 
     pub(super) fn with(&self, settings: &Settings, context: &Context) -> Result<Pass, Failure> {
-        Pass::of(Arc::clone(&self.buffer), settings, context)
+        Pass::of(Arc::clone(&self.buffer), self.notifier.clone(), settings, context)
     }
 
-    fn of(buffer: Arc<Buffer>, settings: &Settings, context: &Context) -> Result<Pass, Failure> {
+    fn of(
+        buffer: Arc<Buffer>,
+        notifier: Option<Rc<Notifier>>,
+        settings: &Settings,
+        context: &Context,
+    ) -> Result<Pass, Failure> {
         // What a credential for files lacks concerns nobody whose suites all go as single hits.
         let is_wanted = buffer.suites()?.iter().any(|listing| listing.suite.route != LiveRoute::Dia);
         let client = options::bulk_client(settings);
@@ -71,6 +84,7 @@ impl Pass {
                 ..options::ingest(settings, FormatChoice::Auto, &context.clock)
             },
             retention: options::retention(settings),
+            notifier,
         })
     }
 
@@ -88,9 +102,24 @@ impl Pass {
 
     /// Moves the inbox, drains, and deletes old data. Fails at once if another drain holds the lock.
     pub(super) async fn run(&self, stop: &Stop) -> Result<DrainReport, Failure> {
+        let passed = self.pass(stop).await;
+        let ping = match &passed {
+            // Another process drains, and tells of its own drain.
+            Err(failure) if failure.exit == Exit::LockHeld => None,
+            Err(failure) | Ok(DrainReport { failure: Some(failure), .. }) => {
+                Some(Ping::Failed(failure.on_one_line()))
+            }
+            Ok(report) => Some(report.ping()),
+        };
+        self.notifier.iter().zip(ping).for_each(|(notifier, ping)| notifier.send(ping));
+        passed
+    }
+
+    async fn pass(&self, stop: &Stop) -> Result<DrainReport, Failure> {
         let Pass { buffer, collection, options, .. } = self;
         options.clock.check()?;
         let lock = buffer.lock()?;
+        self.notifier.iter().for_each(|notifier| notifier.send(Ping::Start));
         let (source, inbox) = (Arc::clone(buffer), self.inbox.clone());
         let moved = blocking(move || ingest::take_inbox(&source, &inbox, &mut ())).await?;
         let inbox = InboxReport::new(moved);
@@ -130,6 +159,22 @@ impl Pass {
             );
         }
         Ok(())
+    }
+}
+
+impl DrainReport {
+    /// What a monitoring service is told: a drain that had to leave what could have gone has failed, unless it was asked to.
+    fn ping(&self) -> Ping {
+        let RunSummary { stopped, left, troubles, .. } = &self.run;
+        let has_failed = match stopped {
+            Some(StopReason::Host | StopReason::Suite) => true,
+            Some(StopReason::Signal | StopReason::Deadline | StopReason::Limit | StopReason::GiveWay) => {
+                false
+            }
+            None => *left,
+        };
+        let why = || few(troubles.iter().map(ToString::to_string), LINES_MAX).join("\n");
+        if has_failed { Ping::Failed(why()) } else { Ping::Done }
     }
 }
 

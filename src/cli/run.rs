@@ -185,9 +185,10 @@ fn values(config: &Config) -> Values {
         }
     }
     // The table has no secrets, and only the paths of files.
-    let Config { analytics, bulk, rest_v2, .. } = config;
+    let Config { analytics, bulk, rest_v2, notify, .. } = config;
     add("analytics.client_secret", &analytics.client_secret.0);
     add("analytics.client_secret_file", &read_secret(&analytics.client_secret_file).ok());
+    add("notify.ping_url", &notify.ping_url.0);
     add("bulk.client_secret", &bulk.client_secret.0);
     add("bulk.client_secret_file", &read_secret(&bulk.client_secret_file).ok());
     add("rest_v2.secret_file", &read_secret(&rest_v2.secret_file).ok());
@@ -206,7 +207,7 @@ fn changed_keys(old: &Values, new: &Values) -> Vec<String> {
 fn needs_restart(key: &str, ingests: bool) -> bool {
     let section = key.split('.').next().unwrap_or_default();
     match section {
-        "serve" | "monitor" | "log" => true,
+        "serve" | "monitor" | "notify" | "log" => true,
         "buffer" => !key.ends_with("_days"),
         "ingest" | "rest_v2" | "esm" | "map" | "contract" => ingests,
         _ => false,

@@ -72,20 +72,9 @@ pub(super) fn listen(
     buffer: &Arc<Buffer>,
     context: &Context,
 ) -> Result<Vec<Server>, Failure> {
+    check(settings)?;
     let config = &settings.config.serve;
-    let ServeConfig { ingest, ref tokens_file, ref pages_tokens_file, .. } = *config;
-    if ingest && config.listen == Listen::Off {
-        return Err(refused(
-            "serve.ingest is true, and serve.listen is off",
-            "set serve.listen to a port, such as \"8090\"",
-        ));
-    }
-    if ingest && tokens_file.as_os_str().is_empty() {
-        return Err(refused(
-            "serve.ingest is true without serve.tokens_file: anybody could post",
-            "name a file of tokens there, one a line, such as: head -c 32 /dev/urandom | base64",
-        ));
-    }
+    let ServeConfig { ingest, ref pages_tokens_file, .. } = *config;
     let start = |listen, ingest: bool, has_pages: bool| {
         let keyed = || -> Result<_, Failure> {
             let maps = options::maps(settings, "serve.map", &config.map)?;
@@ -114,6 +103,24 @@ pub(super) fn listen(
         servers.push(start(address, false, true)?);
     }
     Ok(servers)
+}
+
+/// Fails if events could be posted nowhere, or by anybody.
+pub(super) fn check(settings: &Settings) -> Result<(), Failure> {
+    let ServeConfig { listen, ingest, ref tokens_file, .. } = settings.config.serve;
+    if ingest && listen == Listen::Off {
+        return Err(refused(
+            "serve.ingest is true, and serve.listen is off",
+            "set serve.listen to a port, such as \"8090\"",
+        ));
+    }
+    if ingest && tokens_file.as_os_str().is_empty() {
+        return Err(refused(
+            "serve.ingest is true without serve.tokens_file: anybody could post",
+            "name a file of tokens there, one a line, such as: head -c 32 /dev/urandom | base64",
+        ));
+    }
+    Ok(())
 }
 
 /// Waits until the buffer is no longer at its path or was overwritten, because records in a deleted file are lost.

@@ -30,7 +30,7 @@ pub(super) struct Settings {
     pub(super) timetable: Timetable,
     /// Warnings about variables that are not read, and about keys of earlier releases.
     pub(super) warnings: Vec<String>,
-    /// Whether the file itself has a client secret, in place of the name of a file.
+    /// Whether the file itself has a client secret or a ping URL, in place of the name of a file.
     pub(super) has_secret: bool,
 }
 
@@ -113,7 +113,7 @@ pub(super) fn read(path: &Path) -> Result<Settings, SettingsError> {
 }
 
 /// The text of the file, which may contain secrets.
-fn text_of(path: &Path) -> Result<String, SettingsError> {
+pub(super) fn text_of(path: &Path) -> Result<String, SettingsError> {
     read_secret_text(path).map_err(|source| match source.kind() {
         io::ErrorKind::InvalidData => {
             Mistake { place: path.display().to_string(), why: source.to_string() }.into()
@@ -170,7 +170,9 @@ pub(super) fn parse(
         *path = folder.join(&path);
     }
     let table = text.parse::<Table>().unwrap_or_default();
-    let has_secret = table.values().any(|section| section.get("client_secret").is_some());
+    let has_secret = table
+        .values()
+        .any(|section| ["client_secret", "ping_url"].iter().any(|key| section.get(key).is_some()));
     Ok(Settings { file: file.to_owned(), config, timetable, warnings, has_secret })
 }
 

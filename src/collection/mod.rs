@@ -35,6 +35,7 @@ pub use reply::classify;
 pub use reply_reader::{Reply, ReplyReader};
 
 use crate::clock::Clock;
+use crate::delivery::NotReceived;
 use crate::suite::{CollectionUrl, Scheme};
 use crate::web::ProxySettings;
 use connect::Address;
@@ -148,6 +149,13 @@ pub struct Host {
     /// Limits the rate of all lanes together.
     pub limiter: Limiter,
     clock: Clock,
+}
+
+impl Host {
+    /// Opens a connection as for a hit, with its proxy and its TLS handshake, and closes it. Sends no HTTP to the host.
+    pub async fn reach(&self) -> Result<(), NotReceived> {
+        self.address.connect(Instant::now() + self.connect_timeout).await.map(drop)
+    }
 }
 
 /// The head of each request to `url`, up to the value of its length. `6` in the path is the response type; the place of

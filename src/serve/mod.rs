@@ -53,7 +53,7 @@ use tokens::Tokens;
 use write_timeout::TimedSocket;
 
 pub use error::ServeError;
-pub use tokens::TokensError;
+pub use tokens::{TokensError, check as check_tokens};
 pub use version::Version;
 pub use views::{Show, Shown, View};
 

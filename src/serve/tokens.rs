@@ -71,6 +71,11 @@ struct State {
 /// Values that change when the file changes: its inode, its length, and the time of its last change.
 type Stamp = [i64; 4];
 
+/// Fails if a file of tokens, which this key names, cannot be used.
+pub fn check(path: &Path, key: &'static str, maps: &Maps) -> Result<(), TokensError> {
+    read(path, key, maps).map(drop)
+}
+
 impl Tokens {
     pub(super) fn read(path: &Path, key: &'static str, maps: Maps) -> Result<Tokens, TokensError> {
         let stamp = stamp(path);

@@ -1,14 +1,15 @@
 //! The process that holds a lock.
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::{fmt, io};
 
 use serde::Serialize;
 
 use crate::event::Instant;
+use crate::whole_file::entries;
 
 /// What this process does. It is written into the lock files that this process holds.
 static COMMAND: OnceLock<String> = OnceLock::new();
@@ -48,6 +49,20 @@ impl Holder {
         file.set_len(0)?;
         file.write_all_at(format!("{} {command}\n", std::process::id()).as_bytes(), 0)
     }
+}
+
+/// The other processes that have a file open, as `123 (passbridge)`. Sees only those that this user may look into.
+pub(in super::super) fn users(path: &Path) -> io::Result<Vec<String>> {
+    let of = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
+    let (file, own) = (of(path)?, std::process::id().to_string());
+    let uses = |process: &PathBuf| {
+        let id = process.file_name()?.to_str().filter(|id| id.parse::<u32>().is_ok() && *id != own)?;
+        let files = fs::read_dir(process.join("fd")).ok()?;
+        files.flatten().find(|open| of(&open.path()).is_ok_and(|open| open == file))?;
+        let command = fs::read_to_string(process.join("comm")).unwrap_or_default();
+        Some(format!("{id} ({})", command.trim_end()))
+    };
+    Ok(entries(Path::new("/proc"))?.iter().filter_map(uses).collect())
 }
 
 impl fmt::Display for Holder {

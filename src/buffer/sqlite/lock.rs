@@ -84,7 +84,17 @@ pub(in super::super) fn whole(path: &Path) -> Result<WholeLock> {
 
 /// The process that drains live events or holds a lock that excludes a drain.
 pub(in super::super) fn drain_holder(path: &Path) -> Result<Option<Holder>> {
-    let path = beside(path, DRAIN);
+    holder(path, DRAIN)
+}
+
+/// The processes that hold a lock of the buffer.
+pub(in super::super) fn holders(path: &Path) -> Result<Vec<Holder>> {
+    let holders: Result<Vec<_>> = [DRAIN, BACKFILL].iter().map(|which| holder(path, which)).collect();
+    Ok(holders?.into_iter().flatten().collect())
+}
+
+fn holder(path: &Path, which: &str) -> Result<Option<Holder>> {
+    let path = beside(path, which);
     match File::open(&path) {
         Ok(file) if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) => Ok(Some(Holder::of(path))),
         Ok(_) => Ok(None),

@@ -7,12 +7,13 @@ mod open;
 mod place;
 
 pub(super) use copy::{check, copy, finish};
+pub(super) use holder::users;
 pub use holder::{Holder, name_command};
 pub use lock::{BackfillLock, DrainLock, LockWatch, WholeLock};
-pub(super) use lock::{backfill, drain, drain_holder, whole};
+pub(super) use lock::{backfill, drain, drain_holder, holders, whole};
 pub use open::{BufferOptions, known_schema, schema};
 pub(super) use open::{
-    MIGRATION_COPY, create, migration_copy, open, open_reader, refuse_network_filesystem, remove_if_there,
-    schema_version,
+    MIGRATION_COPY, create, glance, migration_copy, open, open_reader, refuse_network_filesystem,
+    remove_if_there, schema_version,
 };
 pub(super) use place::{Place, SIDE_FILES, open_immutable};

@@ -1,8 +1,8 @@
 //! Opens the SQLite file: checks its place, sets its options and migrates its schema.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,6 +22,12 @@ use crate::whole_file::{self, Readers, beside, folder};
 
 /// The application ID in our files: "Pass" in ASCII.
 const APPLICATION_ID: i64 = 0x5061_7373;
+
+/// The header of an SQLite file, and where its user version and application ID begin ("Database File Format" of SQLite).
+const HEADER_BYTES: usize = 100;
+const MAGIC: &[u8] = b"SQLite format 3\0";
+const USER_VERSION_AT: usize = 60;
+const APPLICATION_ID_AT: usize = 68;
 
 /// Every schema ever released, in order; the first makes version 1. Releases only append to this list.
 const MIGRATIONS: &[&str] = &[
@@ -96,7 +102,31 @@ pub(in super::super) fn create(options: &BufferOptions) -> Result<()> {
     made
 }
 
-pub(in super::super) fn open(options: &BufferOptions) -> Result<(Place, Connection)> {
+/// The schema version in the header of a buffer's file; `None` if it is perhaps still in the write-ahead log. Checks what
+/// [`open`] checks of the file, but reads only its header, and changes nothing. This process must not have the buffer
+/// open: closing the file would free SQLite's locks on it.
+pub(in super::super) fn glance(options: &BufferOptions) -> Result<Option<i64>> {
+    let path = usable_path(options)?;
+    let mut header = [0; HEADER_BYTES];
+    let read = File::open(&path).and_then(|mut file| file.read_exact(&mut header));
+    let number = |at: usize| i64::from(u32::from_be_bytes([0, 1, 2, 3].map(|byte| header[at + byte])));
+    let found = number(USER_VERSION_AT);
+    match read {
+        Err(source) if source.kind() != io::ErrorKind::UnexpectedEof => {
+            Err(BufferError::File { path, source })
+        }
+        Ok(()) if header.starts_with(MAGIC) && number(APPLICATION_ID_AT) == APPLICATION_ID && found > 0 => {
+            let known = known_schema();
+            if found > known { Err(BufferError::Newer { path, found, known }) } else { Ok(Some(found)) }
+        }
+        // A process that was killed may have left the first pages in the log.
+        Ok(()) | Err(_) if fs::metadata(beside(&path, "-wal")).is_ok_and(|log| log.len() > 0) => Ok(None),
+        Ok(()) | Err(_) => Err(BufferError::NotABuffer(path)),
+    }
+}
+
+/// The resolved path of a buffer's file, whose place, kind, names and rights allow to open it.
+fn usable_path(options: &BufferOptions) -> Result<PathBuf> {
     let path = fs::canonicalize(&options.path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => BufferError::Missing(options.path.clone()),
         _ => BufferError::File { path: options.path.clone(), source },
@@ -108,6 +138,11 @@ pub(in super::super) fn open(options: &BufferOptions) -> Result<(Place, Connecti
     }
     refuse_second_name(&path)?;
     refuse_without_rights(&path)?;
+    Ok(path)
+}
+
+pub(in super::super) fn open(options: &BufferOptions) -> Result<(Place, Connection)> {
+    let path = usable_path(options)?;
     whole_file::warn_if_open(&path);
     let place = Place::of(&path)?;
     let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;

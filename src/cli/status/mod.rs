@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use super::code::Code;
 use super::{Context, Exit, Failure, Form, Settings, output, refused};
 use crate::buffer::Buffer;
-use crate::config::{MonitorConfig, Span};
+use crate::config::{Config, MonitorConfig, Span};
 use crate::event::RequestorId;
 use look::StatusReport;
 use monitor::Check;
@@ -135,6 +135,16 @@ impl Args {
             ..limits
         })
     }
+}
+
+/// The limits of `[monitor]` that are broken, each with its name and what it says.
+pub(super) fn broken_checks(buffer: &Buffer, config: &Config) -> Result<Vec<(String, String)>, Failure> {
+    let report = look::look(buffer, config.analytics.proof_age())?;
+    let broken = broken(monitor::checks(&report, buffer, &config.monitor, &config.ingest)?);
+    let named = |Check { check, of, says, .. }: Check| {
+        (of.map_or_else(|| check.to_owned(), |of| format!("{check} ({of})")), says)
+    };
+    Ok(broken.into_iter().map(named).collect())
 }
 
 fn broken(checks: Vec<Check>) -> Vec<Check> {

@@ -12,7 +12,6 @@ use super::look::{DrainState, StatusReport};
 use crate::buffer::{Buffer, RequestorStatus};
 use crate::cli::ages::{age, ago, passed};
 use crate::cli::backfill::Shown;
-use crate::cli::drain::why_parked;
 use crate::cli::{Failure, hint};
 use crate::config::{IngestConfig, MonitorConfig, Span};
 use crate::delivery::{Trouble, TroubleKind};
@@ -133,7 +132,7 @@ fn parked(requestors: &[RequestorStatus]) -> String {
     let mut parked: Vec<(i64, String)> = requestors
         .iter()
         .filter_map(|one| {
-            Some((one.pending, format!("{} of {}: {}", one.pending, one.requestor_id, why_parked(one)?)))
+            Some((one.pending, format!("{} of {}: {}", one.pending, one.requestor_id, one.why_parked()?)))
         })
         .filter(|(events, _)| *events > 0)
         .collect();

@@ -8,7 +8,6 @@ use super::look::{DrainState, StatusReport};
 use super::monitor::Check;
 use crate::buffer::{Amount, Hourly, RequestorStatus, RunRecord};
 use crate::cli::ages::{age, ago, passed};
-use crate::cli::drain::why_parked;
 use crate::event::Instant;
 use crate::html::live_document;
 use crate::report::thousands;
@@ -165,7 +164,7 @@ fn suites(report: &StatusReport, flow: &[Hourly]) -> Markup {
             since(one.oldest_stored_at),
             since(one.arrived_at),
             since(one.delivered_at),
-            text(why_parked(one).unwrap_or_else(|| "flowing".to_owned())),
+            text(one.why_parked().unwrap_or_else(|| "flowing".to_owned())),
             chart(one, flow, report.at),
         ]
     });

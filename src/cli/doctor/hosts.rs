@@ -1,0 +1,77 @@
+//! The way to each host of Adobe that is configured: its name, the proxy, TLS.
+
+use std::collections::BTreeMap;
+
+use tokio::task::JoinSet;
+
+use super::finding::Finding;
+use crate::buffer::Buffer;
+use crate::cli::{Failure, Settings, options, runtime};
+use crate::collection::Collection;
+use crate::suite::CollectionUrl;
+use crate::web;
+
+const PING: &str = "notify.ping_url";
+
+/// Opens a connection with TLS to each host at the same time, and sends nothing.
+pub(super) fn findings(settings: &Settings, buffer: Option<&Buffer>) -> Result<Vec<Finding>, Failure> {
+    let mut findings = Vec::new();
+    let mut hosts: BTreeMap<String, (CollectionUrl, &'static str)> = BTreeMap::new();
+    for listing in buffer.map(Buffer::suites).transpose()?.into_iter().flatten() {
+        let url = listing.suite.collection_url;
+        hosts.insert(url.to_string(), (url, "the suite's collection URL"));
+    }
+    for (key, text) in apis(settings) {
+        let address = if key == PING { web::ping_address(text) } else { web::address(key, text) };
+        match address {
+            Err(error) => findings.push(Finding::of("address", Some(key.to_owned())).failed(&error.into())),
+            Ok(url) => {
+                let url: CollectionUrl = url.origin().ascii_serialization().parse()?;
+                hosts.entry(url.to_string()).or_insert((url, key));
+            }
+        }
+    }
+    let collection = Collection::new(options::collection(&settings.config.delivery))?;
+    let mut ways = JoinSet::new();
+    let runtime = runtime()?;
+    for (name, (url, key)) in hosts {
+        let found = Finding::of("host", Some(name));
+        match collection.host(&url) {
+            Err(error) => findings.push(found.failed(&error.into())),
+            Ok(host) => {
+                let reached = async move {
+                    match host.reach().await {
+                        Ok(()) => found.ok(format!("the way is open, TLS and all ({key}); nothing was sent")),
+                        Err(cause) => {
+                            let advice = cause.kind().advice().replace("the suite's collection URL", key);
+                            found.bad(cause.to_string(), &advice)
+                        }
+                    }
+                };
+                ways.spawn_on(reached, runtime.handle());
+            }
+        }
+    }
+    findings.extend(runtime.block_on(ways.join_all()));
+    findings.sort_by(|one, other| one.of.cmp(&other.of));
+    Ok(findings)
+}
+
+/// The addresses of the APIs whose credentials are configured, by their keys.
+fn apis(settings: &Settings) -> Vec<(&'static str, &str)> {
+    let (analytics, bulk, esm) = (&settings.config.analytics, &settings.config.bulk, &settings.config.esm);
+    let ping = &settings.config.notify.ping_url.0;
+    let uses_esm = !esm.software_statement_file.as_os_str().is_empty();
+    [
+        (!analytics.client_id.is_empty(), "analytics.url", &analytics.url),
+        (!analytics.client_id.is_empty(), "analytics.ims_url", &analytics.ims_url),
+        (!bulk.client_id.is_empty(), "bulk.url", &bulk.url),
+        (!bulk.client_id.is_empty(), "bulk.ims_url", &bulk.ims_url),
+        (uses_esm, "esm.url", &esm.url),
+        (uses_esm, "esm.dcr_url", &esm.dcr_url),
+        (!ping.is_empty(), PING, ping),
+    ]
+    .into_iter()
+    .filter_map(|(is_used, key, url)| is_used.then_some((key, url.as_str())))
+    .collect()
+}

@@ -1,0 +1,61 @@
+//! `config` names each mistake, and shows where each value comes from.
+
+use serde_json::{Value, json};
+
+use crate::program::{Program, done};
+
+#[test]
+fn each_mistake_is_named_and_not_only_the_first() {
+    let program = Program::bare();
+    program.write("c.toml", "[delivery]\nlane = 8\nlanes = 0\n[delivry]\n[schedule]\ncron = \"never\"\n");
+    let mut command = program.command(&["config", "check", "--json"]);
+    command.env("PASSBRIDGE_DELIVERY__MAX_ATTEMPTS", "many");
+    let checked = done(command);
+    assert_eq!(checked.code, 2, "{checked:?}");
+    let report: Value = serde_json::from_str(&checked.out).expect("a document");
+    let says: Vec<&str> = report["mistakes"]
+        .as_array()
+        .expect("mistakes")
+        .iter()
+        .filter_map(|one| one["says"].as_str())
+        .collect();
+    for part in ["\"lane\"", "delivery.lanes: 0", "\"delivry\"", "max_attempts: \"many\"", "schedule.cron"] {
+        assert!(says.iter().any(|says| says.contains(part)), "{part} in {says:?}");
+    }
+    assert_eq!(says.len(), 5, "{says:?}");
+
+    program.write("c.toml", "[serve]\ningest = true\n");
+    let checked = program.run(&["config", "check"]);
+    assert!(checked.code == 2 && checked.out.contains("serve.listen is off"), "{checked:?}");
+    program.write("c.toml", "");
+    let checked = program.run(&["config", "check"]);
+    assert!(checked.code == 0 && checked.out.ends_with("c.toml: ok\n"), "{checked:?}");
+}
+
+#[test]
+fn each_value_is_shown_with_its_source_and_secrets_are_not() {
+    let program = Program::bare();
+    program.write("c.toml", "[delivery]\nlanes = 8\n\n[bulk]\nclient_secret = \"very-secret\"\n[map.m]\nkeys = { mvpd = \"idp\" }\n");
+    let shown = |args: &[&str]| {
+        let mut command = program.command(args);
+        command.env("PASSBRIDGE_LOG__LEVEL", "debug");
+        done(command)
+    };
+    let text = shown(&["config", "show", "--json"]);
+    assert!(text.code == 0 && !text.out.contains("very-secret"), "{text:?}");
+    let report: Value = serde_json::from_str(&text.out).expect("a document");
+    let of = |key: &str| {
+        let found = report["keys"].as_array().expect("keys").iter().find(|one| one["key"] == key);
+        let found = found.unwrap_or_else(|| panic!("no {key}"));
+        let from = found["from"].as_str().expect("a text");
+        json!([found["value"], from.rsplit('/').next()])
+    };
+    assert_eq!(of("delivery.lanes"), json!([8, "c.toml:2"]));
+    assert_eq!(of("delivery.max_attempts"), json!([8, "default"]));
+    assert_eq!(of("log.level"), json!(["debug", "PASSBRIDGE_LOG__LEVEL"]));
+    assert_eq!(of("bulk.client_secret"), json!(["...", "c.toml:5"]));
+    assert_eq!(of("analytics.client_secret"), json!(["", "default"]));
+    assert_eq!(of("map.m")[1], "c.toml:6");
+    let given = shown(&["config", "show", "--given"]);
+    assert!(given.out.contains("delivery.lanes") && !given.out.contains("max_attempts"), "{given:?}");
+}
