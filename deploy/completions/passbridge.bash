@@ -22,11 +22,17 @@ _passbridge() {
             passbridge,backup)
                 cmd="passbridge__subcmd__backup"
                 ;;
+            passbridge,config)
+                cmd="passbridge__subcmd__config"
+                ;;
             passbridge,dead-letter)
                 cmd="passbridge__subcmd__dead__subcmd__letter"
                 ;;
             passbridge,demo)
                 cmd="passbridge__subcmd__demo"
+                ;;
+            passbridge,doctor)
+                cmd="passbridge__subcmd__doctor"
                 ;;
             passbridge,drain)
                 cmd="passbridge__subcmd__drain"
@@ -145,6 +151,24 @@ _passbridge() {
             passbridge__subcmd__backfill__subcmd__help,status)
                 cmd="passbridge__subcmd__backfill__subcmd__help__subcmd__status"
                 ;;
+            passbridge__subcmd__config,check)
+                cmd="passbridge__subcmd__config__subcmd__check"
+                ;;
+            passbridge__subcmd__config,help)
+                cmd="passbridge__subcmd__config__subcmd__help"
+                ;;
+            passbridge__subcmd__config,show)
+                cmd="passbridge__subcmd__config__subcmd__show"
+                ;;
+            passbridge__subcmd__config__subcmd__help,check)
+                cmd="passbridge__subcmd__config__subcmd__help__subcmd__check"
+                ;;
+            passbridge__subcmd__config__subcmd__help,help)
+                cmd="passbridge__subcmd__config__subcmd__help__subcmd__help"
+                ;;
+            passbridge__subcmd__config__subcmd__help,show)
+                cmd="passbridge__subcmd__config__subcmd__help__subcmd__show"
+                ;;
             passbridge__subcmd__dead__subcmd__letter,discard)
                 cmd="passbridge__subcmd__dead__subcmd__letter__subcmd__discard"
                 ;;
@@ -229,11 +253,17 @@ _passbridge() {
             passbridge__subcmd__help,backup)
                 cmd="passbridge__subcmd__help__subcmd__backup"
                 ;;
+            passbridge__subcmd__help,config)
+                cmd="passbridge__subcmd__help__subcmd__config"
+                ;;
             passbridge__subcmd__help,dead-letter)
                 cmd="passbridge__subcmd__help__subcmd__dead__subcmd__letter"
                 ;;
             passbridge__subcmd__help,demo)
                 cmd="passbridge__subcmd__help__subcmd__demo"
+                ;;
+            passbridge__subcmd__help,doctor)
+                cmd="passbridge__subcmd__help__subcmd__doctor"
                 ;;
             passbridge__subcmd__help,drain)
                 cmd="passbridge__subcmd__help__subcmd__drain"
@@ -324,6 +354,12 @@ _passbridge() {
                 ;;
             passbridge__subcmd__help__subcmd__backfill,status)
                 cmd="passbridge__subcmd__help__subcmd__backfill__subcmd__status"
+                ;;
+            passbridge__subcmd__help__subcmd__config,check)
+                cmd="passbridge__subcmd__help__subcmd__config__subcmd__check"
+                ;;
+            passbridge__subcmd__help__subcmd__config,show)
+                cmd="passbridge__subcmd__help__subcmd__config__subcmd__show"
                 ;;
             passbridge__subcmd__help__subcmd__dead__subcmd__letter,discard)
                 cmd="passbridge__subcmd__help__subcmd__dead__subcmd__letter__subcmd__discard"
@@ -572,7 +608,7 @@ _passbridge() {
 
     case "${cmd}" in
         passbridge)
-            opts="-h -V --config --json --help --version demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help"
+            opts="-h -V --config --json --help --version demo init suite ingest pull drain run serve backfill report reconcile explain trace export status doctor config pending inputs rejects dead-letter held forget backup restore retention schema sandbox help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -949,6 +985,116 @@ _passbridge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        passbridge__subcmd__config)
+            opts="-h --config --json --help check show help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        passbridge__subcmd__config__subcmd__check)
+            opts="-h --config --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        passbridge__subcmd__config__subcmd__help)
+            opts="check show help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        passbridge__subcmd__config__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        passbridge__subcmd__config__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        passbridge__subcmd__config__subcmd__help__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        passbridge__subcmd__config__subcmd__show)
+            opts="-h --given --config --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         passbridge__subcmd__dead__subcmd__letter)
             opts="-h --config --json --help list show requeue discard help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1141,6 +1287,24 @@ _passbridge() {
             ;;
         passbridge__subcmd__demo)
             opts="-h --config --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        passbridge__subcmd__doctor)
+            opts="-h --full --before-start --config --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1568,7 +1732,7 @@ _passbridge() {
             return 0
             ;;
         passbridge__subcmd__help)
-            opts="demo init suite ingest pull drain run serve backfill report reconcile explain trace export status pending inputs rejects dead-letter held forget backup restore retention schema sandbox help"
+            opts="demo init suite ingest pull drain run serve backfill report reconcile explain trace export status doctor config pending inputs rejects dead-letter held forget backup restore retention schema sandbox help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1707,6 +1871,48 @@ _passbridge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        passbridge__subcmd__help__subcmd__config)
+            opts="check show"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        passbridge__subcmd__help__subcmd__config__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        passbridge__subcmd__help__subcmd__config__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         passbridge__subcmd__help__subcmd__dead__subcmd__letter)
             opts="list show requeue discard"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1778,6 +1984,20 @@ _passbridge() {
             return 0
             ;;
         passbridge__subcmd__help__subcmd__demo)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        passbridge__subcmd__help__subcmd__doctor)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
