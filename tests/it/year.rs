@@ -519,7 +519,7 @@ fn a_buffer_of_every_released_schema_opens_and_balances() {
     let house = House::new();
     let database = rusqlite::Connection::open(house.buffer.path()).expect("the database opens");
     let latest: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("a version");
-    for version in 1..latest {
+    for version in 1..=latest {
         let stored = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
             .join(format!("fixtures/buffers/schema-{version}.sqlite"));
         let copy = house.dir.path().join(format!("{version}.db"));
