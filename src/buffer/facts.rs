@@ -2,10 +2,8 @@
 
 use rusqlite::Connection;
 
-use super::database::Buffer;
 use super::error::Result;
 use super::rows::{first, only, run, value};
-use crate::event::Instant;
 
 /// The fact that holds the next sequence number.
 pub(super) const NEXT_SEQ: &str = "next_seq";
@@ -16,8 +14,6 @@ pub(super) const FORMER_BEFORE: &str = "exchanges_1_before";
 pub(super) const NEWEST_EXCHANGES: &str = "newest_exchanges";
 /// The fact that marks a copy: the time of copying. Outcomes recorded later are only in the original.
 pub(super) const COPIED_AT: &str = "copied_at";
-/// The facts that hold until when ESM was pulled, each with the names of its requestors behind it.
-const PULLED_TO: &str = "esm_pulled_to ";
 /// The fact that closes a buffer: when it was moved to another place.
 pub(super) const MOVED_AT: &str = "moved_at";
 /// The fact that holds the time since when the inbox has rows that drains cannot move.
@@ -25,23 +21,6 @@ pub(super) const INBOX_LEFT_SINCE: &str = "inbox_left_since";
 
 /// The fact that tells the cursors of this buffer from those of others, and from those before a restore.
 pub(super) const CURSOR_SERIES: &str = "cursor_series";
-
-impl Buffer {
-    /// Until when the hours of ESM were pulled without a gap, on the clock of the reports. `of` names the requestors.
-    pub fn pulled_to(&self, of: &str) -> Result<Option<Instant>> {
-        let name = format!("{PULLED_TO}{of}");
-        self.read(|connection| Ok(fact(connection, &name)?.map(Instant::from_nanos)))
-    }
-
-    /// Records that these hours were pulled. Hours behind a gap change nothing: the gap is still to be pulled.
-    pub fn note_pulled(&self, of: &str, from: Instant, to: Instant) -> Result<()> {
-        let name = format!("{PULLED_TO}{of}");
-        self.write(move |transaction| match fact(transaction, &name)? {
-            Some(before) if from.nanos() > before || to.nanos() <= before => Ok(()),
-            Some(_) | None => set_fact(transaction, &name, to.nanos()),
-        })
-    }
-}
 
 pub(super) fn fact(connection: &Connection, name: &str) -> Result<Option<i64>> {
     first(connection, "SELECT value FROM facts WHERE name = ?1", [name], only)

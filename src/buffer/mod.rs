@@ -37,6 +37,7 @@ mod outcomes;
 mod pending;
 mod planning;
 mod probes;
+mod pulled;
 mod pulse;
 mod queue;
 mod reconciling;

@@ -1,6 +1,6 @@
 //! Contracts: what the events of a requestor or a source must be like. What breaks one is rejected with the reason.
 
-use super::paths::fits;
+use super::pattern::fits;
 use crate::clock::Clock;
 use crate::config::{ContractConfig, UnknownKeysRule};
 use crate::event::{EventKind, PassEvent, Property};

@@ -21,6 +21,7 @@ mod memory;
 mod misplaced;
 mod options;
 mod paths;
+mod pattern;
 mod portion;
 mod reading;
 mod rejects;

@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
 
 use super::input::InputPath;
+use super::pattern::fits;
 
 /// The inputs of the arguments, those of a folder or a pattern in the order of their names. What is no file stays as it
 /// is, so that opening it says why. Standard input gets the name of its source.
@@ -91,15 +92,4 @@ fn names_in(folder: &Path) -> io::Result<Vec<OsString>> {
 
 fn is_mark(name: &OsStr, marks: &[u8]) -> bool {
     name.as_encoded_bytes().first().is_some_and(|first| marks.contains(first))
-}
-
-/// Whether a name fits a pattern: `*` stands for any text, `?` for one byte.
-pub(super) fn fits(pattern: &[u8], name: &[u8]) -> bool {
-    match (pattern, name) {
-        ([], []) => true,
-        ([b'*', rest @ ..], _) => (0..=name.len()).any(|start| fits(rest, &name[start..])),
-        ([b'?', rest @ ..], [_, behind @ ..]) => fits(rest, behind),
-        ([letter, rest @ ..], [first, behind @ ..]) if letter == first => fits(rest, behind),
-        _ => false,
-    }
 }
