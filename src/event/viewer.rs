@@ -37,6 +37,8 @@ const OBJECTS: [&str; 7] = ["[object ", "#<object", "<object ", "<function ", "j
 const TEMPLATES: &str = "< >|{ }|[ ]|% %|@ @|__ __|#{ }|$ |: ";
 /// What may stand between the parts of a word; `%` is for `%20`.
 const SEPARATORS: [char; 5] = [' ', '_', '-', '+', '%'];
+/// Signs beside those of ASCII that stand in the place of a value.
+const DASHES: &str = " \u{2013}\u{2014}\u{2026}\u{b7}";
 /// What joins words to one identifier.
 const JOINTS: [char; 9] = ['-', '_', ':', '|', '@', '.', '/', ';', ' '];
 /// A mask has so many stars: fewer may stand in a name.
@@ -128,8 +130,8 @@ impl VisitorRules {
         let inside = || BRACKETS.into_iter().find_map(of_pair);
         let is_other_spelling = || {
             let joined = || bare.replace("%20", "").replace(SEPARATORS, "");
-            bare.contains(SEPARATORS) && is_word(&joined())
-                || decoded(bare).is_some_and(|text| is_word(text.trim()))
+            let is_between = bare.trim_matches(SEPARATORS) == bare && bare.contains(SEPARATORS);
+            is_between && is_word(&joined()) || decoded(bare).is_some_and(|text| is_word(text.trim()))
         };
         is_word(bare)
             || self >= VisitorRules::V3 && (inside().is_some_and(is_word) || is_one_letter(bare))
@@ -261,7 +263,8 @@ fn is_left_over(text: &str) -> bool {
         let name = name.trim_matches(['{', '}', '(', ')', '[', ']', '<', '>', '%', ' ']);
         (!name.is_empty() && name.chars().all(is_of_name)).then_some(())
     };
-    text.len() < ZEROS_MIN && !text.chars().any(char::is_alphanumeric)
+    text.len() < ZEROS_MIN
+        && text.chars().all(|letter| letter.is_ascii_punctuation() || DASHES.contains(letter))
         || is_all('0') && (digits().count() < text.len() || text.len() >= CARD_DIGITS)
         || is_all('f') && digits().count() >= CARD_DIGITS
         || OBJECTS.iter().any(starts_with)
@@ -531,7 +534,6 @@ mod tests {
             "0x1F",
             "x",
             "na-123",
-            "0-0",
             "a*b*c",
             "none@example.com",
             "redacted-fan",
