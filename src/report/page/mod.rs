@@ -17,6 +17,7 @@ use super::metric::{
     AUTHENTICATION_CONVERSION, AUTHENTICATIONS, AUTHORIZATION_CONVERSION, AUTHORIZATIONS, Metric, PLAYS,
     USERS,
 };
+use super::number::thousands;
 use crate::html::document;
 use part::section;
 
@@ -57,7 +58,9 @@ fn head(report: &Report, period: &str) -> Markup {
             h1 { (period) }
             p.note {
                 (requestors) ". Days of " span { (report.timezone) } "; from " time { (report.from) } " until "
-                time { (report.to) } ", the end left out."
+                time { (report.to) } ", the end left out. Units that a person discarded: "
+                span data-json="/discarded" data-value=(report.discarded) { (thousands(report.discarded)) }
+                @if report.discarded > 0 && report.without_discarded { ", left out" } "."
             }
         }
     }

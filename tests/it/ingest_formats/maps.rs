@@ -396,7 +396,7 @@ fn what_cannot_be_read_in_a_folder_or_by_a_pattern_is_an_error_that_names_it() {
             "{argument} {told}"
         );
     }
-    std::fs::set_permissions(program.path("in/day=2"), std::fs::Permissions::from_mode(0)).expect("ours");
+    std::fs::set_permissions(program.path("in/day=2"), std::fs::Permissions::from_mode(0o000)).expect("ours");
     std::fs::set_permissions(program.path("."), std::fs::Permissions::from_mode(0o755)).expect("ours");
     let patterns = [program.path("in"), program.path("in/day=*/*.ndjson")];
     let found = std::thread::scope(|scope| {
