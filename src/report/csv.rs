@@ -16,7 +16,7 @@ const LACKING: &str = "partly without ESM columns";
 /// `--by` (else `mvpd`), the figures, the units of event1 to event18 by name, the unique accounts that ESM stated,
 /// and `note`. `scope` is `total` or `mvpd` (with `--by`: `total` or `row`). A ratio that would divide by 0 and
 /// unknown numbers of users and events are empty. A note has parts with `; ` between them: `partial` if the time is not over,
-/// [`LACKING`] if a part of the row has no number for an event that another part has, the marks of what is unusual (for the MVPD of the row, or the total), and what the row was counted from.
+/// `LACKING` if a part of the row has no number for an event that another part has, the marks of what is unusual (for the MVPD of the row, or the total), and what the row was counted from.
 pub fn csv(report: &Report) -> String {
     let mvpd = ["mvpd".to_owned()];
     let by = if report.by.is_empty() { &mvpd[..] } else { &report.by };
