@@ -90,7 +90,10 @@ impl StatedReport {
             let (from, to) = span(record, &self.grouping.config, pass)?;
             let counts = self.grouping.counts_at(record, from)?;
             let nothing = self.grouping.nothing_at(record, from)?;
-            let is_lacking = |(metric, _): &&(&str, _)| !counts.iter().any(|count| count.metric == *metric);
+            // A record without the metric at all says that nothing of it happened; one with a blank says nothing.
+            let is_lacking = |(metric, _): &&(&str, _)| {
+                record.has_name(metric) && !counts.iter().any(|count| count.metric == *metric)
+            };
             let lacking = self.metrics.iter().filter(is_lacking);
             let lacking: Vec<StatedCount> = lacking
                 .map(|(metric, kind)| Count { metric, kind: *kind, ..nothing.clone() })
