@@ -104,15 +104,15 @@ impl Drop for WholeFile {
 }
 
 /// Fails if an output must not take this name. A link itself is replaced, never what it leads to.
-fn may_be_replaced(path: &Path) -> io::Result<()> {
+pub fn may_be_replaced(path: &Path) -> io::Result<()> {
     let Ok(found) = fs::symlink_metadata(path) else { return Ok(()) };
     let mut head = [0; DATABASE.len()];
     let refused = |why| Err(io::Error::new(ErrorKind::AlreadyExists, why));
     if !found.is_file() && !found.is_symlink() {
-        return refused("what stands there is no file, and stays: name another one");
+        return refused("what stands there is no file, and stays");
     }
     if found.is_file() && File::open(path)?.read_exact(&mut head).is_ok() && head == *DATABASE {
-        return refused("a database stands there, and stays: name another file");
+        return refused("a database stands there, and stays");
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The open buffer. One thread owns the writing connection; readers have connections of their own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -13,10 +13,12 @@ use super::error::{BufferError, Result};
 use super::facts::{MOVED_AT, fact};
 use super::rows::{all, first, run, value};
 use super::sqlite::{
-    self, BackfillLock, BufferOptions, DrainLock, Holder, Place, WholeLock, drain_holder, open_reader,
+    self, BackfillLock, BufferOptions, DrainLock, Holder, LOCKS, Place, SIDE_FILES, WholeLock, drain_holder,
+    open_reader,
 };
 use crate::clock::Clock;
 use crate::event::{Instant, MeasureOf};
+use crate::whole_file::beside;
 
 type Task = Box<dyn FnOnce(&mut Connection) + Send>;
 
@@ -68,6 +70,11 @@ impl Buffer {
             .map_err(BufferError::file(place.path()))?;
         let (clock, measure) = (options.clock.clone(), options.measure);
         Ok(Buffer { place, clock, measure, tasks: Some(tasks), thread: Some(thread), idle: Mutex::default() })
+    }
+
+    /// The files beside a buffer that are only its own.
+    pub fn side_files(path: &Path) -> impl Iterator<Item = PathBuf> {
+        SIDE_FILES.iter().chain(LOCKS).map(|ending| beside(path, ending))
     }
 
     pub fn now(&self) -> Instant {

@@ -44,6 +44,11 @@ pub enum BufferError {
     OtherSchema { path: PathBuf, why: String },
     #[error("another drain holds the lock {0}")]
     Locked(Holder),
+    /// The process runs without the lock, whose file was removed.
+    #[error(
+        "process {pid} still sends events of {path:?}, though it lost the lock: somebody removed the lock's file"
+    )]
+    StillRuns { path: PathBuf, pid: u32 },
     /// The file was removed, or another file has its name.
     #[error("{0:?} was removed or replaced while it was in use")]
     Replaced(PathBuf),

@@ -1,17 +1,20 @@
 //! The records of drains, and of the processes that run backfills.
 
+use std::path::Path;
+
 use rusqlite::{Connection, Row, Transaction};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::arrivals;
 use super::database::Buffer;
-use super::error::Result;
-use super::facts::{NEXT_SEQ, fact};
+use super::error::{BufferError, Result};
+use super::facts::{NEXT_SEQ, fact, forget_fact, set_fact};
 use super::keys::{JobKey, RunId};
 use super::ledger::Term;
 use super::repeats;
-use super::rows::{all, changed, only, run as execute};
+use super::rows::{all, changed, only, run as execute, value};
+use super::sqlite;
 use super::states::{To, recover_claims, shift_all};
 use crate::delivery::{Sequence, Trouble};
 use crate::event::Instant;
@@ -82,11 +85,12 @@ impl RunRecord {
 }
 
 impl Buffer {
-    /// Begins a drain of a job; the caller holds the lock. Turns claims of crashed runs into doubts, holds
+    /// Begins a drain of a job; the caller holds the lock. Fails with [`BufferError::StillRuns`] if another process runs too. Turns claims of crashed runs into doubts, holds
     /// events in doubt if their suite's policy says so, and decides which events the run covers.
     pub fn begin_run(&self, job: JobKey) -> Result<RunStart> {
-        let now = self.now();
+        let (now, path) = (self.now(), self.path().to_owned());
         self.write(move |transaction| {
+            take_turn(transaction, job, &path)?;
             let recovered = recover_claims(transaction, job, now)?;
             let held = hold_doubts(transaction, job, now)?;
             execute(transaction, "INSERT INTO runs (started_at, job) VALUES (?1, ?2)", (now, job))?;
@@ -106,6 +110,8 @@ impl Buffer {
             let sent = "UPDATE jobs SET calls_sent = calls_sent + coalesce(?2 ->> '$.hits', 0)
                  WHERE job = (SELECT job FROM runs WHERE run = ?1)";
             execute(transaction, sent, (run, summary))?;
+            let job = value(transaction, "SELECT job FROM runs WHERE run = ?1", [run])?;
+            forget_fact(transaction, runner_of(job))?;
             arrivals::prune(transaction)?;
             repeats::prune(transaction)
         })
@@ -124,8 +130,12 @@ impl Buffer {
 
     /// Records that the process that ran a backfill has ended its run.
     pub fn end_job_run(&self, job: JobKey) -> Result<()> {
-        let update = "UPDATE runs SET finished_at = ?2 WHERE job = ?1 AND finished_at IS NULL";
-        self.change(update, (job, self.now()))
+        let now = self.now();
+        self.write(move |transaction| {
+            let update = "UPDATE runs SET finished_at = ?2 WHERE job = ?1 AND finished_at IS NULL";
+            execute(transaction, update, (job, now))?;
+            forget_fact(transaction, runner_of(job))
+        })
     }
 
     pub fn note_job_failure(&self, job: JobKey, failure: &str) -> Result<()> {
@@ -204,6 +214,24 @@ pub(super) fn recent(connection: &Connection, limit: usize) -> Result<Vec<RunRec
             summary: summary.and_then(|text| serde_json::from_str(&text).ok()),
         })
     })
+}
+
+/// The fact that marks the process which runs live drains, or backfills.
+fn runner_of(job: JobKey) -> &'static str {
+    if job == JobKey::LIVE { "drain_runner" } else { "backfill_runner" }
+}
+
+/// Marks this process as the one that runs. Fails if another one did and still lives: it has the lock of a file that was removed,
+/// and its claims are attempts under way.
+fn take_turn(transaction: &Transaction<'_>, job: JobKey, path: &Path) -> Result<()> {
+    let name = runner_of(job);
+    if let Some(pid) = fact(transaction, name)?.and_then(|mark| sqlite::maker(mark, path)) {
+        return Err(BufferError::StillRuns { path: path.to_owned(), pid });
+    }
+    match sqlite::mark(path) {
+        Some(mark) => set_fact(transaction, name, mark),
+        None => forget_fact(transaction, name),
+    }
 }
 
 /// Holds every event in doubt whose suite's policy is to hold.

@@ -230,10 +230,11 @@ fn api_advice(error: &ApiError) -> String {
         | (Cause::Refused { status: 400..=403, .. }, "esm", true) => {
             "ask Adobe whether these credentials may read ESM; to register anew, remove the file of esm.credentials_file"
         }
-        (Cause::Refused { status: 400..=403, .. }, _, true) => {
+        (Cause::Refused { status: 400..=403, .. }, _, true)
+        | (Cause::Refused { status: 401, .. }, "analytics" | "bulk", false) => {
             "check {section}.client_id, its secret and {section}.scopes against the project in Adobe's Developer Console"
         }
-        (Cause::Refused { status: 401 | 403, .. }, "analytics", false) => {
+        (Cause::Refused { status: 403, .. }, "analytics", false) => {
             "give the credential's product profile the suite, its metrics and its dimensions in Adobe's Admin Console, and check \
              analytics.company"
         }
@@ -243,7 +244,7 @@ fn api_advice(error: &ApiError) -> String {
         (Cause::Refused { status: 404, .. }, "esm", false) => {
             "correct esm.url or esm.group_by: it must be a path of the published drill-down tree"
         }
-        (Cause::Refused { status: 401 | 403, .. }, "bulk", false) => {
+        (Cause::Refused { status: 403, .. }, "bulk", false) => {
             "check bulk.client_id, its secret, its scopes and its product profile in Adobe's Developer Console"
         }
         (Cause::TooLong(_), "esm", false) => {
@@ -423,6 +424,8 @@ const WRITTEN_TWICE: &str = "another process does the same work, as where the lo
 const SQLITE: &str = "check free disk and permissions, then run it again; what was reported before is stored. If it persists: passbridge \
      status --verify";
 const LOCKED: &str = "wait for it to end; the lock frees itself when its holder ends";
+const STILL_RUNS: &str =
+    "wait until that process has ended its run, or end it; leave lock files where they are";
 const OTHER_SCHEMA: &str =
     "drop what another program made there, or restore a backup that is whole; nothing was done";
 
@@ -455,6 +458,7 @@ impl Judge for BufferError {
             BufferError::ForeignCopy(_) => Code::BufferForeign.usage(COPY),
             BufferError::Stopped => Code::Stopped.failed("run it again"),
             BufferError::Locked(_) => Code::Locked.locked(LOCKED),
+            BufferError::StillRuns { .. } => Code::Locked.locked(STILL_RUNS),
             BufferError::Backfilling(_) => Code::BackfillRunning.locked(BACKFILLING),
             BufferError::FilesUnderWay(name) => Code::BackfillUndecided.failed(match name.suite() {
                 Some(_) => "let it settle them: passbridge drain; then run this again".to_owned(),

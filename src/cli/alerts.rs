@@ -12,6 +12,7 @@ use std::time::{Duration, Instant as Moment};
 use std::{env, io};
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
 
 use super::layers::VARIABLE_PREFIX;
 use super::status::broken_checks;
@@ -50,7 +51,8 @@ struct Teller {
     runtime: Runtime,
     pinger: Option<Pinger>,
     buffer: Arc<Buffer>,
-    config: Config,
+    command: Vec<String>,
+    current: watch::Receiver<Config>,
 }
 
 impl Notifier {
@@ -61,7 +63,8 @@ impl Notifier {
             return Ok(None);
         }
         let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::starting)?;
-        let teller = Teller { runtime, pinger, buffer: Arc::clone(buffer), config: settings.config.clone() };
+        let (command, current) = (settings.config.notify.command.clone(), settings.current.subscribe());
+        let teller = Teller { runtime, pinger, buffer: Arc::clone(buffer), command, current };
         let (pings, waiting) = mpsc::sync_channel(PINGS_WAITING_MAX);
         let (is_done, done) = mpsc::sync_channel(1);
         let told = move || {
@@ -131,7 +134,7 @@ impl Teller {
     }
 
     fn compare(&self) {
-        if self.config.notify.command.is_empty() {
+        if self.command.is_empty() {
             return;
         }
         if let Err(failure) = self.tell_changes() {
@@ -142,7 +145,7 @@ impl Teller {
     /// Runs the command if limits broke or became well again since it ran last.
     fn tell_changes(&self) -> Result<(), Failure> {
         let broken: BTreeMap<String, String> =
-            broken_checks(&self.buffer, &self.config)?.into_iter().collect();
+            broken_checks(&self.buffer, &self.current.borrow().clone())?.into_iter().collect();
         let (told, now) = (self.buffer.told()?, self.buffer.now());
         let new = broken.iter().filter(|(check, _)| !told.broken.contains(*check));
         let ended = told.broken.iter().filter(|check| !broken.contains_key(*check));
@@ -151,13 +154,11 @@ impl Teller {
         if lines.is_empty() || told.at.is_some_and(|at| is_too_soon(at, now)) {
             return Ok(());
         }
-        let ran = run(&self.config.notify.command, &few(lines, LINES_MAX));
+        let ran = run(&self.command, &few(lines, LINES_MAX));
         // What a command that failed should have told is told by the next one.
         let known = if ran.is_ok() { broken.into_keys().collect() } else { told.broken.clone() };
         self.buffer.set_told(told, Told { at: Some(now), broken: known })?;
-        ran.map_err(|error| {
-            Failure::of_file("run", &format!("notify.command {:?}", self.config.notify.command), &error)
-        })
+        ran.map_err(|error| Failure::of_file("run", &format!("notify.command {:?}", self.command), &error))
     }
 }
 

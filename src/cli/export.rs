@@ -114,7 +114,8 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
             "name a file for the rows: --output FILE",
         ));
     }
-    let (_, buffer) = context.open()?;
+    let (settings, buffer) = context.open()?;
+    args.output.iter().try_for_each(|path| settings.may_replace(path))?;
     let mut rows = Rows::new(&buffer, of, args)?;
     let Some(path) = &args.output else {
         let mut lines = output::Lines::new();

@@ -43,7 +43,6 @@ struct RunReport {
 
 pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
     let mut settings = context.settings()?;
-    let ingests = settings.config.serve.ingest;
     let mut seen = [values(&settings.config), values(&settings.config)];
     let mut pass = Pass::open(&settings, context)?;
     // Problems that every drain would report are reported now.
@@ -55,6 +54,7 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
     runtime.block_on(async { signals::listen(stop.clone(), on_hangup) })?;
     tell_setup(&settings, &pass.buffer)?;
     let servers = serve::listen(&settings, &pass.buffer, context)?;
+    let listens = (!servers.is_empty(), settings.config.serve.ingest);
     let (watched, mut place) = (Arc::clone(&pass.buffer), pass.buffer.watch()?);
     notify::tell(notify::READY);
     let mut report = RunReport::default();
@@ -92,7 +92,7 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
                 .await;
                 if stop.requested().is_none() {
                     let schedule = settings.config.schedule.clone();
-                    read_again(&mut settings, &mut pass, &mut seen, ingests, context);
+                    read_again(&mut settings, &mut pass, &mut seen, listens, context);
                     servers.iter().for_each(Server::reread_tokens);
                     if settings.config.schedule != schedule {
                         // Missed slots of the old schedule do not count for the new schedule.
@@ -141,13 +141,13 @@ fn tell_setup(settings: &Settings, buffer: &Buffer) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Uses the current content of the configuration file. If it is not valid, nothing changes. `ingests` tells if the
-/// HTTP collector takes events.
+/// Uses the current content of the configuration file. If it is not valid, nothing changes. `listens` tells if
+/// there are listeners, and if they take events.
 fn read_again(
     settings: &mut Settings,
     pass: &mut Pass,
     [at_start, last]: &mut [Values; 2],
-    ingests: bool,
+    listens: (bool, bool),
     context: &Context,
 ) {
     let read = settings::read(&settings.file).map_err(Failure::from);
@@ -157,11 +157,12 @@ fn read_again(
             let values = values(&new.config);
             let changed = changed_keys(last, &values).join(" ");
             let mut waiting = changed_keys(at_start, &values);
-            waiting.retain(|key| needs_restart(key, ingests));
+            waiting.retain(|key| needs_restart(key, listens));
             let needs_restart = waiting.join(" ");
             tracing::info!(changed, needs_restart, "the configuration was read again");
             *last = values;
-            (*pass, *settings) = (new_pass, new);
+            settings.current.send_replace(new.config.clone());
+            (*pass, *settings) = (new_pass, Settings { current: settings.current.clone(), ..new });
         }
         Err(failure) => {
             let (why, advice) = (failure.on_one_line(), &failure.advice);
@@ -203,12 +204,13 @@ fn changed_keys(old: &Values, new: &Values) -> Vec<String> {
     changed.map(|(key, _)| key.clone()).collect()
 }
 
-/// Tells if a key is read only at the start: open files, logging and the HTTP collector keep their settings.
-fn needs_restart(key: &str, ingests: bool) -> bool {
-    let section = key.split('.').next().unwrap_or_default();
-    match section {
-        "serve" | "monitor" | "notify" | "log" => true,
+/// Tells if a change of a key waits for a restart, as the table of `docs/operating.md` says: open files, logging, notices and
+/// listeners keep theirs.
+fn needs_restart(key: &str, (listens, ingests): (bool, bool)) -> bool {
+    match key.split('.').next().unwrap_or_default() {
+        "serve" | "notify" | "log" => true,
         "buffer" => !key.ends_with("_days"),
+        "delivery" => listens && key == "delivery.stop_grace_seconds",
         "ingest" | "rest_v2" | "esm" | "map" | "contract" => ingests,
         _ => false,
     }
@@ -228,4 +230,55 @@ fn log_failure(failure: &Failure) {
 fn last_started(buffer: &Buffer) -> Result<Option<Instant>, Failure> {
     let runs = buffer.runs(RUNS_LOOKED_AT)?;
     Ok(runs.into_iter().find(|run| run.finished_at.is_some()).map(|run| run.started_at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The keys of a configuration with everything in it.
+    fn keys() -> Vec<String> {
+        let (map, contract) = Default::default();
+        let config = Config {
+            map: [("m".to_owned(), map)].into(),
+            contract: [("c".to_owned(), contract)].into(),
+            ..Config::default()
+        };
+        values(&config).into_keys().collect()
+    }
+
+    #[test]
+    fn the_page_and_the_program_agree_on_each_key_that_a_hangup_leaves_as_it_was() {
+        let page = include_str!("../../docs/operating.md");
+        let rows = page.split("| needs a restart | where |\n|---|---|\n").nth(1).expect("the table of keys");
+        let rows: Vec<(Vec<&str>, &str)> = rows
+            .lines()
+            .take_while(|line| line.starts_with('|'))
+            .map(|line| line.trim_matches(['|', ' ']).split_once(" | ").expect("two columns"))
+            .map(|(names, place)| (names.split('`').skip(1).step_by(2).collect(), place))
+            .collect();
+        let is_known = |name: &&str| keys().iter().any(|key| stands_for(name, key));
+        assert!(
+            rows.len() == 3 && rows.iter().all(|(names, _)| names.iter().all(|name| is_known(&name))),
+            "{rows:?}"
+        );
+        for (listens, places) in [
+            ((false, false), &["always"][..]),
+            ((true, false), &["always", "where `run` listens"]),
+            ((true, true), &["always", "where `run` listens", "where `serve.ingest` is on"]),
+        ] {
+            for key in keys() {
+                let mut named =
+                    rows.iter().filter(|(_, place)| places.contains(place)).flat_map(|(names, _)| names);
+                let is_named = named.any(|name| stands_for(name, &key));
+                assert_eq!(needs_restart(&key, listens), is_named, "{key} {listens:?}");
+            }
+        }
+    }
+
+    /// Whether a name of the page, a key or a section in brackets, stands for this key.
+    fn stands_for(name: &str, key: &str) -> bool {
+        let section = name.trim_matches(['[', ']']).trim_end_matches(".NAME");
+        name == key || name.starts_with('[') && key.split('.').next() == Some(section)
+    }
 }

@@ -2,17 +2,20 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::{env, io};
+use std::{env, fs, io};
 
 use serde::Deserialize;
+use tokio::sync::watch;
 use toml::{Table, Value};
 
+use super::failure::{Failure, refused};
 use super::layers::{self, Mistake, VARIABLE_PREFIX};
+use crate::buffer::Buffer;
 use crate::config::{Config, LogFormat, Secret};
 use crate::readers::rest_v2::ServiceKeys;
 use crate::schedule::Timetable;
 use crate::web::{read_secret, read_secret_text};
-use crate::whole_file::warn_if_open;
+use crate::whole_file::{folder, may_be_replaced, warn_if_open};
 
 const CONFIG_VARIABLE: &str = "PASSBRIDGE_CONFIG";
 pub(super) const LOCAL_FILE: &str = "passbridge.toml";
@@ -32,6 +35,10 @@ pub(super) struct Settings {
     pub(super) warnings: Vec<String>,
     /// Whether the file itself has a client secret or a ping URL, in place of the name of a file.
     pub(super) has_secret: bool,
+    /// What those read who look at the buffer while the configuration is read again: listeners and notices.
+    pub(super) current: watch::Sender<Config>,
+    /// The files and folders that the configuration names, and the file itself.
+    pub(super) files: Vec<PathBuf>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +54,24 @@ pub(super) enum SettingsError {
 }
 
 impl Settings {
+    /// Fails if an output would take the place of a database, of what is no file, or of a file that the program needs.
+    pub(super) fn may_replace(&self, path: &Path) -> Result<(), Failure> {
+        let refuse = |why: &str| refused(format!("cannot write {path:?}: {why}"), "name another file");
+        may_be_replaced(path).map_err(|error| refuse(&error.to_string()))?;
+        let named = |path: &Path| Some(fs::canonicalize(folder(path)).ok()?.join(path.file_name()?));
+        let buffer = fs::canonicalize(&self.config.buffer.path).unwrap_or_default();
+        let mut needed = self.files.iter().cloned().chain(Buffer::side_files(&buffer));
+        let output = named(path);
+        if needed
+            .any(|file| output.is_some() && [named(&file), fs::canonicalize(&file).ok()].contains(&output))
+        {
+            return Err(refuse(
+                "it is the configuration, a file that this names, or one of the buffer's, and stays",
+            ));
+        }
+        Ok(())
+    }
+
     /// The secret for digests of exchanges; `None` if no file is configured: then the buffer's own secret is used.
     pub(super) fn source_secret(&self) -> Result<Option<Vec<u8>>, SettingsError> {
         let path = &self.config.rest_v2.secret_file;
@@ -150,7 +175,7 @@ pub(super) fn parse(
     let (mut config, warnings) = layers::read(text, file, &variables)?;
     let timetable = Timetable::new(&config.schedule)
         .map_err(|error| Mistake { place: format!("{file:?}"), why: error.to_string() })?;
-    let folder = file.parent().unwrap_or(Path::new("/"));
+    let (folder, mut files) = (file.parent().unwrap_or(Path::new("/")), vec![file.to_owned()]);
     for path in [
         &mut config.buffer.path,
         &mut config.ingest.rejects_dir,
@@ -168,12 +193,14 @@ pub(super) fn parse(
     .filter(|path| !path.as_os_str().is_empty())
     {
         *path = folder.join(&path);
+        files.push(path.clone());
     }
     let table = text.parse::<Table>().unwrap_or_default();
     let has_secret = table
         .values()
         .any(|section| ["client_secret", "ping_url"].iter().any(|key| section.get(key).is_some()));
-    Ok(Settings { file: file.to_owned(), config, timetable, warnings, has_secret })
+    let current = watch::Sender::new(config.clone());
+    Ok(Settings { file: file.to_owned(), config, current, timetable, warnings, has_secret, files })
 }
 
 #[cfg(test)]

@@ -19,17 +19,12 @@ fn day(date: &str, prefix: &str, count: usize) -> String {
     (0..count).map(line).collect()
 }
 
-fn file(program: &Program, name: &str, text: &str) -> String {
-    program.write(name, text);
-    program.path(name).to_str().expect("UTF-8").to_owned()
-}
-
 #[test]
 fn a_run_refuses_an_input_that_was_changed_since_its_plan() {
     let (program, sandbox) = (Program::new(), sandbox(""));
     program.suite(&sandbox.url());
-    let one = file(&program, "one.ndjson", &day("2026-10-01", "a", 5));
-    let two = file(&program, "two.ndjson", &day("2026-10-02", "b", 5));
+    let one = program.file("one.ndjson", &day("2026-10-01", "a", 5));
+    let two = program.file("two.ndjson", &day("2026-10-02", "b", 5));
     let (code, plan) = program.json(&["backfill", "plan", "h", &one, &two]);
     assert_eq!(
         (code, &plan["inputs"][1]["bytes"]),
@@ -52,12 +47,12 @@ fn a_run_refuses_an_input_that_was_changed_since_its_plan() {
 fn a_run_adds_to_delivered_days_only_where_each_is_named() {
     let (program, sandbox) = (Program::new(), sandbox(""));
     program.suite(&sandbox.url());
-    let live = file(&program, "live.ndjson", &(day("2026-10-01", "a", 5) + &day("2026-10-03", "a3-", 5)));
+    let live = program.file("live.ndjson", &(day("2026-10-01", "a", 5) + &day("2026-10-03", "a3-", 5)));
     assert_eq!(program.run(&["ingest", &live]).code, 0);
     assert_eq!(program.run(&["drain"]).code, 0);
     let text =
         ["2026-10-01", "2026-10-02", "2026-10-03"].map(|date| day(date, &format!("again{date}"), 5)).concat();
-    let again = file(&program, "again.ndjson", &text);
+    let again = program.file("again.ndjson", &text);
     // Planned or not, it stops before anything is loaded.
     assert_eq!(program.run(&["backfill", "plan", "planned", &again]).code, 0);
     for args in [&["backfill", "run", "planned"][..], &["backfill", "run", "unplanned", &again]] {

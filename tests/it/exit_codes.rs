@@ -13,6 +13,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::program::{Done, Program, Running, bare_command, done, lines, send};
+use crate::serve::Listening;
 use crate::support::{PATIENCE, buffer_options, sandbox};
 
 #[test]
@@ -400,6 +401,29 @@ fn a_hangup_has_run_read_its_configuration_and_tokens_again() {
     send(&child, Signal::TERM);
     assert!(log.any(|line| line.contains("stopping")));
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
+fn a_hangup_has_pages_and_readiness_look_at_the_new_limits() {
+    let config = |floor: u64, parked: u64| {
+        format!(
+            "[schedule]\ncron = \"0 0 1 1 *\"\n[ingest]\nmin_free_bytes = {floor}\n[monitor]\nmax_parked = {parked}\n\
+             [serve]\nlisten = \"127.0.0.1:0\"\n"
+        )
+    };
+    let program = Program::with(&config(0, 10));
+    program.ingest(2);
+    let running = Listening::start(&program);
+    let statuses = || ["/readyz", "/check"].map(|path| running.look(path, "Host: localhost\r\n").0);
+    assert_eq!(statuses(), [200, 200]);
+    program.write("c.toml", &config(9_000_000_000_000_000_000, 1));
+    send(running.child(), Signal::HUP);
+    let started = std::time::Instant::now();
+    while statuses() != [503, 503] {
+        assert!(started.elapsed() < PATIENCE, "the old limits hold");
+    }
+    let log = running.stop();
+    assert!(log.contains("changed=\"ingest.min_free_bytes monitor.max_parked\" needs_restart=\"\""), "{log}");
 }
 
 #[test]

@@ -858,6 +858,18 @@ fn faults_of_analytics_and_of_its_tokens_advise_the_right_key() {
             "status 500: ...\u{FFFD}[2J",
             "check analytics.url",
         ),
+        (
+            |path| if path == "/token" { token() } else { refused("401 No", "") },
+            "/aa/api/acme0/",
+            "status 401",
+            "check analytics.client_id, its secret and analytics.scopes",
+        ),
+        (
+            |path| if path == "/token" { token() } else { refused("403 No", "") },
+            "/aa/api/acme0/",
+            "status 403",
+            "product profile",
+        ),
     ] {
         let (done, server) = analytics(answer);
         assert_eq!(done.code, 1, "{done:?}");

@@ -9,9 +9,7 @@ use crate::program::{Done, Program, lines};
 use crate::support::sandbox;
 
 fn ingest(program: &Program, name: &str, text: &str, options: &[&str]) -> Done {
-    program.write(name, text);
-    let path = program.path(name);
-    program.run(&[&["ingest", path.to_str().expect("UTF-8")], options].concat())
+    program.run(&[&["ingest", &program.file(name, text)], options].concat())
 }
 
 #[test]

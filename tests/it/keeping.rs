@@ -16,7 +16,7 @@ use rusqlite::Connection;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 
-use crate::program::{Done, Program, Running, done, lines, send};
+use crate::program::{Program, Running, done, lines, send};
 use crate::support::{House, PATIENCE, sandbox};
 
 /// Where nothing listens.
@@ -37,19 +37,6 @@ fn names(program: &Program, part: &str) -> Vec<String> {
     let mut names: Vec<String> = names.filter(|name| name.contains(part)).collect();
     names.sort();
     names
-}
-
-/// Runs a command of the program through a shell that does this first.
-fn through_shell(program: &Program, first: &str, args: &[&str]) -> Done {
-    let inner = program.command(args);
-    let mut command = Command::new("sh");
-    command
-        .arg("-c")
-        .arg(format!("{first}; exec \"$0\" \"$@\""))
-        .arg(inner.get_program())
-        .args(inner.get_args());
-    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").current_dir("/").stdin(Stdio::null());
-    done(command)
 }
 
 /// A drain that waits for answers which never come.
@@ -133,7 +120,7 @@ fn what_cannot_be_written_whole_leaves_nothing_behind() {
         let file = program.path("half");
         let args = [args, &[text(&file)]].concat();
         // So many blocks of 512 bytes are all that a file may have.
-        let failed = through_shell(&program, &format!("ulimit -f {blocks}"), &args);
+        let failed = program.through_shell(&format!("ulimit -f {blocks}"), &args);
         assert_eq!(failed.code, 1, "{args:?} {failed:?}");
         let is_named = failed.err.contains(&format!("cannot write {file:?}"));
         assert!(args[0] != "backup" || is_named && failed.err.contains("free some disk"), "{failed:?}");
@@ -143,7 +130,7 @@ fn what_cannot_be_written_whole_leaves_nothing_behind() {
     }
     let fresh = Program::bare();
     fresh.write("c.toml", "");
-    assert_eq!(through_shell(&fresh, "ulimit -f 2", &["init"]).code, 1);
+    assert_eq!(fresh.through_shell("ulimit -f 2", &["init"]).code, 1);
     assert_eq!(names(&fresh, "passbridge.db"), [""; 0]);
     assert_eq!(fresh.run(&["init"]).code, 0);
 }
@@ -155,7 +142,7 @@ fn a_backup_of_a_damaged_buffer_is_none_and_says_so() {
     let buffer = OpenOptions::new().write(true).open(program.path("passbridge.db")).expect("the buffer");
     let half = buffer.metadata().expect("its size").len() / 2 / 4_096 * 4_096;
     buffer.write_all_at(&[0xa5; 8 * 4_096], half).expect("damage");
-    let (exit, failed) = program.json(&["backup", text(&program.path("copy.db"))]);
+    let (exit, failed) = program.json(&["backup", &program.place("copy.db")]);
     assert_eq!((exit, &failed["code"]), (1, &"buffer_damaged".into()), "{failed}");
     assert_eq!(names(&program, "copy.db"), [""; 0]);
 }
@@ -192,7 +179,7 @@ fn a_folder_of_rejects_that_root_makes_belongs_to_the_owner_of_the_buffer() {
     program.write("bad.ndjson", "bad\n");
     for round in 0..2 {
         program.write("bad.ndjson", &format!("bad {round}\n"));
-        assert_eq!(program.run(&["ingest", text(&program.path("bad.ndjson"))]).code, 3);
+        assert_eq!(program.run(&["ingest", &program.place("bad.ndjson")]).code, 3);
         let rejects = fs::metadata(program.path("rejects")).expect("a folder");
         assert_eq!((rejects.uid(), rejects.permissions().mode() & 0o777), (54_321, 0o700), "{round}");
     }
@@ -223,8 +210,7 @@ fn a_small_file_that_is_written_when_a_signal_comes_is_whole_or_not_begun() {
     let program = Program::new();
     for number in 0..40 {
         let (requestor, rsid) = (format!("R{number}"), format!("rsid{number}"));
-        let add = ["suite", "add", "--requestor", &requestor, "--rsid", &rsid, "--collection-url", NOWHERE];
-        assert_eq!(program.run(&add).code, 0);
+        program.map(&requestor, &rsid, NOWHERE, &[]);
     }
     for (args, name) in [
         (&["suite", "export"][..], "export"),
@@ -374,6 +360,45 @@ fn a_drain_that_meets_the_claims_of_another_one_says_so() {
     sandbox.set_faults("".parse().expect("no faults"));
     assert_eq!(program.run(&["drain"]).code, 0);
     assert_eq!(program.run(&["status", "--verify"]).code, 0);
+}
+
+#[test]
+fn no_drain_takes_over_the_claims_of_one_that_goes_on_without_its_lock_file() {
+    let (sandbox, program, drain) = hanging();
+    let lock = program.path("passbridge.db.lock");
+    let second = || {
+        fs::remove_file(&lock).expect("somebody removes it");
+        program.run(&["drain"])
+    };
+    let open = Connection::open(program.path("passbridge.db")).expect("the buffer");
+    let claims = || {
+        let count = "SELECT count(*) FROM claims";
+        open.query_row(count, [], |row| row.get::<_, u64>(0)).expect("a count")
+    };
+    // A stopped process does not notice that its lock is lost.
+    send(drain.child(), Signal::STOP);
+    let before = claims();
+    for _ in 0..2 {
+        let refused = second();
+        assert_eq!(refused.code, 75, "{refused:?}");
+        let says = format!("process {} still sends events of", drain.child().id());
+        assert!(refused.err.contains(&says) && refused.err.contains("leave lock files"), "{refused:?}");
+    }
+    assert!(before > 0 && claims() == before, "{before} claims became {}", claims());
+    // A copy belongs to nobody, although that process lives.
+    let copy = Program::with("");
+    fs::remove_file(copy.path("passbridge.db")).expect("it goes");
+    assert_eq!(program.run(&["backup", text(&copy.path("passbridge.db"))]).code, 0);
+    sandbox.set_faults("".parse().expect("no faults"));
+    let drained = copy.run(&["drain", "--accept-repeat"]);
+    assert_eq!(drained.code, 0, "{drained:?}");
+    send(drain.child(), Signal::KILL);
+    // A zombie still has its number, and sends nothing.
+    let started = Instant::now();
+    while program.run(&["drain"]).code == 75 {
+        assert!(started.elapsed() < PATIENCE, "the dead hold it");
+    }
+    assert_eq!(program.json(&["status", "--verify"]).1["pending"], 0);
 }
 
 /// Whether this host lets a test mount something where nobody else sees it.
@@ -870,7 +895,7 @@ fn what_is_no_good_copy_changes_nothing() {
         .and_then(|database| database.pragma_update(None, "user_version", 99))
         .expect("a copy of a later release");
     assert_eq!(program.run(&["restore", text(&copy)]).code, 2);
-    assert_eq!(program.run(&["restore", text(&program.path("passbridge.db"))]).code, 2, "the buffer itself");
+    assert_eq!(program.run(&["restore", &program.place("passbridge.db")]).code, 2, "the buffer itself");
     fs::remove_file(&copy).expect("it was made here");
     fs::remove_file(&good).expect("it was made here");
     assert_eq!(
@@ -1001,7 +1026,7 @@ fn what_is_in_the_way_of_a_file_is_said_with_what_to_do() {
         refused.code == 1 && refused.err.contains("try: look at the file in the way, remove it"),
         "{refused:?}"
     );
-    let itself = program.run(&["restore", text(&program.path("passbridge.db"))]);
+    let itself = program.run(&["restore", &program.place("passbridge.db")]);
     assert!(itself.code == 2 && itself.err.contains("try: name a copy"), "{itself:?}");
 }
 
@@ -1079,7 +1104,7 @@ fn a_full_disk_of_rejects_is_advised_to_be_freed() {
     let program = Program::new();
     program.write("bad.ndjson", &format!("{}\n", "nonsense ".repeat(25)).repeat(20_000));
     let bad = program.path("bad.ndjson");
-    let failed = through_shell(&program, "trap '' XFSZ; ulimit -f 4000", &["ingest", text(&bad)]);
+    let failed = program.through_shell("trap '' XFSZ; ulimit -f 4000", &["ingest", text(&bad)]);
     assert_eq!(failed.code, 1, "{failed:?}");
     assert!(
         failed.err.contains("cannot keep rejected lines") && failed.err.contains("try: free some disk"),
@@ -1137,21 +1162,59 @@ fn a_drain_that_records_keeps_its_thread_however_many_changes_wait() {
 }
 
 #[test]
-fn no_output_takes_the_place_of_a_database_or_of_what_is_no_file() {
-    let program = Program::new();
+fn no_output_takes_the_place_of_what_the_program_needs_or_of_what_is_no_file() {
+    let program = Program::with("[serve]\ntokens_file = \"tokens\"\n");
     program.ingest(3);
-    let (buffer, pipe) = (program.path("passbridge.db"), program.path("pipe"));
-    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
-    let [buffer, pipe] = [buffer, pipe].map(|path| path.to_str().expect("UTF-8").to_owned());
-    for args in [
-        ["export", "events", "--output", buffer.as_str()],
-        ["export", "outcomes", "--output", pipe.as_str()],
-        ["report", "--period=this-month", "--html", buffer.as_str()],
+    assert_eq!(program.run(&["drain"]).code, 0);
+    program.write("tokens", "0123456789abcdef\n");
+    program.write("real.toml", &fs::read_to_string(program.path("c.toml")).expect("a configuration"));
+    fs::remove_file(program.path("c.toml")).expect("it goes");
+    symlink("real.toml", program.path("c.toml")).expect("a link");
+    fs::create_dir(program.path("other")).expect("a folder");
+    mknodat(CWD, program.path("pipe"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
+    let open = Connection::open(program.path("passbridge.db")).expect("the buffer");
+    open.execute("INSERT INTO inbox (body) VALUES ('{}')", []).expect("a row in the log");
+    for (name, why) in [
+        ("passbridge.db", "a database stands there, and stays"),
+        ("c.toml", "it is the configuration"),
+        ("real.toml", "it is the configuration"),
+        ("other/../tokens", "a file that this names"),
+        ("passbridge.db-wal", "one of the buffer's"),
+        ("passbridge.db.lock", "one of the buffer's"),
+        ("other", "no file"),
+        ("pipe", "no file"),
     ] {
-        let refused = program.run(&args);
-        assert_eq!(refused.code, 1, "{args:?} {refused:?}");
-        assert!(refused.err.contains("stays"), "{args:?} {refused:?}");
+        let path = program.path(name);
+        // Who reads a pipe waits for its writer.
+        let content = || (name != "pipe").then(|| fs::read(&path).ok());
+        let before = content();
+        for args in [
+            ["export", "events", "--output", text(&path)],
+            ["export", "outcomes", "--output", text(&path)],
+            ["report", "--period=this-month", "--html", text(&path)],
+        ] {
+            let refused = program.run(&args);
+            let why = if args[0] == "report" {
+                // A page goes into a pipe whose other end is open.
+                why.replace("no file", if name == "pipe" { "nobody reads it" } else { "Is a directory" })
+            } else {
+                why.to_owned()
+            };
+            assert!(refused.code == 2 || why == "Is a directory", "{args:?} {refused:?}");
+            assert!(refused.err.contains(text(&path)) && refused.err.contains(&why), "{args:?} {refused:?}");
+        }
+        assert_eq!(content(), before, "{name}");
     }
+    drop(open);
     assert_eq!(program.json(&["status"]).1["pending"], 3);
+    let pipe = program.path("pipe");
     assert!(fs::metadata(&pipe).expect("it is there").file_type().is_fifo());
+    let reader = std::thread::spawn(move || fs::read_to_string(pipe).expect("a page"));
+    let page = program.place("pipe");
+    let page = ["report", "--period=this-month", "--html", &page];
+    let started = Instant::now();
+    while program.run(&page).code != 0 {
+        assert!(started.elapsed() < PATIENCE, "the pipe has no reader");
+    }
+    assert!(reader.join().expect("it reads").ends_with("</html>\n"));
 }

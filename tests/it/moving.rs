@@ -9,36 +9,19 @@ use crate::support::{counted, sandbox};
 fn a_buffer_that_was_moved_sends_what_was_left_and_its_original_is_closed() {
     let sandbox = sandbox("");
     let program = Program::new();
-    let url = sandbox.url();
-    let add = [
-        "suite",
-        "add",
-        "--requestor",
-        "REF30",
-        "--rsid",
-        "examplersid",
-        "--collection-url",
-        &url,
-        "--event-ids",
-        "off",
-    ];
-    assert_eq!(program.run(&add).code, 0);
+    program.map("REF30", "examplersid", &sandbox.url(), &["--event-ids", "off"]);
     program.ingest(4);
     assert_eq!(program.run(&["drain"]).code, 0);
-    program.write("more.ndjson", &lines(10));
-    let more = program.path("more.ndjson");
-    let more = more.to_str().expect("UTF-8");
+    let more = &*program.file("more.ndjson", &lines(10));
     assert_eq!(program.run(&["ingest", more]).code, 0);
 
     let other = Program::bare();
     other.write("c.toml", "");
-    other.write("in-the-way", "");
-    let way = other.path("in-the-way");
-    assert_ne!(program.run(&["backup", way.to_str().expect("UTF-8"), "--move"]).code, 0);
+    let way = other.file("in-the-way", "");
+    assert_ne!(program.run(&["backup", &way, "--move"]).code, 0);
     assert_eq!(program.run(&["status"]).code, 0, "what could not be moved is open as before");
 
-    let file = other.path("passbridge.db");
-    let (code, moved) = program.json(&["backup", file.to_str().expect("UTF-8"), "--move"]);
+    let (code, moved) = program.json(&["backup", &other.place("passbridge.db"), "--move"]);
     assert_eq!((code, &moved["moved"]), (0, &json!(true)), "{moved}");
     for closed in [&["drain"][..], &["status"], &["ingest", more]] {
         let refused = program.run(closed);
@@ -52,12 +35,8 @@ fn a_buffer_that_was_moved_sends_what_was_left_and_its_original_is_closed() {
     assert_eq!(other.run(&["status", "--verify"]).code, 0);
 
     let second = Program::bare();
-    let again = second.path("again.db");
-    assert_eq!(
-        program.run(&["backup", again.to_str().expect("UTF-8"), "--move"]).code,
-        0,
-        "if the first is lost"
-    );
+    let again = program.run(&["backup", &second.place("again.db"), "--move"]);
+    assert_eq!(again.code, 0, "if the first is lost");
 }
 
 #[test]
@@ -79,9 +58,8 @@ fn a_person_is_found_in_every_spelling_and_a_dry_run_changes_nothing() {
         // A rejected line of the same person.
         event(7, json!({"mvpd": "CableCo", "mvpd_user_id": "u1"})).replace("2026-11-01", "2026-99-01"),
     ];
-    program.write("events.ndjson", &events.join("\n"));
-    let path = program.path("events.ndjson");
-    assert_eq!(program.run(&["ingest", path.to_str().expect("UTF-8")]).code, 3);
+    let path = program.file("events.ndjson", &events.join("\n"));
+    assert_eq!(program.run(&["ingest", &path]).code, 3);
     let person = ["forget", "--mvpd", "cableco", "--mvpd-user-id", "u1"];
     let would = program.json(&[&person[..], &["--dry-run"]].concat()).1;
     assert_eq!(

@@ -37,9 +37,7 @@ fn a_stopped_drain_goes_on_at_the_next_hit_in_the_same_form() {
     let sandbox = sandbox("latency=15ms");
     let program = program();
     program.suite(&sandbox.url());
-    program.write("events.ndjson", &[line(1), line(2)].concat());
-    let path = program.path("events.ndjson");
-    let path = path.to_str().expect("UTF-8");
+    let path = &*program.file("events.ndjson", &[line(1), line(2)].concat());
     assert_eq!(program.run(&["ingest", path]).code, 0);
     stop_half_way(&program, &sandbox, &["drain"]);
 
@@ -84,9 +82,8 @@ fn a_paused_backfill_sends_as_many_calls_as_were_planned_and_a_file_has_only_the
     let sandbox = sandbox("latency=15ms");
     let program = program();
     program.suite(&sandbox.url());
-    program.write("events.ndjson", &line(1));
-    let path = program.path("events.ndjson");
-    let sent = stop_half_way(&program, &sandbox, &["backfill", "run", "h", path.to_str().expect("UTF-8")]);
+    let path = program.file("events.ndjson", &line(1));
+    let sent = stop_half_way(&program, &sandbox, &["backfill", "run", "h", &path]);
 
     let shown = program.json(&["backfill", "status", "h"]).1["backfills"][0].clone();
     let calls = ["planned_calls", "sent_calls", "left_calls"].map(|name| shown[name].clone());
@@ -116,20 +113,12 @@ fn a_backfill_outside_its_hours_says_until_when_it_waits() {
     let sandbox = sandbox("");
     let program = program();
     program.suite(&sandbox.url());
-    program.write("events.ndjson", &line(1));
-    let path = program.path("events.ndjson");
+    let path = program.file("events.ndjson", &line(1));
     // Half an hour that begins in some hours, in any zone of America.
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     let from = (now.as_secs() / 3600 + 12) % 24;
     let window = format!("{from:02}:00-{from:02}:30");
-    let running = Running::start(program.command(&[
-        "backfill",
-        "run",
-        "h",
-        path.to_str().expect("UTF-8"),
-        "--window",
-        &window,
-    ]));
+    let running = Running::start(program.command(&["backfill", "run", "h", &path, "--window", &window]));
     let started = std::time::Instant::now();
     let text = loop {
         let text = program.run(&["backfill", "status", "h"]).out;

@@ -48,14 +48,20 @@ impl Program {
 
     /// Maps REF30 to examplersid at this collection URL.
     pub(crate) fn suite(&self, url: &str) {
-        let add = ["suite", "add", "--requestor", "REF30", "--rsid", "examplersid", "--collection-url", url];
-        assert_eq!(self.run(&add).code, 0);
+        self.map("REF30", "examplersid", url, &[]);
+    }
+
+    /// Maps a requestor to a suite with these options.
+    pub(crate) fn map(&self, requestor: &str, rsid: &str, url: &str, options: &[&str]) {
+        let add = ["suite", "add", "--requestor", requestor, "--rsid", rsid, "--collection-url", url];
+        let added = self.run(&[&add, options].concat());
+        assert_eq!(added.code, 0, "{added:?}");
     }
 
     /// Stores so many events of REF30.
     pub(crate) fn ingest(&self, count: usize) {
-        self.write("events.ndjson", &lines(count));
-        assert_eq!(self.run(&["ingest", self.path("events.ndjson").to_str().expect("UTF-8")]).code, 0);
+        let file = self.file("events.ndjson", &lines(count));
+        assert_eq!(self.run(&["ingest", &file]).code, 0);
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -64,6 +70,17 @@ impl Program {
 
     pub(crate) fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).expect("a file is written");
+    }
+
+    /// The path of a file as an argument.
+    pub(crate) fn place(&self, name: &str) -> String {
+        self.path(name).into_os_string().into_string().expect("UTF-8")
+    }
+
+    /// Writes a file; its path as an argument.
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
+        self.write(name, text);
+        self.place(name)
     }
 
     /// A command with `--config`, ready to start; its working directory is `/`.
@@ -76,6 +93,23 @@ impl Program {
     /// Runs a command to its end.
     pub(crate) fn run(&self, args: &[&str]) -> Done {
         done(self.command(args))
+    }
+
+    /// Runs a command through a shell that does this first.
+    pub(crate) fn through_shell(&self, first: &str, args: &[&str]) -> Done {
+        let inner = self.command(args);
+        let mut command = Command::new("sh");
+        command
+            .arg("-c")
+            .arg(format!("{first}; exec \"$0\" \"$@\""))
+            .arg(inner.get_program())
+            .args(inner.get_args());
+        command
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .current_dir("/")
+            .stdin(Stdio::null());
+        done(command)
     }
 
     /// Runs a command without `--config`, for what needs no buffer.

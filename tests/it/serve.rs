@@ -75,6 +75,10 @@ impl Listening {
         Listening { child, address, log }
     }
 
+    pub(crate) fn child(&self) -> &Child {
+        &self.child
+    }
+
     fn connect(&self) -> TcpStream {
         let socket = TcpStream::connect(self.address).expect("a connection");
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");

@@ -46,8 +46,7 @@ fn the_workbook_has_a_tab_for_each_topic_and_every_event_and_evar() {
 #[test]
 fn a_name_that_says_no_form_is_refused() {
     let program = Program::bare();
-    let path = |name: &str| program.path(name).to_str().expect("UTF-8").to_owned();
-    let formless = program.run_bare(&["suite", "sheet", "--out", &path("sheet.docx")]);
+    let formless = program.run_bare(&["suite", "sheet", "--out", &program.place("sheet.docx")]);
     assert!(formless.code == 2 && formless.err.contains("--format"), "{formless:?}");
     assert!(!program.path("sheet.docx").exists());
 }
@@ -55,17 +54,7 @@ fn a_name_that_says_no_form_is_refused() {
 #[test]
 fn a_requestor_that_reads_like_a_formula_is_none_in_a_table() {
     let program = Program::new();
-    let add = [
-        "suite",
-        "add",
-        "--requestor",
-        "=cmd()",
-        "--rsid",
-        "other",
-        "--collection-url",
-        "http://127.0.0.1:9",
-    ];
-    assert_eq!(program.run(&add).code, 0);
+    program.map("=cmd()", "other", "http://127.0.0.1:9", &[]);
     let sheet = program.run(&["suite", "sheet", "other", "--format", "csv"]);
     assert!(sheet.out.contains(",'=cmd()"), "{sheet:?}");
     assert!(!sheet.out.contains(",=") && !sheet.out.contains("\"="), "{sheet:?}");
@@ -100,18 +89,8 @@ fn the_workbook_can_be_handed_over() {
 #[test]
 fn a_mapped_suite_has_a_sheet_of_its_own() {
     let program = Program::new();
-    let add = [
-        "suite",
-        "add",
-        "--requestor",
-        "REF30",
-        "--rsid",
-        "examplersid",
-        "--collection-url",
-        "https://c.example.com",
-    ];
     let settings = ["--identity", "ecid", "--org-id", "none", "--event-ids", "off"];
-    assert_eq!(program.run(&[&add[..], &settings].concat()).code, 0);
+    program.map("REF30", "examplersid", "https://c.example.com", &settings);
     let done = program.run(&["suite", "sheet", "examplersid"]);
     assert_eq!(done.code, 0, "{done:?}");
     for part in [

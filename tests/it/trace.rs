@@ -9,8 +9,7 @@ use crate::program::{Program, lines};
 use crate::support::{buffer_options, sandbox};
 
 fn ingest(program: &Program, name: &str, text: &str) -> i32 {
-    program.write(name, text);
-    program.run(&["ingest", program.path(name).to_str().expect("UTF-8")]).code
+    program.run(&["ingest", &program.file(name, text)]).code
 }
 
 /// The events that a search finds.
@@ -109,8 +108,7 @@ fn a_dead_event_and_one_of_a_killed_run_have_their_attempts_and_a_first_success_
         database.query_row("SELECT count(*) FROM attempts", [], |row| row.get(0)).expect("a count");
     assert_eq!(rows, 1, "the other two succeeded at once");
 
-    program.write("more.ndjson", &lines(4));
-    program.run(&["ingest", program.path("more.ndjson").to_str().expect("UTF-8")]);
+    ingest(&program, "more.ndjson", &lines(4));
     database
         .execute_batch("INSERT INTO claims SELECT 4, form, 1 FROM suites")
         .expect("as a killed run leaves it");

@@ -55,6 +55,10 @@ fn every_view_says_what_status_says() {
     assert_eq!(json_at(&server, "/readyz"), (200, json!({"status": "ready"})));
     let (status, version) = json_at(&server, "/version");
     assert_eq!((status, &version["version"]), (200, &json!(env!("CARGO_PKG_VERSION"))));
+    let buffer = rusqlite::Connection::open(program.path("passbridge.db")).expect("the buffer");
+    let schema = buffer.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).expect("a number");
+    let built_from = option_env!("PASSBRIDGE_COMMIT").filter(|commit| !commit.is_empty());
+    assert_eq!((version["schema"].as_i64(), version["commit"].as_str()), (Some(schema), built_from));
     let told = program.run_bare(&["--version"]).out;
     let commit = version["commit"].as_str().map(|commit| format!("commit {commit}, ")).unwrap_or_default();
     assert_eq!(

@@ -1,6 +1,7 @@
 //! The process that holds a lock.
 
 use std::fs::{self, File};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -63,6 +64,35 @@ pub(in super::super) fn users(path: &Path) -> io::Result<Vec<String>> {
         Some(format!("{id} ({})", command.trim_end()))
     };
     Ok(entries(Path::new("/proc"))?.iter().filter_map(uses).collect())
+}
+
+/// The bits of a mark that are the ID of a process: as many as the largest ID of Linux has.
+const PID_BITS: u32 = 22;
+
+/// Tells this process from any other, and this database from its copies, for [`maker`]; `None` if the kernel does not say.
+pub(in super::super) fn mark(database: &Path) -> Option<i64> {
+    mark_of(std::process::id(), database)
+}
+
+/// The other process that made a mark, if it still runs.
+pub(in super::super) fn maker(mark: i64, database: &Path) -> Option<u32> {
+    let pid = (mark & ((1 << PID_BITS) - 1)) as u32;
+    (pid != std::process::id() && mark_of(pid, database) == Some(mark)).then_some(pid)
+}
+
+fn mark_of(pid: u32, database: &Path) -> Option<i64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // After the name, which may have any sign in it, come the state and, as field 22, the start in ticks since the boot.
+    let mut fields = stat.rsplit(')').next()?.split_ascii_whitespace();
+    let (state, start) = (fields.next()?, fields.nth(18)?);
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let digest = BuildHasherDefault::<DefaultHasher>::new().hash_one((
+        start,
+        boot,
+        fs::metadata(database).ok()?.ino(),
+    ));
+    // A zombie sends nothing.
+    (state != "Z" && state != "X").then_some((digest << PID_BITS) as i64 | i64::from(pid))
 }
 
 impl fmt::Display for Holder {

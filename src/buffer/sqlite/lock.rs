@@ -17,6 +17,7 @@ use crate::whole_file::{beside, share_owner};
 /// The endings of the lock files' names, for drains and for backfills.
 const DRAIN: &str = ".lock";
 const BACKFILL: &str = ".backfill.lock";
+pub(in super::super) const LOCKS: &[&str] = &[DRAIN, BACKFILL];
 /// How often a taken lock is tried, and the pause between tries: `drain_holder` takes a lock for a moment.
 const TRIES: u32 = 5;
 const TRY_PAUSE: Duration = Duration::from_millis(10);
@@ -89,7 +90,7 @@ pub(in super::super) fn drain_holder(path: &Path) -> Result<Option<Holder>> {
 
 /// The processes that hold a lock of the buffer.
 pub(in super::super) fn holders(path: &Path) -> Result<Vec<Holder>> {
-    let holders: Result<Vec<_>> = [DRAIN, BACKFILL].iter().map(|which| holder(path, which)).collect();
+    let holders: Result<Vec<_>> = LOCKS.iter().map(|which| holder(path, which)).collect();
     Ok(holders?.into_iter().flatten().collect())
 }
 

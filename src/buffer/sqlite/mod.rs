@@ -7,10 +7,10 @@ mod open;
 mod place;
 
 pub(super) use copy::{check, copy, finish};
-pub(super) use holder::users;
 pub use holder::{Holder, name_command};
+pub(super) use holder::{maker, mark, users};
 pub use lock::{BackfillLock, DrainLock, LockWatch, WholeLock};
-pub(super) use lock::{backfill, drain, drain_holder, holders, whole};
+pub(super) use lock::{LOCKS, backfill, drain, drain_holder, holders, whole};
 pub use open::{BufferOptions, known_schema, schema};
 pub(super) use open::{
     MIGRATION_COPY, create, glance, migration_copy, open, open_reader, refuse_network_filesystem,

@@ -2,12 +2,16 @@
 
 mod text;
 
-use std::fs;
-use std::io::Write;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::io::Errno;
+
 use super::words::written;
-use super::{Context, Exit, Failure, output, undisturbed};
+use super::{Context, Exit, Failure, Settings, output, refused, undisturbed};
 use crate::buffer::Discarded;
 use crate::config::Zone;
 use crate::event::{EventKind, Instant, Property};
@@ -64,6 +68,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let (settings, buffer) = context.open()?;
+    let stream = args.html.as_deref().map(|path| stream(path, &settings)).transpose()?;
     let zone = args.timezone.unwrap_or(settings.config.esm.timezone).0;
     let period = period(args, zone, context.clock.now())?;
     let (requestors, by) = (args.requestor.clone(), once_each(&args.by));
@@ -75,7 +80,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         let is_personal =
             |by: &Dimension| matches!(by, Dimension::Property(Property::MvpdUserId | Property::VisitorId));
         let readers = if options.by.iter().any(is_personal) { Readers::Owner } else { Readers::Umask };
-        write_page(&report, path, readers)?;
+        write_page(&report, path, readers, stream.flatten())?;
     }
     if args.csv {
         output::bytes(csv(&report).as_bytes())?;
@@ -86,17 +91,40 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn write_page(report: &Report, path: &Path, readers: Readers) -> Result<(), Failure> {
+/// Opens where a page goes that replaces no file: a device or a pipe, and /dev/stdout, whatever it leads to. A link to a file is
+/// replaced, and that file is left alone.
+fn stream(path: &Path, settings: &Settings) -> Result<Option<File>, Failure> {
+    if !path.starts_with("/dev") && fs::metadata(path).map_or(true, |known| known.is_file()) {
+        return settings.may_replace(path).map(|()| None);
+    }
+    let open = || {
+        // Opening a pipe would wait for its reader, perhaps for ever.
+        let mut options = OpenOptions::new();
+        let flags = OFlags::NONBLOCK.bits() as i32;
+        let file = options.write(true).truncate(true).custom_flags(flags).open(path)?;
+        fcntl_setfl(&file, OFlags::empty())?;
+        Ok(Some(file))
+    };
+    open().map_err(|error: io::Error| match Errno::from_io_error(&error) {
+        Some(Errno::NXIO) => {
+            refused(format!("cannot write {path:?}: nobody reads it"), "start its reader first")
+        }
+        _ => Failure::writing(path)(error),
+    })
+}
+
+fn write_page(report: &Report, path: &Path, readers: Readers, stream: Option<File>) -> Result<(), Failure> {
     let page = page(report);
     let replace = || {
         let mut file = WholeFile::create(path, readers)?;
         file.write_all(page.as_bytes())?;
         file.replace()
     };
-    // A device or a pipe is written to, not replaced, and so is /dev/stdout, whatever it leads to. A signal ends this,
-    // because a slow reader can block it. A link to a file is replaced, and that file is left alone.
-    let is_file = !path.starts_with("/dev") && fs::metadata(path).map_or(true, |known| known.is_file());
-    let written = if is_file { undisturbed(replace)? } else { fs::write(path, &page) };
+    let written = match stream {
+        // A signal ends this, because a slow reader can block it.
+        Some(mut stream) => stream.write_all(page.as_bytes()),
+        None => undisturbed(replace)?,
+    };
     written.map_err(Failure::writing(path))?;
     output::note(format_args!("the page is in {}", path.display()));
     Ok(())

@@ -16,8 +16,11 @@ use crate::serve::{Show, Shown, View};
 
 /// What makes the views of this buffer.
 pub(in super::super) fn show(buffer: &Arc<Buffer>, settings: &Settings) -> Show {
-    let (buffer, config) = (Arc::clone(buffer), settings.config.clone());
-    Box::new(move |view| shown(&buffer, &config, view).map_err(|failure| failure.on_one_line()))
+    let (buffer, config) = (Arc::clone(buffer), settings.current.subscribe());
+    // A clone, because whoever borrows keeps the configuration from being renewed.
+    Box::new(move |view| {
+        shown(&buffer, &config.borrow().clone(), view).map_err(|failure| failure.on_one_line())
+    })
 }
 
 fn shown(buffer: &Buffer, config: &Config, view: View) -> Result<Shown, Failure> {
