@@ -23,7 +23,7 @@ pub(super) fn note(
     run(connection, insert, (sequence, by, at, reply))
 }
 
-/// Notes the attempts that earlier runs left without an outcome; see `recover_claims`.
+/// Notes the attempts that earlier runs left without an outcome; see `claims::recover`.
 pub(super) fn note_claims(connection: &Connection, job: JobKey, now: Instant) -> Result<()> {
     let insert = "INSERT INTO attempts (seq, run, at, reply) SELECT seq, run, ?2, ?3 FROM claims
          WHERE run IN (SELECT run FROM runs WHERE (job = 0) = (?1 = 0))";

@@ -16,7 +16,7 @@ use super::keys::{BulkFileId, FormKey, JobKey, RunId};
 use super::ledger::Term;
 use super::rows::{all, from_row, reference, run};
 use super::sqlite::remove_if_there;
-use super::states::{Delivered, Moves, To, doubt, release};
+use super::states::{Delivered, Moves, To, doubt};
 use crate::delivery::{DeadReason, Doubt, Sequence};
 use crate::event::Instant;
 use crate::hit::VisitorKey;
@@ -275,7 +275,6 @@ fn settle(transaction: &Transaction<'_>, run_id: RunId, file: BulkFileId, at: In
             moves.deliver(Delivered { event, visitor: *visitor, at }, run_id);
             continue;
         };
-        release(transaction, *sequence)?;
         if refused < rows {
             // Adobe counted the event's other rows. A requeue would send these rows again.
             let some = Doubt::SomeCounted { counted: (rows - refused) as usize, of: *rows as usize };

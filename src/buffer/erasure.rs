@@ -15,7 +15,7 @@ use super::metrics::{self, Withdrawals};
 use super::restore::remove_copies;
 use super::rows::{each, json_list, read_event, run};
 use super::sqlite::WholeLock;
-use super::states::{release, take};
+use super::states::take;
 use super::tombstones::{bury, day_of_burial, remember_over_counts};
 use crate::delivery::Sequence;
 use crate::event::{Instant, MeasureOf};
@@ -140,9 +140,6 @@ fn erase(connection: &Connection, sequences: &[Sequence], now: Instant, measure:
          WHERE id IN (SELECT id FROM events WHERE seq IN (SELECT value FROM json_each(?1)))";
     run(connection, silence, [json_list(sequences)])?;
     bury(connection, sequences, day_of_burial(connection, now)?)?;
-    for sequence in sequences {
-        release(connection, *sequence)?;
-    }
     // To find deliveries, SQLite reads all of them. So all deliveries of a connection are deleted at once.
     let list = json_list(&delivered);
     run(connection, "DELETE FROM delivered WHERE seq IN (SELECT value FROM json_each(?1))", [list])?;

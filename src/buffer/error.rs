@@ -49,6 +49,8 @@ pub enum BufferError {
         "process {pid} still sends events of {path:?}, though it lost the lock: somebody removed the lock's file"
     )]
     StillRuns { path: PathBuf, pid: u32 },
+    #[error("another drain took over the events that this one was sending")]
+    ClaimsTaken,
     /// The file was removed, or another file has its name.
     #[error("{0:?} was removed or replaced while it was in use")]
     Replaced(PathBuf),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use rusqlite::Transaction;
 use serde::{Deserialize, Serialize};
 
+use super::claims;
 use super::columns::Json;
 use super::database::Buffer;
 use super::error::{BufferError, Result};
@@ -12,7 +13,7 @@ use super::keys::{JobKey, RequestorKey};
 use super::ledger::{Term, count_in_job};
 use super::rows::{all, changed, from_row, only, run, value};
 use super::sqlite::DrainLock;
-use super::states::{To, recover_claims, shift_all};
+use super::states::{To, shift_all};
 use crate::delivery::Sequence;
 use crate::event::Instant;
 use crate::job::{Hours, JobName, JobRoute, JobState};
@@ -282,7 +283,7 @@ impl Buffer {
     /// event that a killed run was sending may have been counted. The caller holds the lock of backfills.
     pub fn discard_job(&self, job: JobKey) -> Result<u64> {
         let now = self.now();
-        self.write(move |transaction| recover_claims(transaction, job, now))?;
+        self.write(move |transaction| claims::recover(transaction, job, now))?;
         let find = "SELECT q.seq FROM queue q LEFT JOIN bulk_rows b ON b.seq = q.seq LEFT JOIN doubts d ON d.seq = q.seq
              WHERE q.job = ?1 AND b.seq IS NULL AND d.seq IS NULL LIMIT ?2";
         let to = To::Discarded { at: now, by_cancel: true };
@@ -311,11 +312,10 @@ fn adopt(
     requestor: RequestorKey,
     (from, to): (Instant, Instant),
 ) -> Result<u64> {
-    let select =
-        "SELECT q.seq FROM queue q LEFT JOIN doubts d ON d.seq = q.seq LEFT JOIN claims c ON c.seq = q.seq
+    let select = "SELECT q.seq FROM queue q LEFT JOIN doubts d ON d.seq = q.seq
          LEFT JOIN bulk_rows b ON b.seq = q.seq
          WHERE q.job = 0 AND q.requestor = ?1 AND q.occurred_at >= ?2 AND q.occurred_at < ?3
-           AND d.seq IS NULL AND c.seq IS NULL AND b.seq IS NULL LIMIT ?4";
+           AND d.seq IS NULL AND b.seq IS NULL AND q.seq NOT IN (SELECT seq FROM claims) LIMIT ?4";
     let found: Vec<Sequence> = all(transaction, select, (requestor, from, to, MOVED_A_TRANSACTION), only)?;
     for sequence in &found {
         let change = "UPDATE queue SET job = ?2 WHERE (job, requestor, occurred_at, seq) IN

@@ -6,12 +6,13 @@ use rusqlite::Connection;
 
 use super::arrivals;
 use super::attempts;
+use super::claims::{self, Claims};
 use super::database::Buffer;
 use super::error::Result;
 use super::keys::{FormKey, RunId};
 use super::ledger::Term;
-use super::rows::{EventRef, run};
-use super::states::{Delivered, Moves, To, doubt, partly_sent, release};
+use super::rows::EventRef;
+use super::states::{Delivered, Moves, To, doubt, partly_sent};
 use crate::delivery::{DeadReason, Doubt, Sequence};
 use crate::event::Instant;
 use crate::suite::OnAmbiguous;
@@ -62,18 +63,34 @@ pub enum Change {
 
 impl Buffer {
     /// Records changes in one durable transaction: the deliveries at its end, the others in their order.
-    pub async fn record(&self, run: RunId, changes: Vec<Change>) -> Result<()> {
+    /// Gives the claims of the run back as they are then.
+    pub async fn record(&self, run: RunId, mut claims: Claims, changes: Vec<Change>) -> Result<Claims> {
         self.write_async(move |transaction| {
             let mut moves = Moves::new(transaction);
-            let mut delivered = BTreeMap::new();
+            let (mut delivered, mut waves) = (BTreeMap::new(), claims::Changed::default());
             for change in &changes {
+                match change {
+                    Change::Claim { sequence, form } => Claims::begin(*sequence, *form, &mut waves),
+                    Change::Attempt { .. } => {}
+                    Change::Release { sequence } | Change::PartlySent { sequence, .. } => {
+                        claims.end(*sequence, false, &mut waves);
+                    }
+                    Change::Doubt { event, .. } | Change::Dead { event, .. } => {
+                        claims.end(event.sequence, false, &mut waves);
+                    }
+                    Change::Delivered(Delivered { event, .. }) => {
+                        claims.end(event.sequence, true, &mut waves);
+                    }
+                }
                 apply(transaction, run, change, &mut moves)?;
                 if let Change::Delivered(Delivered { event, at, .. }) = change {
                     delivered.insert(event.requestor, *at);
                 }
             }
             arrivals::note_delivered(transaction, &delivered)?;
-            moves.account()
+            claims.write(transaction, run, waves)?;
+            moves.account()?;
+            Ok(claims)
         })
         .await
     }
@@ -81,11 +98,7 @@ impl Buffer {
 
 fn apply(transaction: &Connection, run_id: RunId, change: &Change, moves: &mut Moves<'_>) -> Result<()> {
     match change {
-        Change::Claim { sequence, form } => {
-            let insert = "INSERT INTO claims (seq, form, run) VALUES (?1, ?2, ?3)";
-            run(transaction, insert, (sequence, form, run_id))?;
-        }
-        Change::Release { sequence } => release(transaction, *sequence)?,
+        Change::Claim { .. } | Change::Release { .. } => {}
         Change::Attempt { sequence, reply, at } => {
             attempts::note(transaction, *sequence, run_id, *at, reply)?;
         }
@@ -103,7 +116,6 @@ fn apply(transaction: &Connection, run_id: RunId, change: &Change, moves: &mut M
         }
         Change::Delivered(delivered) => moves.deliver(*delivered, run_id),
         Change::Dead { event, form, reason, at } => {
-            release(transaction, event.sequence)?;
             let to = To::Dead { reason, form: *form, at: *at, run: run_id };
             moves.shift(event, Term::Pending, to)?;
         }

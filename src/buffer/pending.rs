@@ -139,7 +139,7 @@ impl Buffer {
 fn find(connection: &Connection, selection: &PendingSelection) -> Result<Found> {
     let PendingSelection { input, source, requestor_id, from, to } = selection;
     let select = "SELECT e.seq, e.input, e.job, e.requestor, e.count, e.occurred_at,
-            EXISTS (SELECT 1 FROM claims c WHERE c.seq = e.seq) OR EXISTS (SELECT 1 FROM doubts d WHERE d.seq = e.seq)
+            e.seq IN (SELECT seq FROM claims) OR EXISTS (SELECT 1 FROM doubts d WHERE d.seq = e.seq)
             OR EXISTS (SELECT 1 FROM bulk_rows b JOIN bulk_files f ON f.file = b.file
                        WHERE b.seq = e.seq AND f.state <> 'written') AS is_tried,
             e.input <= (SELECT value FROM facts WHERE name = 'inputs_before_9')

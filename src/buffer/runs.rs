@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::arrivals;
+use super::claims;
 use super::database::Buffer;
 use super::error::{BufferError, Result};
 use super::facts::{NEXT_SEQ, fact, forget_fact, set_fact};
@@ -15,7 +16,7 @@ use super::ledger::Term;
 use super::repeats;
 use super::rows::{all, changed, only, run as execute, value};
 use super::sqlite;
-use super::states::{To, recover_claims, shift_all};
+use super::states::{To, shift_all};
 use crate::delivery::{Sequence, Trouble};
 use crate::event::Instant;
 
@@ -91,7 +92,7 @@ impl Buffer {
         let (now, path) = (self.now(), self.path().to_owned());
         self.write(move |transaction| {
             take_turn(transaction, job, &path)?;
-            let recovered = recover_claims(transaction, job, now)?;
+            let recovered = claims::recover(transaction, job, now)?;
             let held = hold_doubts(transaction, job, now)?;
             execute(transaction, "INSERT INTO runs (started_at, job) VALUES (?1, ?2)", (now, job))?;
             let run = RunId(transaction.last_insert_rowid());
@@ -250,7 +251,7 @@ fn hold_doubts(transaction: &Transaction<'_>, job: JobKey, now: Instant) -> Resu
 pub(super) fn prune(connection: &Connection, before: i64) -> Result<u64> {
     let change = "DELETE FROM runs WHERE run IN
              (SELECT run FROM runs WHERE started_at < ?1 AND run <= (SELECT max(run) FROM runs) - ?2
-                  AND run NOT IN (SELECT run FROM claims)
+                  AND run NOT IN (SELECT run FROM waves)
                   AND job NOT IN (SELECT job FROM jobs WHERE state IN ('running', 'paused'))
                   AND run IS NOT (SELECT max(run) FROM runs WHERE job = 0 AND finished_at IS NOT NULL)
               ORDER BY run LIMIT ?3)";

@@ -2,9 +2,8 @@
 
 use rusqlite::Connection;
 
-use super::attempts;
 use super::error::Result;
-use super::keys::{FormKey, JobKey, RunId};
+use super::keys::{FormKey, RunId};
 use super::ledger::{Postings, Term};
 use super::rows::{EventRef, changed, reference, run};
 use crate::delivery::{DeadReason, Doubt, Sequence};
@@ -13,7 +12,6 @@ use crate::hit::VisitorKey;
 
 const TAKE_PENDING: &str =
     "DELETE FROM queue WHERE job = ?1 AND requestor = ?2 AND occurred_at = ?3 AND seq = ?4";
-const RELEASE: &str = "DELETE FROM claims WHERE seq = ?1";
 
 /// An event that was delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,14 +83,12 @@ impl Moves<'_> {
         delivered.sort_unstable_by_key(|(Delivered { event, .. }, _)| {
             (event.job.0, event.requestor, event.occurred_at, event.sequence)
         });
-        let mut release = self.connection.prepare_cached(RELEASE)?;
         let mut take = self.connection.prepare_cached(TAKE_PENDING)?;
         let mut put = self.connection.prepare_cached(
             "INSERT INTO delivered (seq, occurred_at, visitor, delivered_at, run) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?;
         for (Delivered { event, visitor, at }, run) in delivered {
             let EventRef { sequence, job, requestor, occurred_at, .. } = event;
-            release.execute([sequence])?;
             if take.execute((job, requestor, occurred_at, sequence))? == 1 {
                 put.execute((sequence, occurred_at, visitor, at, run))?;
                 self.postings.shift(&event, Term::Pending, Term::Delivered);
@@ -173,12 +169,7 @@ fn put(connection: &Connection, event: &EventRef, to: To<'_>) -> Result<Term> {
     })
 }
 
-/// Deletes a claim: the attempt was surely not received, its outcome is recorded, or the event is erased.
-pub(super) fn release(connection: &Connection, sequence: Sequence) -> Result<()> {
-    run(connection, RELEASE, [sequence])
-}
-
-/// Records an attempt of unknown outcome as a doubt, and deletes its claim.
+/// Records an attempt of unknown outcome as a doubt.
 pub(super) fn doubt(
     connection: &Connection,
     sequence: Sequence,
@@ -186,13 +177,12 @@ pub(super) fn doubt(
     doubt: &Doubt,
     at: Instant,
 ) -> Result<()> {
-    release(connection, sequence)?;
     let change = "INSERT INTO doubts (seq, form, attempts, last_at, cause) VALUES (?1, ?2, 1, ?3, ?4)
          ON CONFLICT (seq) DO UPDATE SET attempts = attempts + 1, last_at = ?3, cause = ?4, wanted = 0";
     run(connection, change, (sequence, form, at, doubt.to_string()))
 }
 
-/// Records that the first hits of an event were answered SUCCESS, and deletes the claim of the event.
+/// Records that the first hits of an event were answered SUCCESS.
 pub(super) fn partly_sent(
     connection: &Connection,
     sequence: Sequence,
@@ -200,21 +190,7 @@ pub(super) fn partly_sent(
     hits_sent: u32,
     at: Instant,
 ) -> Result<()> {
-    release(connection, sequence)?;
     let change = "INSERT INTO doubts (seq, form, attempts, last_at, cause, hits_sent) VALUES (?1, ?2, 0, ?3, 'partly sent', ?4)
          ON CONFLICT (seq) DO UPDATE SET hits_sent = max(hits_sent, ?4)";
     run(connection, change, (sequence, form, at, hits_sent))
-}
-
-/// Turns the claims that earlier runs left without an outcome into doubts, because these attempts may have counted.
-/// Takes only claims of the same kind of run: a backfill and a drain of live events may run side by side.
-pub(super) fn recover_claims(connection: &Connection, job: JobKey, now: Instant) -> Result<u64> {
-    let change = "INSERT INTO doubts (seq, form, attempts, last_at, cause)
-         SELECT seq, form, 1, ?2, ?3 FROM claims WHERE run IN (SELECT run FROM runs WHERE (job = 0) = (?1 = 0))
-         ON CONFLICT (seq) DO UPDATE SET attempts = attempts + 1, last_at = ?2, cause = ?3, wanted = 0";
-    let recovered = changed(connection, change, (job, now, Doubt::RunEnded.to_string()))?;
-    attempts::note_claims(connection, job, now)?;
-    let delete = "DELETE FROM claims WHERE run IN (SELECT run FROM runs WHERE (job = 0) = (?1 = 0))";
-    run(connection, delete, [job])?;
-    Ok(recovered)
 }

@@ -44,13 +44,14 @@ pub(super) fn bury(connection: &Connection, sequences: &[Sequence], day: i64) ->
 /// Adds the possible over-counts of events to the sums that stay after the events are deleted.
 pub(super) fn remember_over_counts(connection: &Connection, sequences: &[Sequence]) -> Result<()> {
     let select = "SELECT count(*) AS events, coalesce(sum(units), 0) AS units FROM (
-            SELECT e.count * (coalesce(d.attempts, 0) + (c.seq IS NOT NULL)
+            SELECT e.count * (coalesce(d.attempts, 0) + (e.claimed IS NOT NULL)
                 - (EXISTS (SELECT 1 FROM held WHERE seq = e.seq) OR EXISTS (SELECT 1 FROM dead_letters WHERE seq = e.seq)
                    OR EXISTS (SELECT 1 FROM discarded WHERE seq = e.seq)
                    OR EXISTS (SELECT 1 FROM settled WHERE seq = e.seq))) AS units
-            FROM events e LEFT JOIN doubts d ON d.seq = e.seq LEFT JOIN claims c ON c.seq = e.seq
-            JOIN forms f ON f.form = coalesce(d.form, c.form)
-            WHERE e.seq IN (SELECT value FROM json_each(?1)) AND f.event_ids = 'off')
+            FROM (SELECT seq, count, (SELECT form FROM claims WHERE seq = s.seq) AS claimed FROM events s
+                  WHERE seq IN (SELECT value FROM json_each(?1))) e
+            LEFT JOIN doubts d ON d.seq = e.seq JOIN forms f ON f.form = coalesce(d.form, e.claimed)
+            WHERE f.event_ids = 'off')
          WHERE units > 0";
     let sums =
         first(connection, select, [json_list(sequences)], |row| Ok([row.get("events")?, row.get("units")?]))?;

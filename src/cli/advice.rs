@@ -470,6 +470,7 @@ impl Judge for BufferError {
             BufferError::UnknownJob(_) => Code::BackfillState.usage(UNKNOWN_JOB),
             BufferError::Sqlite(_) if self.cannot_open_file() => Code::Database.failed(CANNOT_OPEN),
             BufferError::Sqlite(_) if self.lacks_shared_memory() => Code::Unbacked.failed(NO_SHM),
+            BufferError::ClaimsTaken => Code::Database.failed(WRITTEN_TWICE),
             BufferError::Sqlite(_) if self.is_written_twice() => Code::Database.failed(WRITTEN_TWICE),
             BufferError::Sqlite(_) if !self.is_damage() => Code::Database.failed(SQLITE),
             BufferError::Sqlite(_) | BufferError::Damaged(..) => {

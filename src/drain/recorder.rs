@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
-use crate::buffer::{Buffer, BufferError, Change, RunId};
+use crate::buffer::{Buffer, BufferError, Change, Claims, RunId};
 
 /// How long changes gather while no lane is short of claims. An outcome is durable within this time and one commit.
 const LINGER: Duration = Duration::from_millis(5);
@@ -88,7 +88,7 @@ pub(super) fn recorder(
     let recorder = Recorder { gathering: Arc::default(), begun, hurry, durable };
     let Recorder { gathering, begun, hurry, .. } = recorder.clone();
     (recorder, async move {
-        let mut goes_on = true;
+        let (mut goes_on, mut claims) = (true, Claims::default());
         while goes_on {
             goes_on = tokio::select! {
                 () = begun.notified() => true,
@@ -100,7 +100,7 @@ pub(super) fn recorder(
                 () = sleep(LINGER) => {}
             }
             let Gathering { changes, number, .. } = take(&gathering);
-            buffer.record(run, changes).await?;
+            claims = buffer.record(run, claims, changes).await?;
             written.send_replace(number + 1);
         }
         Ok(())

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use passbridge::buffer::JobKey;
+use passbridge::buffer::{Claims, JobKey};
 use passbridge::sandbox::Handle;
 use passbridge::whole_file::{Readers, WholeFile, open_new};
 use rusqlite::Connection;
@@ -350,7 +350,7 @@ fn a_drain_that_meets_the_claims_of_another_one_says_so() {
     let drain = Running::start(program.command(&["drain"]));
     assert!(sandbox.wait_accepted(1, PATIENCE));
     // As a second drain does whose lock is another file of the same name.
-    let claim = "INSERT INTO claims SELECT (SELECT max(seq) FROM queue), form, run FROM claims LIMIT 1";
+    let claim = "DELETE FROM waves";
     let other = Connection::open(program.path("passbridge.db")).expect("the buffer");
     other.busy_timeout(PATIENCE).expect("a timeout");
     while other.execute(claim, []).expect("a claim") == 0 {}
@@ -1152,7 +1152,7 @@ fn a_drain_that_records_keeps_its_thread_however_many_changes_wait() {
         other.execute_batch("COMMIT").expect("the end of the lock");
     });
     runtime.block_on(async {
-        let recorded = house.buffer.record(run, Vec::new());
+        let recorded = house.buffer.record(run, Claims::default(), Vec::new());
         tokio::pin!(recorded);
         let early = tokio::time::timeout(Duration::from_millis(50), &mut recorded).await;
         assert!(early.is_err() && began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());

@@ -186,7 +186,7 @@ fn records_of_old_runs_go_with_retention_but_for_the_latest() {
              SELECT n, n, iif(n > 50, NULL, n), '{}', 0 FROM n;
              INSERT INTO forms (form, rsid, identity, org_id, event_ids, count_form, visitor_rules)
              VALUES (1, 'r', 'ecid', '', 'on', 'single_hits', 1);
-             INSERT INTO claims (seq, form, run) VALUES (1, 1, 9)",
+             INSERT INTO waves (run, wave, form, seqs) VALUES (9, 1, 1, '[1]')",
         )
         .expect("many runs");
     assert_eq!(program.run(&["retention", "--trust-clock"]).code, 0);

@@ -108,7 +108,7 @@ const ONCE: [&str; 13] = [
     "UPDATE discarded SET discarded_at",
     // A run that begins, and a cancel: the few claims that a killed run left.
     "INSERT INTO doubts (seq, form, attempts, last_at, cause) SELECT seq, form, 1, ?2, ?3 FROM claims",
-    "DELETE FROM claims WHERE run IN",
+    "DELETE FROM waves WHERE run IN",
     // A backfill that begins or ends; it has few files.
     "SELECT file, visitor_group, key, path, rows, bytes, state, unnamed_rows, job FROM bulk_files",
     "SELECT path FROM bulk_files",
@@ -142,8 +142,10 @@ fn no_statement_of_every_event_reads_a_table_from_end_to_end_without_statistics(
             let steps = plan(&connection, sql).unwrap_or_else(|error| panic!("{error}: {sql}"));
             let is_whole = |step: &String| {
                 (step.starts_with("SCAN ")
+                    // The claims under way: eight a lane.
+                    && !step.starts_with("SCAN w")
                     && !step.contains("CONSTANT")
-                    && !step.starts_with("SCAN json_each"))
+                    && !step.contains("VIRTUAL TABLE"))
                     || step.contains("AUTOMATIC")
             };
             assert!(!steps.iter().any(is_whole), "{file}: {sql}\n{steps:#?}");

@@ -405,8 +405,9 @@ fn the_over_count_outlives_the_events_that_it_is_of() {
     // An attempt that a killed run left.
     store(21..22);
     let database = rusqlite::Connection::open(house.buffer.path()).expect("the database opens");
-    let claim = "INSERT INTO claims (seq, form, run) SELECT max(seq), (SELECT form FROM forms WHERE event_ids = 'off'), 1
-         FROM events";
+    let claim =
+        "INSERT INTO waves (run, wave, form, seqs) SELECT 1, 1, (SELECT form FROM forms WHERE event_ids = 'off'),
+         json_array(max(seq)) FROM events";
     assert_eq!(database.execute(claim, []).expect("a claim"), 1);
     let over_count = || {
         let over_count = house.buffer.status().expect("a status").over_count;

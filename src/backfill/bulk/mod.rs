@@ -27,7 +27,9 @@ use tokio::task::JoinSet;
 
 use super::error::BackfillError;
 use super::gate::Leg;
-use crate::buffer::{Buffer, BufferError, BulkFile, BulkFileState, Change, JobKey, JobRecord, NewBulkFile};
+use crate::buffer::{
+    Buffer, BufferError, BulkFile, BulkFileState, Change, Claims, JobKey, JobRecord, NewBulkFile,
+};
 use crate::drain::{Stop, StopReason, tell_blocked};
 use files::{Files, Folder, Written};
 use pace::Pace;
@@ -297,7 +299,11 @@ impl Writing {
     fn bury(&self, dead: &mut Vec<Change>) -> Result<(), BackfillError> {
         if !dead.is_empty() {
             self.shared.live.iter().for_each(|live| live.count(0, 0, dead.len() as u64));
-            self.runtime.block_on(self.shared.buffer.record(self.shared.run, std::mem::take(dead)))?;
+            self.runtime.block_on(self.shared.buffer.record(
+                self.shared.run,
+                Claims::default(),
+                std::mem::take(dead),
+            ))?;
         }
         Ok(())
     }

@@ -40,6 +40,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../schemas/buffer-7.sql"),
     include_str!("../../../schemas/buffer-8.sql"),
     include_str!("../../../schemas/buffer-9.sql"),
+    include_str!("../../../schemas/buffer-10.sql"),
 ];
 
 /// The SQL that makes an empty buffer of the newest version.
