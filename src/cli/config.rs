@@ -10,7 +10,6 @@ use toml::{Table as Toml, Value};
 use super::doctor::broken_rules;
 use super::layers::{self, Mistake};
 use super::{Context, Exit, Failure, Table, settings};
-use crate::schedule::Timetable;
 
 /// What stands for the value of a key that nobody has set.
 const DEFAULT: &str = "default";
@@ -76,9 +75,6 @@ fn check(path: &Path) -> Result<CheckReport, Failure> {
     let layers = layers::look(&settings::text_of(path)?, path, &variables);
     let told = |Mistake { place, why }: Mistake| Told { place: Some(place), says: why };
     let mut mistakes: Vec<Told> = layers.mistakes.into_iter().map(told).collect();
-    if let Err(error) = Timetable::new(&layers.config.schedule) {
-        mistakes.push(Told { place: Some(path.display().to_string()), says: error.to_string() });
-    }
     if mistakes.is_empty() {
         let broken = broken_rules(&settings::read(path)?);
         mistakes.extend(broken.iter().map(|why| Told { place: None, says: why.on_one_line() }));

@@ -15,7 +15,7 @@ use crate::config::{Config, OpenEvent};
 use crate::ingest::Contract;
 use crate::readers::Map;
 use crate::readers::esm::is_dimension_name;
-use crate::schedule::JITTER_SECONDS_MAX;
+use crate::schedule::{JITTER_SECONDS_MAX, Timetable};
 
 pub(super) const VARIABLE_PREFIX: &str = "PASSBRIDGE_";
 
@@ -259,6 +259,7 @@ fn check(given: &Given, default: Option<&Value>) -> Result<(), Mistake> {
     let alone = Table::from_iter([(key.clone(), value.clone())]);
     let config = Config::deserialize(Table::from_iter([(section.clone(), Value::Table(alone))]));
     let config = config.map_err(|error| mistake(place, format!("{section}.{key}: {}", error.message())))?;
+    Timetable::new(&config.schedule).map_err(|error| mistake(place, error.to_string()))?;
     let of_contract = |(name, contract): (&String, _)| Contract::new(name, contract, &Clock::system()).err();
     let of_map = config.map.values().find_map(|map| Map::new(map).err());
     if let Some(why) = of_map.or_else(|| config.contract.iter().find_map(of_contract)) {

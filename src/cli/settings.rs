@@ -337,8 +337,10 @@ mod tests {
     }
 
     #[test]
-    fn the_schedule_is_checked_with_the_rest() {
-        assert!(with("[schedule]\ncron = \"every day\"", &[]).is_err());
-        assert!(with("[schedule]\ntimezone = \"Mars/Olympus\"", &[]).is_err());
+    fn the_schedule_is_checked_with_the_rest_and_told_with_its_place() {
+        let refused = with("\n[schedule]\ncron = \"every day\"", &[]).expect_err("two fields");
+        assert!(refused.starts_with("/etc/passbridge/passbridge.toml:3: schedule.cron"), "{refused}");
+        let refused = with("", &[("PASSBRIDGE_SCHEDULE__TIMEZONE", "Mars/Olympus")]).expect_err("no zone");
+        assert!(refused.starts_with("PASSBRIDGE_SCHEDULE__TIMEZONE: "), "{refused}");
     }
 }
