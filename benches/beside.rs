@@ -7,7 +7,7 @@
 //! PASSBRIDGE_BENCH_DIR=/var/tmp ...                       where its files go
 //! ```
 //!
-//! The goal is 95 % of the rate alone. In each round the drain runs alone, beside `backfill run --via dia` and beside
+//! The goal is 95 % of the rate alone, and 99 % beside `serve` that is asked for its metrics each second. In each round the drain runs alone, beside `backfill run --via dia` and beside
 //! `--via bulk` while their events go, and beside a backfill that still loads its history. Live events are ingested before
 //! each drain, and a rate is what `drain --json` says of itself: delivered events by the seconds from its start to its
 //! finish. Files go at five times the rate that Adobe allows a group, and in small ones, so that one is always under way
@@ -16,9 +16,10 @@
 
 use std::cell::Cell;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -33,6 +34,8 @@ const LOADED: u64 = 500_000;
 /// How long anything is waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
 const GOAL_PERCENT: f64 = 95.0;
+/// Fifteen times as often as Prometheus usually asks.
+const SCRAPE_EVERY: Duration = Duration::from_secs(1);
 
 /// Everything is the default but for the pace and the size of files.
 const CONFIG: &str = "
@@ -60,10 +63,12 @@ fn main() {
         let file = house.file("history.ndjson", HISTORY);
         house.backfill(&["run", way, "--via", way, &file]).pause();
     }
-    let mut rates: [Vec<f64>; 4] = Default::default();
+    let mut rates: [Vec<f64>; 5] = Default::default();
     for round in 0..rounds {
         house.ingest(events);
         rates[0].push(house.drain(events));
+        house.ingest(events);
+        rates[4].push(house.drain_scraped(events));
         for (way, rates) in ["dia", "bulk"].into_iter().zip(&mut rates[1..]) {
             let backfill = house.backfill(&["resume", way]);
             house.ingest(events);
@@ -79,7 +84,9 @@ fn main() {
     let alone = rates[0].clone();
     println!("{events} events a drain, {rounds} rounds");
     for (name, rates) in
-        ["alone", "beside --via dia", "beside --via bulk", "beside loading"].iter().zip(rates)
+        ["alone", "beside --via dia", "beside --via bulk", "beside loading", "beside metrics"]
+            .iter()
+            .zip(rates)
     {
         let ratios = rates.iter().zip(&alone).map(|(rate, alone)| 100.0 * rate / alone).collect();
         println!(
@@ -95,6 +102,8 @@ fn main() {
 struct House {
     dir: tempfile::TempDir,
     sandbox: Child,
+    /// Where `serve` listens.
+    pages: String,
     /// The next event's number.
     next: Cell<u64>,
 }
@@ -115,11 +124,12 @@ impl House {
         let out = sandbox.stdout.take().expect("it is piped");
         BufReader::new(out).read_line(&mut line).expect("it says where it listens");
         let url = line.trim().strip_prefix("listening at ").expect("where it listens").to_owned();
-        put(url.strip_prefix("http://").expect("no TLS"), "/sandbox/bulk", SANDBOX_LIMITS);
-        let house = House { dir, sandbox, next: Cell::new(0) };
+        ask(url.strip_prefix("http://").expect("no TLS"), "PUT /sandbox/bulk", SANDBOX_LIMITS);
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+        let house = House { dir, sandbox, pages: free.to_string(), next: Cell::new(0) };
         house.write("secret", "secret-of-client\n");
         let urls = format!("url = \"{url}/aa/collect/v1/events\"\nims_url = \"{url}/ims/token/v3\"\n");
-        house.write("c.toml", &format!("{CONFIG}{urls}"));
+        house.write("c.toml", &format!("{CONFIG}{urls}[serve]\nlisten = \"{free}\"\n"));
         house.run(&["init"]);
         let suite =
             ["suite", "add", "--requestor", "REF30", "--rsid", "examplersid", "--collection-url", &url];
@@ -179,6 +189,32 @@ impl House {
         };
         let taken = (at("finished_at") - at("started_at")).to_std().expect("it ends after it began");
         events as f64 / taken.as_secs_f64()
+    }
+
+    /// The same beside `serve`, which is asked for its metrics meanwhile.
+    fn drain_scraped(&self, events: u64) -> f64 {
+        let mut serve = self.command(&["serve"]).spawn().expect("it starts");
+        let since = Instant::now();
+        while TcpStream::connect(&self.pages).is_err() {
+            assert!(since.elapsed() < PATIENCE, "serve listens");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let is_over = AtomicBool::new(false);
+        let rate = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    let metrics = ask(&self.pages, "GET /metrics", "");
+                    assert!(metrics.contains("passbridge_drain_running "), "{metrics}");
+                    std::thread::sleep(SCRAPE_EVERY);
+                }
+            });
+            let rate = self.drain(events);
+            is_over.store(true, Ordering::Relaxed);
+            rate
+        });
+        serve.kill().expect("it ends");
+        serve.wait().expect("it ends");
+        rate
     }
 
     /// Starts or resumes a backfill and waits until its events go.
@@ -258,18 +294,19 @@ fn program(dir: &Path) -> Command {
     command
 }
 
-/// Tells the sandbox its limits.
-fn put(address: &str, path: &str, body: &str) {
-    let mut stream = TcpStream::connect(address).expect("the sandbox listens");
+/// Asks the sandbox or `serve`; the answer with its head.
+fn ask(address: &str, what: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("it listens");
     let length = body.len();
     write!(
         stream,
-        "PUT {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        "{what} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
     )
     .expect("it is sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
+    answer
 }
 
 /// An event of some 600 bytes, a second after the one before, of one of 20,000 viewers.

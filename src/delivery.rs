@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Instant;
 use crate::suite::{CollectionUrl, Rsid};
+use crate::word::words;
 
 /// Network Authentication Required (RFC 6585): a login portal of the network answers instead of the host.
 const NETWORK_LOG_IN: u16 = 511;
@@ -78,6 +79,20 @@ impl Outcome {
             Outcome::Retry { .. } => self.trouble().map(|(_, cause)| cause),
             Outcome::Ambiguous(doubt) => Some(doubt.to_string()),
         }
+    }
+
+    /// The words by which attempts are counted: what became of the hit, and the kind of the host's trouble, if any.
+    pub fn words(&self) -> [&'static str; 2] {
+        let what = match self {
+            Outcome::Delivered => "delivered",
+            Outcome::Rejected(_) => "rejected",
+            Outcome::BareFailure => "bare_failure",
+            Outcome::Refused { .. } => "refused",
+            Outcome::Retry { .. } => "not_received",
+            Outcome::Ambiguous(_) => "in_doubt",
+            Outcome::SuiteFault(_) => "suite_fault",
+        };
+        [what, self.trouble().map_or("", |(kind, _)| kind.as_str())]
     }
 
     /// The kind and the cause of the host's trouble; `None` if the outcome is not about the host.
@@ -271,30 +286,31 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// The kinds of trouble between passbridge and Analytics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TroubleKind {
-    /// The host's name has no address, or the DNS does not answer.
-    Resolve,
-    /// No connection: refused, unreachable, reset, or not established in time.
-    Connect,
-    /// No reply in time.
-    Timeout,
-    /// The TLS handshake failed, for example because of the certificate.
-    Tls,
-    /// The proxy cannot be reached, refuses the connection, or is no proxy.
-    Proxy,
-    /// This process may not open another socket or file.
-    OpenFiles,
-    /// The host answers 429.
-    Throttled,
-    /// 408, or 5xx except 511.
-    ServerError,
-    /// Connections break before the reply.
-    Broken,
-    /// The suite or some of its events were refused, or the suite's account or address is unknown.
-    Refused,
+words! {
+    /// The kinds of trouble between passbridge and Analytics.
+    #[derive(PartialOrd, Ord)]
+    pub enum TroubleKind {
+        /// The host's name has no address, or the DNS does not answer.
+        Resolve = "resolve",
+        /// No connection: refused, unreachable, reset, or not established in time.
+        Connect = "connect",
+        /// No reply in time.
+        Timeout = "timeout",
+        /// The TLS handshake failed, for example because of the certificate.
+        Tls = "tls",
+        /// The proxy cannot be reached, refuses the connection, or is no proxy.
+        Proxy = "proxy",
+        /// This process may not open another socket or file.
+        OpenFiles = "open_files",
+        /// The host answers 429.
+        Throttled = "throttled",
+        /// 408, or 5xx except 511.
+        ServerError = "server_error",
+        /// Connections break before the reply.
+        Broken = "broken",
+        /// The suite or some of its events were refused, or the suite's account or address is unknown.
+        Refused = "refused",
+    }
 }
 
 impl TroubleKind {

@@ -26,7 +26,7 @@
 //!    analytics  esm  web  whole_file
 //! 1  readers (bytes -> events)   mapping   encode   html       pure functions
 //! 0  event  hit  suite  confirmation  delivery  job           shared types
-//!    config  clock  word  harmless
+//!    config  clock  word  harmless  meter
 //! -  sandbox                                                  imports floor 0; imported by cli and tests only
 //! ```
 //!
@@ -41,6 +41,7 @@ pub mod event;
 pub mod harmless;
 pub mod hit;
 pub mod job;
+pub mod meter;
 pub mod suite;
 pub mod word;
 

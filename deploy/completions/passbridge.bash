@@ -3430,13 +3430,17 @@ _passbridge() {
             return 0
             ;;
         passbridge__subcmd__status)
-            opts="-h --check --max-age --max-silence --max-dead --max-held --max-parked --max-rejects --prometheus --verify --in-doubt --config --json --help"
+            opts="-h --check --max-age --max-trouble --max-silence --max-dead --max-held --max-parked --max-rejects --prometheus --verify --in-doubt --config --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --max-age)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-trouble)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -98,7 +98,7 @@ pub use sqlite::{
     BackfillLock, BufferOptions, DrainLock, Holder, LockWatch, WholeLock, known_schema, name_command, schema,
 };
 pub use states::Delivered;
-pub use status::{Hourly, OverCount, ReasonCount, RequestorStatus, Status};
+pub use status::{CauseCount, Hourly, OverCount, ReasonCount, RequestorStatus, Status};
 pub use suites::{Route, SuiteListing};
 pub use told::Told;
 pub use trace::{AttemptRecord, RepeatRecord, Search, TracedEvent};

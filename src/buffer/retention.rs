@@ -70,6 +70,12 @@ impl Buffer {
         Ok(report)
     }
 
+    /// Until when nothing is deleted, because the clock has jumped.
+    pub fn retention_waits_until(&self) -> Result<Option<Instant>> {
+        let now = self.now();
+        self.read(|connection| waits_until(connection, now))
+    }
+
     /// Ends the wait after a jump, because an operator says that the clock is right.
     pub fn trust_clock(&self) -> Result<()> {
         let now = self.now().nanos();
@@ -96,8 +102,12 @@ fn clock_has_jumped(connection: &Connection, now: Instant) -> Result<bool> {
         set_fact(connection, CLOCK_JUMPED_AT, now.nanos())?;
         return Ok(true);
     }
-    let jumped_at = fact(connection, CLOCK_JUMPED_AT)?;
-    Ok(jumped_at.is_some_and(|jumped_at| now.nanos() < jumped_at.saturating_add(STEADY_NANOS)))
+    Ok(waits_until(connection, now)?.is_some())
+}
+
+fn waits_until(connection: &Connection, now: Instant) -> Result<Option<Instant>> {
+    let until = fact(connection, CLOCK_JUMPED_AT)?.map(|jumped_at| jumped_at.saturating_add(STEADY_NANOS));
+    Ok(until.filter(|until| now.nanos() < *until).map(Instant::from_nanos))
 }
 
 /// Sets the times of outcomes that are in the future to `now`. Otherwise the outcomes would stay young.

@@ -53,6 +53,8 @@ pub struct Status {
     pub requestors: Vec<RequestorStatus>,
     /// Dead letters by reason, the most frequent first.
     pub dead_by_reason: Vec<ReasonCount>,
+    /// Held events by the cause of their doubt, the most frequent first.
+    pub held_by_cause: Vec<CauseCount>,
     /// The most that Analytics may have counted too often.
     pub over_count: OverCount,
     /// The latest runs, newest first.
@@ -93,6 +95,13 @@ pub struct ReasonCount {
     /// The code of the reason, by which commands select.
     pub reason: DeadReason,
     pub explanation: String,
+    pub events: i64,
+}
+
+/// Held events of one cause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CauseCount {
+    pub cause: String,
     pub events: i64,
 }
 
@@ -195,6 +204,7 @@ fn status(connection: &Connection) -> Result<Status> {
         oldest_sendable_at: flowing.filter_map(|requestor| requestor.oldest_occurred_at).min(),
         oldest_stored_at: None,
         dead_by_reason: dead_by_reason(connection)?,
+        held_by_cause: held_by_cause(connection)?,
         over_count,
         runs: recent(connection, RUNS_SHOWN)?,
         accounting,
@@ -231,6 +241,12 @@ fn dead_by_reason(connection: &Connection) -> Result<Vec<ReasonCount>> {
         let reason: DeadReason = row.get("reason")?;
         Ok(from_row!(row, ReasonCount { events }, explanation: reason.to_string(), reason: reason))
     })
+}
+
+fn held_by_cause(connection: &Connection) -> Result<Vec<CauseCount>> {
+    let select = "SELECT d.cause, count(*) AS events FROM held h CROSS JOIN doubts d ON d.seq = h.seq
+         GROUP BY d.cause ORDER BY 2 DESC, 1";
+    all(connection, select, [], |row| Ok(from_row!(row, CauseCount { cause, events })))
 }
 
 /// How many pending events are in doubt, and how much Analytics may have counted too often. The over-count

@@ -9,6 +9,9 @@ use std::{env, future, io};
 use tokio::time::sleep;
 
 pub(super) const READY: &str = "READY=1";
+/// Before the buffer is opened, which may migrate it: an hour more to start. The watchdog counts only after READY.
+pub(super) const OPENING: &str =
+    "EXTEND_TIMEOUT_USEC=3600000000\nSTATUS=opening the buffer; an older one is migrated";
 pub(super) const STOPPING: &str = "STOPPING=1\nSTATUS=stopping: what is under way is finished and recorded";
 
 /// Tells one state. That it cannot be told is logged and hinders nothing.

@@ -44,6 +44,7 @@ struct RunReport {
 pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
     let mut settings = context.settings()?;
     let mut seen = [values(&settings.config), values(&settings.config)];
+    notify::tell(notify::OPENING);
     let mut pass = Pass::open(&settings, context)?;
     // Problems that every drain would report are reported now.
     pass.check_ways()?;

@@ -33,6 +33,7 @@ struct ServeReport {
 }
 
 pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
+    notify::tell(notify::OPENING);
     let (settings, buffer) = context.open()?;
     let buffer = Arc::new(buffer);
     let (runtime, stop, reload) = (runtime()?, Stop::default(), Arc::new(Notify::new()));

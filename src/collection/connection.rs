@@ -20,6 +20,7 @@ use super::reply_reader::{Reply, ReplyReader};
 use super::socket::Stream;
 use super::{Breaker, Host};
 use crate::delivery::{Doubt, NotReceived, Outcome};
+use crate::meter::UnderWay;
 use crate::suite::CollectionUrl;
 
 /// The most bytes that are read at a time. Adobe's replies have a few hundred.
@@ -36,7 +37,13 @@ impl Connection {
     /// Sends one hit and returns its outcome. Connects if necessary; needs a tokio runtime with I/O and time.
     /// Dropping the future closes the connection; then nobody knows whether the hit was received.
     pub async fn send(&mut self, body: Bytes) -> Outcome {
-        let started_at = Instant::now();
+        let (started_at, _busy) = (Instant::now(), UnderWay::begin(&self.host.busy));
+        let outcome = self.attempt(body, started_at).await;
+        self.host.count(&outcome, started_at.elapsed());
+        outcome
+    }
+
+    async fn attempt(&mut self, body: Bytes, started_at: Instant) -> Outcome {
         let deadline = started_at + self.host.request_timeout;
         if let Some((mut stream, _)) = self.idle.take().filter(|(_, until)| started_at < *until) {
             // Lanes whose replies came together read all of them before they write, so the server is woken once for

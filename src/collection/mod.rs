@@ -23,6 +23,7 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use prometheus_client::metrics::{counter::Counter, gauge::Gauge, histogram::Histogram};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::Instant;
 
@@ -35,7 +36,8 @@ pub use reply::classify;
 pub use reply_reader::{Reply, ReplyReader};
 
 use crate::clock::Clock;
-use crate::delivery::NotReceived;
+use crate::delivery::{NotReceived, Outcome};
+use crate::meter::{Labels, METER};
 use crate::suite::{CollectionUrl, Scheme};
 use crate::web::ProxySettings;
 use connect::Address;
@@ -126,7 +128,11 @@ impl Collection {
         if let Some(proxy) = &proxy {
             tracing::debug!(host = %url, %proxy, "hits go through a proxy");
         }
+        let of_host = [("host", url.to_string())].into();
         Ok(Host {
+            delivered: METER.attempts.get_or_create_owned(&attempt_labels(url, &Outcome::Delivered)),
+            seconds: METER.attempt_seconds.get_or_create_owned(&of_host),
+            busy: METER.lanes_busy.get_or_create_owned(&of_host),
             request_head: request_head(url),
             address: Address { url: url.clone(), proxy, tls },
             request_timeout: self.options.request_timeout,
@@ -149,6 +155,10 @@ pub struct Host {
     /// Limits the rate of all lanes together.
     pub limiter: Limiter,
     clock: Clock,
+    /// Delivered hits and the time of attempts are counted for each hit, so their counters are looked up once.
+    delivered: Counter,
+    seconds: Histogram,
+    busy: Gauge,
 }
 
 impl Host {
@@ -156,6 +166,19 @@ impl Host {
     pub async fn reach(&self) -> Result<(), NotReceived> {
         self.address.connect(Instant::now() + self.connect_timeout).await.map(drop)
     }
+
+    fn count(&self, outcome: &Outcome, took: Duration) {
+        self.seconds.observe(took.as_secs_f64());
+        match outcome {
+            Outcome::Delivered => self.delivered.inc(),
+            other => METER.attempts.get_or_create(&attempt_labels(self.url(), other)).inc(),
+        };
+    }
+}
+
+fn attempt_labels(url: &CollectionUrl, outcome: &Outcome) -> Labels {
+    let [outcome, cause] = outcome.words().map(str::to_owned);
+    vec![("host", url.to_string()), ("outcome", outcome), ("cause", cause)]
 }
 
 /// The head of each request to `url`, up to the value of its length. `6` in the path is the response type; the place of

@@ -12,6 +12,7 @@ use super::reply::Refusal;
 use super::thread::Thread;
 use crate::buffer::{Buffer, BufferError};
 use crate::ingest::{Counts, IngestError, IngestOptions, Intake, PlainSubmission, Receipt, Submission};
+use crate::meter::{Labels, METER, UnderWay};
 
 /// A group is full after this many unpacked bytes. Only the last body of a group may exceed the limit, even by far.
 const GROUP_BYTES_MAX: usize = 2 << 20;
@@ -85,6 +86,7 @@ impl Counter {
     /// Passes a submission on and waits for its receipt.
     pub(super) async fn hand_in(&self, sent: Submission, share: Option<OwnedSemaphorePermit>) -> Outcome {
         let stopping = || Refusal::failed("passbridge is stopping");
+        let _waiting = UnderWay::begin(&METER.collector_waiting.get_or_create_owned(&Labels::new()));
         let (reply, outcome) = oneshot::channel();
         let waiting = Waiting { submission: sent, sender: Sender { share, reply } };
         self.waiting.try_send(waiting).map_err(|error| match error {
@@ -141,6 +143,7 @@ impl Worker {
             return first.sender.answer(Err(Refusal::full(why)));
         }
         let (group, senders) = group(first, submissions);
+        METER.collector_group.get_or_create(&Labels::new()).observe(senders.len() as f64);
         for (outcome, sender) in self.intake.take(group).into_iter().zip(senders) {
             if let Ok(receipt) = &outcome {
                 let untold = &mut self.untold;

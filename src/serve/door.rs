@@ -10,7 +10,7 @@ use hyper::{Request, StatusCode};
 
 use super::error::ServeError;
 use super::reply::{Refusal, Reply, WHEN_FAILED_SECONDS, get_only, reply};
-use super::tokens::{Maps, Tokens, sender_of};
+use super::tokens::{Maps, Tokens, looker_of};
 use super::views::{Show, Shown, View, Views};
 use crate::config::ServeConfig;
 
@@ -48,13 +48,17 @@ impl Door {
             }
             self.admit(request)?;
         }
+        if matches!(view, View::Event { is_whole: true, .. }) && self.tokens.is_none() {
+            let why = "personal values are shown to whoever has a token: set serve.pages_tokens_file";
+            return Err(Refusal::new(StatusCode::FORBIDDEN, why));
+        }
         let shown = self.views.ask(view).await.map_err(Refusal::failed)?;
         Ok(answered(shown))
     }
 
     fn admit(&self, request: &Request<Incoming>) -> Result<(), Refusal> {
         if let Some(tokens) = &self.tokens {
-            return sender_of(request, tokens, KEY).map(drop);
+            return looker_of(request, tokens);
         }
         let Some(host) = request.headers().get(HOST) else { return Ok(()) };
         let host = host.to_str().unwrap_or_default();
@@ -78,13 +82,13 @@ fn is_own(host: &str, names: &[String]) -> bool {
         || names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-fn answered(Shown { is_good, content_type, text }: Shown) -> Reply {
-    let status = if is_good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+fn answered(Shown { status, content_type, text }: Shown) -> Reply {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
     let mut reply = reply(status, content_type, text);
     let headers = reply.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if !is_good {
+    if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(RETRY_AFTER, HeaderValue::from(WHEN_FAILED_SECONDS));
     }
     reply

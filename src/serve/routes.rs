@@ -5,7 +5,7 @@
 //! GET  /readyz           200, or 503 with the reason if this process cannot take events in
 //! GET  /version          the version of the program, its commit and its schema
 //! GET  /openapi.json     all of this, for programs
-//! GET  /check /status /metrics /    the views of the buffer, where this listener shows them
+//! GET  /check /status /metrics / /event    the views of the buffer, where this listener shows them
 //! POST /v1/events        a receipt: with 202, or with 400 if nothing was used
 //! POST /v1/exchanges     the same for exchanges
 //! otherwise              400 401 404 405 408 413 415 429 503 {"error":"..."}, 429 and 503 with Retry-After
@@ -32,6 +32,7 @@ use super::version::Version;
 use super::views::View;
 use crate::clock::Clock;
 use crate::ingest::{Receipt, Submission};
+use crate::meter::METER;
 use crate::readers::Format;
 
 /// What a program may ask here; a test holds it against what is answered.
@@ -102,6 +103,7 @@ impl Desk {
             "/status" => self.show(&request, guest, View::Status).await,
             "/metrics" => self.show(&request, guest, View::Metrics).await,
             "/" => self.show(&request, guest, View::Page).await,
+            "/event" => self.show(&request, guest, event_asked(&request)?).await,
             "/openapi.json" => get_only(request.method()).map(|()| reply(StatusCode::OK, JSON, OPENAPI)),
             _ => Err(Refusal::new(
                 StatusCode::NOT_FOUND,
@@ -130,12 +132,24 @@ impl Desk {
     }
 
     async fn take(&self, request: Request<Incoming>, guest: Guest, format: Format) -> Result<Reply, Refusal> {
+        let path = request.uri().path().to_owned();
+        let reply = self.store(request, guest, format).await.unwrap_or_else(Refusal::reply);
+        let labels = vec![("path", path), ("status", reply.status().as_str().to_owned())];
+        METER.collector_requests.get_or_create(&labels).inc();
+        Ok(reply)
+    }
+
+    async fn store(
+        &self,
+        request: Request<Incoming>,
+        guest: Guest,
+        format: Format,
+    ) -> Result<Reply, Refusal> {
         let Guest::Seated(sender) = guest else { return Err(too_many_connections()) };
         let Some((tokens, counter)) = &self.intake else {
             return Err(Refusal::new(StatusCode::NOT_FOUND, "serve.ingest is off in the configuration"));
         };
-        let map =
-            sender_of(&request, tokens, "serve.tokens_file").inspect_err(|_| self.tell_refused(sender))?;
+        let map = sender_of(&request, tokens).inspect_err(|_| self.tell_refused(sender))?;
         if request.method() != Method::POST {
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "takes POST").with(ALLOW, "POST"));
         }
@@ -168,6 +182,16 @@ impl Desk {
             *refused = Refused { requests: 0, told_at: Some(Instant::now()) };
         }
     }
+}
+
+fn event_asked(request: &Request<Incoming>) -> Result<View, Refusal> {
+    get_only(request.method())?;
+    let query = request.uri().query().unwrap_or_default();
+    let (number, is_whole) = query.strip_suffix("&personal").map_or((query, false), |rest| (rest, true));
+    let sequence = number.strip_prefix("seq=").and_then(|number| number.parse().ok());
+    let why = "takes the number of an event, as /event?seq=12, and &personal to show its personal values";
+    let sequence = sequence.ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, why))?;
+    Ok(View::Event { sequence, is_whole })
 }
 
 fn too_many_connections() -> Refusal {

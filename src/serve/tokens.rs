@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use hyper::{Request, StatusCode};
@@ -132,16 +133,31 @@ impl Tokens {
     }
 }
 
-/// The map of the sender of a request, if it has one. Refuses a request without a token of the file that this key names.
-pub(super) fn sender_of(
-    request: &Request<Incoming>,
-    tokens: &Tokens,
-    key: &'static str,
-) -> Result<Option<Arc<Map>>, Refusal> {
+/// The map of the sender of a request, if it has one. Refuses a request without a token of the file.
+pub(super) fn sender_of(request: &Request<Incoming>, tokens: &Tokens) -> Result<Option<Arc<Map>>, Refusal> {
     bearer(request).and_then(|token| tokens.find(token)).ok_or_else(|| {
-        let why = format!("needs a bearer token of {key}");
+        let why = format!("needs a bearer token of {}", tokens.key);
         Refusal::new(StatusCode::UNAUTHORIZED, why).with(WWW_AUTHENTICATE, "Bearer")
     })
+}
+
+/// Refuses a request without a token as [`sender_of`] does, but takes it as the password of any user too: a browser asks for one.
+/// Nobody may post so, or the page of another site could through a browser that knows the password.
+pub(super) fn looker_of(request: &Request<Incoming>, tokens: &Tokens) -> Result<(), Refusal> {
+    if password(request).is_some_and(|token| tokens.find(&token).is_some()) {
+        return Ok(());
+    }
+    let ask = |refusal: Refusal| refusal.with(WWW_AUTHENTICATE, "Basic realm=\"passbridge\", Bearer");
+    sender_of(request, tokens).map(drop).map_err(ask)
+}
+
+/// The password of HTTP's Basic authentication (RFC 7617).
+fn password(request: &Request<Incoming>) -> Option<Vec<u8>> {
+    let value = request.headers().get(AUTHORIZATION)?.as_bytes();
+    let (scheme, packed) = value.split_at_checked(b"Basic ".len())?;
+    let plain = BASE64_STANDARD.decode(packed.trim_ascii()).ok()?;
+    let colon = plain.iter().position(|byte| *byte == b':')?;
+    scheme.eq_ignore_ascii_case(b"Basic ").then(|| plain[colon + 1..].to_vec())
 }
 
 fn bearer(request: &Request<Incoming>) -> Option<&[u8]> {

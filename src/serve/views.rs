@@ -30,13 +30,18 @@ pub enum View {
     Metrics,
     /// The status page.
     Page,
+    /// A look at the dead or held event with this number.
+    Event {
+        sequence: i64,
+        is_whole: bool,
+    },
 }
 
 /// An answer.
 #[derive(Debug, Clone)]
 pub struct Shown {
-    /// Whether all is well; else the reply is 503.
-    pub is_good: bool,
+    /// 200, 404, or 503 if something is wrong.
+    pub status: u16,
     pub content_type: &'static str,
     /// Shared by all replies of one look.
     pub text: Bytes,

@@ -150,7 +150,8 @@ fn the_service_manager_hears_that_run_and_serve_are_ready_and_still_turn() {
     let program = Program::with("[serve]\nlisten = \"127.0.0.1:0\"\n");
     for (command, status) in [("run", "STATUS=next drain 20"), ("serve", "READY=1\nSTATUS=listening")] {
         let said = told(&program, command);
-        assert!(said[0].starts_with("READY=1"), "{command}: {said:?}");
+        assert!(said[0].starts_with("EXTEND_TIMEOUT_USEC=3600000000\n"), "{command}: {said:?}");
+        assert!(said[1].starts_with("READY=1"), "{command}: {said:?}");
         assert!(said.iter().any(|state| state.starts_with(status)), "{command}: {said:?}");
         fs::remove_file(program.path("notify")).expect("the socket goes");
     }

@@ -56,6 +56,7 @@ mod serve;
 mod sheet;
 mod support;
 mod taking_back;
+mod ten_faults;
 mod trace;
 mod troubles;
 mod visitor_rules;

@@ -4,12 +4,19 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use base64::prelude::{BASE64_STANDARD, Engine};
+use passbridge::clock::Clock;
+use rusqlite::{Connection, params_from_iter};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::pages::browser::Browser;
-use crate::program::{Program, lines};
+use crate::program::{Program, Running, lines, send};
 use crate::serve::Listening;
+use crate::support::{PATIENCE, sandbox};
 
 const HOST: &str = "Host: localhost\r\n";
 const TOKEN: &str = "a-token-of-those-who-look";
@@ -209,6 +216,131 @@ fn the_status_page_reads_well_in_a_browser_and_brings_itself_up_to_date() {
     browser.until("document.getElementById('stale').hidden", &json!(false));
 }
 
+#[test]
+fn one_dead_or_held_event_can_be_looked_at_and_its_viewer_only_with_a_token() {
+    let sandbox = sandbox("failure=\"eVar2 is bad\" only-visitor=u1; malformed only-visitor=u2");
+    let program = program("pages_tokens_file = \"lookers\"\n[delivery]\nlanes = 1\n");
+    program.write("lookers", &format!("{TOKEN}\n"));
+    program.suite(&sandbox.url());
+    assert_eq!(program.run(&["suite", "set", "examplersid", "--on-ambiguous", "hold"]).code, 0);
+    assert_eq!(program.run(&["drain"]).code, 3);
+    let server = serve(&program);
+    let bearer = format!("{HOST}Authorization: Bearer {TOKEN}\r\n");
+    let (_, document) = program.json(&["status"]);
+    assert_eq!(document["held_by_cause"][0]["events"], 1, "{document}");
+    let (_, _, page) = server.look("/", &bearer);
+    assert!(page.contains("200 without a readable status") && page.contains("eVar2 is bad"), "{page}");
+    for (list, key, user, cause) in [
+        ("dead-letter", "dead_letters", "u1", "eVar2 is bad"),
+        ("held", "held", "u2", "without a readable status"),
+    ] {
+        let (_, listed) = program.json(&[list, "list"]);
+        let seq = &listed[key][0]["seq"];
+        assert!(page.contains(&format!("<a href=\"event?seq={seq}\">{seq}</a>")), "{page}");
+        let (status, _, masked) = server.look(&format!("/event?seq={seq}"), &bearer);
+        assert_eq!(status, 200, "{masked}");
+        assert!(
+            masked.contains(cause) && masked.contains(&format!("passbridge {list} requeue {seq}")),
+            "{masked}"
+        );
+        assert!(masked.contains("play_requested") && !masked.contains(&format!(">{user}<")), "{masked}");
+        let (_, _, whole) = server.look(&format!("/event?seq={seq}&personal"), &bearer);
+        assert!(whole.contains(&format!(">{user}<")), "{whole}");
+    }
+    assert_eq!(server.look("/event?seq=1", &bearer).0, 404, "the first event was delivered");
+    assert_eq!(server.look("/event?seq=x", &bearer).0, 400);
+
+    // A browser asks for a password, which is a token; nobody may post by one.
+    let basic = |password: &str| {
+        format!("{HOST}Authorization: Basic {}\r\n", BASE64_STANDARD.encode(format!("anybody:{password}")))
+    };
+    assert_eq!(server.look("/event?seq=2&personal", &basic(TOKEN)).0, 200);
+    let (status, head, _) = server.look("/", &basic("a-wrong-password-of-one"));
+    assert!(status == 401 && head.contains("www-authenticate: basic realm=\"passbridge\", bearer"), "{head}");
+    server.stop();
+
+    // Without tokens whoever is near may look, but at no viewer.
+    let config = fs::read_to_string(program.path("c.toml")).expect("a configuration");
+    program.write(
+        "c.toml",
+        &config.replace("pages_tokens_file = \"lookers\"\n", "ingest = true\ntokens_file = \"lookers\"\n"),
+    );
+    let server = serve(&program);
+    assert_eq!(server.look("/event?seq=2", HOST).0, 200);
+    assert_eq!(server.look("/event?seq=2&personal", HOST).0, 403);
+    assert_eq!(server.ask("/v1/events", &basic(TOKEN), lines(1).as_bytes()).status, 401);
+    server.stop();
+}
+
+/// The paragraph "Near real time" of docs/operating.md, with seconds in the place of minutes.
+#[test]
+fn an_event_of_a_house_with_ecids_goes_with_the_first_drain_after_it_was_stored() {
+    let sandbox = sandbox("");
+    let program = Program::with("[schedule]\ncron = \"* * * * * *\"\n[ingest]\nmin_free_bytes = 0\n");
+    let url = sandbox.url();
+    let suite = ["suite", "add", "--requestor", "REF30", "--rsid", "examplersid", "--collection-url", &url];
+    let ecid = ["--identity", "ecid", "--org-id", "0123456789ABCDEF01234567@AdobeOrg"];
+    assert_eq!(program.run(&[&suite[..], &ecid].concat()).code, 0);
+    let run = Running::start(program.command(&["run"]));
+    run.wait_for_log("started");
+    let mut stored_at = Vec::new();
+    for number in 0..5_u64 {
+        let event = lines(1).replace("\"e0\"", &format!("\"e{number}\""));
+        let ecid = "\"visitor_id\":\"12345678901234567890123456789012345678\",\"mvpd\"";
+        program.write("event.ndjson", &event.replace("\"mvpd\"", ecid));
+        assert_eq!(program.run(&["ingest", program.path("event.ndjson").to_str().expect("UTF-8")]).code, 0);
+        stored_at.push(Clock::system().now().nanos());
+        assert!(sandbox.wait_accepted(number + 1, PATIENCE));
+    }
+    send(run.child(), Signal::TERM);
+    assert_eq!(run.wait().code, 0);
+    // Drains that began after an event was stored, and before the one that took it.
+    let passed_over =
+        "SELECT count(*) FROM events e JOIN delivered d USING (seq) JOIN runs r ON r.run < d.run
+         WHERE e.seq = ?1 AND r.started_at > ?2";
+    let buffer = Connection::open(program.path("passbridge.db")).expect("the buffer");
+    for (seq, at) in (1_i64..).zip(stored_at) {
+        let taken = "SELECT count(*) FROM delivered WHERE seq = ?1";
+        let count = |sql, values: &[i64]| {
+            buffer.query_row(sql, params_from_iter(values), |row| row.get::<_, i64>(0)).expect("a count")
+        };
+        assert_eq!([count(taken, &[seq]), count(passed_over, &[seq, at])], [1, 0], "event {seq}");
+    }
+}
+
+#[test]
+fn the_page_of_the_night_shift_has_every_alert_and_every_check_with_what_to_do() {
+    let page = text_of("docs/night-shift.md");
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| alert"))
+        .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+        .collect();
+    assert!(rows.iter().all(|row| row.len() == 4 && row.iter().all(|cell| !cell.is_empty())), "{rows:?}");
+    let has = |word: &str| rows.iter().any(|row| row[0].contains(word));
+    let rules = text_of("deploy/prometheus/passbridge.rules.yml");
+    let alerts = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
+    let (_, report) = program("[monitor]\nmax_silence = \"1d\"\n").json(&["status", "--check"]);
+    let checks = report["checks"].as_array().expect("checks").iter().filter_map(|one| one["check"].as_str());
+    let more = ["max_trouble", "blocked", "backfill", "inbox"];
+    let missing: Vec<&str> = alerts.chain(checks).chain(more).filter(|word| !has(word)).collect();
+    assert_eq!(missing, Vec::<&str>::new());
+    // One sheet of paper.
+    assert!(page.lines().count() <= 50, "{} lines", page.lines().count());
+}
+
+/// Asks until there is an answer.
+fn until<T>(what: &str, ask: impl Fn() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(started.elapsed() < PATIENCE, "not in time: {what}");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
 /// A file of the repository.
 fn file(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -218,11 +350,14 @@ fn text_of(path: &str) -> String {
     fs::read_to_string(file(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The names of metrics in a text.
+/// The names of metrics in a text, without the endings of counters and histograms.
 fn names_in(text: &str) -> BTreeSet<String> {
     let words =
         text.split(|letter: char| !(letter.is_ascii_lowercase() || letter == '_' || letter.is_ascii_digit()));
-    words.filter(|word| word.starts_with("passbridge_")).map(str::to_owned).collect()
+    let endings = ["_bucket", "_total"];
+    let of_metric =
+        |word: &str| endings.iter().fold(word, |word, ending| word.trim_end_matches(ending)).to_owned();
+    words.filter(|word| word.starts_with("passbridge_")).map(of_metric).collect()
 }
 
 /// Runs Prometheus' own tool. Where it is missing, the test fails: rules that nobody read are not known to work.
@@ -242,17 +377,19 @@ fn promtool(args: &[&str]) {
 fn every_metric_is_documented_and_every_alert_and_panel_uses_metrics_that_exist() {
     // A family without a sample is not in the text of a small house, so the names are those of the source.
     let source = text_of("src/cli/status/metrics.rs");
-    let mut known = BTreeSet::new();
-    for (call, ending) in [("self.gauge(", ""), ("self.counter(", "_total")] {
-        for rest in source.split(call).skip(1) {
-            let name = rest.split('"').nth(1).expect("a name");
-            known.insert(format!("passbridge_{name}{ending}"));
-        }
-    }
+    // Each is registered by its name and what it means, one text after the other.
+    let texts: Vec<&str> = source.split('"').collect();
+    let is_name = |text: &&str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let pairs = texts.windows(3).filter(|three| three[1].trim() == "," && !three[2].is_empty());
+    let named = pairs.filter(|three| {
+        is_name(&three[0]) && three[2].starts_with(|letter: char| !letter.is_ascii_lowercase())
+    });
+    let known: BTreeSet<String> = named.map(|three| format!("passbridge_{}", three[0])).collect();
+    assert!(known.len() > 35, "{known:?}");
     let text = program("").run(&["status", "--prometheus"]).out;
     let samples = text.lines().filter(|line| !line.starts_with('#'));
     let shown: BTreeSet<String> =
-        samples.filter_map(|line| Some(line.split(['{', ' ']).next()?.to_owned())).collect();
+        samples.flat_map(|line| names_in(line.split(['{', ' ']).next().expect("a name"))).collect();
     assert!(shown.len() > 20 && shown.is_subset(&known), "{shown:?}");
     assert_eq!(names_in(&text_of("docs/watching.md")), known, "docs/watching.md");
     for path in ["deploy/prometheus/passbridge.rules.yml", "deploy/grafana/passbridge.json"] {
@@ -348,5 +485,54 @@ fn the_published_interface_is_what_the_program_answers() {
             assert!(one.get(key.as_str().expect("a key")).is_some(), "{path}: {key} is missing in {one}");
         }
     }
+    server.stop();
+}
+
+#[test]
+fn what_a_process_does_is_counted_by_host_word_and_status_alone() {
+    let sandbox = sandbox("429 first=3");
+    let program = program("ingest = true\ntokens_file = \"tokens\"\n");
+    program.write("tokens", &format!("{TOKEN}\n"));
+    program.suite(&sandbox.url());
+    // A cause of death that each event has for itself has one series all the same.
+    let countless = |number: u32| {
+        let line = lines(1).replace("\"e0\"", &format!("\"many{number}\""));
+        line.replace("\"mvpd\"", &format!("\"count\":{number},\"mvpd\""))
+    };
+    program.write("counts.ndjson", &[200, 300].map(countless).concat());
+    assert_eq!(program.run(&["ingest", program.path("counts.ndjson").to_str().expect("UTF-8")]).code, 0);
+    let config = fs::read_to_string(program.path("c.toml")).expect("a configuration");
+    let quick = "\n[delivery]\nlanes = 4\nbackoff_base_ms = 5\n";
+    program.write("c.toml", &(config.replace("0 0 1 1 *", "* * * * * *") + quick));
+    let server = Listening::start(&program);
+    for (token, expected) in [(TOKEN, 202), ("another-token-of-others", 401)] {
+        let reply =
+            server.ask("/v1/events", &format!("Authorization: Bearer {token}\r\n"), lines(1).as_bytes());
+        assert_eq!(reply.status, expected);
+    }
+    let delivered =
+        format!("passbridge_attempts_total{{host=\"{}\",outcome=\"delivered\",cause=\"\"}}", sandbox.url());
+    let found = until("40 hits are delivered", || {
+        let found = samples(&server.look("/metrics", HOST).2);
+        let is_done = found.iter().any(|(name, value)| *name == delivered && *value == 40.0);
+        let is_counted = found.iter().any(|(name, _)| name.starts_with("passbridge_dead_letters"));
+        (is_done && is_counted).then_some(found)
+    });
+    let of_host = |name: &str, more: &str| {
+        sample(&found, &format!("passbridge_{name}{{{more}host=\"{}\"}}", sandbox.url()))
+    };
+    let throttled =
+        delivered.replace("delivered", "not_received").replace("cause=\"\"", "cause=\"throttled\"");
+    assert_eq!(sample(&found, &throttled), 3.0);
+    assert_eq!(of_host("attempt_seconds_count", ""), 43.0);
+    assert_eq!(of_host("lanes_busy", ""), 0.0);
+    assert_eq!(sample(&found, "passbridge_dead_letters{reason=\"count_too_large\"}"), 2.0);
+    for status in ["202", "401"] {
+        let requests =
+            format!("passbridge_collector_requests_total{{path=\"/v1/events\",status=\"{status}\"}}");
+        assert_eq!(sample(&found, &requests), 1.0);
+    }
+    assert_eq!(sample(&found, "passbridge_collector_group_submissions_count"), 1.0);
+    assert_eq!(sample(&found, "passbridge_collector_waiting"), 0.0);
     server.stop();
 }

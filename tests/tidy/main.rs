@@ -5,7 +5,7 @@
 //! 3  ingest  drain  backfill  schedule  explain  serve  report  onboarding  reconcile
 //! 2  buffer  collection  analytics  esm  web  whole_file
 //! 1  readers  mapping  encode  html
-//! 0  event  hit  suite  word  harmless  confirmation  delivery  job  config  clock
+//! 0  event  hit  suite  word  harmless  confirmation  delivery  job  config  clock  meter
 //! -  sandbox      imports floor 0; imported by cli and tests only
 //! ```
 
@@ -15,7 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room and the floor that it stands on.
-const FLOORS: [(&str, u8); 30] = [
+const FLOORS: [(&str, u8); 31] = [
     ("event", 0),
     ("hit", 0),
     ("suite", 0),
@@ -26,6 +26,7 @@ const FLOORS: [(&str, u8); 30] = [
     ("job", 0),
     ("config", 0),
     ("clock", 0),
+    ("meter", 0),
     ("readers", 1),
     ("mapping", 1),
     ("encode", 1),

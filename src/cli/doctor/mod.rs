@@ -4,6 +4,9 @@ mod finding;
 mod hosts;
 mod live;
 mod secrets;
+mod units;
+
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -13,7 +16,8 @@ use crate::collection::Collection;
 use crate::config::Config;
 use finding::{Finding, Level};
 
-/// Examines the host: configuration, secrets, buffer, disk, clock, locks, suites, and the way to each host of Adobe.
+/// Examines the host: configuration, secrets, buffer, disk, clock, locks, suites, units of systemd, and the way to each
+/// host of Adobe.
 ///
 /// It sends no hit and no HTTP: to each collection host and each API host that is configured it resolves the name, connects, also through the
 /// proxy, completes the TLS handshake, and hangs up. Each finding is ok, a warning or failed, with what to do. Exits 1 if
@@ -55,6 +59,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
                     findings.extend(live::findings(&settings, buffer, args.full));
                 }
                 findings.push(clock(context, buffer.as_ref())?);
+                findings.extend(units::findings(Path::new("/")));
                 findings.extend(hosts::findings(&settings, buffer.as_ref())?);
             }
         }

@@ -32,6 +32,8 @@ pub(super) struct StatusReport {
     /// The latest inputs.
     pub(super) inputs: Vec<InputRecord>,
     pub(super) last_completed_at: Option<Instant>,
+    /// Until when retention deletes nothing, because the clock has jumped.
+    pub(super) retention_waits_until: Option<Instant>,
     /// When the oldest event in the buffer was stored; if that is not known, when the buffer was created; `None` if
     /// nothing ever came in. The age of the last drain counts from here if no drain was ever completed.
     #[serde(skip)]
@@ -115,6 +117,7 @@ pub(super) fn look(buffer: &Buffer, proof_age: Duration) -> Result<StatusReport,
         backfills,
         inputs: buffer.inputs(None, None, INPUTS_SHOWN)?,
         last_completed_at: buffer.last_finished_run(now)?,
+        retention_waits_until: buffer.retention_waits_until()?,
         first_arrival_at,
         status,
     })

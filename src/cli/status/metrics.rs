@@ -1,36 +1,36 @@
 //! The status as metrics of Prometheus, in the text format OpenMetrics. Labels are suites, states, reasons and hosts: no label
 //! has a value that only an event names, so that no feed can multiply the series.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge};
 use prometheus_client::registry::Registry;
-use serde::Serialize;
 
 use super::look::{DrainState, StatusReport};
 use super::monitor::Check;
-use crate::buffer::{Accounting, RunRecord};
+use crate::buffer::{Accounting, Amount, RequestorStatus};
+use crate::delivery::{DeadReason, Trouble};
 use crate::event::Instant;
+use crate::meter::{Labels, METER};
 use crate::serve::Version;
 
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The most reasons of dead letters that have a series each. Adobe has fewer; whoever answers in its place may make them up.
+const REASONS_MAX: usize = 20;
 
-type Labels = Vec<(&'static str, String)>;
 type Sample = (Labels, f64);
+type Accounts = [(Option<String>, Accounting)];
 
-pub(super) fn text(
-    report: &StatusReport,
-    accounts: &[(Option<String>, Accounting)],
-    checks: &[Check],
-) -> String {
+pub(super) fn text(report: &StatusReport, accounts: &Accounts, checks: &[Check]) -> String {
     let mut metrics = Metrics { registry: Registry::with_prefix("passbridge") };
     metrics.house(report, checks);
-    metrics.suites(report, accounts);
+    metrics.suites(accounts);
+    metrics.requestors(report);
     metrics.drains(report);
+    metrics.own();
     metrics.process();
     let mut text = String::new();
     encode(&mut text, &metrics.registry).expect("a string takes every text");
@@ -50,6 +50,11 @@ impl Metrics {
         self.registry.register(name, help, family);
     }
 
+    /// A gauge of one value; absent without one.
+    fn value(&mut self, name: &str, help: &str, value: impl Into<Option<f64>>) {
+        self.gauge(name, help, value.into().map(|value| (Labels::new(), value)));
+    }
+
     fn counter(&mut self, name: &str, help: &str, samples: impl IntoIterator<Item = Sample>) {
         let family = Family::<Labels, Counter<f64, AtomicU64>>::default();
         for (labels, value) in samples {
@@ -59,86 +64,47 @@ impl Metrics {
     }
 
     fn house(&mut self, report: &StatusReport, checks: &[Check]) {
-        let status = &report.status;
+        let (status, buffer) = (&report.status, &report.buffer);
         let Version { version, commit, schema } = Version::current();
         let commit = commit.unwrap_or_default().to_owned();
         let build = vec![("version", version.to_owned()), ("commit", commit), ("schema", schema.to_string())];
         self.gauge(
             "build_info",
-            "The version of the program, its commit and the schema that it knows; always 1",
+            "The program, its commit and the schema that it knows; always 1",
             [(build, 1.0)],
         );
-        let mut broken: Vec<(&str, u64)> = Vec::new();
+        let mut broken: BTreeMap<&str, u32> = BTreeMap::new();
         for check in checks {
-            match broken.iter_mut().find(|(name, _)| *name == check.check) {
-                Some((_, count)) => *count += u64::from(check.broken),
-                None => broken.push((check.check, u64::from(check.broken))),
-            }
+            *broken.entry(check.check).or_default() += u32::from(check.broken);
         }
-        let broken = broken.into_iter().map(|(check, count)| (label("check", check), count as f64));
+        let broken = broken.into_iter().map(|(check, count)| (label("check", check), f64::from(count)));
         self.gauge("checks_broken", "Limits of status --check that are broken, by check", broken);
-        let oldest = seconds_since(status.oldest_stored_at, report.at);
-        self.gauge(
-            "oldest_waiting_seconds",
-            "Time since the oldest event that could be sent was stored; 0 if none waits",
-            plain(oldest),
-        );
-        let happened = seconds_since(status.oldest_sendable_at, report.at);
-        self.gauge(
-            "oldest_waiting_occurred_seconds",
-            "Time since the oldest event that could be sent happened; 0 if none waits",
-            plain(happened),
-        );
-        self.gauge(
-            "parked_events",
-            "Pending events whose requestor has no suite, or whose suite is paused or blocked",
-            plain(status.parked as f64),
-        );
-        self.gauge(
-            "in_doubt_events",
-            "Pending events with an attempt of unknown outcome",
-            plain(status.in_doubt as f64),
-        );
-        self.gauge(
-            "in_files_events",
-            "Pending events in bulk files whose answer is not recorded",
-            plain(status.in_files as f64),
-        );
-        self.gauge(
-            "over_count_units",
-            "The most units that Analytics may have counted too often",
-            plain(status.over_count.worst_case_units as f64),
-        );
-        self.gauge("inbox_rows", "Rows that wait in the inbox", plain(status.inbox as f64));
-        self.gauge(
-            "account_balanced",
-            "1 if the account balances, else 0",
-            plain(f64::from(u8::from(status.accounting.balanced))),
-        );
-        self.amounts(report);
-    }
-
-    /// What lies where, in this house.
-    fn amounts(&mut self, report: &StatusReport) {
-        let status = &report.status;
-        let dead =
-            status.dead_by_reason.iter().map(|one| (label("reason", &one.reason.code()), one.events as f64));
+        let since = |at: Option<Instant>| at.map_or(0.0, |at| (seconds(report.at) - seconds(at)).max(0.0));
+        let (stored, happened) = (since(status.oldest_stored_at), since(status.oldest_sendable_at));
+        self.value("oldest_waiting_seconds", "Time since the oldest event that could go was stored", stored);
+        self.value("oldest_waiting_occurred_seconds", "Time since the oldest of them happened", happened);
+        self.value("parked_events", "Pending events that wait for a suite to flow", status.parked as f64);
+        self.value("in_doubt_events", "Pending events with an attempt in doubt", status.in_doubt as f64);
+        self.value("in_files_events", "Pending events in unanswered bulk files", status.in_files as f64);
+        let over = status.over_count.worst_case_units as f64;
+        self.value("over_count_units", "The most units that Analytics may have counted too often", over);
+        self.value("inbox_rows", "Rows that wait in the inbox", status.inbox as f64);
+        let is_balanced = f64::from(u8::from(status.accounting.balanced));
+        self.value("account_balanced", "1 if the account balances, else 0", is_balanced);
+        let mut dead: BTreeMap<String, i64> = BTreeMap::new();
+        for (place, one) in status.dead_by_reason.iter().enumerate() {
+            let reason = match &one.reason {
+                DeadReason::CountTooLarge(_) => "count_too_large".to_owned(),
+                _ if place >= REASONS_MAX => "other".to_owned(),
+                reason => reason.code(),
+            };
+            *dead.entry(reason).or_default() += one.events;
+        }
+        let dead = dead.iter().map(|(reason, events)| (label("reason", reason), *events as f64));
         self.gauge("dead_letters", "Dead letters by reason", dead);
-        self.gauge(
-            "buffer_bytes",
-            "Size of the buffer with its write-ahead log",
-            plain(report.buffer.bytes as f64),
-        );
-        self.gauge(
-            "buffer_wal_bytes",
-            "Size of the buffer's write-ahead log",
-            plain(report.buffer.wal_bytes as f64),
-        );
-        self.gauge(
-            "disk_free_bytes",
-            "Free space on the buffer's disk",
-            plain(report.buffer.free_bytes as f64),
-        );
+        self.value("buffer_bytes", "Size of the buffer with its write-ahead log", buffer.bytes as f64);
+        self.value("buffer_wal_bytes", "Size of the buffer's write-ahead log", buffer.wal_bytes as f64);
+        self.value("disk_free_bytes", "Free space on the buffer's disk", buffer.free_bytes as f64);
         let backfills = report.backfills.iter().map(|one| {
             let labels = vec![("backfill", one.job.name.to_string()), ("state", one.job.state.to_string())];
             (labels, one.counts.pending as f64)
@@ -146,128 +112,96 @@ impl Metrics {
         self.gauge("backfill_pending_events", "Pending events of each open backfill", backfills);
     }
 
-    fn suites(&mut self, report: &StatusReport, accounts: &[(Option<String>, Accounting)]) {
-        let of = |rsid: &Option<String>| label("suite", rsid.as_deref().unwrap_or_default());
-        let now = |rsid: &Option<String>, state, value: i64| {
-            let mut labels = of(rsid);
-            labels.push(("state", String::from(state)));
-            (labels, value as f64)
-        };
-        let states = |pick: fn(&crate::buffer::Amount) -> i64| {
+    fn suites(&mut self, accounts: &Accounts) {
+        let states = |pick: fn(&Amount) -> i64| {
             accounts.iter().flat_map(move |(rsid, account)| {
-                [
-                    ("pending", &account.pending),
-                    ("dead", &account.dead),
-                    ("held", &account.held),
-                    ("discarded", &account.discarded),
-                ]
-                .map(|(state, amount)| now(rsid, state, pick(amount)))
+                let Accounting { pending, dead, held, discarded, .. } = account;
+                [("pending", pending), ("dead", dead), ("held", held), ("discarded", discarded)].map(
+                    |(state, amount)| ([suite(rsid), label("state", state)].concat(), pick(amount) as f64),
+                )
             })
         };
-        self.gauge(
-            "events",
-            "Events by suite and state; an empty suite has the requestors without one",
-            states(|amount| amount.events),
-        );
-        self.gauge(
-            "units",
-            "Units by suite and state: an event counts as often as its count says",
-            states(|amount| amount.units),
-        );
+        self.gauge("events", "Events by suite and state", states(|amount| amount.events));
+        self.gauge("units", "Units by suite and state: the sum of counts", states(|amount| amount.units));
         let sums = |pick: fn(&Accounting) -> i64| {
-            accounts.iter().map(move |(rsid, account)| (of(rsid), pick(account) as f64))
+            accounts.iter().map(move |(rsid, account)| (suite(rsid), pick(account) as f64))
         };
-        self.counter(
-            "events_ingested",
-            "Events that were ever stored, by suite",
-            sums(|account| account.ingested.events),
-        );
-        self.counter(
-            "units_ingested",
-            "Units that were ever stored, by suite",
-            sums(|account| account.ingested.units),
-        );
-        self.counter(
-            "events_delivered",
-            "Events that were ever delivered, by suite",
-            sums(|account| account.delivered.events + account.expired_delivered.events),
-        );
-        self.counter(
-            "units_delivered",
-            "Units that were ever delivered, by suite",
-            sums(|account| account.delivered.units + account.expired_delivered.units),
-        );
-        self.requestors(report);
+        self.counter("events_ingested", "Events ever stored", sums(|account| account.ingested.events));
+        self.counter("units_ingested", "Units ever stored", sums(|account| account.ingested.units));
+        let events = sums(|account| account.delivered.events + account.expired_delivered.events);
+        self.counter("events_delivered", "Events ever delivered, by suite", events);
+        let units = sums(|account| account.delivered.units + account.expired_delivered.units);
+        self.counter("units_delivered", "Units ever delivered, by suite", units);
+        let expired = sums(|account| account.expired_delivered.events + account.expired_discarded.events);
+        self.counter("events_expired", "Events that retention deleted, by suite", expired);
     }
 
     /// When something last came in or went out, and which suites flow.
     fn requestors(&mut self, report: &StatusReport) {
-        let of = |rsid: &Option<String>| label("suite", rsid.as_deref().unwrap_or_default());
         let requestors = &report.status.requestors;
-        let latest = |pick: fn(&crate::buffer::RequestorStatus) -> Option<Instant>| {
-            let mut latest: Vec<(Option<String>, Instant)> = Vec::new();
+        let latest = |pick: fn(&RequestorStatus) -> Option<Instant>| {
+            let mut latest: BTreeMap<Labels, Instant> = BTreeMap::new();
             for (one, at) in requestors.iter().filter_map(|one| Some((one, pick(one)?))) {
-                match latest.iter_mut().find(|(rsid, _)| *rsid == one.rsid) {
-                    Some((_, known)) => *known = at.max(*known),
-                    None => latest.push((one.rsid.clone(), at)),
-                }
+                latest.entry(suite(&one.rsid)).and_modify(|known| *known = at.max(*known)).or_insert(at);
             }
-            latest.into_iter().map(|(rsid, at)| (of(&rsid), seconds(at))).collect::<Vec<_>>()
+            latest.into_iter().map(|(labels, at)| (labels, seconds(at)))
         };
-        self.gauge(
-            "last_event_timestamp_seconds",
-            "When a live event of a suite's requestors last came in",
-            latest(|one| one.arrived_at),
-        );
+        let (arrived, delivered) = (latest(|one| one.arrived_at), latest(|one| one.delivered_at));
+        self.gauge("last_event_timestamp_seconds", "When a live event last came in, by suite", arrived);
         self.gauge(
             "last_delivery_timestamp_seconds",
-            "When an event of a suite was last delivered",
-            latest(|one| one.delivered_at),
+            "When an event was last delivered, by suite",
+            delivered,
         );
-        let mut parked: Vec<Labels> = Vec::new();
-        for one in requestors.iter().filter(|one| one.rsid.is_some()) {
-            let mut labels = of(&one.rsid);
-            labels.push(("state", one.parked.unwrap_or("flowing").to_owned()));
-            if !parked.contains(&labels) {
-                parked.push(labels);
-            }
-        }
-        self.gauge(
-            "suite_state",
-            "The state of each suite: flowing, paused or blocked; always 1",
-            parked.into_iter().map(|labels| (labels, 1.0)),
-        );
+        let states = requestors
+            .iter()
+            .filter(|one| one.rsid.is_some())
+            .map(|one| ([suite(&one.rsid), label("state", one.parked.unwrap_or("flowing"))].concat(), 1.0));
+        self.gauge("suite_state", "The state of each suite: flowing, paused or blocked; always 1", states);
     }
 
     fn drains(&mut self, report: &StatusReport) {
-        let running = f64::from(u8::from(report.drain.state == DrainState::Running));
-        self.gauge("drain_running", "1 while a drain is under way", plain(running));
-        let cut_off = f64::from(u8::from(report.drain.state == DrainState::CutOff));
-        self.gauge(
-            "drain_cut_off",
-            "1 if the last drain ended without a record, by a kill or a loss of power",
-            plain(cut_off),
-        );
-        let completed = report.last_completed_at.map(|at| (Labels::new(), seconds(at)));
-        self.gauge("drain_completed_timestamp_seconds", "When a drain was last completed", completed);
+        let is = |state| f64::from(u8::from(report.drain.state == state));
+        self.value("drain_running", "1 while a drain is under way", is(DrainState::Running));
+        self.value("drain_cut_off", "1 if the last drain ended without a record", is(DrainState::CutOff));
+        let completed = report.last_completed_at.map(seconds);
+        self.value("drain_completed_timestamp_seconds", "When a drain was last completed", completed);
         let last = report.status.runs.iter().find(|run| run.finished_at.is_some());
         let took = last.and_then(|run| Some(seconds(run.finished_at?) - seconds(run.started_at)));
-        self.gauge(
-            "drain_duration_seconds",
-            "How long the last drain took",
-            took.map(|took| (Labels::new(), took)),
-        );
+        self.value("drain_duration_seconds", "How long the last drain took", took);
         let counts = ["delivered", "dead", "held", "retries", "hits"]
             .into_iter()
-            .filter_map(|what| Some((label("what", what), number(last?, what)?)));
+            .filter_map(|what| Some((label("what", what), last?.summary.as_ref()?.get(what)?.as_f64()?)));
         self.gauge("drain_last", "What the last drain did, by kind of count", counts);
-        let troubles = report.troubles.iter().map(|trouble| {
-            let suite = trouble.rsid.as_ref().map_or_else(String::new, ToString::to_string);
-            let labels =
-                vec![("host", trouble.host.to_string()), ("suite", suite), ("kind", word(&trouble.kind))];
-            (labels, f64::from(u8::from(trouble.stopped)))
-        });
-        self.gauge("trouble", "Each trouble of the last drain: 1 if it stopped the host or suite for the run, 0 if it slowed it", troubles);
+        let troubles = |value: fn(&Trouble) -> f64| {
+            report.troubles.iter().map(move |one| {
+                let rsid = one.rsid.as_ref().map(ToString::to_string);
+                let host = label("host", &one.host.to_string());
+                ([host, suite(&rsid), label("kind", one.kind.as_str())].concat(), value(one))
+            })
+        };
+        let stopped = troubles(|one| f64::from(u8::from(one.stopped)));
+        self.gauge(
+            "trouble",
+            "Troubles of the last drain: 1 if it stopped the host or suite, else 0",
+            stopped,
+        );
+        let attempts = troubles(|one| one.attempts as f64);
+        self.gauge("trouble_attempts", "Attempts of the last drain that met each trouble", attempts);
+    }
+
+    /// What this process has counted since it began.
+    fn own(&mut self) {
+        let (own, meter) = (&mut self.registry, &*METER);
+        own.register("attempts", "Attempts to send a hit, by outcome and cause", meter.attempts.clone());
+        own.register("attempt_seconds", "How long attempts took, by host", meter.attempt_seconds.clone());
+        own.register("lanes_busy", "Lanes with a request under way, by host", meter.lanes_busy.clone());
+        let requests = meter.collector_requests.clone();
+        own.register("collector_requests", "Requests to the collector, by path and status", requests);
+        let waiting = meter.collector_waiting.clone();
+        own.register("collector_waiting", "Submissions that wait for their receipt", waiting);
+        let group = meter.collector_group.clone();
+        own.register("collector_group_submissions", "Submissions that were stored together", group);
     }
 
     /// What this process takes, where the system tells. Names without our prefix, as every exporter has them.
@@ -276,17 +210,10 @@ impl Metrics {
         let resident = memory.lines().find_map(|line| {
             line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok()
         });
-        self.gauge(
-            "process_resident_memory_bytes",
-            "Memory of this process",
-            resident.map(|kib| (Labels::new(), kib * 1024.0)),
-        );
-        let files = fs::read_dir("/proc/self/fd").map(Iterator::count).ok();
-        self.gauge(
-            "process_open_fds",
-            "Open files of this process",
-            files.map(|files| (Labels::new(), files as f64)),
-        );
+        let resident = resident.map(|kib| kib * 1024.0);
+        self.value("process_resident_memory_bytes", "Memory of this process", resident);
+        let files = fs::read_dir("/proc/self/fd").map(|files| files.count() as f64).ok();
+        self.value("process_open_fds", "Open files of this process", files);
     }
 }
 
@@ -294,24 +221,10 @@ fn label(name: &'static str, value: &str) -> Labels {
     vec![(name, value.to_owned())]
 }
 
-fn plain(value: f64) -> [Sample; 1] {
-    [(Labels::new(), value)]
+fn suite(rsid: &Option<String>) -> Labels {
+    label("suite", rsid.as_deref().unwrap_or_default())
 }
 
 fn seconds(at: Instant) -> f64 {
     at.nanos() as f64 / 1e9
-}
-
-fn seconds_since(at: Option<Instant>, now: Instant) -> f64 {
-    at.map_or(0.0, |at| (seconds(now) - seconds(at)).max(0.0))
-}
-
-/// A word as JSON writes it.
-fn word(value: &impl Serialize) -> String {
-    serde_json::to_value(value).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-/// One number of a run's summary.
-fn number(run: &RunRecord, name: &str) -> Option<f64> {
-    run.summary.as_ref()?.get(name)?.as_f64()
 }

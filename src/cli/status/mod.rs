@@ -1,5 +1,6 @@
 //! `status` shows the state of all events; `status --check` compares it with limits.
 
+mod event_page;
 mod look;
 mod metrics;
 mod monitor;
@@ -33,6 +34,9 @@ pub(super) struct Args {
     /// Without --check the status is shown too, and no other limit is checked.
     #[arg(long, value_name = "DURATION")]
     max_age: Option<Span>,
+    /// The longest time that a host or a suite may be in trouble that keeps events waiting.
+    #[arg(long, value_name = "DURATION", requires = "check")]
+    max_trouble: Option<Span>,
     /// The longest time since the last live event came in; ID=DURATION is for one requestor.
     #[arg(long, value_name = "[ID=]DURATION", value_parser = silence, requires = "check")]
     max_silence: Vec<(Option<RequestorId>, Span)>,
@@ -128,6 +132,7 @@ impl Args {
         }
         Ok(MonitorConfig {
             max_age: self.max_age.unwrap_or(limits.max_age),
+            max_trouble: self.max_trouble.unwrap_or(limits.max_trouble),
             max_dead: self.max_dead.unwrap_or(limits.max_dead),
             max_held: self.max_held.unwrap_or(limits.max_held),
             max_parked: self.max_parked.unwrap_or(limits.max_parked),

@@ -19,7 +19,7 @@ use crate::event::Instant;
 use crate::harmless::few;
 use crate::ingest::{files_of_rejects, rejects_limit};
 use crate::job::JobState;
-use crate::suite::Readiness;
+use crate::suite::{Readiness, Rsid};
 use crate::whole_file::refuse_open_folder;
 
 /// For how long dead letters and rejects count. One day includes the working hours of every operator.
@@ -30,8 +30,8 @@ const NAMED_MAX: usize = 5;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Check {
-    /// The key of `[monitor]`, or one of five checks without a limit. Of these, `blocked`, `backfill`, `inbox` and
-    /// `balanced` can be broken; `overruled` never is.
+    /// The key of `[monitor]`, or one of eight checks without a key there. Of these, `drain`, `disk`, `clock`, `blocked`,
+    /// `backfill`, `inbox` and `balanced` can be broken; `overruled` never is.
     pub(super) check: &'static str,
     /// The requestor or report suite; `None` for the whole buffer.
     pub(super) of: Option<String>,
@@ -45,7 +45,7 @@ pub(super) fn checks(
     report: &StatusReport,
     buffer: &Buffer,
     limits: &MonitorConfig,
-    IngestConfig { rejects_dir, rejects_max, .. }: &IngestConfig,
+    IngestConfig { rejects_dir, rejects_max, min_free_bytes, .. }: &IngestConfig,
 ) -> Result<Vec<Check>, Failure> {
     let status = &report.status;
     let nanos = i64::try_from(COUNTED_FOR.as_nanos()).unwrap_or(i64::MAX);
@@ -54,6 +54,7 @@ pub(super) fn checks(
     let unkept = buffer.unkept_rejects_since(from)?;
     let rejects = rejects(rejects_dir, report.at)? + unkept;
     let mut checks = ages(report, limits.max_age);
+    checks.extend(troubles(report, limits.max_trouble));
     checks.extend(silences(report, limits));
     let (held, parked_events) = (status.held.unsigned_abs(), status.parked.unsigned_abs());
     let parked = format!("events are parked ({}): passbridge status", parked(&status.requestors));
@@ -77,6 +78,7 @@ pub(super) fn checks(
         let says = format!("rejected lines cannot be kept in {}: {why}", rejects_dir.display());
         always("max_rejects", "ingest.rejects_dir".to_owned(), true, None, says)
     }));
+    checks.extend(house(report, *min_free_bytes));
     checks.extend(blocked(report));
     checks.extend(backfills(report));
     checks.extend(report.inbox_left().map(|why| {
@@ -128,6 +130,35 @@ pub(super) fn ages(report: &StatusReport, limit: Span) -> Vec<Check> {
     ]
 }
 
+/// Checks since when each host or suite keeps events waiting. A trouble that left none is over.
+fn troubles(report: &StatusReport, limit: Span) -> Vec<Check> {
+    let waiting = report.troubles.iter().filter(|_| report.status.oldest_stored_at.is_some());
+    let check = |one: &Trouble| {
+        let of = one.rsid.as_ref().map_or_else(|| one.host.to_string(), Rsid::to_string);
+        Some(aged("max_trouble", Some(of), Some(one.since), limit.0?, report.at, one.to_string()))
+    };
+    waiting.filter_map(check).collect()
+}
+
+/// What else keeps this house from its work: a drain that failed, a full disk, a clock that has jumped.
+fn house(report: &StatusReport, floor: u64) -> [Check; 3] {
+    let last = report.status.runs.iter().find(|run| run.finished_at.is_some());
+    let failure = last.and_then(|run| run.summary.as_ref()?.get("failure")?.as_str());
+    let failed = failure.map(|why| format!("the last drain failed: {why}; what to do: passbridge doctor"));
+    let free = report.buffer.free_bytes;
+    let full = (free < floor).then(|| {
+        format!("{free} bytes are free, ingest.min_free_bytes keeps {floor}, so nothing is taken in: free some disk, or move the buffer to a larger one")
+    });
+    let jumped = report.retention_waits_until.map(|until| {
+        let until = until.to_the_second();
+        format!("it has jumped, so nothing is deleted until {until}: set it; if it is right now: passbridge retention --trust-clock")
+    });
+    [("drain", failed), ("disk", full), ("clock", jumped)].map(|(check, why)| {
+        let says = hint::complete(why.as_deref().unwrap_or("well")).into_owned();
+        Check { check, of: None, broken: why.is_some(), found: None, limit: None, says }
+    })
+}
+
 fn parked(requestors: &[RequestorStatus]) -> String {
     let mut parked: Vec<(i64, String)> = requestors
         .iter()
@@ -155,7 +186,7 @@ fn silences(report: &StatusReport, limits: &MonitorConfig) -> Vec<Check> {
         let says = match last {
             Some(at) => format!("the last live event{whose} came in {}", ago(at, report.at)),
             None => format!("no live event{whose} ever came in"),
-        };
+        } + ": see whether its source still delivers";
         let mut check = aged("max_silence", of, last, limit, report.at, says);
         check.broken |= last.is_none();
         check

@@ -6,21 +6,29 @@ use maud::{Markup, html};
 
 use super::look::{DrainState, StatusReport};
 use super::monitor::Check;
-use crate::buffer::{Amount, Hourly, RequestorStatus, RunRecord};
+use crate::buffer::{Amount, Hourly, RequestorStatus, RunRecord, UndecidedEvent, Why};
 use crate::cli::ages::{age, ago, passed};
+use crate::delivery::Sequence;
 use crate::event::Instant;
 use crate::html::live_document;
 use crate::report::thousands;
 
-const STYLE: &str = include_str!("page.css");
+pub(super) const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
 /// What stands where there is no value.
 const NONE: &str = "\u{2013}";
 /// The hours of a small chart.
 pub(super) const HOURS: usize = 48;
+/// How many dead letters, and how many held events, the page names: enough to see a pattern.
+pub(super) const LATEST: usize = 5;
 
-pub(super) fn document(report: &StatusReport, flow: &[Hourly], checks: &[Check]) -> String {
+pub(super) fn document(
+    report: &StatusReport,
+    flow: &[Hourly],
+    checks: &[Check],
+    latest: &[UndecidedEvent],
+) -> String {
     let broken: Vec<&Check> = checks.iter().filter(|check| check.broken).collect();
     let title = match broken.len() {
         0 => "passbridge: all well".to_owned(),
@@ -32,12 +40,12 @@ pub(super) fn document(report: &StatusReport, flow: &[Hourly], checks: &[Check])
             (tiles(report))
             (troubles(report))
             (suites(report, flow))
-            (undecided(report))
+            (undecided(report, latest))
             (backfills(report))
             (runs(report))
             (account(report))
         }
-        p id="stale" role="status" hidden { "This page could not be brought up to date. It tries again every few seconds." }
+        p id="stale" role="status" hidden {}
     };
     live_document(&title, STYLE, SCRIPT, &body)
 }
@@ -51,7 +59,11 @@ fn figure(place: &str, value: i64) -> Markup {
 type Heading = (&'static str, bool);
 
 /// A table; on a telephone each row becomes a list. The first cell of a row is its name.
-fn table(label: &str, headings: &[Heading], rows: impl IntoIterator<Item = Vec<Markup>>) -> Markup {
+pub(super) fn table(
+    label: &str,
+    headings: &[Heading],
+    rows: impl IntoIterator<Item = Vec<Markup>>,
+) -> Markup {
     let class = |is_text: bool| if is_text { "text" } else { "" };
     html! {
         div.frame tabindex="0" role="region" aria-label=(label) { table {
@@ -66,7 +78,7 @@ fn table(label: &str, headings: &[Heading], rows: impl IntoIterator<Item = Vec<M
     }
 }
 
-fn text(text: impl Into<String>) -> Markup {
+pub(super) fn text(text: impl Into<String>) -> Markup {
     let text: String = text.into();
     html! { (text) }
 }
@@ -208,15 +220,38 @@ fn chart(requestor: &RequestorStatus, flow: &[Hourly], now: Instant) -> Markup {
     }
 }
 
-fn undecided(report: &StatusReport) -> Markup {
-    let headings = [("reason", true), ("events", false), ("meaning", true)];
-    let rows = report.status.dead_by_reason.iter().enumerate().map(|(index, one)| {
-        let events = figure(&format!("/dead_by_reason/{index}/events"), one.events);
-        vec![text(one.reason.code()), events, text(&one.explanation)]
+fn undecided(report: &StatusReport, latest: &[UndecidedEvent]) -> Markup {
+    let row = |state, list, index, events, why: &str| {
+        vec![text(state), figure(&format!("/{list}/{index}/events"), events), text(why)]
+    };
+    let (dead, held) = (&report.status.dead_by_reason, &report.status.held_by_cause);
+    let dead = dead.iter().enumerate();
+    let dead = dead.map(|(at, one)| row("dead", "dead_by_reason", at, one.events, &one.explanation));
+    let held = held.iter().enumerate();
+    let held = held.map(|(at, one)| row("held", "held_by_cause", at, one.events, &one.cause));
+    let rows = latest.iter().map(|one| {
+        let (state, why) = match &one.why {
+            Why::Dead { explanation, .. } => ("dead", explanation),
+            Why::Held { cause, .. } => ("held", cause),
+        };
+        let Sequence(number) = one.seq;
+        vec![
+            html! { a href={ "event?seq=" (number) } { (number) } },
+            text(state),
+            text(&one.requestor_id),
+            text(one.event),
+            text(one.occurred_at.to_the_second()),
+            text(why),
+        ]
     });
+    let headings = ["event", "state", "requestor", "what", "happened", "reason"].map(|name| (name, true));
     html! {
-        @if !report.status.dead_by_reason.is_empty() {
-            section { h2 { "Dead letters" } (table("Dead letters by reason", &headings, rows)) }
+        @if !latest.is_empty() {
+            section { h2 { "Dead and held: a person decides" }
+                (table("By reason", &[("state", true), ("events", false), ("reason", true)], dead.chain(held)))
+                p.note { "The latest of them:" }
+                (table("The latest", &headings, rows))
+            }
         }
     }
 }

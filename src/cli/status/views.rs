@@ -6,20 +6,24 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::look::look;
-use super::{metrics, monitor, page};
-use crate::buffer::Buffer;
+use super::{event_page, metrics, monitor, page};
+use crate::buffer::{Buffer, Selection, Undecided};
 use crate::cli::safe::safe;
 use crate::cli::{Failure, Settings};
 use crate::config::Config;
+use crate::delivery::Sequence;
 use crate::event::Instant;
 use crate::serve::{Show, Shown, View};
+
+const HTML: &str = "text/html; charset=utf-8";
 
 /// What makes the views of this buffer.
 pub(in super::super) fn show(buffer: &Arc<Buffer>, settings: &Settings) -> Show {
     let (buffer, config) = (Arc::clone(buffer), settings.current.subscribe());
     // A clone, because whoever borrows keeps the configuration from being renewed.
     Box::new(move |view| {
-        shown(&buffer, &config.borrow().clone(), view).map_err(|failure| failure.on_one_line())
+        shown(&buffer, &config.borrow().clone(), view)
+            .map_err(|failure| format!("{}; try: {}", failure.on_one_line(), failure.advice))
     })
 }
 
@@ -35,17 +39,24 @@ fn shown(buffer: &Buffer, config: &Config, view: View) -> Result<Shown, Failure>
     match view {
         View::Metrics => {
             let text = metrics::text(&report, &buffer.suite_accounts()?, &checks);
-            Ok(Shown { is_good: true, content_type: metrics::CONTENT_TYPE, text: text.into() })
+            Ok(Shown { status: 200, content_type: metrics::CONTENT_TYPE, text: text.into() })
         }
         View::Check => {
             let is_good = !checks.iter().any(|check| check.broken);
             Ok(json(is_good, &BTreeMap::from([("checks", &checks)])))
         }
+        View::Event { sequence, is_whole } => {
+            let found = event_page::document(buffer, Sequence(sequence), is_whole)?;
+            let (status, text) = found.map_or((404, event_page::missing(sequence)), |page| (200, page));
+            Ok(Shown { status, content_type: HTML, text: text.into() })
+        }
         View::Page | View::Ready | View::Status => {
             let hours = i64::try_from(page::HOURS).unwrap_or(i64::MAX) * 3_600_000_000_000;
             let flow = buffer.hourly(Instant::from_nanos(report.at.nanos().saturating_sub(hours)))?;
-            let text = page::document(&report, &flow, &checks);
-            Ok(Shown { is_good: true, content_type: "text/html; charset=utf-8", text: text.into() })
+            let mut latest = buffer.undecided(Undecided::Dead, Selection::All, page::LATEST)?;
+            latest.extend(buffer.undecided(Undecided::Held, Selection::All, page::LATEST)?);
+            let text = page::document(&report, &flow, &checks, &latest);
+            Ok(Shown { status: 200, content_type: HTML, text: text.into() })
         }
     }
 }
@@ -62,5 +73,5 @@ fn ready(buffer: &Buffer, config: &Config) -> Result<Shown, Failure> {
 
 fn json(is_good: bool, document: &impl Serialize) -> Shown {
     let text = safe(&serde_json::to_string(document).expect("text and numbers always serialise"));
-    Shown { is_good, content_type: "application/json", text: text.into() }
+    Shown { status: if is_good { 200 } else { 503 }, content_type: "application/json", text: text.into() }
 }
