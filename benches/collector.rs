@@ -54,6 +54,8 @@ fn measure(events_a_request: usize) -> (f64, f64) {
     let ingest = IngestOptions {
         maps: Default::default(),
         contracts: Vec::new(),
+        slice: Default::default(),
+        accept_days: None,
         job: Default::default(),
         format: FormatChoice::Auto,
         config: IngestConfig { rejects_dir: dir.path().join("rejects"), ..IngestConfig::default() },

@@ -102,6 +102,8 @@ fn ingest(dir: &Path, input: &Path, events: u64) -> Outcome<Duration> {
         service_keys: Default::default(),
         maps: Default::default(),
         contracts: Vec::new(),
+        slice: Default::default(),
+        accept_days: None,
         esm: Default::default(),
         clock,
     };

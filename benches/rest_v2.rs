@@ -74,6 +74,8 @@ fn derive_events(path: &Path, dir: &Path) -> Result<u64> {
     let options = IngestOptions {
         maps: Default::default(),
         contracts: Vec::new(),
+        slice: Default::default(),
+        accept_days: None,
         job: Default::default(),
         format: FormatChoice::Is(Format::RestV2),
         config: IngestConfig { rejects_dir: dir.join("rejects"), ..IngestConfig::default() },

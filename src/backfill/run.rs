@@ -16,10 +16,10 @@ use crate::buffer::{
     JobSource,
 };
 use crate::collection::Collection;
-use crate::config::Zone;
+use crate::config::{MapConfig, Zone};
 use crate::drain::{self, DrainOptions, Locked, RunSummary, Stop, StopReason};
-use crate::event::Instant;
-use crate::ingest::{self, FormatChoice, IngestOptions, InputPath};
+use crate::event::{Instant, Slice};
+use crate::ingest::{self, FormatChoice, IngestOptions, InputPath, Maps};
 use crate::job::{JobName, JobRoute, JobState};
 
 /// How long to wait before the next leg if a host did not answer or if events were left pending.
@@ -135,7 +135,9 @@ impl Run<'_> {
                 continue;
             }
             let loaded = match source {
-                JobSource::File { path, format } => self.load_file(&path, format.as_deref())?,
+                JobSource::File { path, format, map, slice } => {
+                    self.load_file(&path, format.as_deref(), map.as_deref(), slice)?
+                }
                 JobSource::Buffered { from, to } => self.adopt(from, to).await?,
             };
             match loaded {
@@ -150,9 +152,13 @@ impl Run<'_> {
         &mut self,
         path: &Path,
         format: Option<&str>,
+        map: Option<&(String, MapConfig)>,
+        slice: Slice,
     ) -> Result<ControlFlow<Ending, serde_json::Value>, BackfillError> {
         let format = format.and_then(|word| word.parse().ok()).map_or(FormatChoice::Auto, FormatChoice::Is);
-        let ingest = IngestOptions { format, job: self.key, ..self.options.ingest.clone() };
+        let maps = map.map_or(Ok(Maps::default()), |(name, config)| Maps::of(name, config));
+        let maps = maps.map_err(BackfillError::Input)?;
+        let ingest = IngestOptions { format, maps, slice, job: self.key, ..self.options.ingest.clone() };
         let mut yielding = Yielding { observer: self.observer, gate: &self.gate, ended: Ok(None) };
         // Storing blocks this thread, for which nothing else waits.
         let summary = tokio::task::block_in_place(|| {

@@ -14,8 +14,9 @@ use super::ledger::{Term, count_in_job};
 use super::rows::{all, changed, from_row, only, run, value};
 use super::sqlite::DrainLock;
 use super::states::{To, shift_all};
+use crate::config::MapConfig;
 use crate::delivery::Sequence;
-use crate::event::Instant;
+use crate::event::{Instant, Slice};
 use crate::job::{Hours, JobName, JobRoute, JobState};
 use crate::suite::Rsid;
 
@@ -31,6 +32,11 @@ pub enum JobSource {
         path: PathBuf,
         /// The name of the format; `None` if it is to be detected.
         format: Option<String>,
+        /// The map with its name, as it was when the backfill was planned.
+        #[serde(default)]
+        map: Option<Box<(String, MapConfig)>>,
+        #[serde(default)]
+        slice: Slice,
     },
     /// Live events that are pending in the buffer and happened in this time span.
     Buffered {

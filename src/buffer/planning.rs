@@ -5,9 +5,9 @@ use rusqlite::Connection;
 use super::database::Buffer;
 use super::error::Result;
 use super::keys::{JobKey, RequestorKey};
-use super::rows::{all, each, first, only, value};
+use super::rows::{all, each, first, json_list, only, value};
 use super::sqlite::open_reader;
-use crate::event::{ContentDigest, EventId, Instant, RequestorId};
+use crate::event::{ContentDigest, EventId, EventKind, Instant, RequestorId};
 use crate::hit::VisitorKey;
 
 const DAY_HOURS: i64 = 24;
@@ -87,6 +87,23 @@ impl PlanningReader {
             (requestor_id.as_str(), first_day * DAY_HOURS, (last_day + 1) * DAY_HOURS),
             |row| Ok(DeliveredDay { day: row.get("day")?, events: row.get("events")? }),
         )
+    }
+
+    /// Whether anything was delivered that happened before this instant.
+    pub fn has_delivered_before(&self, at: Instant) -> Result<bool> {
+        let select = "SELECT EXISTS (SELECT 1 FROM ledger WHERE hour < ?1 AND delivered_events + expired_delivered_events > 0)";
+        value(&self.connection, select, [at.unix_hour()])
+    }
+
+    /// The units of a requestor's day by event slot, of events of which some were delivered: those, and those that wait.
+    pub fn units_of_day(&self, requestor_id: &RequestorId, day: i64) -> Result<Vec<(u8, u64, u64)>> {
+        let select = "SELECT l.slot, sum(l.delivered_units + l.expired_delivered_units) AS delivered, sum(l.pending_units + l.held_units)
+             FROM json_each(?4) s CROSS JOIN ledger l ON l.slot = s.value AND l.hour >= ?2 AND l.hour < ?3
+                 AND l.requestor = (SELECT requestor FROM requestors WHERE requestor_id = ?1)
+             GROUP BY l.slot HAVING delivered > 0";
+        let slots = json_list(&EventKind::ALL.map(EventKind::slot));
+        let values = (requestor_id.as_str(), day * DAY_HOURS, (day + 1) * DAY_HOURS, slots);
+        all(&self.connection, select, values, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
     }
 
     /// The requestors of pending live events that happened from `from` until before `to`.

@@ -117,7 +117,7 @@ impl Judge for InputError {
             | InputError::Compression(_)
             | InputError::PackedTwice(_)
             | InputError::Encoding(_)
-            | InputError::Unmapped(_)
+            | InputError::Unfit { .. }
             | InputError::OnlyZeros
             | InputError::Misnamed { .. }
             | InputError::Guessed { .. }

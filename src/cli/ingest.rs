@@ -14,15 +14,15 @@ use super::pull::{warn_of_large_counts, write_stated};
 use super::signals::{self, Hangup};
 use super::spool::{Moved, Spool};
 use super::table::write_notes;
-use super::{Context, Ended, Exit, Failure, Form, Table, options, output};
+use super::{Context, Ended, Exit, Failure, Form, Settings, Table, options, output, refused};
 use crate::buffer::Buffer;
 use crate::drain::Stop;
-use crate::event::PassEvent;
+use crate::event::{DaySpan, Instant, PassEvent, RequestorId, Slice};
 use crate::ingest::{
-    self, Counts, FormatChoice, IngestOptions, IngestSummary, InputPath, Origin, RejectsLimit,
+    self, Counts, FormatChoice, IngestOptions, IngestSummary, InputPath, Maps, Origin, RejectsLimit,
 };
-use crate::readers::Format;
 use crate::readers::rest_v2::{ExchangeSummary, Rule};
+use crate::readers::{Format, event_key};
 
 /// Stores events from files or standard input, each exactly once.
 ///
@@ -33,12 +33,11 @@ use crate::readers::rest_v2::{ExchangeSummary, Rule};
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/ingest.txt").trim_ascii_end())]
 pub(super) struct Args {
-    /// The format of the inputs.
-    #[arg(long, value_parser = format(), default_value = "auto")]
-    format: FormatChoice,
-    /// The map of the keys and values of NDJSON and CSV: a section [map.NAME] of the configuration, or a file with such keys.
-    #[arg(long, value_name = "NAME|FILE")]
-    map: Option<String>,
+    #[command(flatten)]
+    of: OfArgs,
+    /// Days (UTC) that were delivered already and to which a file may add far more: 2026-11-20 or 2026-11-20..2026-11-22, with commas between.
+    #[arg(long, value_name = "DAYS", value_delimiter = ',')]
+    accept_days: Vec<DaySpan>,
     /// The name of what comes through standard input, instead of `-`, in reports, rejects and the buffer.
     #[arg(long, value_name = "NAME", default_value = "-", value_parser = NonEmptyStringValueParser::new())]
     source: String,
@@ -63,6 +62,60 @@ pub(super) struct Args {
     /// The files, folders with all files below them, or quoted patterns such as 'x/*.ndjson'; `-` for standard input.
     #[arg(value_name = "FILE", default_value = "-")]
     inputs: Vec<PathBuf>,
+}
+
+/// What the inputs are, and what of them is taken.
+#[derive(Debug, clap::Args)]
+pub(super) struct OfArgs {
+    /// The format of the inputs.
+    #[arg(long, value_parser = format(), default_value = "auto")]
+    pub(super) format: FormatChoice,
+    /// The map of the keys and values of NDJSON and CSV: a section [map.NAME] of the configuration, or a file with such keys.
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(super) map: Option<String>,
+    /// Make the ID of an event that has none from these keys: events that are equal in them are one, and those that differ elsewhere conflicts.
+    #[arg(long, value_name = "KEYS", value_delimiter = ',', value_parser = id_key)]
+    event_id_from: Vec<String>,
+    /// Take the events of files that happened at or after this instant.
+    #[arg(long, value_name = "INSTANT")]
+    from: Option<Instant>,
+    /// Take events that happened before this instant.
+    #[arg(long, value_name = "INSTANT")]
+    to: Option<Instant>,
+    /// Take the events of this requestor; may be given again.
+    #[arg(long = "requestor", value_name = "ID")]
+    requestors: Vec<RequestorId>,
+}
+
+impl OfArgs {
+    pub(super) fn options(&self, settings: &Settings, context: &Context) -> Result<IngestOptions, Failure> {
+        let mut options = options::keyed_ingest(settings, self.format, &context.clock)?;
+        options.slice = self.slice()?;
+        if let Some(name) = &self.map {
+            let (name, config) = options::map_named(settings, name)?;
+            options.maps = Maps::of(&name, &config).expect("the map was checked when it was read");
+        }
+        Ok(options)
+    }
+
+    pub(super) fn slice(&self) -> Result<Slice, Failure> {
+        let OfArgs { from, to, requestors, event_id_from, .. } = self;
+        if from.zip(*to).is_some_and(|(from, to)| from >= to) {
+            return Err(refused(
+                "--from is not before --to, so no event is between them",
+                "give the earlier instant as --from",
+            ));
+        }
+        let (requestors, event_id_from) = (requestors.clone(), event_id_from.clone());
+        Ok(Slice { from: *from, to: *to, requestors, event_id_from })
+    }
+}
+
+fn id_key(name: &str) -> Result<String, String> {
+    match event_key(name.trim())? {
+        "event_id" => Err("event_id is what is made".to_owned()),
+        key => Ok(key.to_owned()),
+    }
 }
 
 fn rejects_limit(text: &str) -> Result<RejectsLimit, String> {
@@ -208,10 +261,8 @@ impl fmt::Display for IngestReport {
 
 pub(super) fn run(args: &Args, context: &Context) -> Ended {
     let settings = context.settings()?;
-    let mut options = options::keyed_ingest(&settings, args.format, &context.clock)?;
-    if let Some(name) = &args.map {
-        options.maps = options::map_named(&settings, name)?;
-    }
+    let mut options = args.of.options(&settings, context)?;
+    options.accept_days = Some(args.accept_days.clone());
     let spool = args.spool.as_deref().map(Spool::open).transpose()?;
     let inputs = || ingest::expand(&args.inputs, &args.source);
     let inputs = spool.as_ref().map_or_else(inputs, Spool::inputs);

@@ -14,8 +14,9 @@ use crate::backfill::BulkWay;
 use crate::buffer::{AfterRestore, JobKey, RetentionPolicy};
 use crate::clock::Clock;
 use crate::collection::{BreakerOptions, CollectionOptions};
-use crate::config::{BufferConfig, ContractConfig, DeliveryConfig, Zone};
+use crate::config::{BufferConfig, ContractConfig, DeliveryConfig, MapConfig, Zone};
 use crate::drain::{DrainOptions, RetryLimits};
+use crate::event::Slice;
 use crate::ingest::{Contract, FormatChoice, IngestOptions, Maps};
 use crate::readers::Map;
 use crate::readers::rest_v2::ServiceKeys;
@@ -41,6 +42,8 @@ pub(super) fn ingest(settings: &Settings, format: FormatChoice, clock: &Clock) -
         clock: clock.clone(),
         maps: Maps::default(),
         contracts: settings.config.contract.iter().map(|(name, config)| contract(name, config)).collect(),
+        slice: Slice::default(),
+        accept_days: None,
     }
 }
 
@@ -61,10 +64,10 @@ pub(super) fn maps(settings: &Settings, key: &str, name: &str) -> Result<Maps, F
     Ok(Maps { chosen, named })
 }
 
-/// The map of `--map`: a section of the configuration, or a file that has what such a section has.
-pub(super) fn map_named(settings: &Settings, name: &str) -> Result<Maps, Failure> {
-    if settings.config.map.contains_key(name) {
-        return maps(settings, "--map", name);
+/// The map of `--map`, checked, with its name: a section of the configuration, or a file that has what such a section has.
+pub(super) fn map_named(settings: &Settings, name: &str) -> Result<(String, MapConfig), Failure> {
+    if let Some(config) = settings.config.map.get(name) {
+        return Ok((name.to_owned(), config.clone()));
     }
     let refuse = |why: String| {
         refused(
@@ -75,9 +78,8 @@ pub(super) fn map_named(settings: &Settings, name: &str) -> Result<Maps, Failure
     let text = input::read(Path::new(name), MAP_BYTES_MAX, "a map is a short file of TOML")?;
     let text = String::from_utf8(text).map_err(|_| refuse("it is not UTF-8".to_owned()))?;
     let config = toml::from_str(&text).map_err(|error| refuse(error.to_string()))?;
-    let file = Path::new(name).file_name().unwrap_or_default().to_string_lossy();
-    let chosen = Some(Arc::new(Map::new(&config).map_err(refuse)?.named(&file)));
-    Ok(Maps { chosen, ..Maps::default() })
+    Map::new(&config).map_err(refuse)?;
+    Ok((Path::new(name).file_name().unwrap_or_default().to_string_lossy().into_owned(), config))
 }
 
 /// The options to ingest exchanges, with their secret and their keys.

@@ -12,6 +12,7 @@
 //! keeps inserts into the unique index in order, which is twice as fast for more than a million rows.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 use std::sync::LazyLock;
 
@@ -97,19 +98,37 @@ impl PassEvent {
         let mut form = String::with_capacity(2_048);
         form.push_str("passbridge event 1 by form");
         for (name, property) in FROZEN.iter() {
-            let value = match (property, *name) {
-                (Some(property), _) => self.property(*property).map(Cow::from),
-                (None, "event") => Some(self.kind().name().into()),
-                (None, "event_id") => self.event_id().map(Cow::from),
-                (None, "count") => Some(self.count().to_string().into()),
-                // This is `occurred_at`, the only other key.
-                (None, _) => Some(self.occurred_at().nanos().to_string().into()),
-            };
-            if let Some(value) = value {
+            if let Some(value) = self.frozen_value(name, *property) {
                 field(&mut form, name, &value);
             }
         }
         Sha256::digest(form).into()
+    }
+
+    fn frozen_value(&self, name: &str, property: Option<Property>) -> Option<Cow<'_, str>> {
+        match (property, name) {
+            (Some(property), _) => self.property(property).map(Cow::from),
+            (None, "event") => Some(self.kind().name().into()),
+            (None, "event_id") => self.event_id().map(Cow::from),
+            (None, "count") => Some(self.count().to_string().into()),
+            // This is `occurred_at`, the only other key.
+            (None, _) => Some(self.occurred_at().nanos().to_string().into()),
+        }
+    }
+
+    /// Makes the ID of an event that has none from these keys, in any order. It never changes between releases.
+    pub(super) fn identify_by(&mut self, keys: &[String]) {
+        if keys.is_empty() || self.event_id.is_some() {
+            return;
+        }
+        let mut form = "passbridge event_id 1 from keys".to_owned();
+        let keys: BTreeSet<&String> = keys.iter().collect();
+        for key in keys {
+            let value = self.frozen_value(key, Property::from_name(key)).unwrap_or_default();
+            field(&mut form, key, &value);
+        }
+        let made = EventId(first(&Sha256::digest(form).into()));
+        self.event_id = Some(format!("keys-{made}").into());
     }
 }
 

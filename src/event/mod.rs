@@ -14,6 +14,7 @@ mod instant;
 mod measure;
 mod pass_event;
 mod properties;
+mod slice;
 mod stored;
 mod table;
 mod viewer;
@@ -29,6 +30,7 @@ pub use instant::Instant;
 pub use measure::{Measure, MeasureOf, MeasuredUser, PlainDigest};
 pub use pass_event::{PassEvent, REQUESTOR_ID_BYTES_MAX, RequestorId};
 pub use properties::Properties;
+pub use slice::Slice;
 pub use stored::StoredColumns;
 pub use table::{DefaultValue, EventKind, KindSet, Property};
 pub use viewer::{

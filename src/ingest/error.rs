@@ -13,8 +13,8 @@ pub enum InputError {
     Open(#[source] io::Error),
     #[error("is a folder without a file to read")]
     Directory,
-    #[error("is {0}, and a map is for events in NDJSON or CSV: leave the map out, or say --format")]
-    Unmapped(&'static str),
+    #[error("is {format}, and {what} is for events in NDJSON or CSV: leave it out, or say --format")]
+    Unfit { format: &'static str, what: &'static str },
     #[error("holds only zero bytes, as a power loss leaves them: get it again from its source")]
     OnlyZeros,
     #[error("has no byte, so it is no whole {0} file")]

@@ -1,6 +1,7 @@
 //! Moves the rows of `inbox(body)`, the only table that other programs may write to, with the same checks as a file.
 
 use super::error::IngestError;
+use super::gate::Gate;
 use super::load::{Observer, Progress, check_free_disk};
 use super::misplaced;
 use super::options::IngestOptions;
@@ -30,6 +31,7 @@ pub fn take_inbox(
         rejects: Rejects::new(options),
         parser: LineParser::with(options.maps.chosen.clone()),
         input: None,
+        gate: Gate::default(),
     };
     // A page with fewer rows than the limit is the last one. Rows that arrive later wait for the next drain, so that
     // a program that adds rows all the time does not keep this loop running.
@@ -75,6 +77,7 @@ struct Take<'a> {
     parser: LineParser,
     /// The ID of the inbox in the buffer; set at the first row.
     input: Option<InputId>,
+    gate: Gate,
 }
 
 impl Take<'_> {
@@ -92,6 +95,8 @@ impl Take<'_> {
             Some(input) => input,
             None => *self.input.insert(self.buffer.open_input(INBOX)?),
         };
+        let raised = self.gate.tell(self.buffer, self.options, &portion.events)?;
+        self.summary.raised(0, raised);
         let rowids: Vec<i64> = rows.iter().map(|row| row.rowid).collect();
         let (report, left) = self.buffer.store_inbox(&rowids, portion.batch(input, JobKey::LIVE))?;
         // The row is deleted afterwards, so the reject keeps the whole body.
@@ -114,7 +119,7 @@ impl Take<'_> {
     }
 
     fn read(&mut self, rows: &[InboxRow]) -> Portion {
-        let mut portion = Portion::new(INBOX, &self.options.contracts);
+        let mut portion = Portion::new(INBOX, self.options);
         for row in rows {
             let mut rest = Some(misplaced::without_mark(&row.body));
             while let Some(body) = rest {

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::InputError;
 use super::misplaced::first_letter;
-use super::options::FormatChoice;
+use super::options::{FormatChoice, IngestOptions};
 use super::summary::InputEnd;
 use super::unpack::{FoundZeros, Packing, Unpacked, skip_zeros, with};
 use crate::harmless::on_one_line;
@@ -91,7 +91,7 @@ impl OpenInput {
 /// Opens an input; returns `None` if it is empty.
 pub(super) fn open(
     path: &InputPath,
-    format: FormatChoice,
+    IngestOptions { format, slice, .. }: &IngestOptions,
     options: &ReaderOptions,
     stop: &Arc<AtomicBool>,
 ) -> Result<Option<OpenInput>, InputError> {
@@ -103,7 +103,7 @@ pub(super) fn open(
     // A log that was truncated while its writer had it open starts with zero bytes.
     let has_zeros = skip_zeros(&mut source).map_err(broken)? > 0;
     // A live stream must not wait for bytes that are not needed to tell its format.
-    let is_told = options.map.is_some() || format != FormatChoice::Auto;
+    let is_told = options.map.is_some() || *format != FormatChoice::Auto;
     let is_enough = |start: &[u8]| {
         let whole = memchr::memrchr(b'\n', start).map_or(&[][..], |end| &start[..=end]);
         is_told && first_letter(whole).is_some() || guess(whole, false).is_some()
@@ -112,11 +112,14 @@ pub(super) fn open(
     if let Some(inner) = Packing::of(&start) {
         return Err(InputError::PackedTwice(inner.name()));
     }
-    let Some((format, guess)) = format_of(path, format, &start)? else {
+    let Some((format, guess)) = format_of(path, *format, &start)? else {
         return if has_zeros || start.contains(&0) { Err(InputError::OnlyZeros) } else { Ok(None) };
     };
-    if options.map.is_some() && !matches!(format, Format::Ndjson | Format::Csv) {
-        return Err(InputError::Unmapped(format.as_str()));
+    let map = options.map.as_ref().map(|_| "a map");
+    if let Some(what) = map.or_else(|| slice.limits())
+        && !matches!(format, Format::Ndjson | Format::Csv)
+    {
+        return Err(InputError::Unfit { format: format.as_str(), what });
     }
     let is_list = matches!(format, Format::Ndjson | Format::RestV2) && starts_as_list(&start);
     let content = Cursor::new(start).chain(source);

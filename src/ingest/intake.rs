@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::error::IngestError;
+use super::gate::Gate;
 use super::memory;
 use super::misplaced;
 use super::options::IngestOptions;
@@ -140,6 +141,7 @@ pub struct Intake {
     inputs: Vec<(String, InputId)>,
     rejects: Option<(Rejects, Timer)>,
     told_full_at: Option<Timer>,
+    gate: Gate,
 }
 
 struct Sorted {
@@ -147,6 +149,7 @@ struct Sorted {
     of_source: SourceSummary,
     kept: Kept,
     zeros: Zeros,
+    raised: Option<String>,
 }
 
 impl Intake {
@@ -154,7 +157,17 @@ impl Intake {
     pub fn new(buffer: Arc<Buffer>, options: IngestOptions) -> Result<Intake, IngestError> {
         let (readers, memory) = memory::stored(&buffer, &options)?;
         let (place, inputs) = (buffer.watch()?, Vec::new());
-        Ok(Intake { buffer, options, readers, memory, place, inputs, rejects: None, told_full_at: None })
+        Ok(Intake {
+            buffer,
+            options,
+            readers,
+            memory,
+            place,
+            inputs,
+            rejects: None,
+            told_full_at: None,
+            gate: Gate::default(),
+        })
     }
 
     /// Stores the events of a group in one transaction and returns a receipt for each submission, in the same
@@ -229,7 +242,7 @@ impl Intake {
         let mut zeros = Zeros::default();
         zeros.look(&body);
         let rejects_max = Some(REJECTS_HELD_MAX as usize);
-        let mut portion = Portion { rejects_max, ..Portion::new(&path, &self.options.contracts) };
+        let mut portion = Portion { rejects_max, ..Portion::new(&path, &self.options) };
         let of_source = match (format, misplaced::first_letter(&body)) {
             (Format::Ndjson, Some(b'[')) => self.read_array(&mut portion, misplaced::without_mark(&body))?,
             _ => {
@@ -246,7 +259,7 @@ impl Intake {
                 reader.summary()
             }
         };
-        Ok(Sorted { portion, of_source, kept: Kept::of_sender(&path), zeros })
+        Ok(Sorted { portion, of_source, kept: Kept::of_sender(&path), zeros, raised: None })
     }
 
     /// Reads the elements of a JSON array. Each element is handled as a line of NDJSON.
@@ -268,7 +281,9 @@ impl Intake {
         mut sorted: Vec<Result<Sorted, SubmissionError>>,
     ) -> Result<Vec<Result<Receipt, SubmissionError>>, IngestError> {
         let mut batches = Vec::new();
-        for Sorted { portion, kept, .. } in sorted.iter_mut().flatten() {
+        for Sorted { portion, kept, raised, .. } in sorted.iter_mut().flatten() {
+            *raised = self.gate.tell(&self.buffer, &self.options, &portion.events)?;
+            raised.iter().for_each(|days| tracing::warn!(path = portion.path, "{days}"));
             let input = self.input(&portion.path)?;
             self.keep(kept, &portion.rejects)?;
             if portion.rejects_not_held > 0 {
@@ -324,7 +339,7 @@ impl Intake {
 
 impl Sorted {
     fn receipt(self, report: &StoreReport, [mixed, lost]: [Vec<Reject>; 2]) -> Receipt {
-        let Sorted { portion, of_source, kept, zeros } = self;
+        let Sorted { portion, of_source, kept, zeros, raised } = self;
         let rejected = (portion.rejects.len() + mixed.len()) as u64 + portion.rejects_not_held;
         let counts = Counts::of(report, rejected);
         let lines = portion.rejects.into_iter().chain(mixed).chain(lost);
@@ -338,7 +353,7 @@ impl Sorted {
             Some(line) => format!("{unit} {line}: {what}"),
             None => what,
         };
-        let notes = of_lines.chain(of_exchanges).chain(zeros.notes()).map(in_words).collect();
+        let notes = of_lines.chain(of_exchanges).chain(zeros.notes()).map(in_words).chain(raised).collect();
         Receipt {
             unused,
             counts,

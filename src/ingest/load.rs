@@ -7,10 +7,11 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use super::error::{IngestError, InputError};
+use super::gate::Gate;
 use super::input::{self, InputPath};
 use super::memory;
 use super::options::IngestOptions;
-use super::portion::{self, Reject, canonical_text};
+use super::portion::{self, Portion, Reject, canonical_text};
 use super::reading::{self, Read};
 use super::rejects::{Kept, Rejects};
 use super::summary::{Counts, IngestSummary, InputEnd};
@@ -94,38 +95,17 @@ pub fn load(
         rejects: Rejects::new(options),
         kept: inputs.iter().map(kept_of).collect(),
         open: None,
+        gate: Gate::default(),
+        passed: None,
     };
-    let (readers, memory) = memory::stored(buffer, options)?;
     let (before, last) = buffer.filled(Sequence(0))?;
     let mut place = buffer.watch()?;
-    let stop = Arc::<AtomicBool>::default();
-    let (portions, reading) = reading::start(inputs, options, readers, memory, Arc::clone(&stop));
-    // The first input that is not read to its end, and how often nothing came from it after a stop.
-    let (mut open, mut looks) = (0, 0);
-    let taken = loop {
-        let read = match portions.recv_timeout(LOOK_EVERY) {
-            Ok(read) => Some(read),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => {
-                reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                break Ok(());
-            }
-        };
-        let is_stopped = !observer.goes_on();
-        stop.store(is_stopped, Ordering::SeqCst);
-        looks += u32::from(is_stopped && read.is_none());
-        // A stop waits, at most 5 s, for what a pipe gave. A file, whose size is known, can be ingested again.
-        let is_of_file = read.as_ref().is_some_and(|read| read.input_bytes.is_some());
-        if is_stopped && (is_of_file || looks > 50) {
-            (open..inputs.len()).for_each(|input| load.summary.failed(input, InputError::Stopped));
-            break Ok(());
-        }
-        let Some(read) = read else { continue };
-        open = read.input + usize::from(read.end.is_some());
-        if let Err(error) = load.take(read, observer) {
-            break Err(error);
-        }
-    };
+    let mut taken = Ok(0);
+    while let Ok(first) = taken
+        && first < inputs.len()
+    {
+        taken = load.run(first, observer);
+    }
     load.rejects.sync()?;
     taken?;
     buffer.look(&mut place)?;
@@ -173,20 +153,23 @@ fn preview_input(
     summary: &mut IngestSummary,
     on_event: &mut dyn FnMut(&PassEvent, Origin) -> ControlFlow<()>,
 ) -> (InputEnd, ControlFlow<()>) {
-    let mut open = match input::open(path, options.format, readers, &Arc::default()) {
+    let mut open = match input::open(path, options, readers, &Arc::default()) {
         Ok(Some(open)) => open,
         Ok(None) => return (InputEnd::Empty, ControlFlow::Continue(())),
         Err(error) => return (InputEnd::Unopened(error), ControlFlow::Continue(())),
     };
-    let contracts: Vec<_> =
-        options.contracts.iter().filter(|contract| contract.is_of(&path.name())).cloned().collect();
+    let contracts = options.contracts_of(&path.name());
     let (result, flow) = loop {
-        let line = match open.reader.next_line(options.bounds(), memory) {
+        let mut line = match open.reader.next_line(options.bounds(), memory) {
             Ok(Some(line)) => line,
             Ok(None) => break (Ok(()), ControlFlow::Continue(())),
             Err(error) if error.is_pause() => continue,
             Err(error) => break (Err(error.into()), ControlFlow::Continue(())),
         };
+        if line.result.as_mut().is_ok_and(|event| !options.slice.takes(event)) {
+            summary.inputs[number].outside_slice += 1;
+            continue;
+        }
         let breach = match &line.result {
             Ok(event) => portion::breach(&contracts, &line, event),
             Err(reason) => Some(reason.to_string()),
@@ -229,12 +212,98 @@ struct Load<'a> {
     kept: Vec<Kept>,
     /// The current input and its ID in the buffer; set before the first rows of the input are stored.
     open: Option<(usize, InputId)>,
+    gate: Gate,
+    /// The input that was let in, although it has events of days that ended long ago.
+    passed: Option<usize>,
 }
 
 impl Load<'_> {
+    /// Stores inputs from the number `first` on, up to one that may be kept out. Returns the number of the next.
+    fn run(&mut self, first: usize, observer: &mut dyn Observer) -> Result<usize, IngestError> {
+        let (readers, memory) = memory::stored(self.buffer, self.options)?;
+        let stop = Arc::<AtomicBool>::default();
+        let (portions, reading) =
+            reading::start(self.inputs, first, self.options, readers, memory, Arc::clone(&stop));
+        // The first input that is not read to its end, and how often nothing came from it after a stop.
+        let (mut open, mut looks) = (first, 0);
+        loop {
+            let read = match portions.recv_timeout(LOOK_EVERY) {
+                Ok(read) => Some(read),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => {
+                    reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                    return Ok(open);
+                }
+            };
+            let is_stopped = !observer.goes_on();
+            stop.store(is_stopped, Ordering::SeqCst);
+            looks += u32::from(is_stopped && read.is_none());
+            // A stop waits, at most 5 s, for what a pipe gave. A file, whose size is known, can be ingested again.
+            let is_of_file = read.as_ref().is_some_and(|read| read.input_bytes.is_some());
+            if is_stopped && (is_of_file || looks > 50) {
+                (open..self.inputs.len()).for_each(|input| self.summary.failed(input, InputError::Stopped));
+                return Ok(self.inputs.len());
+            }
+            let Some(read) = read else { continue };
+            open = read.input + usize::from(read.end.is_some());
+            if self.is_out(&read)? {
+                return Ok(read.input + 1);
+            }
+            self.take(read, observer)?;
+        }
+    }
+
+    /// Keeps the input of a portion out, if it is a live file that raises days far above what was delivered of them. Of what
+    /// comes through a pipe, which cannot be read twice, the days are only told.
+    fn is_out(&mut self, read: &Read) -> Result<bool, IngestError> {
+        let (input, events) = (read.input, &read.portion.events);
+        let before = self.options.settled_before();
+        if !read.is_late
+            || self.passed == Some(input)
+            || !self.buffer.planning()?.has_delivered_before(before)?
+        {
+            return Ok(false);
+        }
+        let is_file = matches!(self.inputs[input], InputPath::File(_)) && read.input_bytes.is_some();
+        if !is_file || self.options.accept_days.is_none() {
+            let days = self.gate.tell(self.buffer, self.options, events)?;
+            self.summary.raised(input, days);
+            return Ok(false);
+        }
+        match read.end {
+            Some(_) => self.gate.add(self.buffer, self.options, events)?,
+            None => self.read_ahead(input)?,
+        }
+        let raised = self.gate.end(true);
+        if raised.is_empty() {
+            self.passed = Some(input);
+            return Ok(false);
+        }
+        self.rejects.end_input(&mut self.kept[input], self.buffer)?;
+        let id = self.input_id(input)?;
+        self.summary.kept_out(input, raised, id);
+        self.buffer.end_input(id, &self.summary.inputs[input], false)?;
+        Ok(true)
+    }
+
+    /// Counts what a whole file adds, and stores nothing. What fails here fails again where it is told.
+    fn read_ahead(&mut self, input: usize) -> Result<(), IngestError> {
+        let (path, options) = (&self.inputs[input], self.options);
+        let (readers, mut memory) = memory::stored(self.buffer, options)?;
+        let Ok(Some(mut open)) = input::open(path, options, &readers, &Arc::default()) else { return Ok(()) };
+        let mut has_more = true;
+        while has_more {
+            let mut portion = Portion::new(&path.name(), options);
+            let filled = portion.fill(&mut *open.reader, &mut memory, &|| options.bounds(), None);
+            has_more = filled.unwrap_or(false);
+            self.gate.add(self.buffer, options, &portion.events)?;
+        }
+        Ok(())
+    }
+
     /// Stores a portion, keeps its rejected lines, and counts both.
     fn take(&mut self, read: Read, observer: &mut dyn Observer) -> Result<(), IngestError> {
-        let Read { input, mut portion, input_bytes_read, input_bytes, end } = read;
+        let Read { input, mut portion, input_bytes_read, input_bytes, end, .. } = read;
         if portion.has_rows() {
             check_free_disk(self.buffer, self.options, &self.summary)?;
         }

@@ -6,13 +6,14 @@
 //! - Guarantees: events that a summary counts as stored are durable. After a bad line, the rest of its input
 //!   is still stored; after a broken input, the next inputs are read. Of an input that ends within a line,
 //!   all whole lines are stored; the incomplete line is neither stored nor rejected. This holds for a pipe
-//!   that a stop cuts off, too. At most about 24 MiB of lines are in memory.
+//!   that a stop cuts off, too. At most about 32 MiB of lines are in memory.
 //! - Does not know: report suites, hits, when a drain runs.
 //! - Rules: `docs/sources.md`, `docs/guarantees.md`.
 
 mod contract;
 mod erasure;
 mod error;
+mod gate;
 mod inbox;
 mod input;
 mod intake;

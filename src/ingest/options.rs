@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::contract::Contract;
-use crate::buffer::JobKey;
+use crate::buffer::{JobKey, NewEvent};
 use crate::clock::Clock;
-use crate::config::{EsmConfig, IngestConfig, RestV2Config};
-use crate::event::{Instant, TimeBounds};
+use crate::config::{EsmConfig, IngestConfig, MapConfig, RestV2Config};
+use crate::event::{DaySpan, Instant, Slice, TimeBounds};
 use crate::readers::rest_v2::ServiceKeys;
 use crate::readers::{Format, Map};
 
@@ -38,6 +38,10 @@ pub struct IngestOptions {
     pub maps: Maps,
     /// What events must be like to be taken.
     pub contracts: Vec<Contract>,
+    /// What of the files is taken.
+    pub slice: Slice,
+    /// The days to which a live file may add although they were delivered; `None`: no file is kept out.
+    pub accept_days: Option<Vec<DaySpan>>,
 }
 
 /// The maps of events in NDJSON and CSV.
@@ -49,10 +53,32 @@ pub struct Maps {
     pub named: BTreeMap<String, Arc<Map>>,
 }
 
+impl Maps {
+    /// The map that a section like `[map.NAME]` makes. The error names the key and says what it may be.
+    pub fn of(name: &str, config: &MapConfig) -> Result<Maps, String> {
+        Ok(Maps { chosen: Some(Arc::new(Map::new(config)?.named(name))), ..Maps::default() })
+    }
+}
+
 impl IngestOptions {
     pub(super) fn bounds(&self) -> TimeBounds {
         let now = self.clock.now();
         let skew_nanos = i64::from(self.config.future_skew_seconds) * 1_000_000_000;
         TimeBounds { latest: Instant::from_nanos(now.nanos().saturating_add(skew_nanos)), now }
+    }
+
+    pub(super) fn contracts_of(&self, source: &str) -> Vec<Contract> {
+        self.contracts.iter().filter(|contract| contract.is_of(source)).cloned().collect()
+    }
+
+    /// What happened before this is of a day that ended more than 24 hours ago.
+    pub(super) fn settled_before(&self) -> Instant {
+        Instant::of_quarter((self.clock.now().unix_quarter().div_euclid(96) - 1) * 96)
+    }
+
+    /// Whether live events are among these, of a day that ended so long ago.
+    pub(super) fn has_settled(&self, events: &[NewEvent]) -> bool {
+        let before = self.settled_before();
+        self.job == JobKey::LIVE && events.iter().any(|event| event.occurred_at < before)
     }
 }

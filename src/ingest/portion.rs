@@ -9,8 +9,9 @@ use std::time::{Duration, Instant as Timer};
 use serde::de::IgnoredAny;
 
 use super::contract::Contract;
+use super::options::IngestOptions;
 use crate::buffer::{Batch, Conflict, Feed, InputId, JobKey, NewEvent, StoreReport};
-use crate::event::{PassEvent, StoredColumns, TimeBounds};
+use crate::event::{PassEvent, Slice, StoredColumns, TimeBounds};
 use crate::mapping::measure;
 use crate::readers::esm::StatedAccounts;
 use crate::readers::memory::{MemoryRow, Recollection};
@@ -48,12 +49,15 @@ pub(super) struct Portion {
     pub(super) rejects_not_held: u64,
     /// The contracts that its source must keep.
     pub(super) contracts: Vec<Contract>,
+    /// What of the events is taken, and how many were left out.
+    pub(super) slice: Slice,
+    pub(super) outside_slice: u64,
 }
 
 impl Portion {
-    pub(super) fn new(path: &str, contracts: &[Contract]) -> Portion {
-        let contracts = contracts.iter().filter(|contract| contract.is_of(path)).cloned().collect();
-        Portion { path: path.to_owned(), contracts, ..Portion::default() }
+    pub(super) fn new(path: &str, options: &IngestOptions) -> Portion {
+        let contracts = options.contracts_of(path);
+        Portion { path: path.to_owned(), contracts, slice: options.slice.clone(), ..Portion::default() }
     }
 
     pub(super) fn has_rows(&self) -> bool {
@@ -75,9 +79,13 @@ impl Portion {
         let (mut lines, mut bytes) = (0, 0);
         let has_more = loop {
             let is_end = match reader.next_line(bounds(), memory) {
-                Ok(Some(line)) => {
+                Ok(Some(mut line)) => {
                     lines += 1;
-                    bytes += self.take(&line);
+                    if line.result.as_mut().is_ok_and(|event| !self.slice.takes(event)) {
+                        self.outside_slice += 1;
+                    } else {
+                        bytes += self.take(&line);
+                    }
                     false
                 }
                 Ok(None) => true,

@@ -28,13 +28,18 @@ pub(super) struct Read {
     /// The bytes of the input read so far, and its size if it is known; both before unpacking.
     pub(super) input_bytes_read: u64,
     pub(super) input_bytes: Option<u64>,
+    /// Whether events so far are of days that ended long ago, so that the input may be kept out. The thread ends
+    /// with it, because the next one must not be read with what is remembered of it.
+    pub(super) is_late: bool,
     /// How the input ended; set in its last portion.
     pub(super) end: Option<InputEnd>,
 }
 
-/// Starts the reading thread. It ends after the last input, or when the receiver is gone. A stop ends each input.
+/// Starts the reading thread at the input `first`. It ends after the last input, or when the receiver is gone. A stop
+/// ends each input.
 pub(super) fn start(
     inputs: &[InputPath],
+    first: usize,
     options: &IngestOptions,
     readers: ReaderOptions,
     mut memory: Recollection,
@@ -44,7 +49,7 @@ pub(super) fn start(
     let inputs = inputs.to_vec();
     let options = options.clone();
     let reading = thread::spawn(move || {
-        for (number, input) in inputs.iter().enumerate() {
+        for (number, input) in inputs.iter().enumerate().skip(first) {
             if read_input(number, input, &options, (&readers, &stop), &mut memory, &sender).is_none() {
                 return;
             }
@@ -53,7 +58,7 @@ pub(super) fn start(
     (receiver, reading)
 }
 
-/// Reads one input; returns `None` if the receiver of its portions is gone.
+/// Reads one input; returns `None` if the thread must end.
 fn read_input(
     input: usize,
     path: &InputPath,
@@ -65,14 +70,15 @@ fn read_input(
     let send = |read| sender.send(read).ok();
     let unread = |end| send(Read { input, end: Some(end), ..Read::default() });
     let is_stopped = || stop.load(Ordering::SeqCst);
-    let mut open = match input::open(path, options.format, readers, stop) {
+    let mut open = match input::open(path, options, readers, stop) {
         Ok(Some(open)) => open,
         Ok(None) | Err(_) if is_stopped() => return unread(InputEnd::Unopened(InputError::Stopped)),
         Ok(None) => return unread(InputEnd::Empty),
         Err(error) => return unread(InputEnd::Unopened(error)),
     };
+    let mut is_late = false;
     loop {
-        let mut portion = Portion::new(&path.name(), &options.contracts);
+        let mut portion = Portion::new(&path.name(), options);
         let stream_since = open.bytes.is_none().then(Timer::now);
         let filled = portion.fill(&mut *open.reader, memory, &|| options.bounds(), stream_since);
         let end = match filled {
@@ -82,11 +88,12 @@ fn read_input(
             Err(error) => Some(open.end(Err(error.into()))),
         };
         let is_end = end.is_some();
+        is_late |= options.has_settled(&portion.events);
         let (input_bytes_read, input_bytes) = (open.position.load(Ordering::Relaxed), open.bytes);
-        send(Read { input, portion, input_bytes_read, input_bytes, end })?;
+        send(Read { input, portion, input_bytes_read, input_bytes, end, is_late })?;
         memory.let_go(STORED_AFTER);
         if is_end {
-            return Some(());
+            return (!is_late).then_some(());
         }
     }
 }

@@ -11,7 +11,7 @@ use super::error::{IngestError, InputError};
 use super::portion::{Portion, Reject};
 use super::rejects::Kept;
 use super::unpack::Zeros;
-use crate::buffer::StoreReport;
+use crate::buffer::{InputId, StoreReport};
 use crate::readers::esm::EsmSummary;
 use crate::readers::rest_v2::ExchangeSummary;
 use crate::readers::{Guess, SourceSummary, UnknownKeys};
@@ -66,6 +66,9 @@ pub struct InputSummary {
     /// The reason why nothing of the input was used; `None` if something was used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unused: Option<String>,
+    /// Events that were left out, because they are not in the slice that was asked for.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub outside_slice: u64,
     /// Its bytes and their SHA-256, before unpacking, if it is a file or a stream that was read to its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
@@ -245,7 +248,37 @@ impl IngestSummary {
         let unnamed = NAMED_MAX.saturating_sub(self.total.conflicts) as usize;
         lost.iter().take(unnamed).for_each(|conflict| self.name(input, conflict));
         self.add(input, &Counts::of(report, 0));
+        self.inputs[input].outside_slice += portion.outside_slice;
         portion.rejects.iter().for_each(|reject| self.rejected(input, reject));
+    }
+
+    /// Tells of days that the events of an input raise, and that nobody could keep out.
+    pub(super) fn raised(&mut self, input: usize, days: Option<String>) {
+        let path = self.inputs[input].path.clone();
+        days.into_iter().for_each(|days| self.note(format!("{path}: {days}")));
+    }
+
+    /// Records that an input is kept out because of these days, and if events before them are stored.
+    pub(super) fn kept_out(&mut self, input: usize, raised: Vec<(String, String)>, id: InputId) {
+        let (mut days, mut told): (Vec<_>, Vec<_>) = raised.into_iter().unzip();
+        days.dedup();
+        if told.len() as u64 > NAMED_MAX {
+            let more = told.split_off(NAMED_MAX as usize).len();
+            told.push(format!("{more} more"));
+        }
+        let mut why = format!(
+            "is kept out, because it would raise days far above what was delivered of them: {}; where these are the same events in another form, leave \
+             them out, because Analytics cannot take a count back; where they are others, name the days: --accept-days {}",
+            told.join("; "),
+            days.join(",")
+        );
+        if self.inputs[input].counts.stored > 0 {
+            let id = id.0;
+            why.push_str(&format!(
+                "; what it has before these events is stored: passbridge pending take-back --input {id}"
+            ));
+        }
+        self.unused(input, why);
     }
 
     pub(super) fn rejected(&mut self, input: usize, reject: &Reject) {
@@ -325,6 +358,10 @@ impl IngestSummary {
         }
         if let Some(why) = unused(&self.inputs[input].counts, &summary) {
             self.unused(input, why);
+        }
+        let outside = self.inputs[input].outside_slice;
+        if outside > 0 {
+            self.note(format!("{path}: {outside} events are outside of the slice, and were left out"));
         }
         result.unwrap_or_else(|error| self.failed(input, error));
     }

@@ -74,3 +74,47 @@ fn a_run_adds_to_delivered_days_only_where_each_is_named() {
     assert_eq!(program.run(&accepted).code, 0);
     assert_eq!(sandbox.accepted_count(), 25);
 }
+
+#[test]
+fn a_plan_as_markdown_says_what_an_approval_needs() {
+    let (program, sandbox) = (Program::new(), sandbox(""));
+    program.suite(&sandbox.url());
+    let live = file(&program, "live.ndjson", &day("2026-10-01", "a", 5));
+    assert_eq!(program.run(&["ingest", &live]).code, 0);
+    assert_eq!(program.run(&["drain"]).code, 0);
+    let calm = file(&program, "calm|_.ndjson", &day("2026-10-02", "c", 120));
+    let plan = |name: &str, args: &[&str]| {
+        let done = program.run(&[&["backfill", "plan", name, "--markdown"], args].concat());
+        assert_eq!(done.code, 0, "{done:?}");
+        done.out
+    };
+    let text = plan("calm", &[&calm, "--rate", "1"]);
+    let digest = program.json(&["backfill", "status", "calm"]).1["backfills"][0]["plan"]["inputs"][0].clone();
+    for told in [
+        "# Backfill calm\n",
+        "| server calls | 120 |",
+        "| rate | 1 a second |",
+        "| window | always |",
+        "| --via dia (recommended) | 120 | 2m | ",
+        "calm\\|\\_.ndjson | 120 | 0 | ",
+        digest["sha256"].as_str().expect("a digest"),
+    ] {
+        assert!(text.contains(told), "{told}\n{text}");
+    }
+    let always = plan("always", &[&calm, "--rate", "1"]);
+    let windowed = plan("windowed", &[&calm, "--rate", "1", "--window", "00:00-00:01"]);
+    let finished = |text: &str| {
+        let row = text.lines().find(|line| line.starts_with("| --via dia")).expect("a route").to_owned();
+        row.rsplit(" | ").next().expect("a date").trim_end_matches(" |").parse::<passbridge::event::Instant>()
+    };
+    // Two minutes of sending need the first minutes of two nights.
+    let apart = finished(&windowed).expect("a date").unix_seconds()
+        - finished(&always).expect("a date").unix_seconds();
+    assert!((23 * 3600..49 * 3600).contains(&apart), "{apart}\n{windowed}");
+    let again = file(&program, "again.ndjson", &day("2026-10-01", "again", 5));
+    let risky = plan("risky", &[&again]);
+    assert!(
+        risky.contains("| risk | high") && risky.contains("- report suite examplersid has 5 events"),
+        "{risky}"
+    );
+}

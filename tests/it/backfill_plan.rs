@@ -48,6 +48,8 @@ impl Desk {
             service_keys: Default::default(),
             maps: Default::default(),
             contracts: Vec::new(),
+            slice: Default::default(),
+            accept_days: None,
             esm: Default::default(),
             clock: house.clock.clone(),
         };

@@ -32,6 +32,8 @@ fn options(dir: &Path) -> IngestOptions {
     IngestOptions {
         maps: Default::default(),
         contracts: Vec::new(),
+        slice: Default::default(),
+        accept_days: None,
         job: Default::default(),
         format: FormatChoice::Auto,
         config: IngestConfig {

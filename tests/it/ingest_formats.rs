@@ -53,6 +53,8 @@ impl Intake {
             service_keys: Default::default(),
             maps: Default::default(),
             contracts: Vec::new(),
+            slice: Default::default(),
+            accept_days: None,
             esm: Default::default(),
             clock: house.clock.clone(),
         };

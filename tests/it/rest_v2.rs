@@ -29,6 +29,8 @@ fn options(rejects_dir: &Path) -> IngestOptions {
     IngestOptions {
         maps: Default::default(),
         contracts: Vec::new(),
+        slice: Default::default(),
+        accept_days: None,
         job: Default::default(),
         format: FormatChoice::Is(Format::RestV2),
         config: IngestConfig {

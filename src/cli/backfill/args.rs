@@ -4,11 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::buffer::{JobSettings, JobSource};
-use crate::cli::ingest::format;
+use crate::cli::ingest::OfArgs;
 use crate::cli::words::{explained, written};
-use crate::cli::{Failure, refused};
-use crate::event::{DaySpan, Instant};
-use crate::ingest::FormatChoice;
+use crate::cli::{Failure, Settings, options, refused};
+use crate::event::{DaySpan, Instant, Slice};
+use crate::ingest::{self, FormatChoice, InputPath};
 use crate::job::{Hours, JobError, JobName, JobRoute};
 
 /// Loads old events and sends them beside live events, which always go first.
@@ -19,7 +19,7 @@ pub(crate) enum Command {
     /// The plan has events, hits, visitors and duplicates for each report suite and day; requests or files, bytes
     /// and time for each route; and warnings. `backfill run` with its name uses its inputs.
     #[command(after_help = include_str!("../help/backfill_plan.txt").trim_ascii_end())]
-    Plan(NewArgs),
+    Plan(PlanArgs),
     Run(RunArgs),
     /// Shows one backfill, or all of them.
     Status {
@@ -63,6 +63,15 @@ pub(crate) struct RunArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(super) new: NewArgs,
+    /// Print the plan as Markdown, for whoever approves it: server calls, peak, finishing date, risk and route, with the digests of the inputs.
+    #[arg(long)]
+    pub(super) markdown: bool,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct NewArgs {
     /// The name of the backfill: up to 64 letters, digits and any of - _ . in between
     pub(super) name: JobName,
@@ -90,18 +99,12 @@ pub(crate) struct ResumeArgs {
 /// Where the events come from.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InputArgs {
-    /// Files of any format that `ingest` reads, plain or compressed.
+    /// Files of any format that `ingest` reads, plain or compressed, folders, or quoted patterns. Without files, --from and --to take
+    /// the events that wait in the buffer.
     #[arg(value_name = "FILE")]
     pub(super) inputs: Vec<PathBuf>,
-    /// The format of the files.
-    #[arg(long, value_parser = format(), default_value = "auto")]
-    pub(super) format: FormatChoice,
-    /// Take events that wait in the buffer and happened at or after this instant.
-    #[arg(long, value_name = "INSTANT", requires = "to")]
-    pub(super) from: Option<Instant>,
-    /// Take events that happened before this instant.
-    #[arg(long, value_name = "INSTANT", requires = "from")]
-    pub(super) to: Option<Instant>,
+    #[command(flatten)]
+    pub(super) of: OfArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -157,34 +160,52 @@ impl WayArgs {
 }
 
 impl InputArgs {
-    pub(super) fn sources(&self) -> Result<Vec<JobSource>, Failure> {
-        let (Some(from), Some(to)) = (self.from, self.to) else {
-            return self.inputs.iter().map(|path| self.file(path)).collect();
-        };
-        if !self.inputs.is_empty() {
-            return Err(refused(
-                "files and a span of the buffer are two backfills",
-                "name either files, or --from and --to",
-            ));
-        }
-        if from >= to {
-            return Err(refused(
-                "--from is not before --to, so no event is between them",
-                "give the earlier instant as --from",
-            ));
-        }
-        Ok(vec![JobSource::Buffered { from, to }])
+    /// The files, those of folders and patterns too.
+    pub(super) fn files(&self) -> Vec<InputPath> {
+        ingest::expand(&self.inputs, "-")
     }
 
-    fn file(&self, path: &Path) -> Result<JobSource, Failure> {
-        let format = match self.format {
+    /// The span of the buffer, if no file is named.
+    pub(super) fn window(&self) -> Result<Option<(Instant, Instant)>, Failure> {
+        let slice = self.of.slice()?;
+        if !self.inputs.is_empty() || slice == Slice::default() && self.of.map.is_none() {
+            return Ok(None);
+        }
+        let (from, to) = (slice.from, slice.to);
+        let is_span = slice == Slice { from, to, ..Slice::default() } && self.of.map.is_none();
+        from.zip(to).filter(|_| is_span).map(Some).ok_or_else(|| {
+            let what = "no file is named, and of the buffer only a span can be taken";
+            refused(what, "name files, or --from and --to alone")
+        })
+    }
+
+    pub(super) fn sources(&self, settings: &Settings) -> Result<Vec<JobSource>, Failure> {
+        if let Some((from, to)) = self.window()? {
+            return Ok(vec![JobSource::Buffered { from, to }]);
+        }
+        let map =
+            self.of.map.as_ref().map(|name| options::map_named(settings, name).map(Box::new)).transpose()?;
+        let format = match self.of.format {
             FormatChoice::Auto => None,
             FormatChoice::Is(format) => Some(format.to_string()),
         };
-        let path = std::path::absolute(path).and_then(fs::canonicalize).map_err(Failure::reading(path))?;
-        match path.to_str() {
-            Some(_) => Ok(JobSource::File { path, format }),
-            None => Err(refused(format!("the path {path:?} is no text"), "give the file a name in UTF-8")),
-        }
+        let source = |input: &InputPath| {
+            let path = match input {
+                InputPath::File(path) => path,
+                InputPath::StandardInput(_) => Path::new("-"),
+            };
+            let path =
+                std::path::absolute(path).and_then(fs::canonicalize).map_err(Failure::reading(path))?;
+            match path.to_str() {
+                Some(_) => {
+                    let (format, map, slice) = (format.clone(), map.clone(), self.of.slice()?);
+                    Ok(JobSource::File { path, format, map, slice })
+                }
+                None => {
+                    Err(refused(format!("the path {path:?} is no text"), "give the file a name in UTF-8"))
+                }
+            }
+        };
+        self.files().iter().map(source).collect()
     }
 }

@@ -2,6 +2,7 @@
 
 mod args;
 mod gate;
+mod markdown;
 mod plan;
 mod report;
 
@@ -27,9 +28,9 @@ use crate::buffer::{BackfillLock, Buffer, BufferError, JobKey, JobRecord, JobSet
 use crate::collection::Collection;
 use crate::drain::Stop;
 use crate::event::{DaySpan, Instant};
-use crate::ingest::{FormatChoice, InputPath};
+use crate::ingest::FormatChoice;
 use crate::job::{JobName, JobRoute, JobState};
-use args::{NewArgs, ResumeArgs, WayArgs};
+use args::{NewArgs, PlanArgs, ResumeArgs, WayArgs};
 use report::StatusReport;
 
 /// The longest wait for a cancelled job to end. It is longer than a request takes.
@@ -123,8 +124,8 @@ impl Backfills<'_> {
     }
 
     /// Plans a backfill and stores its inputs. The inputs replace those of an earlier plan with the same name.
-    fn plan(&self, args: &NewArgs) -> Result<Exit, Failure> {
-        let (name, sources) = (&args.name, args.inputs.sources()?);
+    fn plan(&self, PlanArgs { new: args, markdown }: &PlanArgs) -> Result<Exit, Failure> {
+        let (name, sources) = (&args.name, args.inputs.sources(self.settings)?);
         if sources.is_empty() {
             let advice = format!("name files, or --from and --to: passbridge backfill plan {name} FILE...");
             return Err(refused("there is nothing to plan", advice));
@@ -142,7 +143,12 @@ impl Backfills<'_> {
         let is_unused = plan.inputs.iter().any(|input| input.unused.is_some());
         let is_unclean = is_unused || plan.rejected + plan.total.conflicts > 0;
         let failure = plan.failures.first().map(Failure::of_input);
-        let exit = self.context.ended(&plan, failure, if is_unclean { Exit::Unclean } else { Exit::Done })?;
+        let exit = if is_unclean { Exit::Unclean } else { Exit::Done };
+        if *markdown && self.context.form == Form::Text {
+            output::text(&markdown::of(name, &plan, job, options::zone(self.settings)))?;
+            return failure.map_or(Ok(exit), Err);
+        }
+        let exit = self.context.ended(&plan, failure, exit)?;
         if self.context.form == Form::Text {
             let run = format!("passbridge backfill run {name}");
             output::note(format_args!("to run it: {}", hint::complete(&run)));
@@ -153,19 +159,18 @@ impl Backfills<'_> {
     fn make_plan(&self, args: &NewArgs, rate: Option<NonZeroU32>) -> Result<backfill::Plan, Failure> {
         let config = &self.settings.config;
         let rates = Rates::of(&config.delivery, &config.bulk, rate);
-        if let (Some(from), Some(to), []) = (args.inputs.from, args.inputs.to, &args.inputs.inputs[..]) {
+        if let Some((from, to)) = args.inputs.window()? {
             return Ok(backfill::plan_buffered(&self.buffer, from, to, &rates)?);
         }
-        let format = args.inputs.format;
-        let options = options::keyed_ingest(self.settings, format, &self.context.clock)?;
-        let inputs: Vec<InputPath> = args.inputs.inputs.iter().map(InputPath::new).collect();
+        let options = args.inputs.of.options(self.settings, self.context)?;
+        let inputs = args.inputs.files();
         let mut progress = Progress::new(None, READ);
         Ok(backfill::plan(&self.buffer, &inputs, &options, &rates, &mut |done| progress.show_plan(done))?)
     }
 
     /// Starts a planned job. Of inputs that were not planned, makes the plan first.
     fn begin(&self, args: &NewArgs, accepted: &[DaySpan]) -> Result<(), Failure> {
-        let (name, sources) = (&args.name, args.inputs.sources()?);
+        let (name, sources) = (&args.name, args.inputs.sources(self.settings)?);
         let job = match self.known(name)? {
             None if sources.is_empty() => {
                 return Err(refused(

@@ -1,0 +1,36 @@
+//! What a person takes of a source, and by which keys an event without an ID is known.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Instant, PassEvent, RequestorId};
+
+/// A slice of a source. What is empty or `None` limits nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Slice {
+    pub from: Option<Instant>,
+    /// The end of the span, exclusive.
+    pub to: Option<Instant>,
+    pub requestors: Vec<RequestorId>,
+    /// The keys that make the ID of an event that has none.
+    pub event_id_from: Vec<String>,
+}
+
+impl Slice {
+    /// Whether an event is in the slice. Gives it an ID, if keys make one.
+    pub fn takes(&self, event: &mut PassEvent) -> bool {
+        event.identify_by(&self.event_id_from);
+        self.from.is_none_or(|from| event.occurred_at() >= from)
+            && self.to.is_none_or(|to| event.occurred_at() < to)
+            && (self.requestors.is_empty() || self.requestors.contains(event.requestor_id()))
+    }
+
+    /// What of it formats cannot have whose events rest on the lines before them; `None` if there is nothing.
+    pub fn limits(&self) -> Option<&'static str> {
+        if !self.event_id_from.is_empty() {
+            return Some("--event-id-from");
+        }
+        let is_whole = self.from.is_none() && self.to.is_none() && self.requestors.is_empty();
+        (!is_whole).then_some("a slice (--from, --to, --requestor)")
+    }
+}

@@ -1,0 +1,133 @@
+//! Finds events that add too much to days that were delivered already, as a re-export under other identities does.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::options::IngestOptions;
+use crate::buffer::{Buffer, BufferError, NewEvent, Recognition};
+use crate::event::{EventId, EventKind, Instant, RequestorId};
+
+/// So few units of a requestor's day are no re-export, and a rare event doubles by one that comes late.
+const UNITS_IGNORED: u64 = 10;
+/// The most identities of an input that are remembered, 32 MB. Beyond that, what the input repeats counts as new.
+const REMEMBERED_MAX: usize = 1 << 20;
+/// The most days of requestors that are known at the same time, 10 MB: what is posted can name any.
+const DAYS_MAX: usize = 10_000;
+const DAY_SECONDS: i64 = 86_400;
+
+/// The units of an event of a requestor's day.
+struct Cell {
+    delivered: u64,
+    waiting: u64,
+    /// What was added since, and what the present input would add.
+    taken: u64,
+    added: u64,
+}
+
+impl Cell {
+    /// Whether so many units more make more than 1.5 times of it. What waits counts too: while a day is being sent, its
+    /// delivered count alone says little.
+    fn is_raised(&self, more: u64) -> bool {
+        2 * more > self.delivered + self.waiting
+    }
+}
+
+/// What was delivered of days that ended, and what is added to them.
+#[derive(Default)]
+pub(super) struct Gate {
+    days: HashMap<(RequestorId, i64), BTreeMap<u8, Cell>>,
+    seen: HashSet<EventId>,
+}
+
+impl Gate {
+    /// Counts the events that are new, of days that ended and are not accepted.
+    pub(super) fn add(
+        &mut self,
+        buffer: &Buffer,
+        options: &IngestOptions,
+        events: &[NewEvent],
+    ) -> Result<(), BufferError> {
+        let (reader, before) = (buffer.planning()?, options.settled_before());
+        for event in events.iter().filter(|event| event.occurred_at < before) {
+            let day = event.occurred_at.unix_seconds().div_euclid(DAY_SECONDS);
+            if options.accept_days.iter().flatten().any(|span| span.has(day)) {
+                continue;
+            }
+            let key = (event.requestor_id.clone(), day);
+            if !self.days.contains_key(&key) {
+                if self.days.len() >= DAYS_MAX {
+                    self.days.clear();
+                }
+                let found = reader.units_of_day(&key.0, day)?.into_iter();
+                let cell =
+                    |(slot, delivered, waiting)| (slot, Cell { delivered, waiting, taken: 0, added: 0 });
+                self.days.insert(key.clone(), found.map(cell).collect());
+            }
+            let cell = self.days.get_mut(&key).and_then(|cells| cells.get_mut(&event.kind.slot()));
+            if let Some(cell) = cell
+                && reader.recognise([(event.id, event.content)].into_iter())? == [Recognition::New]
+                && (self.seen.len() >= REMEMBERED_MAX || self.seen.insert(event.id))
+            {
+                cell.added += u64::from(event.count);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends an input. Returns the days that it raises, each with a text. Its events are taken, unless it is a file and
+    /// raises one.
+    pub(super) fn end(&mut self, is_file: bool) -> Vec<(String, String)> {
+        let mut raised = Vec::new();
+        for ((requestor_id, day), cells) in &self.days {
+            let units = |of: fn(&Cell) -> u64| {
+                cells.values().map(|cell| if cell.is_raised(of(cell)) { of(cell) } else { 0 }).sum::<u64>()
+            };
+            // A day is told once.
+            if units(|cell| cell.taken + cell.added) <= UNITS_IGNORED
+                || units(|cell| cell.taken) > UNITS_IGNORED
+            {
+                continue;
+            }
+            let day = Instant::of_quarter(day * 96).to_the_day();
+            for (slot, cell) in
+                cells.iter().filter(|(_, cell)| cell.added > 0 && cell.is_raised(cell.taken + cell.added))
+            {
+                let event = EventKind::from_slot(*slot).map_or("", EventKind::name);
+                let Cell { delivered, waiting, taken, added } = cell;
+                let text = format!(
+                    "{requestor_id} {day} {event}: {added} more than {delivered} delivered and {} waiting",
+                    waiting + taken
+                );
+                raised.push((day.clone(), text));
+            }
+        }
+        raised.sort_unstable();
+        self.seen.clear();
+        let is_out = is_file && !raised.is_empty();
+        for cell in self.days.values_mut().flat_map(BTreeMap::values_mut) {
+            cell.taken += if is_out { 0 } else { cell.added };
+            cell.added = 0;
+        }
+        raised
+    }
+
+    /// What to tell of live events that nobody can keep out.
+    pub(super) fn tell(
+        &mut self,
+        buffer: &Buffer,
+        options: &IngestOptions,
+        events: &[NewEvent],
+    ) -> Result<Option<String>, BufferError> {
+        if !options.has_settled(events) {
+            return Ok(None);
+        }
+        self.add(buffer, options, events)?;
+        let days: Vec<String> = self.end(false).into_iter().map(|(_, text)| text).collect();
+        Ok((!days.is_empty()).then(|| {
+            format!(
+                "days are raised far above what was delivered of them: {}; if these are the same events in another form, take them back before \
+                 they are sent: passbridge pending list",
+                days.join("; ")
+            )
+        }))
+    }
+}
