@@ -208,6 +208,9 @@ _passbridge() {
             passbridge__subcmd__export,outcomes)
                 cmd="passbridge__subcmd__export__subcmd__outcomes"
                 ;;
+            passbridge__subcmd__export,person)
+                cmd="passbridge__subcmd__export__subcmd__person"
+                ;;
             passbridge__subcmd__export__subcmd__help,events)
                 cmd="passbridge__subcmd__export__subcmd__help__subcmd__events"
                 ;;
@@ -216,6 +219,9 @@ _passbridge() {
                 ;;
             passbridge__subcmd__export__subcmd__help,outcomes)
                 cmd="passbridge__subcmd__export__subcmd__help__subcmd__outcomes"
+                ;;
+            passbridge__subcmd__export__subcmd__help,person)
+                cmd="passbridge__subcmd__export__subcmd__help__subcmd__person"
                 ;;
             passbridge__subcmd__held,help)
                 cmd="passbridge__subcmd__held__subcmd__help"
@@ -378,6 +384,9 @@ _passbridge() {
                 ;;
             passbridge__subcmd__help__subcmd__export,outcomes)
                 cmd="passbridge__subcmd__help__subcmd__export__subcmd__outcomes"
+                ;;
+            passbridge__subcmd__help__subcmd__export,person)
+                cmd="passbridge__subcmd__help__subcmd__export__subcmd__person"
                 ;;
             passbridge__subcmd__help__subcmd__held,list)
                 cmd="passbridge__subcmd__help__subcmd__held__subcmd__list"
@@ -824,7 +833,7 @@ _passbridge() {
             return 0
             ;;
         passbridge__subcmd__backfill__subcmd__plan)
-            opts="-h --format --from --to --via --rate --window --config --json --help"
+            opts="-h --format --map --event-id-from --from --to --requestor --via --rate --window --markdown --config --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -834,11 +843,23 @@ _passbridge() {
                     COMPREPLY=($(compgen -W "auto ndjson csv rest-v2 har esm" -- "${cur}"))
                     return 0
                     ;;
+                --map)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --event-id-from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --from)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --requestor)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -896,7 +917,7 @@ _passbridge() {
             return 0
             ;;
         passbridge__subcmd__backfill__subcmd__run)
-            opts="-h --format --from --to --via --rate --window --accept-days --keep-files --config --json --help"
+            opts="-h --format --map --event-id-from --from --to --requestor --via --rate --window --accept-days --keep-files --config --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -906,11 +927,23 @@ _passbridge() {
                     COMPREPLY=($(compgen -W "auto ndjson csv rest-v2 har esm" -- "${cur}"))
                     return 0
                     ;;
+                --map)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --event-id-from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --from)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --requestor)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1366,7 +1399,7 @@ _passbridge() {
             return 0
             ;;
         passbridge__subcmd__export)
-            opts="-h --config --json --help events outcomes help"
+            opts="-h --config --json --help events outcomes person help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1414,7 +1447,7 @@ _passbridge() {
             return 0
             ;;
         passbridge__subcmd__export__subcmd__help)
-            opts="events outcomes help"
+            opts="events outcomes person help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1469,6 +1502,20 @@ _passbridge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        passbridge__subcmd__export__subcmd__help__subcmd__person)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         passbridge__subcmd__export__subcmd__outcomes)
             opts="-h --since --format --output --config --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1482,6 +1529,52 @@ _passbridge() {
                     ;;
                 --format)
                     COMPREPLY=($(compgen -W "ndjson csv" -- "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        passbridge__subcmd__export__subcmd__person)
+            opts="-h --mvpd --mvpd-user-id --visitor-id --device-id --session-id --ip-address --output --config --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --mvpd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mvpd-user-id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --visitor-id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --device-id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --session-id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ip-address)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --output)
@@ -2040,7 +2133,7 @@ _passbridge() {
             return 0
             ;;
         passbridge__subcmd__help__subcmd__export)
-            opts="events outcomes"
+            opts="events outcomes person"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2068,6 +2161,20 @@ _passbridge() {
             return 0
             ;;
         passbridge__subcmd__help__subcmd__export__subcmd__outcomes)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        passbridge__subcmd__help__subcmd__export__subcmd__person)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2698,7 +2805,7 @@ _passbridge() {
             return 0
             ;;
         passbridge__subcmd__ingest)
-            opts="-h --format --map --source --dry-run --why --summary --max-rejects --spool --config --json --help"
+            opts="-h --format --map --event-id-from --from --to --requestor --accept-days --source --dry-run --why --summary --max-rejects --spool --config --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2709,6 +2816,26 @@ _passbridge() {
                     return 0
                     ;;
                 --map)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --event-id-from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --requestor)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --accept-days)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -194,6 +194,11 @@ rest-v2\t'Exchanges with the Pass REST API V2, one per line; events follow from 
 har\t'The same exchanges as an HTTP archive (HAR 1.2), as browsers and proxies save them'
 esm\t'A report of Entitlement Service Monitoring by hour or minute, as JSON, XML or CSV: events with a count'"
 complete -c passbridge -n "__fish_passbridge_using_subcommand ingest" -l map -d 'The map of the keys and values of NDJSON and CSV: a section [map.NAME] of the configuration, or a file with such keys' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand ingest" -l event-id-from -d 'Make the ID of an event that has none from these keys: events that are equal in them are one, and those that differ elsewhere conflicts' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand ingest" -l from -d 'Take the events of files that happened at or after this instant' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand ingest" -l to -d 'Take events that happened before this instant' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand ingest" -l requestor -d 'Take the events of this requestor; may be given again' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand ingest" -l accept-days -d 'Days (UTC) that were delivered already and to which a file may add far more: 2026-11-20 or 2026-11-20..2026-11-22, with commas between' -r
 complete -c passbridge -n "__fish_passbridge_using_subcommand ingest" -l source -d 'The name of what comes through standard input, instead of `-`, in reports, rejects and the buffer' -r
 complete -c passbridge -n "__fish_passbridge_using_subcommand ingest" -l max-rejects -d 'The most lines to reject, such as 100 or 0.5%. Where more are, nothing is stored of their portion (10,000 lines) and behind it, and the exit status is 1; of a percentage at least a thousand lines are read first' -r
 complete -c passbridge -n "__fish_passbridge_using_subcommand ingest" -l spool -d 'Take the files of this folder, and move each to its subfolder done or, if not all of it was used, rejected. Names with a dot in front or with .part at their end are passed over; a file that changes while it is read stays' -r -F
@@ -242,29 +247,36 @@ complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and not 
 complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and not __fish_seen_subcommand_from plan run status pause resume cancel export help" -f -a "cancel" -d 'Discards the events that a backfill has not sent yet; `resume` restores them'
 complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and not __fish_seen_subcommand_from plan run status pause resume cancel export help" -f -a "export" -d 'Writes files of the bulk route for the events that a backfill has not sent yet, and sends nothing'
 complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and not __fish_seen_subcommand_from plan run status pause resume cancel export help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from plan" -l format -d 'The format of the files' -r -f -a "auto\t'By the name of each input, then by its content'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from plan" -l format -d 'The format of the inputs' -r -f -a "auto\t'By the name of each input, then by its content'
 ndjson\t'One canonical event as a JSON object per line'
 csv\t'A header row of property names, then one event per row'
 rest-v2\t'Exchanges with the Pass REST API V2, one per line; events follow from them'
 har\t'The same exchanges as an HTTP archive (HAR 1.2), as browsers and proxies save them'
 esm\t'A report of Entitlement Service Monitoring by hour or minute, as JSON, XML or CSV: events with a count'"
-complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from plan" -l from -d 'Take events that wait in the buffer and happened at or after this instant' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from plan" -l map -d 'The map of the keys and values of NDJSON and CSV: a section [map.NAME] of the configuration, or a file with such keys' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from plan" -l event-id-from -d 'Make the ID of an event that has none from these keys: events that are equal in them are one, and those that differ elsewhere conflicts' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from plan" -l from -d 'Take the events of files that happened at or after this instant' -r
 complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from plan" -l to -d 'Take events that happened before this instant' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from plan" -l requestor -d 'Take the events of this requestor; may be given again' -r
 complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from plan" -l via -d 'One hit a request, or files of the Bulk Data Insertion API' -r -f -a "dia\t'The Data Insertion API, as live events go'
 bulk\t'The Bulk Data Insertion API'"
 complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from plan" -l rate -d 'Hits a second for each collection host, or rows a second by bulk' -r
 complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from plan" -l window -d 'The hours of the day to send at, on the clock of schedule.timezone: 22:00-06:00; `always` is no limit' -r
 complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from plan" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from plan" -l markdown -d 'Print the plan as Markdown, for whoever approves it: server calls, peak, finishing date, risk and route, with the digests of the inputs'
 complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from plan" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
 complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from plan" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from run" -l format -d 'The format of the files' -r -f -a "auto\t'By the name of each input, then by its content'
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from run" -l format -d 'The format of the inputs' -r -f -a "auto\t'By the name of each input, then by its content'
 ndjson\t'One canonical event as a JSON object per line'
 csv\t'A header row of property names, then one event per row'
 rest-v2\t'Exchanges with the Pass REST API V2, one per line; events follow from them'
 har\t'The same exchanges as an HTTP archive (HAR 1.2), as browsers and proxies save them'
 esm\t'A report of Entitlement Service Monitoring by hour or minute, as JSON, XML or CSV: events with a count'"
-complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from run" -l from -d 'Take events that wait in the buffer and happened at or after this instant' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from run" -l map -d 'The map of the keys and values of NDJSON and CSV: a section [map.NAME] of the configuration, or a file with such keys' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from run" -l event-id-from -d 'Make the ID of an event that has none from these keys: events that are equal in them are one, and those that differ elsewhere conflicts' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from run" -l from -d 'Take the events of files that happened at or after this instant' -r
 complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from run" -l to -d 'Take events that happened before this instant' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from run" -l requestor -d 'Take the events of this requestor; may be given again' -r
 complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from run" -l via -d 'One hit a request, or files of the Bulk Data Insertion API' -r -f -a "dia\t'The Data Insertion API, as live events go'
 bulk\t'The Bulk Data Insertion API'"
 complete -c passbridge -n "__fish_passbridge_using_subcommand backfill; and __fish_seen_subcommand_from run" -l rate -d 'Hits a second for each collection host, or rows a second by bulk' -r
@@ -336,12 +348,13 @@ complete -c passbridge -n "__fish_passbridge_using_subcommand trace" -l limit -d
 complete -c passbridge -n "__fish_passbridge_using_subcommand trace" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
 complete -c passbridge -n "__fish_passbridge_using_subcommand trace" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
 complete -c passbridge -n "__fish_passbridge_using_subcommand trace" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c passbridge -n "__fish_passbridge_using_subcommand export; and not __fish_seen_subcommand_from events outcomes help" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
-complete -c passbridge -n "__fish_passbridge_using_subcommand export; and not __fish_seen_subcommand_from events outcomes help" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
-complete -c passbridge -n "__fish_passbridge_using_subcommand export; and not __fish_seen_subcommand_from events outcomes help" -s h -l help -d 'Print help'
-complete -c passbridge -n "__fish_passbridge_using_subcommand export; and not __fish_seen_subcommand_from events outcomes help" -f -a "events" -d 'Each event that the buffer has, in the order of storing'
-complete -c passbridge -n "__fish_passbridge_using_subcommand export; and not __fish_seen_subcommand_from events outcomes help" -f -a "outcomes" -d 'Each outcome: delivered, dead, held or discarded, with the serial that Analytics knows'
-complete -c passbridge -n "__fish_passbridge_using_subcommand export; and not __fish_seen_subcommand_from events outcomes help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and not __fish_seen_subcommand_from events outcomes person help" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and not __fish_seen_subcommand_from events outcomes person help" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and not __fish_seen_subcommand_from events outcomes person help" -s h -l help -d 'Print help'
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and not __fish_seen_subcommand_from events outcomes person help" -f -a "events" -d 'Each event that the buffer has, in the order of storing'
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and not __fish_seen_subcommand_from events outcomes person help" -f -a "outcomes" -d 'Each outcome: delivered, dead, held or discarded, with the serial that Analytics knows'
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and not __fish_seen_subcommand_from events outcomes person help" -f -a "person" -d 'What is held of a person: events with their attempts, inbox rows, rejected lines, and what sources remembered'
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and not __fish_seen_subcommand_from events outcomes person help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from events" -l since -d 'The cursor that the export before printed; without it, from the oldest row on' -r
 complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from events" -l format -d 'The form of the rows' -r -f -a "ndjson\t'A JSON object for each row'
 csv\t'A header, then a line for each row; the values stand as they are, for a warehouse and not for a spreadsheet'"
@@ -356,8 +369,19 @@ complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish
 complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from outcomes" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
 complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from outcomes" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
 complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from outcomes" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from person" -l mvpd -d 'The MVPD that knows the person; its user IDs mean nothing elsewhere' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from person" -l mvpd-user-id -d 'The MVPD\'s ID of the person, as in mvpd_user_id' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from person" -l visitor-id -d 'The programmer\'s ID of the person, as in visitor_id' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from person" -l device-id -d 'A device, as in device_id: whoever used it' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from person" -l session-id -d 'A session, as in session_id' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from person" -l ip-address -d 'An address, as in ip_address, in any form; a household or more may be behind it' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from person" -l output -d 'The file to write, which only its owner may read; it replaces an earlier one once it is whole' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from person" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from person" -l json -d 'Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error'
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from person" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from help" -f -a "events" -d 'Each event that the buffer has, in the order of storing'
 complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from help" -f -a "outcomes" -d 'Each outcome: delivered, dead, held or discarded, with the serial that Analytics knows'
+complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from help" -f -a "person" -d 'What is held of a person: events with their attempts, inbox rows, rejected lines, and what sources remembered'
 complete -c passbridge -n "__fish_passbridge_using_subcommand export; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c passbridge -n "__fish_passbridge_using_subcommand status" -l max-age -d 'The longest time for which an event that can be sent may wait, and since the last completed drain. Without --check the status is shown too, and no other limit is checked' -r
 complete -c passbridge -n "__fish_passbridge_using_subcommand status" -l max-trouble -d 'The longest time that a host or a suite may be in trouble that keeps events waiting' -r
@@ -604,6 +628,7 @@ complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_s
 complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from backfill" -f -a "export" -d 'Writes files of the bulk route for the events that a backfill has not sent yet, and sends nothing'
 complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from export" -f -a "events" -d 'Each event that the buffer has, in the order of storing'
 complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from export" -f -a "outcomes" -d 'Each outcome: delivered, dead, held or discarded, with the serial that Analytics knows'
+complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from export" -f -a "person" -d 'What is held of a person: events with their attempts, inbox rows, rejected lines, and what sources remembered'
 complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "check" -d 'Checks the file and the variables by all rules, and names each mistake with its line or variable'
 complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Shows every key with its value, and whether that is the default or comes from a line or a variable; secrets are hidden'
 complete -c passbridge -n "__fish_passbridge_using_subcommand help; and __fish_seen_subcommand_from pending" -f -a "list" -d 'Lists the pending events by input and requestor'

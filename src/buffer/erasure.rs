@@ -23,6 +23,9 @@ use crate::event::{Instant, MeasureOf};
 /// Events erased in one transaction.
 const ERASED_A_TRANSACTION: usize = 1_000;
 
+/// What a text is that is held of a person, and the text.
+type HeldText = (&'static str, String);
+
 /// What was erased.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Forgotten {
@@ -73,6 +76,15 @@ impl Buffer {
                 (erase_inbox(&transaction, &whom)?, memory::erase(&transaction, &whom)?);
             transaction.rollback()?;
             Ok(Forgotten { events, inbox_rows, memory_rows, metric_digests, mvpds })
+        })
+    }
+
+    /// What is held of a person, as [`Buffer::forget`] finds it: events, and the texts of other rows, each with what it is.
+    pub fn held_of(&self, whom: &Forget) -> Result<(Vec<Sequence>, Vec<HeldText>)> {
+        self.read(|connection| {
+            let inbox = inbox_of(connection, whom)?.into_iter().map(|(_, body)| ("inbox_row", body));
+            let memory = memory::rows_of(connection, whom)?.into_values().map(|body| ("memory_row", body));
+            Ok((find(connection, whom)?.0, inbox.chain(memory).collect()))
         })
     }
 
@@ -149,17 +161,22 @@ fn erase(connection: &Connection, sequences: &[Sequence], now: Instant, measure:
 }
 
 fn erase_inbox(transaction: &Transaction<'_>, forget: &Forget) -> Result<u64> {
-    let select = "SELECT rowid, CAST(coalesce(body, '') AS BLOB) AS body FROM inbox";
-    let mut found: Vec<i64> = Vec::new();
-    each(transaction, select, [], |row| {
-        let body = row.get_ref("body")?.as_blob().map_err(rusqlite::Error::from)?;
-        if forget.is_of_row(&String::from_utf8_lossy(body)) {
-            found.push(row.get("rowid")?);
-        }
-        Ok(())
-    })?;
-    for rowid in &found {
+    let found = inbox_of(transaction, forget)?;
+    for (rowid, _) in &found {
         run(transaction, "DELETE FROM inbox WHERE rowid = ?1", [rowid])?;
     }
     Ok(found.len() as u64)
+}
+
+fn inbox_of(connection: &Connection, whom: &Forget) -> Result<Vec<(i64, String)>> {
+    let select = "SELECT rowid, CAST(coalesce(body, '') AS BLOB) AS body FROM inbox";
+    let mut found = Vec::new();
+    each(connection, select, [], |row| {
+        let body = String::from_utf8_lossy(row.get_ref("body")?.as_blob().map_err(rusqlite::Error::from)?);
+        if whom.is_of_row(&body) {
+            found.push((row.get("rowid")?, body.into_owned()));
+        }
+        Ok(())
+    })?;
+    Ok(found)
 }

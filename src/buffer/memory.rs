@@ -1,5 +1,6 @@
 //! What the readers of sources remember between runs. It is stored in the same transaction as the events.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use rusqlite::{Connection, Transaction};
@@ -149,21 +150,26 @@ pub(super) fn drop_past(connection: &Connection, now: Instant) -> Result<u64> {
 
 /// Deletes the rows that are about a person. Returns how many.
 pub(super) fn erase(transaction: &Transaction<'_>, forget: &Forget) -> Result<u64> {
-    // The totals of ESM reports are about no person, but a number in them may look like an ID.
-    let select = "SELECT key, body FROM source_memory WHERE body <> '' AND substr(body, 1, length(?1)) <> ?1
-         UNION ALL SELECT key, body FROM source_memory_before WHERE body <> ''";
-    let mut found: Vec<[u8; 16]> = Vec::new();
-    each(transaction, select, [esm::ROW_PREFIX], |row| {
-        if forget.concerns(&row.get::<_, String>("body")?) {
-            found.push(row.get("key")?);
-        }
-        Ok(())
-    })?;
-    for key in &found {
+    let found = rows_of(transaction, forget)?;
+    for key in found.keys() {
         run(transaction, "DELETE FROM source_memory WHERE key = ?1", [key])?;
         run(transaction, "DELETE FROM source_memory_before WHERE key = ?1", [key])?;
     }
-    found.sort_unstable();
-    found.dedup();
     Ok(found.len() as u64)
+}
+
+/// The rows that are about a person, by their keys.
+pub(super) fn rows_of(connection: &Connection, whom: &Forget) -> Result<BTreeMap<[u8; 16], String>> {
+    // The totals of ESM reports are about no person, but a number in them may look like an ID.
+    let select = "SELECT key, body FROM source_memory WHERE body <> '' AND substr(body, 1, length(?1)) <> ?1
+         UNION ALL SELECT key, body FROM source_memory_before WHERE body <> ''";
+    let mut found = BTreeMap::new();
+    each(connection, select, [esm::ROW_PREFIX], |row| {
+        let body: String = row.get("body")?;
+        if whom.concerns(&body) {
+            found.insert(row.get("key")?, body);
+        }
+        Ok(())
+    })?;
+    Ok(found)
 }

@@ -10,7 +10,7 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::words::{explained, written};
-use super::{Context, Exit, Failure, Form, output, refused, until_stopped};
+use super::{Context, Exit, Failure, Form, output, person, refused, until_stopped};
 use crate::buffer::{
     Buffer, BufferError, EventRef, ExportCursor, ExportOf, ExportedEvent, ExportedOutcome, Exporter,
     exported_event,
@@ -59,6 +59,10 @@ pub(super) enum Command {
     Events(Args),
     /// Each outcome: delivered, dead, held or discarded, with the serial that Analytics knows.
     Outcomes(Args),
+    /// What is held of a person: events with their attempts, inbox rows, rejected lines, and what sources remembered.
+    ///
+    /// The person is found as `forget` finds them. Each line is a JSON object: `held` says what it is.
+    Person(person::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -107,6 +111,7 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
     let (of, args) = match command {
         Command::Events(args) => (ExportOf::Events, args),
         Command::Outcomes(args) => (ExportOf::Outcomes, args),
+        Command::Person(args) => return person::run(args, context),
     };
     if context.form == Form::Json && args.output.is_none() {
         return Err(refused(

@@ -17,9 +17,19 @@ use crate::ingest;
 /// may run meanwhile. What Analytics holds is erased by Adobe's own Privacy Service; copies made with `backup` or `backfill export` are yours to
 /// delete. Files that backfills kept, and copies of the buffer that an upgrade or a restore left beside it, are deleted whole.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("whom").required(true).args(["mvpd_user_id", "visitor_id", "device_id", "session_id", "ip_address"]))]
 #[command(after_help = include_str!("help/forget.txt").trim_ascii_end())]
 pub(super) struct Args {
+    #[command(flatten)]
+    whom: Whom,
+    /// Only say what would be erased and replaced.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// The person that a request is about.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("whom").required(true).args(["mvpd_user_id", "visitor_id", "device_id", "session_id", "ip_address"]))]
+pub(super) struct Whom {
     /// The MVPD that knows the person; its user IDs mean nothing elsewhere.
     #[arg(long, requires = "mvpd_user_id")]
     mvpd: Option<String>,
@@ -38,13 +48,10 @@ pub(super) struct Args {
     /// An address, as in ip_address, in any form; a household or more may be behind it.
     #[arg(long, value_name = "ADDRESS", conflicts_with = "mvpd")]
     ip_address: Option<String>,
-    /// Only say what would be erased and replaced.
-    #[arg(long)]
-    dry_run: bool,
 }
 
-impl Args {
-    fn whom(&self) -> Result<(Forget, &'static str), Failure> {
+impl Whom {
+    pub(super) fn find(&self) -> Result<(Forget, &'static str), Failure> {
         Ok(match (&self.mvpd, &self.mvpd_user_id, &self.visitor_id) {
             (Some(mvpd), Some(mvpd_user_id), None) => (
                 Forget::MvpdUser { mvpd: mvpd.clone(), mvpd_user_id: mvpd_user_id.clone() },
@@ -55,7 +62,7 @@ impl Args {
             }
             (_, _, None) => match self.viewer() {
                 Some(viewer) => (viewer, "this value"),
-                None => return Err(refused("nobody to forget", "passbridge forget --help")),
+                None => return Err(refused("nobody is named", "passbridge forget --help")),
             },
         })
     }
@@ -73,7 +80,7 @@ impl Args {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let (settings, buffer) = context.open()?;
-    let (forget, whom) = args.whom()?;
+    let (forget, whom) = args.whom.find()?;
     if args.dry_run {
         return rehearse(&forget, &settings, &buffer, context);
     }
@@ -151,7 +158,8 @@ fn rehearse(
     context: &Context,
 ) -> Result<Exit, Failure> {
     let found = buffer.count_to_forget(forget)?;
-    let rejected_lines = ingest::count_rejects(&settings.config.ingest.rejects_dir, forget, buffer.path())?;
+    let rejected_lines =
+        ingest::rejects_of(&settings.config.ingest.rejects_dir, forget, buffer.path())?.len();
     let Forgotten { events, inbox_rows, memory_rows, metric_digests, mvpds } = &found;
     let text = format!(
         "nothing is erased: {events} events, {inbox_rows} inbox rows, {rejected_lines} rejected lines and {memory_rows} rows that sources \

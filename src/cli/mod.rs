@@ -40,6 +40,7 @@ mod options;
 mod output;
 mod pass;
 mod pending;
+mod person;
 mod progress;
 mod pull;
 mod reconcile;

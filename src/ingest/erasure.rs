@@ -15,21 +15,26 @@ use crate::whole_file::{self, Readers, WholeFile};
 /// Waits while an ingest writes to such a file. Deletes a file if no line is left in it. Refuses links, because the lines
 /// would stay behind them. `buffer` is the buffer's file.
 pub fn forget_rejects(rejects_dir: &Path, forget: &Forget, buffer: &Path) -> Result<u64, IngestError> {
-    in_rejects(rejects_dir, buffer, &|path| forget_in(path, forget))
+    in_rejects(rejects_dir, buffer, &mut |path| forget_in(path, forget))
 }
 
-/// How many lines [`forget_rejects`] would remove.
-pub fn count_rejects(rejects_dir: &Path, forget: &Forget, buffer: &Path) -> Result<u64, IngestError> {
-    in_rejects(rejects_dir, buffer, &|path| {
-        let lines = BufReader::new(File::open(path)?).split(b'\n');
-        lines.map(|line| Ok(u64::from(concerns(&line?, forget)))).sum()
-    })
+/// The lines that [`forget_rejects`] would remove.
+pub fn rejects_of(rejects_dir: &Path, whom: &Forget, buffer: &Path) -> Result<Vec<String>, IngestError> {
+    let mut found = Vec::new();
+    in_rejects(rejects_dir, buffer, &mut |path| {
+        for line in BufReader::new(File::open(path)?).split(b'\n') {
+            let line = line?;
+            found.extend(concerns(&line, whom).then(|| String::from_utf8_lossy(&line).into_owned()));
+        }
+        Ok(0)
+    })?;
+    Ok(found)
 }
 
 fn in_rejects(
     rejects_dir: &Path,
     buffer: &Path,
-    look: &dyn Fn(&Path) -> io::Result<u64>,
+    look: &mut dyn FnMut(&Path) -> io::Result<u64>,
 ) -> Result<u64, IngestError> {
     let refuse = |source| IngestError::Rejects { path: rejects_dir.to_owned(), source };
     if !rejects_dir.try_exists().map_err(refuse)? {

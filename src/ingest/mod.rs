@@ -31,7 +31,7 @@ mod unpack;
 mod vanished;
 
 pub use contract::Contract;
-pub use erasure::{count_rejects, forget_rejects};
+pub use erasure::{forget_rejects, rejects_of};
 pub use error::{IngestError, InputError};
 pub use inbox::take_inbox;
 pub use input::{InputPath, read_whole};

@@ -239,3 +239,46 @@ fn a_person_is_found_in_lines_whose_letters_were_lost_and_no_line_with_escaped_l
     let left = kept();
     assert!(!left.contains("ller-7") && !left.contains("bob-77") && left.contains("ller-8"), "{left}");
 }
+
+#[test]
+fn what_is_held_of_a_person_is_exported_to_a_file_of_its_owner_and_is_what_forget_finds() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let (program, sandbox) = (Program::new(), sandbox(""));
+    program.suite(&sandbox.url());
+    let good = lines(3);
+    program.write("events.ndjson", &format!("{good}{}", good.replace("2026-11-01", "2026-99-01")));
+    assert_eq!(program.run(&["ingest", program.path("events.ndjson").to_str().expect("UTF-8")]).code, 3);
+    assert_eq!(program.run(&["drain"]).code, 0);
+    let database = Connection::open(program.path("passbridge.db")).expect("the buffer");
+    let row = "{\"mvpd\":\"m\",\"mvpd_user_id\":\"u1\"}";
+    database.execute("INSERT INTO inbox VALUES (?1)", [row]).expect("a row");
+    let path = program.path("held.ndjson");
+    let whom = ["--mvpd", "M", "--mvpd-user-id", "u1"];
+    let export = [&["export", "person"], &whom[..], &["--output", path.to_str().expect("UTF-8")]].concat();
+    let (code, report) = program.json(&export);
+    let found = program.json(&[&["forget", "--dry-run"], &whom[..]].concat()).1;
+    for what in ["events", "inbox_rows", "rejected_lines"] {
+        assert_eq!((code, &report[what], &found[what]), (0, &json!(1), &json!(1)), "{what} {report}");
+    }
+    assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
+    let text = fs::read_to_string(&path).expect("UTF-8");
+    let held: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(
+        (&held[0]["held"], &held[0]["event"]["mvpd_user_id"], &held[0]["trace"]["state"]),
+        (&json!("event"), &json!("u1"), &json!("delivered")),
+        "{text}"
+    );
+    assert_eq!((&held[1]["held"], &held[1]["text"]), (&json!("inbox_row"), &json!(row)));
+    assert!(
+        held[2]["held"] == "rejected_line"
+            && held[2]["text"].as_str().expect("a line").contains("2026-99-01")
+    );
+    assert!(!text.contains("u2"), "{text}");
+    let buffer = program.path("passbridge.db");
+    let over = [&export[..7], &[buffer.to_str().expect("UTF-8")]].concat();
+    assert_eq!(program.run(&over).code, 2);
+    let nobody = [&["export", "person", "--device-id", "nobody", "--output"], &export[7..]].concat();
+    assert!(program.run(&nobody).out.contains("nobody found"));
+}
