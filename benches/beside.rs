@@ -199,11 +199,11 @@ impl House {
             assert!(since.elapsed() < PATIENCE, "serve listens");
             std::thread::sleep(Duration::from_millis(50));
         }
-        let is_over = AtomicBool::new(false);
+        let (pages, is_over) = (self.pages.as_str(), AtomicBool::new(false));
         let rate = std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {
-                    let metrics = ask(&self.pages, "GET /metrics", "");
+                    let metrics = ask(pages, "GET /metrics", "");
                     assert!(metrics.contains("passbridge_drain_running "), "{metrics}");
                     std::thread::sleep(SCRAPE_EVERY);
                 }
