@@ -259,10 +259,7 @@ mod tests {
             .map(|(names, place)| (names.split('`').skip(1).step_by(2).collect(), place))
             .collect();
         let is_known = |name: &&str| keys().iter().any(|key| stands_for(name, key));
-        assert!(
-            rows.len() == 3 && rows.iter().all(|(names, _)| names.iter().all(|name| is_known(&name))),
-            "{rows:?}"
-        );
+        assert!(rows.len() == 3 && rows.iter().all(|(names, _)| names.iter().all(&is_known)), "{rows:?}");
         for (listens, places) in [
             ((false, false), &["always"][..]),
             ((true, false), &["always", "where `run` listens"]),
