@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, Utc};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::event::Instant;
 
@@ -57,6 +58,17 @@ impl Clock {
             None => Instant::from(SystemTime::now()),
         }
     }
+}
+
+/// The time since this host started. Where the system has such a clock, it runs on while the host is suspended; on all
+/// systems, while the process is stopped.
+pub(crate) fn since_boot() -> Duration {
+    #[cfg(target_os = "linux")]
+    let clock = ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    let clock = ClockId::Monotonic;
+    let now = clock_gettime(clock);
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
 impl From<SystemTime> for Instant {

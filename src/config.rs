@@ -32,6 +32,7 @@ pub struct Config {
     pub monitor: MonitorConfig,
     pub notify: NotifyConfig,
     pub log: LogConfig,
+    pub workers: WorkersConfig,
     pub map: BTreeMap<String, MapConfig>,
     pub contract: BTreeMap<String, ContractConfig>,
 }
@@ -75,6 +76,16 @@ sections! {
         /// ingest again a file of the same month of last year.
         pub dedup_days: u32 = 400;
         pub allow_network_filesystem: bool = false;
+        /// The database that many workers share, instead of the file.
+        pub url: String = String::new();
+        pub password_file: PathBuf = PathBuf::new();
+    }
+
+    /// `[workers]`: how many processes share a buffer on PostgreSQL.
+    pub struct WorkersConfig {
+        /// How long a worker that dies keeps its part from the others, besides the time that a request may take. Longer than
+        /// a failover of the database should take.
+        pub lease_seconds: u64 = 30;
     }
 
     /// `[schedule]`: when `run` drains.

@@ -54,6 +54,7 @@ pub mod analytics;
 pub mod buffer;
 pub mod collection;
 pub mod esm;
+pub mod postgres;
 pub mod web;
 pub mod whole_file;
 
@@ -66,6 +67,7 @@ pub mod reconcile;
 pub mod report;
 pub mod schedule;
 pub mod serve;
+pub mod workers;
 
 pub mod cli;
 pub mod sandbox;

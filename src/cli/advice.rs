@@ -99,6 +99,7 @@ impl Judge for IngestError {
             ),
             IngestError::TooManyRejects { .. } => Code::TooManyRejects.failed("see passbridge rejects list"),
             IngestError::Buffer(error) => error.judge(),
+            IngestError::Postgres(error) => error.judge(),
             IngestError::Rejects { source, .. } => Code::RejectsUnwritable.failed(of_system(
                 source,
                 "make ingest.rejects_dir a folder that this user alone may write to; then run it again",
@@ -118,6 +119,7 @@ impl Judge for InputError {
             | InputError::PackedTwice(_)
             | InputError::Encoding(_)
             | InputError::Unfit { .. }
+            | InputError::NotOnPostgres(_)
             | InputError::OnlyZeros
             | InputError::Misnamed { .. }
             | InputError::Guessed { .. }

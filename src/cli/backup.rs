@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         (Some(folder), _) => folder.join(name_at(context.clock.now())),
         (None, file) => file.clone().expect("clap asks for a file where no folder is given"),
     };
-    let buffer = Buffer::open_moved(&context.buffer_options(&context.settings()?))?;
+    let buffer = Buffer::open_moved(&context.buffer_options(&context.settings()?)?)?;
     let lock = args.moves.then(|| buffer.lock_whole()).transpose()?;
     let file = path.clone();
     let copied = until_stopped(async |stop| {

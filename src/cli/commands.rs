@@ -110,10 +110,14 @@ fn config_of(words: &[&OsString]) -> Option<PathBuf> {
     behind.or_else(joined)
 }
 
+/// The name of the command that was given.
+pub(super) fn named() -> String {
+    env::args().find(|word| Cli::command().find_subcommand(word).is_some()).unwrap_or_default()
+}
+
 fn dispatch(cli: Cli) -> Result<Exit, Failure> {
     hint::note_config(cli.config.as_deref());
-    let command = env::args().find(|word| Cli::command().find_subcommand(word).is_some());
-    name_command(&command.unwrap_or_default());
+    name_command(&named());
     let context = Context { config: cli.config, form: Form::of(cli.json), clock: Clock::system() };
     if !matches!(cli.command, Command::Doctor(_)) {
         context.clock.check()?;

@@ -13,6 +13,7 @@ use super::failure::{Ended, Failure};
 use super::log;
 use super::output::{self, Form};
 use super::settings::{self, Settings};
+use super::shared;
 use super::signals::{self, Hangup};
 use crate::buffer::{Buffer, BufferOptions};
 use crate::clock::Clock;
@@ -40,18 +41,20 @@ impl Context {
         Ok(settings)
     }
 
-    pub(super) fn buffer_options(&self, settings: &Settings) -> BufferOptions {
-        BufferOptions {
+    /// Fails if the buffer is on PostgreSQL, where the commands that open it so do not work yet.
+    pub(super) fn buffer_options(&self, settings: &Settings) -> Result<BufferOptions, Failure> {
+        shared::refuse(settings)?;
+        Ok(BufferOptions {
             path: settings.config.buffer.path.clone(),
             allow_network_filesystem: settings.config.buffer.allow_network_filesystem,
             clock: self.clock.clone(),
             measure: mapping::measure,
-        }
+        })
     }
 
     pub(super) fn open(&self) -> Result<(Settings, Buffer), Failure> {
         let settings = self.settings()?;
-        let buffer = Buffer::open(&self.buffer_options(&settings))?;
+        let buffer = Buffer::open(&self.buffer_options(&settings)?)?;
         Ok((settings, buffer))
     }
 

@@ -81,7 +81,7 @@ fn show(
     context: &Context,
     analytics: impl FnOnce() -> Summary,
 ) -> Result<DemoReport, Failure> {
-    Buffer::create(&context.buffer_options(settings))?;
+    Buffer::create(&context.buffer_options(settings)?)?;
     let pass = Pass::open(settings, context)?;
     for (requestor_id, rsid) in SUITES {
         let requestor_id = RequestorId::new(requestor_id).expect("a plain name is a requestor ID");

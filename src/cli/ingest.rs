@@ -14,12 +14,12 @@ use super::pull::{warn_of_large_counts, write_stated};
 use super::signals::{self, Hangup};
 use super::spool::{Moved, Spool};
 use super::table::write_notes;
-use super::{Context, Ended, Exit, Failure, Form, Settings, Table, options, output, refused};
+use super::{Context, Ended, Exit, Failure, Form, Settings, Table, options, output, refused, shared};
 use crate::buffer::Buffer;
 use crate::drain::Stop;
 use crate::event::{DaySpan, Instant, PassEvent, RequestorId, Slice};
 use crate::ingest::{
-    self, Counts, FormatChoice, IngestOptions, IngestSummary, InputPath, Maps, Origin, RejectsLimit,
+    self, Counts, Door, FormatChoice, IngestOptions, IngestSummary, InputPath, Maps, Origin, RejectsLimit,
 };
 use crate::readers::rest_v2::{ExchangeSummary, Rule};
 use crate::readers::{Format, event_key};
@@ -266,15 +266,23 @@ pub(super) fn run(args: &Args, context: &Context) -> Ended {
     let spool = args.spool.as_deref().map(Spool::open).transpose()?;
     let inputs = || ingest::expand(&args.inputs, &args.source);
     let inputs = spool.as_ref().map_or_else(inputs, Spool::inputs);
+    let is_shared = shared::is_chosen(&settings);
     if args.dry_run {
         // With the buffer's secret, a dry run gives the same events as a later ingest.
-        if options.secret.is_none() && settings.config.buffer.path.exists() {
+        if options.secret.is_none() && !is_shared && settings.config.buffer.path.exists() {
             options.secret =
-                Some(Buffer::open(&context.buffer_options(&settings))?.source_secret()?.to_vec());
+                Some(Buffer::open(&context.buffer_options(&settings)?)?.source_secret()?.to_vec());
         }
         return preview(&inputs, &options, args, context);
     }
-    let buffer = Buffer::open(&context.buffer_options(&settings))?;
+    let (shared, buffer) = if is_shared {
+        (Some(shared::door(&settings)?), None)
+    } else {
+        (None, Some(Buffer::open(&context.buffer_options(&settings)?)?))
+    };
+    let doors =
+        [buffer.as_ref().map(|buffer| buffer as &dyn Door), shared.as_ref().map(|door| door as &dyn Door)];
+    let door = doors.into_iter().flatten().next().expect("there is one of the two");
     let stop = Stop::default();
     spare_files().map_err(Failure::starting)?;
     // Loading blocks this thread, so another thread handles signals.
@@ -283,15 +291,15 @@ pub(super) fn run(args: &Args, context: &Context) -> Ended {
     runtime.block_on(async { signals::listen(stop.clone(), Hangup::Stops) })?;
     let mut progress = IngestProgress::new(stop);
     progress.rejects_limit = args.max_rejects;
-    let loaded = ingest::load(&buffer, &inputs, &options, &mut progress);
+    let loaded = ingest::load_into(door, &inputs, &options, &mut progress);
     drop(progress);
     let summary = loaded?;
     let moved = spool.map(|spool| spool.clear(&summary)).transpose()?;
     let report =
         IngestReport { shows_exchanges: args.summary, spool: moved, ..IngestReport::new(summary, false) };
     report.summary.warnings.iter().for_each(output::warn);
-    if report.summary.esm.is_some() {
-        warn_of_large_counts(&buffer)?;
+    if let Some(buffer) = buffer.as_ref().filter(|_| report.summary.esm.is_some()) {
+        warn_of_large_counts(buffer)?;
     }
     context.form.report(&report)?;
     Ok(report.exit(context.form))

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::settings::{self, SettingsError};
-use super::{Context, Exit, Failure, hint, undisturbed};
+use super::{Context, Exit, Failure, hint, shared, undisturbed};
 use crate::buffer::{Buffer, BufferError};
 use crate::whole_file::{self, Readers};
 
@@ -37,7 +37,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         }
         read => (read?, true),
     };
-    let options = context.buffer_options(&settings);
+    if shared::is_chosen(&settings) {
+        return shared::init(&settings, args.if_missing, context);
+    }
+    let options = context.buffer_options(&settings)?;
     let buffer_created = !options.path.exists();
     if !buffer_created {
         // Something is at this path. Opening it fails if it is no buffer.

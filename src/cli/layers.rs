@@ -13,6 +13,7 @@ use toml::{Table, Value};
 use crate::clock::Clock;
 use crate::config::{Config, OpenEvent};
 use crate::ingest::Contract;
+use crate::postgres::Address;
 use crate::readers::Map;
 use crate::readers::esm::is_dimension_name;
 use crate::schedule::{JITTER_SECONDS_MAX, Timetable};
@@ -20,7 +21,7 @@ use crate::schedule::{JITTER_SECONDS_MAX, Timetable};
 pub(super) const VARIABLE_PREFIX: &str = "PASSBRIDGE_";
 
 /// The ranges of numbers. A key without an entry allows every value of its type.
-const RANGES: [(&str, &str, RangeInclusive<i64>); 32] = [
+const RANGES: [(&str, &str, RangeInclusive<i64>); 33] = [
     ("buffer", "retention_days", 0..=3650),
     ("buffer", "dedup_days", 0..=3650),
     ("schedule", "jitter_seconds", 0..=JITTER_SECONDS_MAX as i64),
@@ -53,6 +54,7 @@ const RANGES: [(&str, &str, RangeInclusive<i64>); 32] = [
     ("analytics", "proof_days", 1..=36_500),
     ("serve", "request_timeout_seconds", 1..=3600),
     ("serve", "idle_timeout_seconds", 1..=3600),
+    ("workers", "lease_seconds", 2..=600),
 ];
 
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +133,11 @@ pub(super) fn look(text: &str, file: &Path, variables: &[(OsString, OsString)]) 
         Config::default()
     });
     config.rest_v2.leave_out.extend(left_out);
+    if let (Some(place), true) = (places.get("buffer.url"), places.contains_key("buffer.path")) {
+        let why =
+            "buffer.url: there is buffer.path, too, and a buffer is a file or a database: leave one out";
+        mistakes.push(mistake(place.clone(), why.to_owned()));
+    }
     Layers { config, warnings, mistakes, places }
 }
 
@@ -267,6 +274,11 @@ fn check(given: &Given, default: Option<&Value>) -> Result<(), Mistake> {
     }
     if value.as_str() == Some("") {
         return refuse("it is empty".to_owned());
+    }
+    if let Some(Err(why)) =
+        Some(&config.buffer.url).filter(|url| !url.is_empty()).map(|url| Address::parse(url))
+    {
+        return refuse(why);
     }
     grouping_mistake(section, key, value).map_or(Ok(()), refuse)
 }

@@ -54,6 +54,7 @@ mod sandbox;
 mod schema;
 mod serve;
 mod settings;
+mod shared;
 mod signals;
 mod spool;
 mod status;

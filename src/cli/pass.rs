@@ -55,7 +55,7 @@ pub(super) struct InboxReport {
 impl Pass {
     /// Opens the buffer, and makes the clients and the options of a pass.
     pub(super) fn open(settings: &Settings, context: &Context) -> Result<Pass, Failure> {
-        let buffer = Arc::new(Buffer::open(&context.buffer_options(settings))?);
+        let buffer = Arc::new(Buffer::open(&context.buffer_options(settings)?)?);
         let notifier = Notifier::start(settings, &buffer)?;
         Pass::of(buffer, notifier, settings, context)
     }

@@ -106,7 +106,7 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
     let now = DateTime::<Utc>::from(context.clock.now()).with_timezone(&config.timezone.0).naive_local();
     let this_hour = now.date().and_hms_opt(now.hour(), 0, 0).unwrap_or(now);
     let to = args.to.unwrap_or(this_hour);
-    let buffer = Arc::new(Buffer::open(&context.buffer_options(&settings))?);
+    let buffer = Arc::new(Buffer::open(&context.buffer_options(&settings)?)?);
     let of = args.requestors.join(",");
     let fetched_to = buffer.pulled_to(&of)?.map(|at| DateTime::<Utc>::from(at).naive_utc());
     let usual = to - TimeDelta::hours(HOURS_DEFAULT);

@@ -19,7 +19,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
-    let options = context.buffer_options(&context.settings()?);
+    let options = context.buffer_options(&context.settings()?)?;
     let file = args.file.clone();
     let restored = until_stopped(async |stop| {
         Ok(blocking(move || Buffer::restore(&options, &file, &|| stop.requested().is_none())).await?)

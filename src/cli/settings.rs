@@ -178,6 +178,7 @@ pub(super) fn parse(
     let (folder, mut files) = (file.parent().unwrap_or(Path::new("/")), vec![file.to_owned()]);
     for path in [
         &mut config.buffer.path,
+        &mut config.buffer.password_file,
         &mut config.ingest.rejects_dir,
         &mut config.esm.credentials_file,
         &mut config.esm.software_statement_file,

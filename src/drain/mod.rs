@@ -35,8 +35,10 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 pub use retry::RetryLimits;
+pub(crate) use retry::{Next, Situation, next};
 pub use stop::{Stop, StopReason};
 pub use summary::{RunSummary, SuiteSummary};
+pub(crate) use verdict::Refusal;
 
 use crate::buffer::{
     AfterRestore, BackfillLock, Backlog, BlockedSuite, Buffer, BufferError, DrainLock, JobKey, JobRecord,

@@ -22,7 +22,7 @@ pub struct RetryLimits {
 
 /// What is known about an event when its attempt ended.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Situation {
+pub(crate) struct Situation {
     /// Attempts in this run, including this one.
     pub attempts: u32,
     /// FAILUREs without a reason in this run, including this one.
@@ -35,7 +35,7 @@ pub(super) struct Situation {
 
 /// What becomes of the event. Of a refused event: once it is decided that the event is at fault.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     Delivered,
     Bury(DeadReason),
     Again(Duration),
@@ -45,7 +45,7 @@ pub(super) enum Next {
     Hold(Doubt),
 }
 
-pub(super) fn next(outcome: &Outcome, now: &Situation, limits: &RetryLimits) -> Next {
+pub(crate) fn next(outcome: &Outcome, now: &Situation, limits: &RetryLimits) -> Next {
     match outcome {
         Outcome::Delivered => Next::Delivered,
         Outcome::Rejected(reason) => Next::Bury(reason.clone()),

@@ -33,15 +33,15 @@ const FOLLOWERS_OF_FEW_MAX: u32 = 600;
 
 /// A complete reply that is no success and may be about the event or its suite.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refusal {
-    pub(super) cause: String,
+pub(crate) struct Refusal {
+    pub(crate) cause: String,
     /// Whether the hit may have been counted although the reply is no success.
-    pub(super) is_doubtful: bool,
+    pub(crate) is_doubtful: bool,
 }
 
 impl Refusal {
     /// Reads an outcome. Returns `None` for a success and for a fault that is surely the host's.
-    pub(super) fn of(outcome: &Outcome) -> Option<Refusal> {
+    pub(crate) fn of(outcome: &Outcome) -> Option<Refusal> {
         let (cause, is_doubtful) = match outcome {
             Outcome::Rejected(reason) => (reason.to_string(), false),
             Outcome::BareFailure => ("Adobe says FAILURE without a reason".to_owned(), false),

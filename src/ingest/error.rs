@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::buffer::BufferError;
+use crate::postgres::PostgresError;
 use crate::readers::{Guess, ReadError};
 
 /// Why an input could not be read to its end. The text continues a sentence that begins with its path.
@@ -15,6 +16,8 @@ pub enum InputError {
     Directory,
     #[error("is {format}, and {what} is for events in NDJSON or CSV: leave it out, or say --format")]
     Unfit { format: &'static str, what: &'static str },
+    #[error("is {0}, and a buffer on PostgreSQL takes events in NDJSON and CSV alone, so far")]
+    NotOnPostgres(&'static str),
     #[error("holds only zero bytes, as a power loss leaves them: get it again from its source")]
     OnlyZeros,
     #[error("has no byte, so it is no whole {0} file")]
@@ -47,6 +50,8 @@ pub enum IngestError {
     DiskFloor { free_bytes: u64, min_free_bytes: u64, stored: u64 },
     #[error(transparent)]
     Buffer(#[from] BufferError),
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
     #[error(
         "the disk of {path:?} has {free_bytes} bytes free; ingest.min_free_bytes keeps {min_free_bytes}, and {needed_bytes} more are needed for rejected lines, which cannot be kept"
     )]

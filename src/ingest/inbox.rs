@@ -1,8 +1,9 @@
 //! Moves the rows of `inbox(body)`, the only table that other programs may write to, with the same checks as a file.
 
+use super::door::Door;
 use super::error::IngestError;
 use super::gate::Gate;
-use super::load::{Observer, Progress, check_free_disk};
+use super::load::{Observer, Progress};
 use super::misplaced;
 use super::options::IngestOptions;
 use super::portion::Portion;
@@ -39,7 +40,7 @@ pub fn take_inbox(
         match take.page(observer) {
             Ok(ROWS_MAX) => {}
             Ok(_) => break None,
-            Err(IngestError::Buffer(error)) => return Err(error.into()),
+            Err(error @ (IngestError::Buffer(_) | IngestError::Postgres(_))) => return Err(error),
             Err(
                 error @ (IngestError::DiskFloor { .. }
                 | IngestError::TooManyRejects { .. }
@@ -87,7 +88,7 @@ impl Take<'_> {
         if rows.is_empty() {
             return Ok(0);
         }
-        check_free_disk(self.buffer, self.options, &self.summary)?;
+        self.buffer.has_room(self.options, &self.summary)?;
         let mut portion = self.read(&rows);
         let mut kept = Kept::default();
         self.rejects.keep(&mut kept, &portion.rejects, self.buffer)?;

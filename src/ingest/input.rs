@@ -115,6 +115,9 @@ pub(super) fn open(
     let Some((format, guess)) = format_of(path, *format, &start)? else {
         return if has_zeros || start.contains(&0) { Err(InputError::OnlyZeros) } else { Ok(None) };
     };
+    if options.takes_events_only && !matches!(format, Format::Ndjson | Format::Csv) {
+        return Err(InputError::NotOnPostgres(format.as_str()));
+    }
     let map = options.map.as_ref().map(|_| "a map");
     if let Some(what) = map.or_else(|| slice.limits())
         && !matches!(format, Format::Ndjson | Format::Csv)

@@ -318,7 +318,7 @@ impl Intake {
         }
         let options = &self.options;
         let (rejects, _) = self.rejects.get_or_insert_with(|| (Rejects::new(options), Timer::now()));
-        let kept = rejects.keep(of_input, lines, &self.buffer);
+        let kept = rejects.keep(of_input, lines, &*self.buffer);
         if kept.is_err() {
             // After a failed write the file may end within a line, so nothing more is written to it.
             self.rejects = None;
@@ -407,7 +407,7 @@ fn refusal_of(error: IngestError) -> SubmissionError {
     tracing::error!(error = &error as &dyn std::error::Error, "submissions are refused");
     let is_full = match &error {
         IngestError::DiskFloor { .. } | IngestError::RejectsDiskFloor { .. } => true,
-        IngestError::TooManyRejects { .. } => false,
+        IngestError::TooManyRejects { .. } | IngestError::Postgres(_) => false,
         IngestError::Buffer(error) => error.is_disk_full(),
         IngestError::Rejects { source, .. } => source.kind() == io::ErrorKind::StorageFull,
     };

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
+use super::door::Door;
 use super::error::{IngestError, InputError};
 use super::gate::Gate;
 use super::input::{self, InputPath};
@@ -83,6 +84,16 @@ impl Observer for () {
 /// early if the observer says so; all portions before are stored, and the whole lines that a pipe gave.
 pub fn load(
     buffer: &Buffer,
+    inputs: &[InputPath],
+    options: &IngestOptions,
+    observer: &mut dyn Observer,
+) -> Result<IngestSummary, IngestError> {
+    load_into(buffer, inputs, options, observer)
+}
+
+/// The same, into any buffer.
+pub fn load_into(
+    buffer: &dyn Door,
     inputs: &[InputPath],
     options: &IngestOptions,
     observer: &mut dyn Observer,
@@ -204,7 +215,7 @@ fn kept_of(input: &InputPath) -> Kept {
 }
 
 struct Load<'a> {
-    buffer: &'a Buffer,
+    buffer: &'a dyn Door,
     inputs: &'a [InputPath],
     options: &'a IngestOptions,
     summary: IngestSummary,
@@ -220,7 +231,7 @@ struct Load<'a> {
 impl Load<'_> {
     /// Stores inputs from the number `first` on, up to one that may be kept out. Returns the number of the next.
     fn run(&mut self, first: usize, observer: &mut dyn Observer) -> Result<usize, IngestError> {
-        let (readers, memory) = memory::stored(self.buffer, self.options)?;
+        let (readers, memory) = self.buffer.readers(self.options)?;
         let stop = Arc::<AtomicBool>::default();
         let (portions, reading) =
             reading::start(self.inputs, first, self.options, readers, memory, Arc::clone(&stop));
@@ -258,21 +269,20 @@ impl Load<'_> {
     fn is_out(&mut self, read: &Read) -> Result<bool, IngestError> {
         let (input, events) = (read.input, &read.portion.events);
         let before = self.options.settled_before();
-        if !read.is_late
-            || self.passed == Some(input)
-            || !self.buffer.planning()?.has_delivered_before(before)?
-        {
+        // Where many ingest at the same time, what one sees of a day says nothing.
+        let Some(buffer) = self.buffer.as_file() else { return Ok(false) };
+        if !read.is_late || self.passed == Some(input) || !buffer.planning()?.has_delivered_before(before)? {
             return Ok(false);
         }
         let is_file = matches!(self.inputs[input], InputPath::File(_)) && read.input_bytes.is_some();
         if !is_file || self.options.accept_days.is_none() {
-            let days = self.gate.tell(self.buffer, self.options, events)?;
+            let days = self.gate.tell(buffer, self.options, events)?;
             self.summary.raised(input, days);
             return Ok(false);
         }
         match read.end {
-            Some(_) => self.gate.add(self.buffer, self.options, events)?,
-            None => self.read_ahead(input)?,
+            Some(_) => self.gate.add(buffer, self.options, events)?,
+            None => self.read_ahead(buffer, input)?,
         }
         let raised = self.gate.end(true);
         if raised.is_empty() {
@@ -287,16 +297,16 @@ impl Load<'_> {
     }
 
     /// Counts what a whole file adds, and stores nothing. What fails here fails again where it is told.
-    fn read_ahead(&mut self, input: usize) -> Result<(), IngestError> {
+    fn read_ahead(&mut self, buffer: &Buffer, input: usize) -> Result<(), IngestError> {
         let (path, options) = (&self.inputs[input], self.options);
-        let (readers, mut memory) = memory::stored(self.buffer, options)?;
+        let (readers, mut memory) = self.buffer.readers(options)?;
         let Ok(Some(mut open)) = input::open(path, options, &readers, &Arc::default()) else { return Ok(()) };
         let mut has_more = true;
         while has_more {
             let mut portion = Portion::new(&path.name(), options);
             let filled = portion.fill(&mut *open.reader, &mut memory, &|| options.bounds(), None);
             has_more = filled.unwrap_or(false);
-            self.gate.add(self.buffer, options, &portion.events)?;
+            self.gate.add(buffer, options, &portion.events)?;
         }
         Ok(())
     }
@@ -305,7 +315,7 @@ impl Load<'_> {
     fn take(&mut self, read: Read, observer: &mut dyn Observer) -> Result<(), IngestError> {
         let Read { input, mut portion, input_bytes_read, input_bytes, end, .. } = read;
         if portion.has_rows() {
-            check_free_disk(self.buffer, self.options, &self.summary)?;
+            self.buffer.has_room(self.options, &self.summary)?;
         }
         self.rejects.keep(&mut self.kept[input], &portion.rejects, self.buffer)?;
         let Counts { read, rejected, stored, .. } = self.summary.total;
@@ -354,18 +364,4 @@ impl Load<'_> {
             }
         }
     }
-}
-
-/// Refuses to store more events if the drain would then have too little disk space.
-pub(super) fn check_free_disk(
-    buffer: &Buffer,
-    options: &IngestOptions,
-    summary: &IngestSummary,
-) -> Result<(), IngestError> {
-    let free_bytes = buffer.free_bytes()?;
-    let min_free_bytes = options.config.min_free_bytes;
-    if free_bytes < min_free_bytes {
-        return Err(IngestError::DiskFloor { free_bytes, min_free_bytes, stored: summary.total.stored });
-    }
-    Ok(())
 }

@@ -40,6 +40,7 @@ fn reader_options(options: &IngestOptions, secret: &[u8]) -> ReaderOptions {
         keyring: Keyring::new(secret),
         service_keys: options.service_keys.clone(),
         knows_former: false,
+        takes_events_only: false,
         map: options.maps.chosen.clone(),
     }
 }

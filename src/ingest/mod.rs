@@ -11,6 +11,7 @@
 //! - Rules: `docs/sources.md`, `docs/guarantees.md`.
 
 mod contract;
+mod door;
 mod erasure;
 mod error;
 mod gate;
@@ -31,6 +32,7 @@ mod unpack;
 mod vanished;
 
 pub use contract::Contract;
+pub use door::{Door, SharedDoor};
 pub use erasure::{forget_rejects, rejects_of};
 pub use error::{IngestError, InputError};
 pub use inbox::take_inbox;
@@ -39,7 +41,7 @@ pub use intake::{
     Intake, LineError, PlainSubmission, Receipt, Submission, SubmissionError, UNPACKED_BYTES_MAX,
     rejects_limit,
 };
-pub use load::{Observer, Origin, Progress, RejectsLimit, load, preview};
+pub use load::{Observer, Origin, Progress, RejectsLimit, load, load_into, preview};
 pub use options::{FormatChoice, IngestOptions, Maps};
 pub use paths::expand;
 pub use rejects::{KeptReject, RejectsFile, files_of_rejects, kept_rejects, rejects_files, retain_rejects};

@@ -22,6 +22,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::door::Door;
 use super::error::IngestError;
 use super::options::IngestOptions;
 use super::portion::Reject;
@@ -113,7 +114,7 @@ impl Rejects {
         &mut self,
         of_input: &mut Kept,
         rejects: &[Reject],
-        buffer: &Buffer,
+        buffer: &dyn Door,
     ) -> Result<(), IngestError> {
         if rejects.is_empty() {
             return Ok(());
@@ -157,7 +158,7 @@ impl Rejects {
         &mut self,
         of_input: &mut Kept,
         rejects: impl ExactSizeIterator<Item = &'a Reject> + Clone,
-        buffer: &Buffer,
+        buffer: &dyn Door,
     ) -> Result<usize, IngestError> {
         // The rows of the inbox are deleted, so no other copy exists.
         let is_only_copy = of_input.again == Again::Never;
@@ -188,12 +189,12 @@ impl Rejects {
     }
 
     /// Ends an input: makes its kept lines durable and records their digests in the buffer.
-    pub(super) fn end_input(&mut self, of_input: &mut Kept, buffer: &Buffer) -> Result<(), IngestError> {
+    pub(super) fn end_input(&mut self, of_input: &mut Kept, buffer: &dyn Door) -> Result<(), IngestError> {
         let unknown = std::mem::take(&mut of_input.unknown);
         let name = self.path().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
         let Some(name) = name.filter(|_| !unknown.is_empty()) else { return Ok(()) };
         self.sync()?;
-        Ok(buffer.remember_rejects(unknown, name)?)
+        buffer.remember_rejects(unknown, name)
     }
 
     /// Makes all lines written so far, and the name of the file, durable.

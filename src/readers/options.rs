@@ -18,6 +18,8 @@ pub struct ReaderOptions {
     pub service_keys: ServiceKeys,
     /// Whether a release before schema 6 of the buffer read exchanges. Its fingerprints are then looked up too.
     pub knows_former: bool,
+    /// Whether formats that need a memory of earlier runs are refused.
+    pub takes_events_only: bool,
     /// The map of events in NDJSON and CSV.
     pub map: Option<Arc<Map>>,
 }
@@ -31,6 +33,7 @@ impl ReaderOptions {
             keyring: Keyring::new(b""),
             service_keys: ServiceKeys::default(),
             knows_former: false,
+            takes_events_only: false,
             map: None,
         }
     }

@@ -31,6 +31,7 @@ mod inputs;
 mod installed;
 mod keeping;
 mod live_files;
+mod many_workers;
 mod monitor;
 mod moving;
 mod neighbours;

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! 4  cli
-//! 3  ingest  drain  backfill  schedule  explain  serve  report  onboarding  reconcile
-//! 2  buffer  collection  analytics  esm  web  whole_file
+//! 3  ingest  drain  workers  backfill  schedule  explain  serve  report  onboarding  reconcile
+//! 2  buffer  postgres  collection  analytics  esm  web  whole_file
 //! 1  readers  mapping  encode  html
 //! 0  event  hit  suite  word  harmless  confirmation  delivery  job  config  clock  meter
 //! -  sandbox      imports floor 0; imported by cli and tests only
@@ -15,7 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room and the floor that it stands on.
-const FLOORS: [(&str, u8); 31] = [
+const FLOORS: [(&str, u8); 33] = [
     ("event", 0),
     ("hit", 0),
     ("suite", 0),
@@ -32,6 +32,7 @@ const FLOORS: [(&str, u8); 31] = [
     ("encode", 1),
     ("html", 1),
     ("buffer", 2),
+    ("postgres", 2),
     ("collection", 2),
     ("analytics", 2),
     ("esm", 2),
@@ -39,6 +40,7 @@ const FLOORS: [(&str, u8); 31] = [
     ("whole_file", 2),
     ("ingest", 3),
     ("drain", 3),
+    ("workers", 3),
     ("backfill", 3),
     ("schedule", 3),
     ("explain", 3),
@@ -49,11 +51,13 @@ const FLOORS: [(&str, u8); 31] = [
     ("cli", 4),
 ];
 /// The rooms that may import one of their own floor: the schedule drives the drain, the server hands over to
-/// ingest, a backfill loads by the one and sends by the other, the clients of Adobe's interfaces share what they have in
+/// ingest, workers go by the rules of the drain, a buffer in a database stores what the one in a file does, a backfill loads by the one and sends by the other, the clients of Adobe's interfaces share what they have in
 /// common, and one room writes the files of all.
-const MATES: [(&str, &str); 9] = [
+const MATES: [(&str, &str); 11] = [
     ("schedule", "drain"),
     ("serve", "ingest"),
+    ("workers", "drain"),
+    ("postgres", "buffer"),
     ("backfill", "ingest"),
     ("backfill", "drain"),
     ("collection", "web"),
@@ -65,12 +69,13 @@ const MATES: [(&str, &str); 9] = [
 /// The rooms that do not know one that stands below them: what the buffer must know of an event is handed in.
 const STRANGERS: [(&str, &str); 2] = [("buffer", "mapping"), ("buffer", "encode")];
 /// What may stand only in files whose path begins so.
-const FENCES: [(&str, &[&str]); 15] = [
+const FENCES: [(&str, &[&str]); 16] = [
     ("rusqlite::", &["src/buffer/"]),
+    ("tokio_postgres::", &["src/postgres/"]),
     ("httparse::", &["src/collection/"]),
     ("hyper::", &["src/sandbox/", "src/serve/"]),
     ("hyper_util::", &["src/sandbox/", "src/serve/", "src/web/proxy.rs"]),
-    ("rustls::", &["src/collection/", "src/sandbox/", "src/web/"]),
+    ("rustls::", &["src/collection/", "src/postgres/tls.rs", "src/sandbox/", "src/web/"]),
     ("reqwest::", &["src/analytics/", "src/esm/", "src/web/"]),
     ("clap::", &["src/cli/"]),
     ("indicatif::", &["src/cli/"]),

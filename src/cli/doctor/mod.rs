@@ -44,10 +44,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     match configuration(context, &mut findings) {
         Ok(settings) => {
             findings.extend(secrets::findings(&settings));
-            let schema = Buffer::glance(&context.buffer_options(&settings)).map_err(Failure::from);
+            let options = context.buffer_options(&settings)?;
+            let schema = Buffer::glance(&options).map_err(Failure::from);
             let usable = schema_finding(&schema, &settings, &mut findings);
             if !args.before_start {
-                let opened = usable.then(|| Buffer::open(&context.buffer_options(&settings)));
+                let opened = usable.then(|| Buffer::open(&options));
                 let buffer = match opened.transpose() {
                     Ok(buffer) => buffer,
                     Err(error) => {

@@ -11,7 +11,7 @@ mod views;
 use std::collections::BTreeMap;
 
 use super::code::Code;
-use super::{Context, Exit, Failure, Form, Settings, output, refused};
+use super::{Context, Exit, Failure, Form, Settings, output, refused, shared};
 use crate::buffer::Buffer;
 use crate::config::{Config, MonitorConfig, Span};
 use crate::event::RequestorId;
@@ -71,7 +71,13 @@ fn silence(text: &str) -> Result<(Option<RequestorId>, Span), String> {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
-    let (settings, buffer) = context.open()?;
+    let settings = context.settings()?;
+    if shared::is_chosen(&settings) {
+        let others = args.check || args.prometheus || args.in_doubt || args.max_age.is_some();
+        shared::refuse_options(others, "status takes --verify alone")?;
+        return shared::status(&settings, args.verify, context);
+    }
+    let buffer = Buffer::open(&context.buffer_options(&settings)?)?;
     let report = look::look(&buffer, settings.config.analytics.proof_age())?;
     if args.prometheus {
         let checks = monitor::checks(&report, &buffer, &settings.config.monitor, &settings.config.ingest)?;

@@ -5,8 +5,9 @@ use serde_json::json;
 use super::listing::{self, SuiteReport, Suites};
 use super::settings::SettingArgs;
 use crate::buffer::{BufferError, SuiteListing};
-use crate::cli::{Context, Exit, Failure, Settings, options, refused};
+use crate::cli::{Context, Exit, Failure, Settings, options, refused, shared};
 use crate::event::RequestorId;
+use crate::postgres::SharedBuffer;
 use crate::suite::{CollectionUrl, IdentityKind, LiveRoute, ReportSuite, Rsid, SuiteState};
 
 /// Maps requestors to a suite, to which their events are then sent; with --paused, after `suite resume`.
@@ -81,6 +82,31 @@ pub(super) fn add(args: &AddArgs, suites: &Suites, settings: &Settings) -> Resul
         Err(BufferError::UnknownSuite(_)) => None,
         known => Some(known?.suite),
     };
+    let suite = wanted(args, known)?;
+    warn_of_files(&suite, settings);
+    buffer.add_suite(suite, args.requestors.clone())?;
+    suites.renew(&args.rsid)?;
+    listing::one(suites, &args.rsid)
+}
+
+/// Maps requestors to a suite in the buffer on PostgreSQL.
+pub(super) async fn add_shared(args: &AddArgs, buffer: &mut SharedBuffer) -> Result<Rsid, Failure> {
+    let mut known = buffer.suites().await?.into_iter().map(|listing| listing.suite);
+    let suite = wanted(args, known.find(|suite| suite.form.rsid == args.rsid))?;
+    let others = suite.hits_per_second.is_some() || suite.route != LiveRoute::Dia;
+    shared::refuse_options(others, "a suite has no rate and no other route than dia")?;
+    buffer.add_suite(&suite, &args.requestors).await?;
+    Ok(args.rsid.clone())
+}
+
+pub(super) async fn resume_shared(args: &ResumeArgs, buffer: &mut SharedBuffer) -> Result<Rsid, Failure> {
+    shared::refuse_options(args.anyway, "no suite is blocked")?;
+    buffer.pause_suite(&args.rsid, false).await?;
+    Ok(args.rsid.clone())
+}
+
+/// The suite that arguments ask for, over the known one.
+fn wanted(args: &AddArgs, known: Option<ReportSuite>) -> Result<ReportSuite, Failure> {
     let is_known = known.is_some();
     let base = match (known, &args.collection_url) {
         (Some(known), Some(url)) => ReportSuite { collection_url: url.clone(), ..known },
@@ -104,10 +130,7 @@ pub(super) fn add(args: &AddArgs, suites: &Suites, settings: &Settings) -> Resul
     if args.paused {
         suite.state = SuiteState::Paused;
     }
-    warn_of_files(&suite, settings);
-    buffer.add_suite(suite, args.requestors.clone())?;
-    suites.renew(&args.rsid)?;
-    listing::one(suites, &args.rsid)
+    Ok(suite)
 }
 
 pub(super) fn set(args: &SetArgs, suites: &Suites, settings: &Settings) -> Result<SuiteReport, Failure> {

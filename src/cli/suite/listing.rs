@@ -20,7 +20,7 @@ pub(super) struct Suites {
 
 impl Suites {
     pub(super) fn open(context: &Context, settings: &Settings) -> Result<Suites, Failure> {
-        let buffer = Buffer::open(&context.buffer_options(settings))?;
+        let buffer = Buffer::open(&context.buffer_options(settings)?)?;
         Ok(Suites { buffer, proof_age: settings.config.analytics.proof_age() })
     }
 
@@ -165,6 +165,12 @@ pub(super) fn all(known: &Suites) -> Result<SuitesReport, Failure> {
         listing,
     };
     Ok(SuitesReport { suites: known.buffer.suites()?.into_iter().map(listed).collect() })
+}
+
+/// The suites of a buffer on PostgreSQL, where nobody has checked any yet.
+pub(super) fn of_shared(suites: Vec<SuiteListing>, now: Instant) -> SuitesReport {
+    let readiness = Readiness::of(None, now, Duration::ZERO);
+    SuitesReport { suites: suites.into_iter().map(|listing| ListedSuite { readiness, listing }).collect() }
 }
 
 pub(super) fn one(suites: &Suites, rsid: &Rsid) -> Result<SuiteReport, Failure> {

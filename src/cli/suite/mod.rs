@@ -11,7 +11,7 @@ mod transfer;
 
 use std::path::PathBuf;
 
-use super::{Context, Exit, Failure};
+use super::{Context, Exit, Failure, Settings, shared};
 use crate::suite::Rsid;
 use change::{AddArgs, RemoveArgs, ResumeArgs, SetArgs};
 use listing::Suites;
@@ -60,6 +60,14 @@ pub(crate) enum Command {
 pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
     // The buffer is opened only for commands that need it: `suite sheet` must also work before there is a buffer.
     let suites = || Suites::open(context, &context.settings()?);
+    let is_of_shared =
+        matches!(command, Command::Add(_) | Command::List | Command::Pause { .. } | Command::Resume(_));
+    if is_of_shared {
+        let settings = context.settings()?;
+        if shared::is_chosen(&settings) {
+            return on_postgres(command, &settings, context);
+        }
+    }
     match command {
         Command::Sheet(args) => sheet::run(args, context),
         Command::Check(args) => check::run(args, context),
@@ -75,4 +83,21 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         Command::Export { file } => transfer::export(file.as_deref(), &suites()?.buffer, context),
         Command::Import { file } => transfer::import(file, &suites()?, context),
     }
+}
+
+/// The commands that work where the suites are in the buffer on PostgreSQL.
+fn on_postgres(command: &Command, settings: &Settings, context: &Context) -> Result<Exit, Failure> {
+    shared::block_on(settings, async |buffer| {
+        let rsid = match command {
+            Command::Add(args) => change::add_shared(args, buffer).await?,
+            Command::Pause { rsid } => {
+                buffer.pause_suite(rsid, true).await?;
+                rsid.clone()
+            }
+            Command::Resume(args) => change::resume_shared(args, buffer).await?,
+            _ => return context.done(&listing::of_shared(buffer.suites().await?, context.clock.now())),
+        };
+        let suites = buffer.suites().await?.into_iter().filter(|listing| listing.suite.form.rsid == rsid);
+        context.done(&listing::of_shared(suites.collect(), context.clock.now()))
+    })
 }

@@ -1,0 +1,280 @@
+//! The commands on a buffer in PostgreSQL, which many workers share, and what the others say there.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::advice::{Judge, Judgement};
+use super::code::Code;
+use super::table::write_notes;
+use super::{
+    Context, Exit, Failure, Settings, Table, commands, hint, options, refused, runtime, until_stopped,
+};
+use crate::collection::Collection;
+use crate::ingest::SharedDoor;
+use crate::postgres::{Address, PostgresError, SharedBuffer, SharedStatus};
+use crate::workers::{self, WorkError, WorkOptions, WorkSummary};
+
+/// The page has queries for what people ask for most.
+const SHOWN: &str = "query the tables, as docs/many-workers.md shows";
+/// What does the work of a command that does not work on PostgreSQL yet.
+const INSTEAD: [(&str, &str); 19] = [
+    ("run", "let a timer start passbridge drain on each host, every 30 minutes"),
+    ("serve", "let the senders write files, and ingest those"),
+    ("backfill", "ingest the history: it goes with the live events, in the order of their time"),
+    ("pull", "ingest events in NDJSON or CSV"),
+    ("report", SHOWN),
+    ("reconcile", SHOWN),
+    ("explain", "try it with a buffer in a file: passbridge demo"),
+    ("trace", SHOWN),
+    ("export", SHOWN),
+    ("doctor", "passbridge status checks the database"),
+    ("pending", "pause the suite: passbridge suite pause RSID"),
+    ("inputs", SHOWN),
+    ("rejects", "look into the folder that ingest.rejects_dir names"),
+    ("dead-letter", SHOWN),
+    ("held", SHOWN),
+    ("forget", "keep the events of people who may ask for it in a buffer that is a file"),
+    ("backup", "pg_dump and point-in-time recovery do it"),
+    ("restore", "restore the database by its own tools; docs/many-workers.md says what counts again then"),
+    ("retention", "nothing is deleted there, so far"),
+];
+
+/// Whether the configuration names a database.
+pub(super) fn is_chosen(settings: &Settings) -> bool {
+    !settings.config.buffer.url.is_empty()
+}
+
+/// Refuses a command that works with a file alone.
+pub(super) fn refuse(settings: &Settings) -> Result<(), Failure> {
+    if !is_chosen(settings) {
+        return Ok(());
+    }
+    let command = commands::named();
+    let instead = INSTEAD.iter().find(|(name, _)| *name == command).map(|(_, instead)| *instead);
+    Err(refused(
+        format!(
+            "passbridge {command} does not work like this yet where the buffer is on PostgreSQL (buffer.url); nothing was done"
+        ),
+        instead.unwrap_or("docs/many-workers.md says what works there"),
+    ))
+}
+
+pub(super) fn refuse_options(is_given: bool, what: &str) -> Result<(), Failure> {
+    if !is_given {
+        return Ok(());
+    }
+    let why = format!("where the buffer is on PostgreSQL (buffer.url), {what}, so far; nothing was done");
+    Err(refused(why, "docs/many-workers.md says what works there"))
+}
+
+fn address(settings: &Settings) -> Result<Address, Failure> {
+    let buffer = &settings.config.buffer;
+    let address = Address::parse(&buffer.url).expect("the URL was checked when the configuration was read");
+    Ok(address.with_password(&buffer.password_file)?)
+}
+
+/// Works on the buffer, on this thread.
+pub(super) fn block_on<T>(
+    settings: &Settings,
+    work: impl AsyncFnOnce(&mut SharedBuffer) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let address = address(settings)?;
+    runtime()?.block_on(async { work(&mut SharedBuffer::open(&address).await?).await })
+}
+
+/// The buffer as an ingest sees it.
+pub(super) fn door(settings: &Settings) -> Result<SharedDoor, Failure> {
+    let (address, runtime) = (address(settings)?, runtime()?);
+    let buffer = runtime.block_on(SharedBuffer::open(&address))?;
+    Ok(SharedDoor::new(runtime, buffer, settings.file.clone()))
+}
+
+pub(super) fn init(settings: &Settings, may_exist: bool, context: &Context) -> Result<Exit, Failure> {
+    let address = address(settings)?;
+    let created = runtime()?.block_on(async {
+        match SharedBuffer::create(&address).await {
+            Err(PostgresError::Exists { .. }) if may_exist => {
+                SharedBuffer::open(&address).await.map(|_| false)
+            }
+            created => created.map(|()| true),
+        }
+    })?;
+    let (made, next) = (
+        if created { "created" } else { "kept as it was" },
+        "passbridge suite add --requestor ID --rsid RSID --collection-url URL",
+    );
+    let text = format!("buffer         {address}  ({made})\n\nnext: {}", hint::complete(next));
+    let report = json!({ "config": settings.file, "buffer": address.to_string(), "buffer_created": created });
+    context.answer(&report, text)
+}
+
+pub(super) fn drain(
+    settings: &Settings,
+    deadline: Option<Duration>,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    let delivery = &settings.config.delivery;
+    refuse_options(
+        delivery.rate_per_host > 0,
+        "there is no rate for all workers, so leave delivery.rate_per_host out",
+    )?;
+    let drain = options::drain(delivery, context);
+    let work = WorkOptions {
+        lanes: drain.lanes,
+        retry: drain.retry,
+        request_timeout: Duration::from_secs(delivery.request_timeout_seconds),
+        stop_grace: drain.stop_grace,
+        deadline,
+        lease: Duration::from_secs(settings.config.workers.lease_seconds),
+    };
+    let (address, out) = (address(settings)?, Collection::new(options::collection(delivery))?);
+    let summary = until_stopped(async |stop| Ok(workers::drain(&address, &out, &work, stop).await?))?;
+    let exit = match &summary {
+        WorkSummary { left: true, .. } => Exit::Pending,
+        WorkSummary { dead, held, .. } if dead + held > 0 => Exit::Unclean,
+        WorkSummary { by_others: true, .. } => Exit::LockHeld,
+        _ => Exit::Done,
+    };
+    context.form.report(&Drained(summary))?;
+    Ok(exit)
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Drained(WorkSummary);
+
+impl fmt::Display for Drained {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let WorkSummary { worker, slices, read, hits, delivered, pending, parked, .. } = &self.0;
+        writeln!(
+            out,
+            "worker {worker}: {slices} slices covered, {read} events read, {delivered} delivered in {hits} hits"
+        )?;
+        let notes = [
+            (self.0.dead, "dead"),
+            (self.0.held, "held"),
+            (self.0.in_doubt, "in doubt: repeated by the next drain"),
+            (self.0.retries, "attempts repeated"),
+            (self.0.lost_slices, "slices were taken over by other workers, because the lease had ended"),
+        ];
+        write_notes(out, notes.map(|(count, what)| (count, format!("{count} {what}"))))?;
+        self.0.troubles.iter().try_for_each(|trouble| writeln!(out, "  trouble: {trouble}"))?;
+        writeln!(out, "  {pending} pending, of which {parked} parked")
+    }
+}
+
+pub(super) fn status(settings: &Settings, verify: bool, context: &Context) -> Result<Exit, Failure> {
+    let (status, discrepancies) = block_on(settings, async |buffer| {
+        let discrepancies = if verify { Some(buffer.verify().await?) } else { None };
+        Ok((buffer.status().await?, discrepancies))
+    })?;
+    let is_off = !status.accounting.balanced || discrepancies.iter().any(|found| !found.is_empty());
+    let failure = is_off.then(|| {
+        let what = "the account is off: the postings and the rows of the buffer differ";
+        Failure::of(what, None, Code::BufferDamaged.failed("check the database server and its disk"))
+    });
+    context.ended(&Looked { status, discrepancies }, failure, Exit::Done)
+}
+
+#[derive(Serialize)]
+struct Looked {
+    #[serde(flatten)]
+    status: SharedStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    discrepancies: Option<Vec<String>>,
+}
+
+impl fmt::Display for Looked {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SharedStatus { pending, delivered, dead, held, parked, in_doubt, under_way, .. } = &self.status;
+        writeln!(
+            out,
+            "pending    {pending}, of which {parked} parked and {in_doubt} in doubt; {under_way} under way"
+        )?;
+        writeln!(out, "delivered  {delivered}\ndead       {dead}\nheld       {held}")?;
+        let over_count = self.status.over_count_max;
+        write_notes(
+            out,
+            [(
+                over_count.unsigned_abs(),
+                format!("at most {over_count} units may have been counted too often"),
+            )],
+        )?;
+        let mut table = Table::new(&["requestor", "suite", "pending"]);
+        for line in &self.status.requestors {
+            table.row(&[&line.requestor_id, &line.rsid.as_deref().unwrap_or("none"), &line.pending]);
+        }
+        table.fmt(out)?;
+        let mut table = Table::new(&["suite", "slices", "owned", "covered at"]);
+        for line in &self.status.slices {
+            table.row(&[
+                &line.rsid,
+                &line.slices,
+                &line.owned,
+                &line.covered_at.as_deref().unwrap_or("never"),
+            ]);
+        }
+        table.fmt(out)?;
+        let mut table = Table::new(&["worker", "host", "process", "slices", "lease"]);
+        for line in &self.status.workers {
+            let lease = if line.is_alive { "held" } else { "ended" };
+            table.row(&[&line.worker, &line.host, &line.pid, &line.slices, &lease]);
+        }
+        table.fmt(out)?;
+        match self.discrepancies.as_deref() {
+            Some([]) => writeln!(out, "verified: every row was counted, and the account is right"),
+            Some(found) => found.iter().try_for_each(|line| writeln!(out, "  {line}")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Judge for WorkError {
+    fn judge(&self) -> Judgement {
+        match self {
+            WorkError::Buffer(error) => error.judge(),
+            WorkError::Way(error) => error.judge(),
+        }
+    }
+}
+
+impl Judge for PostgresError {
+    fn judge(&self) -> Judgement {
+        match self {
+            PostgresError::Password { .. } => {
+                Code::SecretUnusable.usage("correct buffer.password_file or PGPASSFILE, and who may read that file")
+            }
+            PostgresError::Away { .. } | PostgresError::Silent { .. } => Code::Unreachable.failed(
+                "see that the server runs, that buffer.url names it, and that it has connections free; then run it again: what was \
+                 reported before is stored",
+            ),
+            PostgresError::LogIn { .. } => Code::NotConfigured
+                .usage("correct the user and the database in buffer.url, and the password in buffer.password_file or PGPASSFILE"),
+            PostgresError::ReadOnly { .. } => {
+                Code::Database.failed("name the primary in buffer.url, or wait until the failover is done")
+            }
+            PostgresError::TooOld { .. } => Code::NotConfigured.usage("use PostgreSQL 15 or later"),
+            PostgresError::Unsafe { .. } => Code::NotConfigured.usage("switch it on in postgresql.conf, and restart the server"),
+            PostgresError::Missing { .. } => Code::BufferMissing.usage("create it with: passbridge init; or correct buffer.url"),
+            PostgresError::Exists { .. } => Code::BufferExists.usage("nothing to do: it was left as it is"),
+            PostgresError::OtherSchema { .. } => Code::BufferNewer.usage("use the release that wrote it on every host"),
+            PostgresError::Rights { .. } => {
+                Code::Database.failed("grant the user CREATE on the database for passbridge init, and let it own the schema passbridge")
+            }
+            PostgresError::Failed { .. } => Code::Database
+                .failed("see the cause and the server's log, then run it again; what was reported before is stored"),
+            PostgresError::Damaged(_) => Code::BufferDamaged.failed("restore the database, or ask what wrote into its tables"),
+            PostgresError::MappedElsewhere { .. } => {
+                Code::Mapping.usage("to free a requestor does not work on PostgreSQL yet: take another")
+            }
+            PostgresError::UnknownSuite(_) => Code::SuiteUnknown.usage("to see all that are: passbridge suite list"),
+            PostgresError::OtherSettings { .. } => {
+                Code::SuiteSetting.usage("leave the settings out; to change them does not work on PostgreSQL yet")
+            }
+            PostgresError::NotYet => Code::Refused.usage("ingest them into a buffer that is a file"),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What an ingest needs of a buffer, so that files go the same way into each: SQLite's, or the one on PostgreSQL.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use tokio::runtime::Runtime;
+
+use super::error::IngestError;
+use super::memory;
+use super::options::IngestOptions;
+use super::summary::{IngestSummary, InputSummary};
+use crate::buffer::{Batch, Buffer, Filled, InputId, RejectDigest, StoreReport, Watch};
+use crate::delivery::Sequence;
+use crate::postgres::{PostgresError, SharedBuffer};
+use crate::readers::ReaderOptions;
+use crate::readers::memory::Recollection;
+
+type Result<T> = std::result::Result<T, IngestError>;
+
+/// A buffer, as an ingest sees it. Each function is that of [`Buffer`] with its name, unless it says more.
+pub trait Door {
+    /// Options of readers whose events are stored, and the state from earlier runs.
+    fn readers(&self, options: &IngestOptions) -> Result<(ReaderOptions, Recollection)>;
+    fn source_secret(&self) -> Result<Vec<u8>>;
+    fn watch(&self) -> Result<Option<Watch>>;
+    /// The buffer, where it is a file.
+    fn as_file(&self) -> Option<&Buffer>;
+    fn look(&self, place: &mut Option<Watch>) -> Result<()>;
+    fn filled(&self, after: Sequence) -> Result<(BTreeMap<String, Filled>, Sequence)>;
+    /// Refuses to store more events if the drain would then have too little disk space.
+    fn has_room(&self, options: &IngestOptions, summary: &IngestSummary) -> Result<()>;
+    fn open_input(&self, path: &str) -> Result<InputId>;
+    fn store(&self, batch: Batch) -> Result<StoreReport>;
+    fn end_input(&self, input: InputId, summary: &InputSummary, is_whole: bool) -> Result<()>;
+    fn kept_rejects(&self, digests: Vec<RejectDigest>) -> Result<HashMap<RejectDigest, String>>;
+    fn remember_rejects(&self, digests: Vec<RejectDigest>, file: String) -> Result<()>;
+    fn count_unkept_rejects(&self, lines: u64) -> Result<()>;
+    /// A file of the buffer's user, who must own the folder of rejects too.
+    fn path(&self) -> &Path;
+}
+
+impl Door for Buffer {
+    fn readers(&self, options: &IngestOptions) -> Result<(ReaderOptions, Recollection)> {
+        memory::stored(self, options)
+    }
+
+    fn source_secret(&self) -> Result<Vec<u8>> {
+        Ok(self.source_secret()?.to_vec())
+    }
+
+    fn watch(&self) -> Result<Option<Watch>> {
+        Ok(Some(self.watch()?))
+    }
+
+    fn as_file(&self) -> Option<&Buffer> {
+        Some(self)
+    }
+
+    fn look(&self, place: &mut Option<Watch>) -> Result<()> {
+        Ok(place.as_mut().map_or(Ok(()), |place| self.look(place))?)
+    }
+
+    fn filled(&self, after: Sequence) -> Result<(BTreeMap<String, Filled>, Sequence)> {
+        Ok(self.filled(after)?)
+    }
+
+    fn has_room(&self, options: &IngestOptions, summary: &IngestSummary) -> Result<()> {
+        let (free_bytes, min_free_bytes) = (self.free_bytes()?, options.config.min_free_bytes);
+        if free_bytes < min_free_bytes {
+            return Err(IngestError::DiskFloor { free_bytes, min_free_bytes, stored: summary.total.stored });
+        }
+        Ok(())
+    }
+
+    fn open_input(&self, path: &str) -> Result<InputId> {
+        Ok(self.open_input(path)?)
+    }
+
+    fn store(&self, batch: Batch) -> Result<StoreReport> {
+        Ok(self.store(batch)?)
+    }
+
+    fn end_input(&self, input: InputId, summary: &InputSummary, is_whole: bool) -> Result<()> {
+        Ok(self.end_input(input, summary, is_whole)?)
+    }
+
+    fn kept_rejects(&self, digests: Vec<RejectDigest>) -> Result<HashMap<RejectDigest, String>> {
+        Ok(self.kept_rejects(digests)?)
+    }
+
+    fn remember_rejects(&self, digests: Vec<RejectDigest>, file: String) -> Result<()> {
+        Ok(self.remember_rejects(digests, file)?)
+    }
+
+    fn count_unkept_rejects(&self, lines: u64) -> Result<()> {
+        Ok(self.count_unkept_rejects(lines)?)
+    }
+
+    fn path(&self) -> &Path {
+        self.path()
+    }
+}
+
+/// The buffer on PostgreSQL, with the runtime that its connection needs. Each call blocks.
+pub struct SharedDoor {
+    runtime: Runtime,
+    buffer: RefCell<SharedBuffer>,
+    config: PathBuf,
+}
+
+impl SharedDoor {
+    /// `config` is the configuration file.
+    pub fn new(runtime: Runtime, buffer: SharedBuffer, config: PathBuf) -> SharedDoor {
+        SharedDoor { runtime, buffer: RefCell::new(buffer), config }
+    }
+
+    fn call<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut SharedBuffer) -> std::result::Result<T, PostgresError>,
+    ) -> Result<T> {
+        let mut buffer = self.buffer.borrow_mut();
+        Ok(self.runtime.block_on(work(&mut buffer))?)
+    }
+}
+
+impl Door for SharedDoor {
+    fn readers(&self, options: &IngestOptions) -> Result<(ReaderOptions, Recollection)> {
+        // Events need no memory of earlier runs. Exchanges and reports would, and are refused.
+        let (readers, memory) = memory::passing(options);
+        Ok((ReaderOptions { takes_events_only: true, ..readers }, memory))
+    }
+
+    fn source_secret(&self) -> Result<Vec<u8>> {
+        self.call(async |buffer| buffer.secret().await)
+    }
+
+    fn watch(&self) -> Result<Option<Watch>> {
+        Ok(None)
+    }
+
+    fn as_file(&self) -> Option<&Buffer> {
+        None
+    }
+
+    fn look(&self, _: &mut Option<Watch>) -> Result<()> {
+        Ok(())
+    }
+
+    fn filled(&self, after: Sequence) -> Result<(BTreeMap<String, Filled>, Sequence)> {
+        Ok((BTreeMap::new(), after))
+    }
+
+    /// The disk is that of the database's host, which refuses by itself.
+    fn has_room(&self, _: &IngestOptions, _: &IngestSummary) -> Result<()> {
+        Ok(())
+    }
+
+    fn open_input(&self, path: &str) -> Result<InputId> {
+        self.call(async |buffer| buffer.open_input(path).await)
+    }
+
+    fn store(&self, batch: Batch) -> Result<StoreReport> {
+        if batch.feed != crate::buffer::Feed::Events || !batch.memory.is_empty() || !batch.stated.is_empty() {
+            return Err(PostgresError::NotYet.into());
+        }
+        self.call(async |buffer| buffer.store(batch.input, &batch.events).await)
+    }
+
+    fn end_input(&self, input: InputId, summary: &InputSummary, is_whole: bool) -> Result<()> {
+        let summary = serde_json::to_string(summary).expect("numbers and names always serialise");
+        self.call(async |buffer| buffer.end_input(input, &summary, is_whole).await)
+    }
+
+    fn kept_rejects(&self, digests: Vec<RejectDigest>) -> Result<HashMap<RejectDigest, String>> {
+        self.call(async |buffer| buffer.kept_rejects(&digests).await)
+    }
+
+    fn remember_rejects(&self, digests: Vec<RejectDigest>, file: String) -> Result<()> {
+        self.call(async |buffer| buffer.remember_rejects(&digests, &file).await)
+    }
+
+    /// The report of the ingest counts them; no monitor looks at them yet.
+    fn count_unkept_rejects(&self, _: u64) -> Result<()> {
+        Ok(())
+    }
+
+    fn path(&self) -> &Path {
+        &self.config
+    }
+}

@@ -1,0 +1,254 @@
+//! Attempts, their outcomes, and what is decided about events: many of all lanes in one transaction.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Error};
+
+use super::database::SharedBuffer;
+use super::error::PostgresError;
+use super::leases::WorkerId;
+use super::slices::Claim;
+use crate::suite::Rsid;
+use crate::word::words;
+
+words! {
+    /// What an attempt came to; of an event, what was decided.
+    #[derive(PartialOrd, Ord)]
+    pub enum Verdict {
+        /// The event stays pending, and nothing of the attempt was counted.
+        Retry = "retry",
+        /// The same. The reply refused it, and it is not known yet who is at fault.
+        Refused = "refused",
+        /// The lane had to stop before it wrote a byte of the next hit.
+        Unsent = "unsent",
+        /// The hit may have been counted.
+        Doubt = "doubt",
+        Held = "held",
+        Dead = "dead",
+        Delivered = "delivered",
+    }
+}
+
+/// An attempt that is about to be made.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    pub seq: i64,
+    /// A random number.
+    pub attempt: i64,
+    pub claim: Arc<Claim>,
+    pub form: Arc<str>,
+    /// The hits before this one were counted.
+    pub first_hit: i32,
+}
+
+/// What an attempt came to.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    pub seq: i64,
+    pub attempt: i64,
+    pub verdict: Verdict,
+    pub hits_sent: i32,
+    pub reason: Option<String>,
+}
+
+/// The end of an event: delivered, dead or held.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// The suite, for whoever counts.
+    pub rsid: Rsid,
+    pub seq: i64,
+    pub state: Verdict,
+    pub reason: Option<String>,
+}
+
+/// What is recorded together.
+#[derive(Debug, Default)]
+pub struct Group {
+    pub attempts: Vec<Attempt>,
+    pub outcomes: Vec<Outcome>,
+    pub decisions: Vec<Decision>,
+}
+
+/// What was recorded of a group.
+#[derive(Debug, Default)]
+pub struct Granted {
+    /// The attempts that may be made.
+    pub attempts: HashSet<i64>,
+    /// The events whose state changed. Of the others, somebody had decided before.
+    pub decided: HashSet<i64>,
+    /// The slices that this worker does not own any more.
+    pub lost: Vec<Arc<Claim>>,
+}
+
+/// A statement of its own before the attempts: in one statement, the snapshot would be older than the lock, and the epoch of
+/// an earlier owner would pass.
+const FENCE: &str = "SELECT s.rsid, s.n FROM passbridge.slice s
+     JOIN unnest($1::text[], $2::int4[], $3::int8[]) AS u(rsid, n, epoch) ON s.rsid = u.rsid AND s.n = u.n AND s.epoch = u.epoch
+     WHERE s.owner = $4 ORDER BY s.rsid, s.n FOR SHARE OF s";
+
+const ATTEMPT: &str = "INSERT INTO passbridge.attempt (seq, attempt, rsid, n, epoch, worker, form, first_hit)
+     SELECT u.seq, u.attempt, u.rsid, u.n, u.epoch, $8, u.form, u.first_hit
+     FROM unnest($1::int8[], $2::int8[], $3::text[], $4::int4[], $5::int8[], $6::text[], $7::int4[])
+        AS u(seq, attempt, rsid, n, epoch, form, first_hit)
+     WHERE NOT EXISTS (SELECT FROM passbridge.final f WHERE f.seq = u.seq) RETURNING attempt";
+
+const OUTCOME: &str = "INSERT INTO passbridge.outcome (seq, attempt, verdict, hits_sent, reason)
+     SELECT * FROM unnest($1::int8[], $2::int8[], $3::text[], $4::int4[], $5::text[]) ON CONFLICT DO NOTHING";
+
+const DECIDE: &str = "INSERT INTO passbridge.final (seq, state, reason)
+     SELECT * FROM unnest($1::int8[], $2::text[], $3::text[]) AS u(seq, state, reason) ORDER BY seq
+     ON CONFLICT DO NOTHING RETURNING seq";
+
+const DECIDED: &str = "SELECT seq, state FROM passbridge.final WHERE seq = ANY($1) ORDER BY seq FOR UPDATE";
+
+const DECIDE_AGAIN: &str =
+    "UPDATE passbridge.final f SET state = u.state, reason = u.reason, at = clock_timestamp()
+     FROM unnest($1::int8[], $2::text[], $3::text[]) AS u(seq, state, reason) WHERE f.seq = u.seq";
+
+/// Each row moves events from a term of the account to another, and sums to zero.
+const POST: &str = "INSERT INTO passbridge.posting (requestor, slot, hour, pending_events, pending_units,
+        delivered_events, delivered_units, dead_events, dead_units, held_events, held_units)
+     SELECT e.requestor, e.slot, e.occurred_at / 3600000000000, sum(m.pending), sum(m.pending * e.count),
+        sum(m.delivered), sum(m.delivered * e.count), sum(m.dead), sum(m.dead * e.count), sum(m.held), sum(m.held * e.count)
+     FROM unnest($1::int8[], $2::text[], $3::text[]) AS u(seq, was, becomes) JOIN passbridge.event e ON e.seq = u.seq
+     CROSS JOIN LATERAL (SELECT -(u.was = 'pending')::int AS pending,
+        (u.becomes = 'delivered')::int - (u.was = 'delivered')::int AS delivered,
+        (u.becomes = 'dead')::int - (u.was = 'dead')::int AS dead,
+        (u.becomes = 'held')::int - (u.was = 'held')::int AS held) m
+     GROUP BY 1, 2, 3";
+
+impl SharedBuffer {
+    /// Records a group. The attempts of slices that are lost, and of events that are decided, are not granted; outcomes are
+    /// facts, and are recorded whoever owns the slice now.
+    pub async fn record(&mut self, worker: &WorkerId, group: &Group) -> Result<Granted, PostgresError> {
+        let claims: BTreeMap<(&str, i32), &Arc<Claim>> = group
+            .attempts
+            .iter()
+            .map(|attempt| ((attempt.claim.rsid.as_str(), attempt.claim.n), &attempt.claim))
+            .collect();
+        self.write(async |client| {
+            let mut granted = Granted::default();
+            if !claims.is_empty() {
+                let owned = fence(client, worker, &claims).await?;
+                let is_owned = |claim: &Claim| owned.contains(&(claim.rsid.to_string(), claim.n));
+                granted.lost =
+                    claims.values().filter(|claim| !is_owned(claim)).map(|claim| Arc::clone(claim)).collect();
+                let attempts: Vec<&Attempt> =
+                    group.attempts.iter().filter(|attempt| is_owned(&attempt.claim)).collect();
+                granted.attempts = begin(client, worker, &attempts).await?;
+            }
+            let ((), decided) =
+                tokio::try_join!(end(client, &group.outcomes), decide(client, &group.decisions))?;
+            granted.decided = decided;
+            Ok(granted)
+        })
+        .await
+    }
+}
+
+async fn fence(
+    client: &Client,
+    worker: &WorkerId,
+    claims: &BTreeMap<(&str, i32), &Arc<Claim>>,
+) -> Result<BTreeSet<(String, i32)>, Error> {
+    let rsids: Vec<&str> = claims.keys().map(|(rsid, _)| *rsid).collect();
+    let numbers: Vec<i32> = claims.keys().map(|(_, n)| *n).collect();
+    let epochs: Vec<i64> = claims.values().map(|claim| claim.epoch).collect();
+    let values = [
+        (&rsids as _, Type::TEXT_ARRAY),
+        (&numbers as _, Type::INT4_ARRAY),
+        (&epochs as _, Type::INT8_ARRAY),
+        (&worker.0 as _, Type::TEXT),
+    ];
+    let rows = client.query_typed(FENCE, &values).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+async fn begin(client: &Client, worker: &WorkerId, attempts: &[&Attempt]) -> Result<HashSet<i64>, Error> {
+    let seqs: Vec<i64> = attempts.iter().map(|attempt| attempt.seq).collect();
+    let numbers: Vec<i64> = attempts.iter().map(|attempt| attempt.attempt).collect();
+    let rsids: Vec<&str> = attempts.iter().map(|attempt| attempt.claim.rsid.as_str()).collect();
+    let slices: Vec<i32> = attempts.iter().map(|attempt| attempt.claim.n).collect();
+    let epochs: Vec<i64> = attempts.iter().map(|attempt| attempt.claim.epoch).collect();
+    let forms: Vec<&str> = attempts.iter().map(|attempt| &*attempt.form).collect();
+    let first_hits: Vec<i32> = attempts.iter().map(|attempt| attempt.first_hit).collect();
+    let values = [
+        (&seqs as _, Type::INT8_ARRAY),
+        (&numbers as _, Type::INT8_ARRAY),
+        (&rsids as _, Type::TEXT_ARRAY),
+        (&slices as _, Type::INT4_ARRAY),
+        (&epochs as _, Type::INT8_ARRAY),
+        (&forms as _, Type::TEXT_ARRAY),
+        (&first_hits as _, Type::INT4_ARRAY),
+        (&worker.0 as _, Type::TEXT),
+    ];
+    let rows = client.query_typed(ATTEMPT, &values).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+async fn end(client: &Client, outcomes: &[Outcome]) -> Result<(), Error> {
+    if outcomes.is_empty() {
+        return Ok(());
+    }
+    let seqs: Vec<i64> = outcomes.iter().map(|outcome| outcome.seq).collect();
+    let numbers: Vec<i64> = outcomes.iter().map(|outcome| outcome.attempt).collect();
+    let verdicts: Vec<&str> = outcomes.iter().map(|outcome| outcome.verdict.as_str()).collect();
+    let hits_sent: Vec<i32> = outcomes.iter().map(|outcome| outcome.hits_sent).collect();
+    let reasons: Vec<Option<&str>> = outcomes.iter().map(|outcome| outcome.reason.as_deref()).collect();
+    let values = [
+        (&seqs as _, Type::INT8_ARRAY),
+        (&numbers as _, Type::INT8_ARRAY),
+        (&verdicts as _, Type::TEXT_ARRAY),
+        (&hits_sent as _, Type::INT4_ARRAY),
+        (&reasons as _, Type::TEXT_ARRAY),
+    ];
+    client.execute_typed(OUTCOME, &values).await.map(drop)
+}
+
+/// Changes the states of events, each only upwards: delivered before dead before held. So the success that a frozen worker
+/// records late counts once, and its failure moves nothing.
+async fn decide(client: &Client, decisions: &[Decision]) -> Result<HashSet<i64>, Error> {
+    if decisions.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let new = change(client, DECIDE, &decisions.iter().collect::<Vec<_>>()).await?;
+    let known: Vec<&Decision> = decisions.iter().filter(|decision| !new.contains(&decision.seq)).collect();
+    let mut moves: Vec<(&Decision, String)> = decisions
+        .iter()
+        .filter(|decision| new.contains(&decision.seq))
+        .map(|decision| (decision, "pending".to_owned()))
+        .collect();
+    if !known.is_empty() {
+        let seqs: Vec<i64> = known.iter().map(|decision| decision.seq).collect();
+        let states = client.query_typed(DECIDED, &[(&seqs, Type::INT8_ARRAY)]).await?;
+        let states: BTreeMap<i64, String> = states.iter().map(|row| (row.get(0), row.get(1))).collect();
+        let higher = |decision: &&Decision| {
+            let was = states.get(&decision.seq)?;
+            (decision.state > was.parse().ok()?).then(|| was.clone())
+        };
+        let raised: Vec<(&Decision, String)> =
+            known.into_iter().filter_map(|decision| Some((decision, higher(&decision)?))).collect();
+        change(client, DECIDE_AGAIN, &raised.iter().map(|(decision, _)| *decision).collect::<Vec<_>>())
+            .await?;
+        moves.extend(raised);
+    }
+    let seqs: Vec<i64> = moves.iter().map(|(decision, _)| decision.seq).collect();
+    let was: Vec<&str> = moves.iter().map(|(_, was)| was.as_str()).collect();
+    let becomes: Vec<&str> = moves.iter().map(|(decision, _)| decision.state.as_str()).collect();
+    let values =
+        [(&seqs as _, Type::INT8_ARRAY), (&was as _, Type::TEXT_ARRAY), (&becomes as _, Type::TEXT_ARRAY)];
+    client.execute_typed(POST, &values).await?;
+    Ok(seqs.into_iter().collect())
+}
+
+async fn change(client: &Client, sql: &str, decisions: &[&Decision]) -> Result<HashSet<i64>, Error> {
+    let seqs: Vec<i64> = decisions.iter().map(|decision| decision.seq).collect();
+    let states: Vec<&str> = decisions.iter().map(|decision| decision.state.as_str()).collect();
+    let reasons: Vec<Option<&str>> = decisions.iter().map(|decision| decision.reason.as_deref()).collect();
+    let values =
+        [(&seqs as _, Type::INT8_ARRAY), (&states as _, Type::TEXT_ARRAY), (&reasons as _, Type::TEXT_ARRAY)];
+    let rows = client.query_typed(sql, &values).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}

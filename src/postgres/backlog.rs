@@ -1,0 +1,151 @@
+//! The undecided events of a slice, page by page in the order of their time.
+
+use std::sync::Arc;
+
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::database::SharedBuffer;
+use super::error::{PostgresError, Result};
+use super::slices::{Claim, Cut};
+use super::suites::{SharedRoute, read_form};
+use crate::event::{EventId, EventKind, Instant, PassEvent, RequestorId, StoredColumns};
+use crate::suite::{HitForm, IdentityKind};
+
+/// The events of a page: one read takes a few milliseconds, and holds some 300 KiB of bodies.
+const PAGE_EVENTS: i64 = 256;
+/// A snapshot in which nothing is visible.
+const NOTHING: &str = "1:1:";
+
+/// What earlier attempts of an event left open: any repeat goes out in their form.
+#[derive(Debug, Clone)]
+pub struct Earlier {
+    pub form: HitForm,
+    pub form_text: Arc<str>,
+    /// The hits that were counted, and are not sent again.
+    pub hits_sent: i32,
+    /// Whether an attempt may have been counted.
+    pub is_in_doubt: bool,
+}
+
+/// An event that waits to be sent.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    pub seq: i64,
+    pub id: EventId,
+    pub event: PassEvent,
+    pub earlier: Option<Earlier>,
+}
+
+/// The walk over one slice.
+#[derive(Debug, Clone)]
+pub struct Backlog {
+    cut: Cut,
+    identity: IdentityKind,
+    requestors: Vec<i32>,
+    /// What is covered already, by the place of each requestor.
+    since: Vec<String>,
+    claim: Claim,
+    /// The time and the number of the last event.
+    at: (i64, i64),
+    pub is_exhausted: bool,
+}
+
+/// The page of one kind of bucket. What is final is left out by the caller and not by the query: the plan shall never depend on
+/// how many events are final.
+macro_rules! page {
+    ($bucket:literal) => {
+        concat!(
+            "SELECT e.seq, e.id, r.requestor_id, e.slot, e.occurred_at, e.count, e.body,
+                (SELECT f.seq FROM passbridge.final f WHERE f.seq = e.seq) IS NOT NULL,
+                e.is_aside IS FALSE
+                    AND (SELECT a.seq FROM passbridge.aside a WHERE a.rsid = $1 AND a.n = $2 AND a.seq = e.seq) IS NOT NULL,
+                t.form, t.hits_sent, t.is_in_doubt
+             FROM (
+                (SELECT x.*, FALSE AS is_aside FROM unnest($3::int4[], $4::text[]) AS q(requestor, since)
+                 CROSS JOIN LATERAL (
+                    SELECT e.* FROM passbridge.event e
+                    WHERE e.requestor = q.requestor AND (e.", $bucket, " & 15) = $2 AND (e.occurred_at, e.seq) > ($6, $7)
+                      AND pg_visible_in_snapshot(e.xid, $5::text::pg_snapshot)
+                      AND NOT pg_visible_in_snapshot(e.xid, q.since::pg_snapshot)
+                    ORDER BY e.occurred_at, e.seq LIMIT $8) x
+                 ORDER BY x.occurred_at, x.seq LIMIT $8)
+                UNION ALL
+                (SELECT e.*, TRUE FROM passbridge.aside a JOIN passbridge.event e ON e.seq = a.seq
+                 WHERE a.rsid = $1 AND a.n = $2 AND e.requestor = ANY($3) AND (e.occurred_at, e.seq) > ($6, $7)
+                 ORDER BY e.occurred_at, e.seq LIMIT $8)) e
+             JOIN passbridge.requestor r ON r.requestor = e.requestor
+             CROSS JOIN LATERAL (
+                SELECT min(a.form) FILTER (WHERE o.seq IS NULL OR o.verdict = 'doubt' OR o.hits_sent > 0) AS form,
+                       max(o.hits_sent) AS hits_sent, bool_or(o.seq IS NULL OR o.verdict = 'doubt') AS is_in_doubt
+                FROM passbridge.attempt a LEFT JOIN passbridge.outcome o ON o.seq = a.seq AND o.attempt = a.attempt
+                WHERE a.seq = e.seq) t
+             ORDER BY e.occurred_at, e.seq LIMIT $8"
+        )
+    };
+}
+
+impl SharedBuffer {
+    /// Begins the walk over a slice that this worker owns.
+    pub async fn backlog(&mut self, claim: &Claim, cut: &Cut, route: &SharedRoute) -> Result<Backlog> {
+        let progress = self.progress(claim).await?;
+        let since = |requestor| progress.get(requestor).cloned().unwrap_or_else(|| NOTHING.to_owned());
+        Ok(Backlog {
+            cut: cut.clone(),
+            identity: route.suite.form.identity,
+            since: route.requestors.iter().map(since).collect(),
+            requestors: route.requestors.clone(),
+            claim: claim.clone(),
+            at: (i64::MIN, i64::MIN),
+            is_exhausted: false,
+        })
+    }
+
+    /// The next undecided events. An empty page is not the end.
+    pub async fn page(&mut self, backlog: &mut Backlog) -> Result<Vec<Waiting>> {
+        let rsid = backlog.claim.rsid.as_str();
+        let values = [
+            (&rsid as _, Type::TEXT),
+            (&backlog.claim.n as _, Type::INT4),
+            (&backlog.requestors as _, Type::INT4_ARRAY),
+            (&backlog.since as _, Type::TEXT_ARRAY),
+            (&backlog.cut.snapshot as _, Type::TEXT),
+            (&backlog.at.0 as _, Type::INT8),
+            (&backlog.at.1 as _, Type::INT8),
+            (&PAGE_EVENTS as _, Type::INT8),
+        ];
+        let sql = match backlog.identity {
+            IdentityKind::MvpdUserId => page!("mvpd_bucket"),
+            IdentityKind::Ecid => page!("ecid_bucket"),
+        };
+        let rows = self.rows(sql, &values).await?;
+        backlog.is_exhausted = rows.len() < PAGE_EVENTS as usize;
+        if let Some(last) = rows.last() {
+            backlog.at = (last.get(4), last.get(0));
+        }
+        let is_open = |row: &&Row| !row.get::<_, bool>(7) && !row.get::<_, bool>(8);
+        rows.iter().filter(is_open).map(read).collect()
+    }
+}
+
+fn read(row: &Row) -> Result<Waiting> {
+    let damaged = || PostgresError::Damaged("an event cannot be read");
+    let columns = StoredColumns {
+        occurred_at: Instant::from_nanos(row.get(4)),
+        kind: u8::try_from(row.get::<_, i16>(3)).ok().and_then(EventKind::from_slot).ok_or_else(damaged)?,
+        requestor_id: RequestorId::new(row.get::<_, &str>(2)).map_err(|_| damaged())?,
+        count: row.get::<_, i32>(5).cast_unsigned(),
+    };
+    let form: Option<&str> = row.get(9);
+    let earlier = form.map(|text| {
+        let hits_sent = row.get::<_, Option<i32>>(10).unwrap_or(0);
+        let is_in_doubt = row.get::<_, Option<bool>>(11).unwrap_or(false);
+        Ok(Earlier { form: read_form(text)?, form_text: text.into(), hits_sent, is_in_doubt })
+    });
+    Ok(Waiting {
+        seq: row.get(0),
+        id: EventId::from_bytes(row.get::<_, &[u8]>(1).try_into().map_err(|_| damaged())?),
+        event: PassEvent::from_stored(columns, row.get(6)).ok_or_else(damaged)?,
+        earlier: earlier.transpose()?,
+    })
+}

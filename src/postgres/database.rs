@@ -1,0 +1,275 @@
+//! A connection to the database, which is made again when it breaks, and transactions whose end is never guessed.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::{sleep, timeout};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Error, NoTls, Row};
+
+use super::address::Address;
+use super::error::{PostgresError, Result, is_passing};
+use super::tls::Tls;
+
+/// The schema that this program writes.
+const SCHEMA: i32 = 1;
+const SCHEMA_SQL: &str = include_str!("../../schemas/postgres.sql");
+/// `pg_current_xact_id` and `pg_snapshot` came with 13; what is tested is 15 and later.
+const SERVER_MIN: i32 = 150_000;
+/// The key of the advisory lock under which the schema is made: "passbrid" in ASCII. It ends with its transaction, so it
+/// never stays with a connection of pgbouncer.
+const SCHEMA_LOCK: i64 = 0x7061_7373_6272_6964;
+/// How long work goes on trying while the database is away: a restart or a failover takes less.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// A statement takes milliseconds; one that takes so long will not be answered any more.
+const STATEMENT_MAX: Duration = Duration::from_secs(60);
+/// The waits between tries double from the first to the last.
+const PAUSE_FIRST: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// How long a transaction may be idle before the server ends it, unless a shorter lease says less.
+const IDLE_MAX: Duration = Duration::from_secs(10);
+
+/// Parameters with their types: with these, a statement needs no name, and pgbouncer in transaction mode can carry it.
+pub(super) type Values<'a> = [(&'a (dyn ToSql + Sync), Type)];
+
+/// The buffer in a database, by one connection.
+pub struct SharedBuffer {
+    pub(super) address: Address,
+    client: Option<Client>,
+    /// How long a transaction of this connection may be idle: below the time after which a lease passes on.
+    pub idle_max: Duration,
+}
+
+impl SharedBuffer {
+    /// Connects, and checks that the server is safe and has the buffer's schema.
+    pub async fn open(address: &Address) -> Result<SharedBuffer> {
+        let mut buffer = SharedBuffer { address: address.clone(), client: None, idle_max: IDLE_MAX };
+        match buffer.schema().await? {
+            Some(SCHEMA) => Ok(buffer),
+            Some(found) => Err(PostgresError::OtherSchema { place: buffer.place(), found, known: SCHEMA }),
+            None => Err(PostgresError::Missing { place: buffer.place() }),
+        }
+    }
+
+    /// Creates the schema. Fails if there is one.
+    pub async fn create(address: &Address) -> Result<()> {
+        let mut buffer = SharedBuffer { address: address.clone(), client: None, idle_max: IDLE_MAX };
+        if buffer.schema().await?.is_some() {
+            return Err(PostgresError::Exists { place: buffer.place() });
+        }
+        let secret: Vec<u8> = (0..4).flat_map(|_| fastrand::Rng::new().u64(..).to_be_bytes()).collect();
+        let is_made = buffer
+            .write(async |client| {
+                client.query_typed("SELECT pg_advisory_xact_lock($1)", &[(&SCHEMA_LOCK, Type::INT8)]).await?;
+                // Another `init` may have held the lock until now.
+                if found_schema(client).await?.is_some() {
+                    return Ok(false);
+                }
+                client.batch_execute(SCHEMA_SQL).await?;
+                let insert = "INSERT INTO passbridge.version (schema, secret) VALUES ($1, $2)";
+                client.execute_typed(insert, &[(&SCHEMA, Type::INT4), (&secret, Type::BYTEA)]).await?;
+                Ok(true)
+            })
+            .await?;
+        if is_made { Ok(()) } else { Err(PostgresError::Exists { place: buffer.place() }) }
+    }
+
+    async fn schema(&mut self) -> Result<Option<i32>> {
+        let place = self.place();
+        let client = connect(&self.address).await.map_err(|error| PostgresError::of(place.clone(), error))?;
+        let select = "SELECT current_setting('server_version_num')::int, current_setting('server_version'),
+                pg_is_in_recovery() OR current_setting('transaction_read_only')::bool,
+                current_setting('fsync')::bool, current_setting('full_page_writes')::bool";
+        let asked = client.query_typed(select, &[]).await;
+        let asked = asked.map_err(|error| PostgresError::of(place.clone(), error))?;
+        let server = asked.first().ok_or(PostgresError::Damaged("the server says nothing of itself"))?;
+        if server.get::<_, i32>(0) < SERVER_MIN {
+            return Err(PostgresError::TooOld { place, found: server.get(1) });
+        }
+        if server.get(2) {
+            return Err(PostgresError::ReadOnly { place });
+        }
+        for (column, setting) in [(3, "fsync"), (4, "full_page_writes")] {
+            if !server.get::<_, bool>(column) {
+                return Err(PostgresError::Unsafe { place, setting });
+            }
+        }
+        let found = found_schema(&client).await.map_err(|error| PostgresError::of(place, error))?;
+        self.client = Some(client);
+        Ok(found)
+    }
+
+    /// The database, for people; without a password.
+    pub fn place(&self) -> String {
+        self.address.to_string()
+    }
+
+    async fn client(&mut self) -> std::result::Result<&Client, Error> {
+        self.client = self.client.take().filter(|client| !client.is_closed());
+        Ok(match &mut self.client {
+            Some(client) => client,
+            none => none.insert(connect(&self.address).await?),
+        })
+    }
+
+    /// Reads rows. Tries again while the database is away.
+    pub(super) async fn rows(&mut self, sql: &str, values: &Values<'_>) -> Result<Vec<Row>> {
+        let mut patience = Patience::new();
+        loop {
+            let read = match self.client().await {
+                Ok(client) => timeout(STATEMENT_MAX, client.query_typed(sql, values)).await.ok(),
+                Err(error) => Some(Err(error)),
+            };
+            let error = match read {
+                Some(Ok(rows)) => return Ok(rows),
+                Some(Err(error)) => Some(error),
+                None => {
+                    self.client = None;
+                    None
+                }
+            };
+            self.pause(&mut patience, error).await?;
+        }
+    }
+
+    /// One row of a read that always has one.
+    pub(super) async fn row(&mut self, sql: &str, values: &Values<'_>) -> Result<Row> {
+        let rows = self.rows(sql, values).await?;
+        rows.into_iter().next().ok_or(PostgresError::Damaged("a row is missing"))
+    }
+
+    /// Does work in one durable transaction. While the database is away, or others were faster, does it again. If the
+    /// connection broke at the commit, asks what became of the transaction, and does nothing twice.
+    pub(super) async fn write<T>(
+        &mut self,
+        work: impl AsyncFn(&Client) -> std::result::Result<T, Error>,
+    ) -> Result<T> {
+        let mut patience = Patience::new();
+        // On the server's side, an idle transaction ends by itself: a frozen worker must hold its locks no longer.
+        let begin = format!(
+            "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL idle_in_transaction_session_timeout = {}",
+            self.idle_max.as_millis()
+        );
+        loop {
+            let done = match self.client().await {
+                Ok(client) => transact(client, &begin, &work).await,
+                Err(error) => Transacted::Undone(Some(error)),
+            };
+            let error = match done {
+                Transacted::Done(value) => return Ok(value),
+                Transacted::Unknown(value, xid) => {
+                    if self.is_committed(&xid).await? {
+                        return Ok(value);
+                    }
+                    None
+                }
+                Transacted::Undone(error) => {
+                    // Without an answer, closing the connection ends the transaction: nobody has asked for its commit.
+                    self.client = self.client.take().filter(|_| error.is_some());
+                    error
+                }
+            };
+            self.pause(&mut patience, error).await?;
+        }
+    }
+
+    /// Whether a transaction was committed, once that is settled.
+    async fn is_committed(&mut self, xid: &str) -> Result<bool> {
+        self.client = None;
+        loop {
+            let select = "SELECT pg_xact_status($1::text::xid8)";
+            let row = self.row(select, &[(&xid, Type::TEXT)]).await?;
+            match row.get::<_, Option<String>>(0).as_deref() {
+                Some("in progress") => sleep(PAUSE_FIRST).await,
+                status => return Ok(status == Some("committed")),
+            }
+        }
+    }
+
+    /// Waits before the next try, or fails if another try cannot help.
+    async fn pause(&mut self, patience: &mut Patience, error: Option<Error>) -> Result<()> {
+        let is_over = patience.since.elapsed() >= PATIENCE;
+        match error {
+            Some(error) if is_over || !is_passing(&error) => {
+                return Err(PostgresError::of(self.place(), error));
+            }
+            None if is_over => {
+                let seconds = patience.since.elapsed().as_secs();
+                return Err(PostgresError::Silent { place: self.place(), seconds });
+            }
+            Some(_) | None => {}
+        }
+        sleep(patience.pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        patience.pause = (patience.pause * 2).min(PAUSE_MAX);
+        Ok(())
+    }
+}
+
+struct Patience {
+    since: Instant,
+    pause: Duration,
+}
+
+impl Patience {
+    fn new() -> Patience {
+        Patience { since: Instant::now(), pause: PAUSE_FIRST }
+    }
+}
+
+enum Transacted<T> {
+    Done(T),
+    /// The server did not say whether it committed.
+    Unknown(T, String),
+    /// Without an error, the server did not answer.
+    Undone(Option<Error>),
+}
+
+async fn transact<T>(
+    client: &Client,
+    begin: &str,
+    work: &impl AsyncFn(&Client) -> std::result::Result<T, Error>,
+) -> Transacted<T> {
+    let started = async {
+        // Both go out together.
+        let (begun, xid) = tokio::join!(
+            client.batch_execute(begin),
+            client.query_typed("SELECT pg_current_xact_id()::text", &[])
+        );
+        begun?;
+        let xid: String = xid?[0].get(0);
+        Ok((work(client).await?, xid))
+    };
+    match timeout(STATEMENT_MAX, started).await {
+        Ok(Ok((value, xid))) => match timeout(STATEMENT_MAX, client.batch_execute("COMMIT")).await {
+            Ok(Ok(())) => Transacted::Done(value),
+            // Whatever the error says: only the server's record of the transaction tells what became of it.
+            Ok(Err(_)) | Err(_) => Transacted::Unknown(value, xid),
+        },
+        Ok(Err(error)) => {
+            // If the rollback fails, the connection is gone, and with it the transaction.
+            drop(timeout(STATEMENT_MAX, client.batch_execute("ROLLBACK")).await);
+            Transacted::Undone(Some(error))
+        }
+        Err(_) => Transacted::Undone(None),
+    }
+}
+
+async fn found_schema(client: &Client) -> std::result::Result<Option<i32>, Error> {
+    let is_there = client.query_typed("SELECT to_regclass('passbridge.version') IS NOT NULL", &[]).await?;
+    if !is_there[0].get::<_, bool>(0) {
+        return Ok(None);
+    }
+    let rows = client.query_typed("SELECT schema FROM passbridge.version", &[]).await?;
+    Ok(rows.first().map(|row| row.get(0)))
+}
+
+async fn connect(address: &Address) -> std::result::Result<Client, Error> {
+    // The connection works as a task of its own until its client is dropped. Its error reaches the client, too.
+    if address.is_verified {
+        let (client, connection) = address.config.connect(Tls::new()).await?;
+        tokio::spawn(connection);
+        return Ok(client);
+    }
+    let (client, connection) = address.config.connect(NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}

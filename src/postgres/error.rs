@@ -1,0 +1,96 @@
+//! Why the buffer on PostgreSQL could not do something.
+
+use std::io;
+use std::path::PathBuf;
+
+use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
+
+use crate::suite::Rsid;
+
+pub(super) type Result<T> = std::result::Result<T, PostgresError>;
+
+/// Why the buffer on PostgreSQL could not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum PostgresError {
+    #[error("cannot read the password in {path:?}")]
+    Password { path: PathBuf, source: io::Error },
+    /// No server answers, or it is starting up, shutting down or out of connections, and stays so.
+    #[error("cannot use the database {place}")]
+    Away { place: String, source: Error },
+    #[error("cannot log in to the database {place}")]
+    LogIn { place: String, source: Error },
+    #[error("the database {place} is a standby, or takes only reads")]
+    ReadOnly { place: String },
+    #[error("the database {place} is PostgreSQL {found}")]
+    TooOld { place: String, found: String },
+    #[error("the database {place} runs with {setting} = off, so what it acknowledges may be lost")]
+    Unsafe { place: String, setting: &'static str },
+    #[error("there is no buffer in the database {place}")]
+    Missing { place: String },
+    #[error("there is a buffer in the database {place} already")]
+    Exists { place: String },
+    #[error("cannot use the buffer in {place}: its schema is {found}, this program knows {known}")]
+    OtherSchema { place: String, found: i32, known: i32 },
+    #[error("this user lacks a right in the database {place}")]
+    Rights { place: String, source: Error },
+    #[error("the database {place} failed")]
+    Failed { place: String, source: Error },
+    #[error("the database {place} does not answer, for {seconds} s now")]
+    Silent { place: String, seconds: u64 },
+    /// Something in the tables is not as passbridge writes it.
+    #[error("the buffer in the database is damaged: {0}")]
+    Damaged(&'static str),
+    #[error("requestor {requestor_id} is mapped to report suite {rsid}")]
+    MappedElsewhere { requestor_id: String, rsid: String },
+    #[error("report suite {0} is unknown")]
+    UnknownSuite(Rsid),
+    #[error("report suite {known} is known in this spelling, or with other settings")]
+    OtherSettings { known: String },
+    #[error("an ingest with exchanges or reports of ESM cannot be stored on PostgreSQL yet")]
+    NotYet,
+}
+
+/// Whether the same may succeed soon: the server restarts, a failover is under way, or others took what was wanted.
+pub(super) fn is_passing(error: &Error) -> bool {
+    match error.code() {
+        Some(code) => [
+            SqlState::ADMIN_SHUTDOWN,
+            SqlState::CRASH_SHUTDOWN,
+            SqlState::CANNOT_CONNECT_NOW,
+            SqlState::TOO_MANY_CONNECTIONS,
+            SqlState::T_R_SERIALIZATION_FAILURE,
+            SqlState::T_R_DEADLOCK_DETECTED,
+            SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+            // A server that became a standby meanwhile: its successor answers soon at the same name.
+            SqlState::READ_ONLY_SQL_TRANSACTION,
+        ]
+        .contains(code),
+        None => true,
+    }
+}
+
+impl PostgresError {
+    pub(super) fn of(place: String, source: Error) -> PostgresError {
+        match source.code() {
+            Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
+                PostgresError::Rights { place, source }
+            }
+            Some(code)
+                if [
+                    SqlState::INVALID_PASSWORD,
+                    SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+                    SqlState::INVALID_CATALOG_NAME,
+                ]
+                .contains(code) =>
+            {
+                PostgresError::LogIn { place, source }
+            }
+            Some(code) if *code == SqlState::READ_ONLY_SQL_TRANSACTION => PostgresError::ReadOnly { place },
+            // The client's own word for a server that asks for a password.
+            None if source.to_string().contains("password missing") => PostgresError::LogIn { place, source },
+            _ if is_passing(&source) => PostgresError::Away { place, source },
+            _ => PostgresError::Failed { place, source },
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The workers: each is alive until its lease ends, by the database's clock and by its own.
+
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio_postgres::types::Type;
+
+use super::database::SharedBuffer;
+use super::error::Result;
+use crate::clock::since_boot;
+
+/// The name of one start of a process. Process IDs repeat, in containers at each start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerId(pub String);
+
+impl WorkerId {
+    /// A new name.
+    pub fn random() -> WorkerId {
+        let mut random = fastrand::Rng::new();
+        WorkerId(format!("{:016x}{:016x}", random.u64(..), random.u64(..)))
+    }
+}
+
+/// How long this worker may send, by a clock that runs on while the process is stopped or the host sleeps.
+#[derive(Debug, Clone)]
+pub struct Lease {
+    until_nanos: Arc<AtomicU64>,
+    pub length: Duration,
+    /// How long after its lease a worker is taken for gone: longer than any request that it may have begun.
+    pub margin: Duration,
+}
+
+impl Lease {
+    /// A lease that is not held yet.
+    pub fn new(length: Duration, margin: Duration) -> Lease {
+        Lease { until_nanos: Arc::default(), length, margin }
+    }
+
+    /// Whether the worker may begin a request now.
+    pub fn is_held(&self) -> bool {
+        nanos(since_boot()) < self.until_nanos.load(Ordering::SeqCst)
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl SharedBuffer {
+    /// Begins or renews the lease of a worker.
+    pub async fn renew(&mut self, worker: &WorkerId, host: &str, lease: &Lease) -> Result<()> {
+        // The own clock starts before the database's: the lease never ends there before it ends here.
+        let asked_at = since_boot();
+        let (pid, length) = (process::id().cast_signed(), lease.length.as_secs_f64());
+        let gone = (lease.length + lease.margin).as_secs_f64();
+        let upsert = "INSERT INTO passbridge.worker (worker, host, pid, until, gone_at)
+             VALUES ($1, $2, $3, clock_timestamp() + make_interval(secs => $4), clock_timestamp() + make_interval(secs => $5))
+             ON CONFLICT (worker) DO UPDATE SET until = EXCLUDED.until, gone_at = EXCLUDED.gone_at";
+        let values = [
+            (&worker.0 as _, Type::TEXT),
+            (&host as _, Type::TEXT),
+            (&pid as _, Type::INT4),
+            (&length as _, Type::FLOAT8),
+            (&gone as _, Type::FLOAT8),
+        ];
+        self.write(async |client| client.execute_typed(upsert, &values).await).await?;
+        lease.until_nanos.store(nanos(asked_at + lease.length), Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// How many workers hold a lease.
+    pub async fn live_workers(&mut self) -> Result<i64> {
+        let select = "SELECT count(*) FROM passbridge.worker WHERE until > clock_timestamp()";
+        Ok(self.row(select, &[]).await?.get(0))
+    }
+
+    /// Ends the lease of a worker, which has released its slices, and forgets workers that are long gone.
+    pub async fn leave(&mut self, worker: &WorkerId) -> Result<()> {
+        let delete = "DELETE FROM passbridge.worker w
+             WHERE (worker = $1 OR gone_at < clock_timestamp() - interval '1 day')
+               AND NOT EXISTS (SELECT FROM passbridge.slice s WHERE s.owner = w.worker)";
+        let values = [(&worker.0 as _, Type::TEXT)];
+        self.write(async |client| client.execute_typed(delete, &values).await).await.map(drop)
+    }
+}

@@ -1,0 +1,35 @@
+//! The buffer on PostgreSQL, which many workers on many hosts share.
+//!
+//! ```text
+//! store ──> event ──> backlog (page by page, per slice) ──> attempt ──> outcome ──> final
+//!                        ^ claimed by a lease, fenced by an epoch
+//! ```
+//!
+//! - In: a URL, events, attempts and outcomes. Out: slices to send, their events in time order, the state of all.
+//! - Guarantees: an identity is stored once, whoever ingests it; only the owner of a slice makes attempts in it; an attempt is
+//!   durable before it is granted; an outcome is a fact that nothing rolls back, and an event counts once in the account;
+//!   a lost connection repeats nothing that was committed.
+//! - Does not know: HTTP, lanes, retries.
+//! - Rules: `docs/many-workers.md`. The tables are those of `schemas/postgres.sql`.
+
+mod address;
+mod attempts;
+mod backlog;
+mod database;
+mod error;
+mod leases;
+mod slices;
+mod status;
+mod store;
+mod suites;
+mod tls;
+
+pub use address::Address;
+pub use attempts::{Attempt, Decision, Granted, Group, Outcome, Verdict};
+pub use backlog::{Backlog, Earlier, Waiting};
+pub use database::SharedBuffer;
+pub use error::PostgresError;
+pub use leases::{Lease, WorkerId};
+pub use slices::{Claim, Cut, Open};
+pub use status::{Accounting, RequestorLine, SharedStatus, SliceLine, WorkerLine};
+pub use suites::SharedRoute;

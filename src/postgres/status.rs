@@ -1,0 +1,187 @@
+//! Where every event is, who works, and whether the account and the rows agree.
+
+use serde::Serialize;
+use tokio_postgres::Row;
+
+use super::database::SharedBuffer;
+use super::error::Result;
+
+/// How many differences `--verify` names.
+const DISCREPANCIES_MAX: i64 = 20;
+
+/// The state of all events.
+#[derive(Debug, Clone, Serialize)]
+pub struct SharedStatus {
+    pub pending: i64,
+    pub delivered: i64,
+    pub dead: i64,
+    pub held: i64,
+    /// Pending events whose requestor has no suite, or whose suite is paused.
+    pub parked: i64,
+    /// Pending events with an attempt of unknown outcome, which nobody makes any more.
+    pub in_doubt: i64,
+    /// Attempts that live workers make at this moment.
+    pub under_way: i64,
+    /// The most units that Analytics may have counted too often, in suites without event IDs.
+    pub over_count_max: i64,
+    pub accounting: Accounting,
+    pub requestors: Vec<RequestorLine>,
+    pub workers: Vec<WorkerLine>,
+    pub slices: Vec<SliceLine>,
+}
+
+/// The account, in events.
+#[derive(Debug, Clone, Serialize)]
+pub struct Accounting {
+    pub ingested: i64,
+    pub ingested_units: i64,
+    pub pending_units: i64,
+    pub delivered_units: i64,
+    pub balanced: bool,
+}
+
+/// What waits of a requestor.
+#[derive(Debug, Clone, Serialize)]
+pub struct RequestorLine {
+    pub requestor_id: String,
+    /// `None` if its events are parked, because no suite is mapped.
+    pub rsid: Option<String>,
+    pub pending: i64,
+}
+
+/// A worker that holds a lease, or owns slices that nobody has claimed yet.
+#[derive(Debug, Clone, Serialize)]
+pub struct WorkerLine {
+    pub worker: String,
+    pub host: String,
+    pub pid: i32,
+    pub is_alive: bool,
+    pub slices: i64,
+}
+
+/// The slices of a suite.
+#[derive(Debug, Clone, Serialize)]
+pub struct SliceLine {
+    pub rsid: String,
+    pub slices: i64,
+    pub owned: i64,
+    /// When the slice that has waited longest was covered; `None` if one never was.
+    pub covered_at: Option<String>,
+}
+
+impl SharedBuffer {
+    /// Reads the account and the workers.
+    pub async fn status(&mut self) -> Result<SharedStatus> {
+        let select = "SELECT coalesce(sum(ingested_events), 0)::int8, coalesce(sum(pending_events), 0)::int8,
+                coalesce(sum(delivered_events), 0)::int8, coalesce(sum(dead_events), 0)::int8, coalesce(sum(held_events), 0)::int8,
+                coalesce(sum(ingested_units), 0)::int8, coalesce(sum(pending_units), 0)::int8,
+                coalesce(sum(delivered_units), 0)::int8, coalesce(sum(dead_units + held_units), 0)::int8
+             FROM passbridge.posting";
+        let row = self.row(select, &[]).await?;
+        let [
+            ingested,
+            pending,
+            delivered,
+            dead,
+            held,
+            ingested_units,
+            pending_units,
+            delivered_units,
+            others,
+        ] = std::array::from_fn(|column| row.get::<_, i64>(column));
+        let is_balanced = ingested == pending + delivered + dead + held
+            && ingested_units == pending_units + delivered_units + others;
+        let accounting =
+            Accounting { ingested, ingested_units, pending_units, delivered_units, balanced: is_balanced };
+        let doubts = "WITH open AS (
+                SELECT a.seq, EXISTS (SELECT FROM passbridge.worker w WHERE w.worker = a.worker AND w.gone_at > clock_timestamp())
+                        AND o.seq IS NULL AS is_live
+                FROM passbridge.attempt a LEFT JOIN passbridge.outcome o ON o.seq = a.seq AND o.attempt = a.attempt
+                WHERE (o.seq IS NULL OR o.verdict = 'doubt')
+                  AND NOT EXISTS (SELECT FROM passbridge.final f WHERE f.seq = a.seq))
+             SELECT count(DISTINCT seq) FILTER (WHERE NOT is_live), count(*) FILTER (WHERE is_live) FROM open";
+        let doubts = self.row(doubts, &[]).await?;
+        let requestors = "SELECT r.requestor_id, r.rsid, sum(p.pending_events)::int8, bool_or(s.is_paused)
+             FROM passbridge.posting p JOIN passbridge.requestor r ON r.requestor = p.requestor
+             LEFT JOIN passbridge.suite s ON s.rsid = r.rsid GROUP BY 1, 2 ORDER BY 1";
+        let requestors = self.rows(requestors, &[]).await?;
+        let is_parked = |row: &&Row| row.get::<_, Option<bool>>(3) != Some(false);
+        Ok(SharedStatus {
+            pending,
+            delivered,
+            dead,
+            held,
+            parked: requestors.iter().filter(is_parked).map(|row| row.get::<_, i64>(2)).sum(),
+            in_doubt: doubts.get(0),
+            under_way: doubts.get(1),
+            over_count_max: self.over_count().await?,
+            accounting,
+            requestors: requestors
+                .iter()
+                .map(|row| RequestorLine { requestor_id: row.get(0), rsid: row.get(1), pending: row.get(2) })
+                .collect(),
+            workers: self.workers().await?,
+            slices: self.slices().await?,
+        })
+    }
+
+    /// Each attempt beyond the first that may have been counted.
+    async fn over_count(&mut self) -> Result<i64> {
+        let select = "SELECT coalesce(sum((n.counted - 1) * e.count), 0)::int8 FROM (
+                SELECT a.seq, count(*) AS counted
+                FROM passbridge.attempt a LEFT JOIN passbridge.outcome o ON o.seq = a.seq AND o.attempt = a.attempt
+                WHERE (o.seq IS NULL OR o.verdict IN ('doubt', 'held', 'delivered')) AND a.form::jsonb ->> 'event_ids' = 'off'
+                GROUP BY a.seq HAVING count(*) > 1) n
+             JOIN passbridge.event e ON e.seq = n.seq";
+        Ok(self.row(select, &[]).await?.get(0))
+    }
+
+    async fn workers(&mut self) -> Result<Vec<WorkerLine>> {
+        let select = "SELECT w.worker, w.host, w.pid, w.until > clock_timestamp(),
+                (SELECT count(*) FROM passbridge.slice s WHERE s.owner = w.worker)
+             FROM passbridge.worker w ORDER BY w.host, w.pid, w.worker";
+        let line = |row: &Row| WorkerLine {
+            worker: row.get(0),
+            host: row.get(1),
+            pid: row.get(2),
+            is_alive: row.get(3),
+            slices: row.get(4),
+        };
+        let lines = self.rows(select, &[]).await?;
+        Ok(lines.iter().map(line).filter(|line| line.is_alive || line.slices > 0).collect())
+    }
+
+    async fn slices(&mut self) -> Result<Vec<SliceLine>> {
+        let select = "SELECT rsid, count(*), count(owner),
+                to_char(nullif(min(covered_at), '-infinity') AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')
+             FROM passbridge.slice GROUP BY rsid ORDER BY rsid";
+        let line = |row: &Row| SliceLine {
+            rsid: row.get(0),
+            slices: row.get(1),
+            owned: row.get(2),
+            covered_at: row.get(3),
+        };
+        Ok(self.rows(select, &[]).await?.iter().map(line).collect())
+    }
+
+    /// Recounts every row, and names where the account says something else. One statement sees one moment.
+    pub async fn verify(&mut self) -> Result<Vec<String>> {
+        let select = "WITH counted AS (
+                SELECT e.requestor, e.slot, e.occurred_at / 3600000000000 AS hour, coalesce(f.state, 'pending') AS state,
+                       count(*) AS events, sum(e.count) AS units
+                FROM passbridge.event e LEFT JOIN passbridge.final f ON f.seq = e.seq GROUP BY 1, 2, 3, 4),
+             posted AS (
+                SELECT requestor, slot, hour, state, sum(m.events) AS events, sum(m.units) AS units
+                FROM passbridge.posting p CROSS JOIN LATERAL (VALUES
+                    ('pending', p.pending_events, p.pending_units), ('delivered', p.delivered_events, p.delivered_units),
+                    ('dead', p.dead_events, p.dead_units), ('held', p.held_events, p.held_units)) AS m(state, events, units)
+                GROUP BY 1, 2, 3, 4)
+             SELECT format('requestor %s, event%s, hour %s: %s rows and %s in the account are %s', requestor, slot, hour,
+                           coalesce(c.events, 0), coalesce(p.events, 0), state)
+             FROM counted c FULL JOIN posted p USING (requestor, slot, hour, state)
+             WHERE coalesce(c.events, 0) <> coalesce(p.events, 0) OR coalesce(c.units, 0) <> coalesce(p.units, 0)
+             ORDER BY 1 LIMIT $1";
+        let values = [(&DISCREPANCIES_MAX as _, tokio_postgres::types::Type::INT8)];
+        Ok(self.rows(select, &values).await?.iter().map(|row| row.get(0)).collect())
+    }
+}

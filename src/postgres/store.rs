@@ -1,0 +1,181 @@
+//! Stores incoming events, each identity once, from any number of hosts at the same time.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
+
+use tokio_postgres::types::Type;
+
+use super::database::SharedBuffer;
+use super::error::{PostgresError, Result};
+use super::suites::BUCKETS;
+use crate::buffer::{Conflict, InputId, NewEvent, RejectDigest, StoreReport};
+use crate::event::{PassEvent, StoredColumns};
+use crate::mapping;
+use crate::suite::{HitForm, IdentityKind};
+
+/// The forms by which visitors are spread over buckets. The suite of an event may change, and so may its identity: the
+/// buckets of both kinds are stored, and equal visitors have equal buckets in each.
+static FORMS: LazyLock<[HitForm; 2]> = LazyLock::new(|| {
+    let rsid = "slices".parse().expect("letters are an ID");
+    let form = HitForm::with_defaults(rsid);
+    [IdentityKind::MvpdUserId, IdentityKind::Ecid].map(|identity| HitForm { identity, ..form.clone() })
+});
+
+/// The identities go in sorted, so that two ingests of overlapping files never wait for each other in a circle. The numbers
+/// follow the order of the lines, which is the order of sending within the same instant.
+const STORE: &str = "WITH new AS MATERIALIZED (
+        SELECT nextval('passbridge.event_seq') AS seq, n.* FROM (
+            SELECT * FROM unnest($1::bytea[], $2::int8[], $3::int4[], $4::int2[], $5::int8[], $6::int4[], $7::int2[], $8::int2[],
+                                 $9::int8[], $10::text[]) WITH ORDINALITY
+                AS u(id, content, requestor, slot, occurred_at, count, mvpd_bucket, ecid_bucket, line, body, ord)
+            ORDER BY ord) n),
+    fresh AS (
+        INSERT INTO passbridge.identity (id, content, seq) SELECT id, content, seq FROM new ORDER BY id, seq
+        ON CONFLICT DO NOTHING RETURNING seq),
+    stored AS (
+        INSERT INTO passbridge.event (seq, id, requestor, slot, occurred_at, count, mvpd_bucket, ecid_bucket, input, line, body)
+        SELECT seq, id, requestor, slot, occurred_at, count, mvpd_bucket, ecid_bucket, $11, line, body
+        FROM new JOIN fresh USING (seq) ORDER BY seq),
+    posted AS (
+        INSERT INTO passbridge.posting (requestor, slot, hour, ingested_events, pending_events, ingested_units, pending_units)
+        SELECT requestor, slot, occurred_at / 3600000000000, count(*), count(*), sum(count), sum(count)
+        FROM new JOIN fresh USING (seq) GROUP BY 1, 2, 3)
+    SELECT ord FROM new JOIN fresh USING (seq)";
+
+const FIRST_OF: &str = "SELECT u.ord, i.content <> u.content, coalesce(p.path, ''), coalesce(e.line, 0)
+     FROM unnest($1::bytea[], $2::int8[], $3::int8[]) AS u(id, content, ord) JOIN passbridge.identity i ON i.id = u.id
+     LEFT JOIN passbridge.event e ON e.seq = i.seq LEFT JOIN passbridge.input p ON p.input = e.input ORDER BY u.ord";
+
+impl SharedBuffer {
+    /// Stores the new events of an input. They are durable when this returns.
+    pub async fn store(&mut self, input: InputId, events: &[NewEvent]) -> Result<StoreReport> {
+        if events.is_empty() {
+            return Ok(StoreReport::default());
+        }
+        if events.iter().any(|event| !event.former_ids.is_empty()) {
+            return Err(PostgresError::NotYet);
+        }
+        let requestors = self.requestors(events).await?;
+        let buckets = events.iter().map(buckets).collect::<Result<Vec<_>>>()?;
+        let ids: Vec<&[u8]> = events.iter().map(|event| &event.id.bytes()[..]).collect();
+        let contents: Vec<i64> = events.iter().map(|event| event.content.0).collect();
+        let of: Vec<i32> = events.iter().map(|event| requestors[event.requestor_id.as_str()]).collect();
+        let slots: Vec<i16> = events.iter().map(|event| i16::from(event.kind.slot())).collect();
+        let times: Vec<i64> = events.iter().map(|event| event.occurred_at.nanos()).collect();
+        let counts: Vec<i32> = events.iter().map(|event| event.count.cast_signed()).collect();
+        let [mvpd, ecid] = [0, 1].map(|kind| buckets.iter().map(|both| both[kind]).collect::<Vec<i16>>());
+        let lines: Vec<i64> = events.iter().map(|event| event.line.cast_signed()).collect();
+        let bodies: Vec<&str> = events.iter().map(|event| event.body.as_str()).collect();
+        let values = [
+            (&ids as _, Type::BYTEA_ARRAY),
+            (&contents as _, Type::INT8_ARRAY),
+            (&of as _, Type::INT4_ARRAY),
+            (&slots as _, Type::INT2_ARRAY),
+            (&times as _, Type::INT8_ARRAY),
+            (&counts as _, Type::INT4_ARRAY),
+            (&mvpd as _, Type::INT2_ARRAY),
+            (&ecid as _, Type::INT2_ARRAY),
+            (&lines as _, Type::INT8_ARRAY),
+            (&bodies as _, Type::TEXT_ARRAY),
+            (&input.0 as _, Type::INT8),
+        ];
+        let stored = self.write(async |client| client.query_typed(STORE, &values).await).await?;
+        let mut is_stored = vec![false; events.len()];
+        stored.iter().for_each(|row| is_stored[row.get::<_, i64>(0) as usize - 1] = true);
+        let others: Vec<usize> = (0..events.len()).filter(|index| !is_stored[*index]).collect();
+        let mut report = StoreReport { stored: stored.len() as u64, ..StoreReport::default() };
+        if others.is_empty() {
+            return Ok(report);
+        }
+        let ids: Vec<&[u8]> = others.iter().map(|index| ids[*index]).collect();
+        let contents: Vec<i64> = others.iter().map(|index| contents[*index]).collect();
+        let indices: Vec<i64> = others.iter().map(|index| *index as i64).collect();
+        let values = [
+            (&ids as _, Type::BYTEA_ARRAY),
+            (&contents as _, Type::INT8_ARRAY),
+            (&indices as _, Type::INT8_ARRAY),
+        ];
+        for row in self.rows(FIRST_OF, &values).await? {
+            let index = row.get::<_, i64>(0) as usize;
+            if row.get(1) {
+                let (first_path, first_line) = (row.get(2), row.get::<_, i64>(3).cast_unsigned());
+                let line = events[index].line;
+                report.conflicts.push(Conflict { index, line, first_path, first_line });
+            } else {
+                report.duplicates += 1;
+            }
+        }
+        Ok(report)
+    }
+
+    /// The numbers of the requestors of events. A new requestor gets a number.
+    async fn requestors(&mut self, events: &[NewEvent]) -> Result<BTreeMap<String, i32>> {
+        // In their order, for the same reason as the identities.
+        let ids: BTreeMap<&str, ()> = events.iter().map(|event| (event.requestor_id.as_str(), ())).collect();
+        let ids: Vec<&str> = ids.into_keys().collect();
+        let values = [(&ids as _, Type::TEXT_ARRAY)];
+        loop {
+            let select =
+                "SELECT requestor_id, requestor FROM passbridge.requestor WHERE requestor_id = ANY($1)";
+            let rows = self.rows(select, &values).await?;
+            if rows.len() == ids.len() {
+                return Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect());
+            }
+            let insert =
+                "INSERT INTO passbridge.requestor (requestor_id) SELECT id FROM unnest($1) id ORDER BY 1
+                 ON CONFLICT DO NOTHING";
+            self.write(async |client| client.execute_typed(insert, &values).await).await?;
+        }
+    }
+
+    /// Records an input under the path that messages will name.
+    pub async fn open_input(&mut self, path: &str) -> Result<InputId> {
+        let insert = "INSERT INTO passbridge.input (path) VALUES ($1) RETURNING input";
+        let values = [(&path as _, Type::TEXT)];
+        let rows = self.write(async |client| client.query_typed(insert, &values).await).await?;
+        rows.first().map(|row| InputId(row.get(0))).ok_or(PostgresError::Damaged("an input has no number"))
+    }
+
+    /// Records what came of an input, and whether it was read to its end.
+    pub async fn end_input(&mut self, input: InputId, summary: &str, is_whole: bool) -> Result<()> {
+        let update = "UPDATE passbridge.input SET summary = $2, ended_at = CASE WHEN $3 THEN now() END WHERE input = $1";
+        let values = [(&input.0 as _, Type::INT8), (&summary as _, Type::TEXT), (&is_whole as _, Type::BOOL)];
+        self.write(async |client| client.execute_typed(update, &values).await).await.map(drop)
+    }
+
+    /// The key of digests of rejected lines.
+    pub async fn secret(&mut self) -> Result<Vec<u8>> {
+        Ok(self.row("SELECT secret FROM passbridge.version", &[]).await?.get(0))
+    }
+
+    /// The names of the rejects files that hold these lines. A file may lie on another host.
+    pub async fn kept_rejects(&mut self, digests: &[RejectDigest]) -> Result<HashMap<RejectDigest, String>> {
+        let all: Vec<&[u8]> = digests.iter().map(|digest| &digest[..]).collect();
+        let select = "SELECT digest, file FROM passbridge.kept_reject WHERE digest = ANY($1)";
+        let rows = self.rows(select, &[(&all, Type::BYTEA_ARRAY)]).await?;
+        let digest = |bytes: &[u8]| bytes.try_into().unwrap_or_default();
+        Ok(rows.iter().map(|row| (digest(row.get(0)), row.get(1))).collect())
+    }
+
+    /// Records that a rejects file holds these lines.
+    pub async fn remember_rejects(&mut self, digests: &[RejectDigest], file: &str) -> Result<()> {
+        let all: Vec<&[u8]> = digests.iter().map(|digest| &digest[..]).collect();
+        let insert = "INSERT INTO passbridge.kept_reject (digest, file) SELECT DISTINCT d, $2 FROM unnest($1) d ORDER BY 1
+             ON CONFLICT (digest) DO UPDATE SET file = $2";
+        let values = [(&all as _, Type::BYTEA_ARRAY), (&file as _, Type::TEXT)];
+        self.write(async |client| client.execute_typed(insert, &values).await).await.map(drop)
+    }
+}
+
+/// The buckets of an event's visitor, by each kind of identity.
+fn buckets(event: &NewEvent) -> Result<[i16; 2]> {
+    let columns = StoredColumns {
+        occurred_at: event.occurred_at,
+        kind: event.kind,
+        requestor_id: event.requestor_id.clone(),
+        count: event.count,
+    };
+    let pass = PassEvent::from_stored(columns, &event.body)
+        .ok_or(PostgresError::Damaged("the body of an event cannot be read"))?;
+    Ok(FORMS.each_ref().map(|form| (mapping::visitor(&pass, event.id, form).0 % BUCKETS) as i16))
+}

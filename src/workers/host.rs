@@ -1,0 +1,464 @@
+//! The slices of one collection host: claims them, walks their backlogs, sends, records, and gives them back.
+//!
+//! ```text
+//! backlog ──> lines (a visitor's events in order) ──> attempt, durable ──> lane ──> reply ──┐
+//!                 ^                                                                       outcome, with the next attempts
+//!                 └── back, or to rest                                           <────────┘
+//! ```
+//!
+//! One loop does it all, so that outcomes and new attempts share a transaction: while it commits, the lanes send.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::lane::{End, Parcel, Reply, Sending, send};
+use super::line::Lines;
+use super::suite::{Refused, SuiteWork};
+use super::tally::WorkSummary;
+use super::{Place, Work};
+use crate::collection::{Breaker, Connection, Host, Permit};
+use crate::delivery::{Doubt, Outcome};
+use crate::drain::{Next, Refusal, Situation, StopReason, next};
+use crate::postgres::{
+    Attempt, Backlog, Claim, Cut, Decision, Granted, Group, Outcome as Recorded, PostgresError, SharedBuffer,
+    SharedRoute, Verdict, Waiting,
+};
+use crate::suite::OnAmbiguous;
+
+/// How often the worker looks for free slices, for its fair share, and whether suites were paused.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// A slice with fewer events in memory than this reads its next page.
+const WAITING_LOW: usize = 512;
+/// Slices that read a page at the same time as a transaction commits.
+const PAGES_AT_ONCE: usize = 4;
+/// How many different troubles a summary names.
+const TROUBLES_MAX: usize = 20;
+/// A lease that has ended is looked at again after this time.
+const LEASE_POLL: Duration = Duration::from_millis(20);
+
+/// A slice that this worker owns.
+pub(super) struct SliceWork {
+    pub(super) claim: Arc<Claim>,
+    pub(super) backlog: Backlog,
+    /// Events in memory, those under way among them.
+    pub(super) waiting: usize,
+    pub(super) in_flight: usize,
+    /// Events that this drain leaves pending.
+    pub(super) left: Vec<i64>,
+    /// Whether the slice is given back once nothing of it is under way.
+    pub(super) is_leaving: bool,
+}
+
+pub(super) struct HostWork {
+    pub(super) work: Work,
+    pub(super) buffer: SharedBuffer,
+    pub(super) reader: SharedBuffer,
+    pub(super) host: Arc<Host>,
+    pub(super) breaker: Breaker,
+    pub(super) suites: Vec<SuiteWork>,
+    pub(super) cut: Cut,
+    pub(super) slices: BTreeMap<Place, SliceWork>,
+    pub(super) lines: Lines,
+    pub(super) idle: Vec<Connection>,
+    pub(super) lanes: JoinSet<()>,
+    pub(super) sender: UnboundedSender<Reply>,
+    pub(super) replies: UnboundedReceiver<Reply>,
+    /// What is to be recorded next.
+    pub(super) group: Group,
+    pub(super) summary: WorkSummary,
+    pub(super) is_given_up: bool,
+    /// Whether slices that others own are still to be covered.
+    pub(super) waits_for_others: bool,
+    pub(super) look_at: Instant,
+    /// When the breaker asks to be asked again.
+    pub(super) permit_at: Option<Instant>,
+}
+
+impl HostWork {
+    pub(super) async fn new(
+        work: Work,
+        host: Arc<Host>,
+        routes: Vec<SharedRoute>,
+        cut: Cut,
+    ) -> Result<HostWork, PostgresError> {
+        let (sender, replies) = unbounded_channel();
+        Ok(HostWork {
+            buffer: work.open().await?,
+            reader: work.open().await?,
+            breaker: host.breaker(),
+            idle: (0..work.options.lanes).map(|_| host.connection()).collect(),
+            suites: routes.into_iter().map(SuiteWork::new).collect(),
+            work,
+            host,
+            cut,
+            slices: BTreeMap::new(),
+            lines: Lines::default(),
+            lanes: JoinSet::new(),
+            sender,
+            replies,
+            group: Group::default(),
+            summary: WorkSummary::default(),
+            is_given_up: false,
+            waits_for_others: true,
+            look_at: Instant::now(),
+            permit_at: None,
+        })
+    }
+
+    /// Works until every slice is covered, by this worker or another, or until the stop.
+    pub(super) async fn run(mut self) -> Result<WorkSummary, PostgresError> {
+        let mut grace_ends: Option<Instant> = None;
+        loop {
+            let is_stopped = self.work.stop.requested().is_some() || self.is_given_up;
+            if !is_stopped && Instant::now() >= self.look_at {
+                self.look().await?;
+                self.look_at = Instant::now() + LOOK_EVERY;
+            }
+            while let Ok(reply) = self.replies.try_recv() {
+                self.take(reply);
+            }
+            self.lines.wake(Instant::now());
+            let chosen = if is_stopped { Vec::new() } else { self.choose() };
+            let is_idle = !self.record(chosen, is_stopped).await?;
+            self.end_slices(is_stopped).await?;
+            let in_flight = self.suites.iter().map(|suite| suite.in_flight).sum::<usize>();
+            if is_stopped {
+                let ends = *grace_ends.get_or_insert_with(|| Instant::now() + self.work.options.stop_grace);
+                if in_flight == 0 || Instant::now() >= ends {
+                    self.summary.cut_off = in_flight as u64;
+                    break;
+                }
+            } else if self.slices.is_empty() && in_flight == 0 && !self.waits_for_others {
+                break;
+            }
+            if is_idle {
+                self.wait(grace_ends).await;
+            }
+        }
+        self.give_back_all().await?;
+        self.summary.by_others =
+            self.summary.slices == 0 && self.work.stop.requested().is_none() && !self.is_given_up;
+        Ok(self.summary)
+    }
+
+    /// Waits for a reply, for the end of a rest, or for the next look.
+    async fn wait(&mut self, grace_ends: Option<Instant>) {
+        let lease = (!self.work.lease.is_held()).then(|| Instant::now() + LEASE_POLL);
+        let others = [self.lines.next_due(), self.permit_at, lease, grace_ends];
+        let until = others.into_iter().flatten().fold(Instant::now() + LOOK_EVERY, Instant::min);
+        let is_stopping = grace_ends.is_some();
+        tokio::select! {
+            reply = self.replies.recv() => if let Some(reply) = reply { self.take(reply) },
+            () = sleep_until(until) => {}
+            _ = self.work.stop.wait(), if !is_stopping => {}
+        }
+    }
+
+    /// Chooses the next events to send: one a visitor, one a lane, as far as the breaker lets them.
+    fn choose(&mut self) -> Vec<Sending> {
+        let mut chosen: Vec<Sending> = Vec::new();
+        self.permit_at = None;
+        while chosen.len() < self.idle.len() && self.work.lease.is_held() {
+            let Some(mut parcel) = self.lines.next() else { break };
+            let now = Instant::now();
+            let suite = &mut self.suites[parcel.place.0];
+            let slice =
+                self.slices.get_mut(&parcel.place).filter(|slice| !slice.is_leaving && !suite.is_stopped);
+            let Some(slice) = slice else {
+                // It is forgotten with its slice.
+                self.lines.rest(parcel, now + LOOK_EVERY);
+                continue;
+            };
+            let is_probe = match self.breaker.permit(now) {
+                Permit::Go => false,
+                Permit::Probe => true,
+                Permit::Wait(wait) => {
+                    self.permit_at = Some(now + wait);
+                    self.lines.back(parcel);
+                    break;
+                }
+                Permit::GivenUp => {
+                    self.is_given_up = true;
+                    self.lines.back(parcel);
+                    break;
+                }
+            };
+            parcel.attempts += 1;
+            self.summary.retries += u64::from(parcel.attempts > 1);
+            slice.in_flight += 1;
+            suite.in_flight += 1;
+            let number = suite.number();
+            let attempt = fastrand::i64(1..);
+            self.group.attempts.push(Attempt {
+                seq: parcel.seq,
+                attempt,
+                claim: Arc::clone(&slice.claim),
+                form: Arc::clone(&parcel.form),
+                first_hit: i32::try_from(parcel.hits_sent).unwrap_or(i32::MAX),
+            });
+            chosen.push(Sending { parcel, attempt, number, is_probe });
+        }
+        chosen
+    }
+
+    /// Records what there is and reads the next pages meanwhile; then sends what was granted. Returns false if there was nothing
+    /// to do.
+    pub(super) async fn record(
+        &mut self,
+        chosen: Vec<Sending>,
+        is_stopped: bool,
+    ) -> Result<bool, PostgresError> {
+        let group = std::mem::take(&mut self.group);
+        let is_low = |slice: &SliceWork| {
+            !is_stopped && !slice.is_leaving && !slice.backlog.is_exhausted && slice.waiting < WAITING_LOW
+        };
+        let low = self
+            .slices
+            .iter()
+            .filter(|((suite, ..), slice)| is_low(slice) && !self.suites[*suite].is_stopped);
+        let mut pages: Vec<(Place, Backlog)> =
+            low.take(PAGES_AT_ONCE).map(|(place, slice)| (*place, slice.backlog.clone())).collect();
+        let is_empty = group.attempts.is_empty() && group.outcomes.is_empty() && group.decisions.is_empty();
+        if is_empty && pages.is_empty() {
+            return Ok(false);
+        }
+        let (buffer, reader, worker) = (&mut self.buffer, &mut self.reader, &self.work.worker);
+        let recording =
+            async { if is_empty { Ok(Granted::default()) } else { buffer.record(worker, &group).await } };
+        let reading = async {
+            let mut read = Vec::new();
+            for (place, backlog) in &mut pages {
+                read.push((*place, reader.page(backlog).await?));
+            }
+            Ok::<_, PostgresError>(read)
+        };
+        let (granted, read) = tokio::try_join!(recording, reading)?;
+        self.go_on(granted, &group, chosen);
+        for (place, backlog) in pages {
+            if let Some(slice) = self.slices.get_mut(&place) {
+                slice.backlog = backlog;
+            }
+        }
+        read.into_iter().for_each(|(place, events)| self.add(place, &events));
+        Ok(true)
+    }
+
+    fn go_on(&mut self, granted: Granted, group: &Group, chosen: Vec<Sending>) {
+        let decided = group.decisions.iter().filter(|decision| granted.decided.contains(&decision.seq));
+        decided.for_each(|decision| self.summary.count(&decision.rsid, decision));
+        for claim in granted.lost {
+            let place = self.slices.iter().find(|(_, slice)| slice.claim == claim).map(|(place, _)| *place);
+            if let Some(place) = place {
+                tracing::warn!(rsid = %claim.rsid, slice = claim.n, "another worker took a slice over, because the lease had ended");
+                self.summary.lost_slices += 1;
+                self.forget(place);
+            }
+        }
+        for sending in chosen {
+            if granted.attempts.contains(&sending.attempt) {
+                let connection = self.idle.pop().unwrap_or_else(|| self.host.connection());
+                let guard = (self.work.lease.clone(), self.work.stop.clone());
+                self.lanes.spawn(send(sending, connection, guard, self.sender.clone()));
+                continue;
+            }
+            // The slice is lost, or somebody has decided the event.
+            let Sending { parcel, is_probe, .. } = sending;
+            self.land(parcel.place, is_probe);
+            self.done(&parcel);
+        }
+        while self.lanes.try_join_next().is_some() {}
+    }
+
+    /// Adds the events of a page to the lines of their visitors.
+    fn add(&mut self, place: Place, events: &[Waiting]) {
+        let Some(slice) = self.slices.get_mut(&place) else { return };
+        let route = &self.suites[place.0].route;
+        let rsid = &route.suite.form.rsid;
+        self.summary.read += events.len() as u64;
+        for waiting in events {
+            let is_doubted = waiting.earlier.as_ref().is_some_and(|earlier| earlier.is_in_doubt);
+            if is_doubted && route.suite.on_ambiguous == OnAmbiguous::Hold {
+                let reason = Some(Doubt::RunEnded.to_string());
+                self.group.decisions.push(Decision {
+                    rsid: rsid.clone(),
+                    seq: waiting.seq,
+                    state: Verdict::Held,
+                    reason,
+                });
+                continue;
+            }
+            match Parcel::new(place, route, waiting) {
+                Err(reason) => {
+                    let reason = Some(reason.code());
+                    self.group.decisions.push(Decision {
+                        rsid: rsid.clone(),
+                        seq: waiting.seq,
+                        state: Verdict::Dead,
+                        reason,
+                    });
+                }
+                Ok(parcel) if self.lines.is_ended(parcel.visitor) => slice.left.push(parcel.seq),
+                Ok(parcel) => {
+                    slice.waiting += 1;
+                    self.lines.push(parcel);
+                }
+            }
+        }
+    }
+
+    /// Counts an attempt as no longer under way.
+    fn land(&mut self, place: Place, is_probe: bool) {
+        self.suites[place.0].in_flight -= 1;
+        if let Some(slice) = self.slices.get_mut(&place) {
+            slice.in_flight = slice.in_flight.saturating_sub(1);
+        }
+        if is_probe {
+            self.breaker.return_probe(Instant::now());
+        }
+    }
+
+    /// Lets the next event of a visitor go, because this one is decided.
+    fn done(&mut self, parcel: &Parcel) {
+        if let Some(slice) = self.slices.get_mut(&parcel.place) {
+            slice.waiting = slice.waiting.saturating_sub(1);
+        }
+        self.lines.free(parcel.visitor);
+    }
+
+    /// Takes the next step with an attempt that has ended.
+    fn take(&mut self, reply: Reply) {
+        let Reply { mut parcel, attempt, number, is_probe, hits, end, connection } = reply;
+        self.idle.push(connection);
+        self.summary.hits += hits;
+        self.land(parcel.place, is_probe && matches!(end, End::Unsent));
+        let outcome = match end {
+            End::Delivered => {
+                self.breaker.record(Instant::now(), &Outcome::Delivered);
+                self.note(&parcel, attempt, Verdict::Delivered, None);
+                self.decide(&parcel, Verdict::Delivered, None);
+                for refused in self.suites[parcel.place.0].succeed(number) {
+                    self.settle_refused(refused);
+                }
+                return;
+            }
+            End::Unsent => {
+                self.note(&parcel, attempt, Verdict::Unsent, None);
+                parcel.attempts -= 1;
+                return self.back(parcel, None);
+            }
+            End::Met(outcome) => outcome,
+        };
+        let was_up = self.breaker.is_closed();
+        self.breaker.record(Instant::now(), &outcome);
+        if let Some((_, cause)) = outcome.trouble() {
+            self.tell(cause);
+        }
+        // While the breaker is open, an attempt that reaches no server does not count against the event.
+        if !was_up && matches!(&outcome, Outcome::Retry { cause, .. } if cause.is_unreachable()) {
+            parcel.attempts -= 1;
+        }
+        parcel.bare_failures += u32::from(matches!(outcome, Outcome::BareFailure));
+        parcel.is_doubted |= outcome.doubt().is_some();
+        if let Some(refusal) = Refusal::of(&outcome) {
+            let verdict = if refusal.is_doubtful { Verdict::Doubt } else { Verdict::Refused };
+            self.note(&parcel, attempt, verdict, outcome.reply());
+            return self.refuse(parcel, outcome, &refusal.cause);
+        }
+        let verdict = if outcome.doubt().is_some() { Verdict::Doubt } else { Verdict::Retry };
+        self.note(&parcel, attempt, verdict, outcome.reply());
+        self.step(parcel, &outcome);
+    }
+
+    fn note(&mut self, parcel: &Parcel, attempt: i64, verdict: Verdict, reason: Option<String>) {
+        let hits_sent = i32::try_from(parcel.hits_sent).unwrap_or(i32::MAX);
+        self.group.outcomes.push(Recorded { seq: parcel.seq, attempt, verdict, hits_sent, reason });
+    }
+
+    fn decide(&mut self, parcel: &Parcel, state: Verdict, reason: Option<String>) {
+        let rsid = self.suites[parcel.place.0].route.suite.form.rsid.clone();
+        let decision = Decision { rsid, seq: parcel.seq, state, reason };
+        self.group.decisions.push(decision);
+        self.done(parcel);
+    }
+
+    /// Takes the step that the rules of the drain name.
+    fn step(&mut self, parcel: Parcel, outcome: &Outcome) {
+        let situation = Situation {
+            attempts: parcel.attempts,
+            bare_failures: parcel.bare_failures,
+            policy: self.suites[parcel.place.0].route.suite.on_ambiguous,
+            jitter: fastrand::f64(),
+        };
+        match next(outcome, &situation, &self.work.options.retry) {
+            Next::Delivered => self.decide(&parcel, Verdict::Delivered, None),
+            Next::Bury(reason) => self.decide(&parcel, Verdict::Dead, Some(reason.code())),
+            Next::Hold(doubt) => self.decide(&parcel, Verdict::Held, Some(doubt.to_string())),
+            Next::Again(wait) => self.back(parcel, Some(Instant::now() + wait)),
+            Next::LeavePending => self.leave(parcel),
+        }
+    }
+
+    /// Puts an event back into its line, unless its slice is gone.
+    fn back(&mut self, parcel: Parcel, rest: Option<Instant>) {
+        match (self.slices.contains_key(&parcel.place), rest) {
+            (false, _) => self.lines.free(parcel.visitor),
+            (true, Some(until)) => self.lines.rest(parcel, until),
+            (true, None) => self.lines.back(parcel),
+        }
+    }
+
+    fn refuse(&mut self, parcel: Parcel, outcome: Outcome, cause: &str) {
+        if !self.slices.contains_key(&parcel.place) {
+            return self.lines.free(parcel.visitor);
+        }
+        let suite = &mut self.suites[parcel.place.0];
+        if suite.refuse(parcel, outcome) {
+            let rsid = suite.route.suite.form.rsid.clone();
+            tracing::error!(%rsid, fault = cause, "report suite stopped for this drain; its events wait");
+            self.summary.troubles.push(format!("{rsid}: stopped for this drain: {cause}"));
+            self.summary.stopped = self.summary.stopped.or(Some(StopReason::Suite));
+        }
+    }
+
+    /// Takes the step with a refused event that is at fault itself.
+    fn settle_refused(&mut self, refused: Refused) {
+        if self.slices.contains_key(&refused.parcel.place) {
+            self.step(refused.parcel, &refused.outcome);
+        }
+    }
+
+    /// Leaves a refused event of which nobody knows who is at fault to the next drain, unless its suite holds what is in doubt.
+    pub(super) fn leave_refused(&mut self, refused: Refused) {
+        let Refused { parcel, outcome, .. } = refused;
+        let policy = self.suites[parcel.place.0].route.suite.on_ambiguous;
+        match outcome.doubt().filter(|_| policy == OnAmbiguous::Hold) {
+            Some(doubt) => self.decide(&parcel, Verdict::Held, Some(doubt.to_string())),
+            None => self.leave(parcel),
+        }
+    }
+
+    /// Leaves an event, and the later ones of its visitor, pending in this drain.
+    fn leave(&mut self, parcel: Parcel) {
+        self.summary.in_doubt += u64::from(parcel.is_doubted);
+        self.summary.left = true;
+        let behind = self.lines.end(parcel.visitor);
+        let Some(slice) = self.slices.get_mut(&parcel.place) else { return };
+        for parcel in std::iter::once(parcel).chain(behind) {
+            slice.left.push(parcel.seq);
+            slice.waiting -= 1;
+        }
+    }
+
+    fn tell(&mut self, cause: String) {
+        let trouble = format!("{}: {cause}", self.host.url());
+        if !self.summary.troubles.contains(&trouble) && self.summary.troubles.len() < TROUBLES_MAX {
+            tracing::warn!(host = %self.host.url(), cause, "trouble at the collection host");
+            self.summary.troubles.push(trouble);
+        }
+    }
+}

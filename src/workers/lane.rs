@@ -1,0 +1,113 @@
+//! A lane sends the hits of one event after the other, each while the lease is held.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{FormText, Place};
+use crate::collection::Connection;
+use crate::delivery::{DeadReason, Outcome};
+use crate::drain::Stop;
+use crate::hit::VisitorKey;
+use crate::postgres::{Lease, SharedRoute, Waiting};
+use crate::{encode, mapping};
+
+/// An event with its hits.
+pub(super) struct Parcel {
+    pub(super) seq: i64,
+    pub(super) place: Place,
+    pub(super) visitor: VisitorKey,
+    pub(super) form: FormText,
+    pub(super) hits: Vec<Bytes>,
+    pub(super) hits_sent: usize,
+    /// Attempts in this drain.
+    pub(super) attempts: u32,
+    pub(super) bare_failures: u32,
+    /// Whether an attempt may have been counted.
+    pub(super) is_doubted: bool,
+}
+
+impl Parcel {
+    /// Maps and encodes an event. What may have been counted keeps the form of its attempts.
+    pub(super) fn new(place: Place, route: &SharedRoute, waiting: &Waiting) -> Result<Parcel, DeadReason> {
+        let (form, text, hits_sent) = match &waiting.earlier {
+            Some(earlier) => (&earlier.form, Arc::clone(&earlier.form_text), earlier.hits_sent),
+            None => (&route.suite.form, Arc::clone(&route.form), 0),
+        };
+        let mapped = mapping::map(&waiting.event, waiting.id, form)?;
+        let mut block = BytesMut::new();
+        let hits = mapped.hits.iter().map(|hit| {
+            encode::dia(hit, &mut block);
+            block.split().freeze()
+        });
+        Ok(Parcel {
+            seq: waiting.seq,
+            place,
+            visitor: mapped.visitor,
+            form: text,
+            hits_sent: usize::try_from(hits_sent).unwrap_or(0).min(mapped.hits.len() - 1),
+            hits: hits.collect(),
+            attempts: 0,
+            bare_failures: 0,
+            is_doubted: waiting.earlier.as_ref().is_some_and(|earlier| earlier.is_in_doubt),
+        })
+    }
+}
+
+/// How an attempt ended.
+pub(super) enum End {
+    /// Every hit got SUCCESS.
+    Delivered,
+    /// No byte of the next hit was written: the lease or the drain had ended.
+    Unsent,
+    Met(Outcome),
+}
+
+/// An attempt that has ended, with the connection that carried it.
+pub(super) struct Reply {
+    pub(super) parcel: Parcel,
+    pub(super) attempt: i64,
+    /// The number of the attempt among those of its suite.
+    pub(super) number: u64,
+    pub(super) is_probe: bool,
+    /// Hits that got SUCCESS.
+    pub(super) hits: u64,
+    pub(super) end: End,
+    pub(super) connection: Connection,
+}
+
+/// An attempt that is granted.
+pub(super) struct Sending {
+    pub(super) parcel: Parcel,
+    pub(super) attempt: i64,
+    pub(super) number: u64,
+    pub(super) is_probe: bool,
+}
+
+/// Sends the hits of an event that are left.
+pub(super) async fn send(
+    sending: Sending,
+    mut connection: Connection,
+    (lease, stop): (Lease, Stop),
+    replies: UnboundedSender<Reply>,
+) {
+    let Sending { mut parcel, attempt, number, is_probe } = sending;
+    let mut hits = 0;
+    let end = loop {
+        let Some(body) = parcel.hits.get(parcel.hits_sent).cloned() else { break End::Delivered };
+        // The check is the last thing before the write: a worker that was frozen meanwhile starts no request.
+        if !lease.is_held() || (hits > 0 && stop.requested().is_some()) {
+            break End::Unsent;
+        }
+        match connection.send(body).await {
+            Outcome::Delivered => {
+                parcel.hits_sent += 1;
+                hits += 1;
+            }
+            outcome => break End::Met(outcome),
+        }
+    };
+    // Without a receiver the drain has ended, and the attempt stays in doubt.
+    drop(replies.send(Reply { parcel, attempt, number, is_probe, hits, end, connection }));
+}

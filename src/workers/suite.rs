@@ -1,0 +1,68 @@
+//! A suite of a host in a drain: who is at fault for refusals, the events or their suite.
+//!
+//! The rule is that of `drain::verdict`, without its trials: a later success condemns the events that were refused before; many
+//! refusals in a row without one stop the suite for this drain, and its events wait.
+
+use super::Place;
+use super::lane::Parcel;
+use crate::delivery::Outcome;
+use crate::postgres::SharedRoute;
+
+/// The suite stops when this many visitors in a row were refused: enough that some bad events at the head of a backlog stop
+/// nobody, few enough to show a wrong setting soon.
+const REFUSED_IN_A_ROW_MAX: usize = 20;
+
+/// A refused event of which it is not known yet who is at fault.
+pub(super) struct Refused {
+    pub(super) parcel: Parcel,
+    pub(super) outcome: Outcome,
+    /// The number of the last attempt of the suite that began before the refusal was known.
+    known_at: u64,
+}
+
+pub(super) struct SuiteWork {
+    pub(super) route: SharedRoute,
+    pub(super) in_flight: usize,
+    /// Whether nothing more is sent to it: it was paused, or it refuses all.
+    pub(super) is_stopped: bool,
+    numbered: u64,
+    refused: Vec<Refused>,
+}
+
+impl SuiteWork {
+    pub(super) fn new(route: SharedRoute) -> SuiteWork {
+        SuiteWork { route, in_flight: 0, is_stopped: false, numbered: 0, refused: Vec::new() }
+    }
+
+    /// The number of an attempt that begins.
+    pub(super) fn number(&mut self) -> u64 {
+        self.numbered += 1;
+        self.numbered
+    }
+
+    /// Keeps a refused event. Returns whether the suite is stopped by it.
+    pub(super) fn refuse(&mut self, parcel: Parcel, outcome: Outcome) -> bool {
+        self.refused.push(Refused { parcel, outcome, known_at: self.numbered });
+        let stops = !self.is_stopped && self.refused.len() >= REFUSED_IN_A_ROW_MAX;
+        self.is_stopped |= stops;
+        stops
+    }
+
+    /// Returns the events that are at fault, because this later attempt succeeded.
+    pub(super) fn succeed(&mut self, number: u64) -> Vec<Refused> {
+        let (at_fault, others) =
+            std::mem::take(&mut self.refused).into_iter().partition(|refused| refused.known_at < number);
+        self.refused = others;
+        at_fault
+    }
+
+    pub(super) fn has_refused(&self) -> bool {
+        !self.refused.is_empty()
+    }
+
+    /// Returns the events of which this drain does not learn who is at fault; of one slice, or all.
+    pub(super) fn take_refused(&mut self, slice: Option<Place>) -> Vec<Refused> {
+        let is_of = |refused: &mut Refused| slice.is_none_or(|place| refused.parcel.place == place);
+        self.refused.extract_if(.., is_of).collect()
+    }
+}

@@ -1,0 +1,418 @@
+//! Many workers on one buffer in PostgreSQL: nothing is lost, each event counts once, and visitors keep their order, whatever
+//! dies.
+//!
+//! The tests that need a server run where `PASSBRIDGE_TEST_POSTGRES` has its URL, as a user that may create databases and
+//! signal the server's processes: `.ci/run` starts one. `psql` does what a person would do there.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use passbridge::sandbox::{EventRecording, Handle, SandboxOptions, SuiteSettings};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::program::Program;
+use crate::support::{FIRST_SECOND, PATIENCE, REQUESTOR, RSID, counted, event, sandbox_with};
+
+const WORKERS: usize = 3;
+const EVENTS: usize = 6_000;
+const VISITORS: usize = 400;
+/// A lease of 2 s passes on after 2 + 1 + 1 s; a worker that is frozen so long has lost it.
+const FROZEN: Duration = Duration::from_secs(6);
+const CONFIG: &str = "
+[delivery]
+lanes = 8
+request_timeout_seconds = 1
+give_up_seconds = 30
+backoff_base_ms = 5
+backoff_max_seconds = 1
+max_attempts = 50
+[workers]
+lease_seconds = 2
+[log]
+level = \"warn\"
+";
+
+/// A database of its own on the server of the tests, which goes with the test.
+struct Database {
+    server: String,
+    name: String,
+}
+
+impl Database {
+    /// `None` without a server.
+    fn new(name: &str) -> Option<Database> {
+        let server = env::var("PASSBRIDGE_TEST_POSTGRES").ok()?;
+        let database = Database { server, name: format!("{name}_{}", std::process::id()) };
+        database.on_server(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", database.name));
+        database.on_server(&format!("CREATE DATABASE {}", database.name));
+        Some(database)
+    }
+
+    fn url(&self) -> String {
+        let (bare, query) = self.server.split_once('?').unwrap_or((&self.server, ""));
+        let (bare, _) = bare.rsplit_once('/').expect("a URL with a database");
+        format!("{bare}/{}?{query}", self.name)
+    }
+
+    fn on_server(&self, sql: &str) -> String {
+        psql(&self.server, sql)
+    }
+
+    fn ask(&self, sql: &str) -> String {
+        psql(&self.url(), sql)
+    }
+
+    /// A session in which statements are open until [`Session::end`].
+    fn session(&self, url: &str, sql: &str) -> Session {
+        let mut psql = Command::new("psql");
+        psql.args([url, "-q", "-v", "ON_ERROR_STOP=1"]).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut child = psql.spawn().expect("psql starts");
+        let mut input = child.stdin.take().expect("its input");
+        writeln!(input, "{sql}").expect("a statement");
+        let session = Session { input: Some(input), child };
+        let waits = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND query LIKE '{}%'",
+            sql.trim_end_matches(';').rsplit(';').next().unwrap_or_default().trim().replace('\'', "''")
+        );
+        wait_until("the session is idle in its transaction", || self.on_server(&waits) != "0");
+        session
+    }
+
+    fn program(&self) -> Program {
+        Program::with(&format!("[buffer]\nurl = \"{}\"\n{CONFIG}", self.url()))
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.on_server(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+    }
+}
+
+struct Session {
+    input: Option<ChildStdin>,
+    child: Child,
+}
+
+impl Session {
+    fn end(mut self, sql: &str) {
+        writeln!(self.input.take().expect("it is open"), "{sql}").expect("a statement");
+        assert!(self.child.wait().expect("psql ends").success());
+    }
+}
+
+/// Tries again while the server starts.
+fn psql(url: &str, sql: &str) -> String {
+    let started = Instant::now();
+    loop {
+        let asked = Command::new("psql").args([url, "-qAt", "-v", "ON_ERROR_STOP=1", "-c", sql]).output();
+        let asked = asked.expect("psql starts");
+        if asked.status.success() {
+            return String::from_utf8(asked.stdout).expect("UTF-8").trim().to_owned();
+        }
+        assert!(started.elapsed() < PATIENCE, "{sql}: {}", String::from_utf8_lossy(&asked.stderr));
+        sleep(Duration::from_millis(100));
+    }
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < PATIENCE, "never: {what}");
+        sleep(Duration::from_millis(50));
+    }
+}
+
+/// The events of visitors in turn, numbered in eVar6.
+fn plays(numbers: std::ops::Range<usize>) -> String {
+    numbers.fold(String::new(), |mut lines, number| {
+        let event = play(number);
+        writeln!(lines, "{event}").expect("a string takes all");
+        lines
+    })
+}
+
+fn play(number: usize) -> serde_json::Value {
+    serde_json::json!({
+        "occurred_at": FIRST_SECOND + (number / VISITORS) as i64,
+        "event": "play_requested",
+        "requestor_id": REQUESTOR,
+        "event_id": number.to_string(),
+        "mvpd_user_id": format!("user{}", number % VISITORS),
+        "resource_id": number.to_string(),
+    })
+}
+
+fn collector(faults: &str) -> Handle {
+    sandbox_with(faults, |options: &mut SandboxOptions| {
+        let settings = SuiteSettings { recording: EventRecording::UseEventId, ..SuiteSettings::default() };
+        options.suites = BTreeMap::from([(RSID.parse().expect("an rsid"), settings)]);
+    })
+}
+
+fn ingest(program: &Program, name: &str, numbers: std::ops::Range<usize>) {
+    program.write(name, &plays(numbers));
+    let (code, report) = program.json(&["ingest", program.path(name).to_str().expect("a path")]);
+    assert_eq!(code, 0, "{report}");
+}
+
+/// The workers of a test: one that ends begins again.
+struct Workers<'a> {
+    program: &'a Program,
+    workers: Vec<Child>,
+    /// A drain that begins meanwhile fails.
+    is_server_down: bool,
+}
+
+impl Workers<'_> {
+    fn start(program: &Program) -> Workers<'_> {
+        let mut workers = Workers { program, workers: Vec::new(), is_server_down: false };
+        (0..WORKERS).for_each(|_| workers.workers.push(workers.one()));
+        workers
+    }
+
+    fn one(&self) -> Child {
+        let mut drain = self.program.command(&["drain"]);
+        drain.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().expect("the program starts")
+    }
+
+    /// Begins those again that have ended as they should.
+    fn tend(&mut self) {
+        for place in 0..WORKERS {
+            if let Some(status) = self.workers[place].try_wait().expect("a child") {
+                let is_well = matches!(status.code(), Some(0 | 3 | 4 | 75));
+                assert!(
+                    is_well || self.is_server_down && status.code() == Some(1),
+                    "a worker ended by {status}"
+                );
+                self.workers[place] = self.one();
+            }
+        }
+    }
+
+    /// Goes on until so many hits were accepted.
+    fn wait_accepted(&mut self, sandbox: &Handle, count: u64) {
+        let started = Instant::now();
+        while sandbox.accepted_count() < count {
+            assert!(started.elapsed() < 2 * PATIENCE, "{} of {count}", sandbox.accepted_count());
+            self.tend();
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn kill(&mut self, place: usize) {
+        self.workers[place].kill().expect("a worker is killed");
+        self.workers[place].wait().expect("it ends");
+        self.workers[place] = self.one();
+    }
+
+    fn signal(&self, place: usize, signal: Signal) {
+        let pid = Pid::from_child(&self.workers[place]);
+        kill_process(pid, signal).expect("a worker takes the signal");
+    }
+}
+
+impl Drop for Workers<'_> {
+    fn drop(&mut self) {
+        for worker in &mut self.workers {
+            worker.kill().unwrap_or_default();
+            worker.wait().map(drop).unwrap_or_default();
+        }
+    }
+}
+
+fn assert_balanced(program: &Program) {
+    let (code, status) = program.json(&["status", "--verify"]);
+    assert_eq!(
+        (code, &status["accounting"]["balanced"], &status["discrepancies"]),
+        (0, &true.into(), &serde_json::json!([])),
+        "{status}"
+    );
+    assert_eq!(status["accounting"]["ingested"], EVENTS);
+}
+
+#[test]
+fn many_workers_lose_nothing_and_count_each_event_once_in_order_whatever_dies() {
+    let Some(database) = Database::new("deaths") else { return };
+    let sandbox = collector("latency=10ms; reset-before:1%; reset-after:1%; seed=7");
+    let program = database.program();
+    let url = sandbox.url();
+    let add = ["suite", "add", "--requestor", REQUESTOR, "--rsid", RSID, "--collection-url", &url];
+    assert_eq!(program.run(&add).code, 0);
+    ingest(&program, "events.ndjson", 0..EVENTS);
+    let mut workers = Workers::start(&program);
+
+    workers.wait_accepted(&sandbox, 300);
+    workers.kill(0);
+    assert_balanced(&program);
+
+    workers.wait_accepted(&sandbox, 1_200);
+    workers.signal(1, Signal::STOP);
+    sleep(FROZEN);
+    workers.signal(1, Signal::CONT);
+    assert_balanced(&program);
+
+    workers.wait_accepted(&sandbox, 2_400);
+    // The death of one of its processes makes the server drop everything and recover, as `pg_ctl restart -m immediate` does.
+    let backend = database.ask("SELECT pid FROM pg_stat_activity WHERE application_name = 'passbridge' AND datname = current_database() LIMIT 1");
+    let backend = backend.parse().ok().and_then(Pid::from_raw).expect("a connection of a worker");
+    workers.is_server_down = true;
+    kill_process(backend, Signal::KILL).expect("the server's process is killed");
+    sleep(Duration::from_secs(1));
+    database.ask("SELECT 1");
+    workers.tend();
+    workers.is_server_down = false;
+    assert_balanced(&program);
+
+    workers.wait_accepted(&sandbox, 3_600);
+    database.ask(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'passbridge' AND datname = current_database()",
+    );
+    assert_balanced(&program);
+
+    workers.wait_accepted(&sandbox, 4_800);
+    workers.kill(2);
+    let started = Instant::now();
+    while program.json(&["status"]).1["pending"] != 0 {
+        assert!(started.elapsed() < 2 * PATIENCE, "{}", program.json(&["status"]).1);
+        workers.tend();
+        sleep(Duration::from_millis(100));
+    }
+    drop(workers);
+    assert_balanced(&program);
+    let (_, status) = program.json(&["status"]);
+    assert_eq!(status["delivered"], EVENTS, "{status}");
+    assert_eq!(counted(&sandbox), EVENTS as u64);
+    assert_in_order(&sandbox);
+}
+
+/// Each event was accepted, and the first hits of each visitor in the order of their time.
+fn assert_in_order(sandbox: &Handle) {
+    let mut latest: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut seen = vec![false; EVENTS];
+    for hit in sandbox.hits() {
+        let number: usize = hit.evars[&6].parse().expect("a number");
+        if !std::mem::replace(&mut seen[number], true) {
+            let before = latest.insert(number % VISITORS, number);
+            assert!(before.is_none_or(|before| before < number), "{number} came after {before:?}");
+        }
+    }
+    assert!(seen.iter().all(|seen| *seen), "events were lost");
+}
+
+#[test]
+fn what_commits_late_is_sent_and_an_idle_writer_elsewhere_stops_no_drain() {
+    let Some(database) = Database::new("late") else { return };
+    let sandbox = collector("");
+    let program = database.program();
+    let url = sandbox.url();
+    let add = ["suite", "add", "--requestor", REQUESTOR, "--rsid", RSID, "--collection-url", &url];
+    assert_eq!(program.run(&add).code, 0);
+    let elsewhere = database.session(&database.server, "BEGIN; SELECT pg_current_xact_id();");
+    // An identity that another session holds makes the ingest of it wait, with its numbers taken.
+    let id = event(play(3)).identity().0;
+    let blocks = format!(
+        "BEGIN; INSERT INTO passbridge.identity (id, content, seq) VALUES (decode('{id}', 'hex'), 0, 0);"
+    );
+    let blocking = database.session(&database.url(), &blocks);
+    program.write("late.ndjson", &plays(0..10));
+    let late = program.command(&["ingest", program.path("late.ndjson").to_str().expect("a path")]).spawn();
+    let mut late = late.expect("the program starts");
+    wait_until("the ingest waits", || {
+        database.ask("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'passbridge'") != "0"
+    });
+    ingest(&program, "early.ndjson", 10..20);
+    let (code, drained) = program.json(&["drain"]);
+    assert_eq!((code, &drained["delivered"]), (0, &10.into()), "{drained}");
+    blocking.end("ROLLBACK;");
+    assert!(late.wait().expect("the ingest ends").success());
+    let (code, drained) = program.json(&["drain"]);
+    assert_eq!((code, &drained["delivered"]), (0, &10.into()), "{drained}");
+    assert_eq!(counted(&sandbox), 20);
+    elsewhere.end("ROLLBACK;");
+    // The same files again, from two processes at the same time: all of it is there.
+    let again = ["late.ndjson", "early.ndjson"].map(|name| {
+        let path = program.path(name);
+        program
+            .command(&["ingest", path.to_str().expect("a path"), "--json"])
+            .spawn()
+            .expect("the program starts")
+    });
+    for ingest in again {
+        let done = ingest.wait_with_output().expect("it ends");
+        let report: serde_json::Value = serde_json::from_slice(&done.stdout).expect("a document");
+        assert_eq!((&report["total"]["duplicates"], &report["total"]["stored"]), (&10.into(), &0.into()));
+    }
+}
+
+#[test]
+fn a_stop_hands_the_slices_over_without_doubt() {
+    let Some(database) = Database::new("stop") else { return };
+    let sandbox = collector("latency=20ms");
+    let program = database.program();
+    let url = sandbox.url();
+    let add = ["suite", "add", "--requestor", REQUESTOR, "--rsid", RSID, "--collection-url", &url];
+    assert_eq!(program.run(&add).code, 0);
+    ingest(&program, "events.ndjson", 0..1_000);
+    let mut drain = program.command(&["drain"]).spawn().expect("the program starts");
+    assert!(sandbox.wait_accepted(100, PATIENCE));
+    kill_process(Pid::from_child(&drain), Signal::TERM).expect("a signal");
+    drain.wait().expect("it ends");
+    let (_, status) = program.json(&["status", "--verify"]);
+    assert_eq!((&status["in_doubt"], &status["under_way"]), (&0.into(), &0.into()), "{status}");
+    let owned: Vec<_> =
+        status["slices"].as_array().expect("slices").iter().map(|line| &line["owned"]).collect();
+    assert_eq!(owned, [&serde_json::json!(0)]);
+    let (code, drained) = program.json(&["drain"]);
+    assert_eq!((code, &drained["pending"], &drained["retries"]), (0, &0.into(), &0.into()), "{drained}");
+    assert_eq!(sandbox.accepted_count(), 1_000, "nothing was sent twice");
+}
+
+#[test]
+fn what_a_database_cannot_do_yet_is_said_before_anything_is_done() {
+    let program = Program::bare();
+    let config = "[buffer]\nurl = \"postgres://nobody@127.0.0.1:1/none\"\n";
+    program.write("c.toml", config);
+    for (args, exit, says) in [
+        (&["run"][..], 2, "let a timer start passbridge"),
+        (&["retention"], 2, "nothing is deleted there"),
+        (&["dead-letter", "list"], 2, "docs/many-workers.md"),
+        (&["backup", "copy.db"], 2, "pg_dump"),
+        (&["drain", "--limit", "3"], 2, "drain takes --deadline alone"),
+        (&["status", "--check"], 2, "status takes --verify alone"),
+        (&["status"], 1, "cannot use the database postgres://127.0.0.1:1/none"),
+        (&["init"], 1, "see that the server runs"),
+    ] {
+        let done = program.run(args);
+        assert_eq!((done.code, done.err.contains(says)), (exit, true), "{args:?}: {}", done.err);
+    }
+    assert!(!program.path("passbridge.db").exists() && !program.path("copy.db").exists());
+    program.write("c.toml", &format!("{config}path = \"passbridge.db\"\n"));
+    let done = program.run(&["status"]);
+    assert_eq!(
+        (done.code, done.err.contains("c.toml:2: buffer.url: there is buffer.path, too")),
+        (2, true),
+        "{}",
+        done.err
+    );
+}
+
+#[test]
+fn exchanges_are_refused_and_a_second_init_says_so() {
+    let Some(database) = Database::new("doors") else { return };
+    let program = database.program();
+    assert_eq!((program.run(&["init"]).code, program.run(&["init", "--if-missing"]).code), (2, 0));
+    program.write("log.har", r#"{"log":{"version":"1.2","entries":[]}}"#);
+    let done = program.run(&["ingest", program.path("log.har").to_str().expect("a path")]);
+    assert_eq!(
+        (done.code, done.err.contains("takes events in NDJSON and CSV alone")),
+        (1, true),
+        "{}",
+        done.err
+    );
+}
