@@ -118,7 +118,7 @@ impl Judge for InputError {
             | InputError::Compression(_)
             | InputError::PackedTwice(_)
             | InputError::Encoding(_)
-            | InputError::Unfit { .. }
+            | InputError::Unfit(_)
             | InputError::NotOnPostgres(_)
             | InputError::OnlyZeros
             | InputError::Misnamed { .. }

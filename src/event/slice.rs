@@ -24,13 +24,4 @@ impl Slice {
             && self.to.is_none_or(|to| event.occurred_at() < to)
             && (self.requestors.is_empty() || self.requestors.contains(event.requestor_id()))
     }
-
-    /// What of it formats cannot have whose events rest on the lines before them; `None` if there is nothing.
-    pub fn limits(&self) -> Option<&'static str> {
-        if !self.event_id_from.is_empty() {
-            return Some("--event-id-from");
-        }
-        let is_whole = self.from.is_none() && self.to.is_none() && self.requestors.is_empty();
-        (!is_whole).then_some("a slice (--from, --to, --requestor)")
-    }
 }

@@ -14,8 +14,10 @@ pub enum InputError {
     Open(#[source] io::Error),
     #[error("is a folder without a file to read")]
     Directory,
-    #[error("is {format}, and {what} is for events in NDJSON or CSV: leave it out, or say --format")]
-    Unfit { format: &'static str, what: &'static str },
+    #[error(
+        "is {0}, and a map, a slice (--from, --to, --requestor) and --event-id-from are for events in NDJSON or CSV: leave them out, or say --format"
+    )]
+    Unfit(&'static str),
     #[error("is {0}, and a buffer on PostgreSQL takes events in NDJSON and CSV alone, so far")]
     NotOnPostgres(&'static str),
     #[error("holds only zero bytes, as a power loss leaves them: get it again from its source")]

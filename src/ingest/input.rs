@@ -17,6 +17,7 @@ use super::misplaced::first_letter;
 use super::options::{FormatChoice, IngestOptions};
 use super::summary::InputEnd;
 use super::unpack::{FoundZeros, Packing, Unpacked, skip_zeros, with};
+use crate::event::Slice;
 use crate::harmless::on_one_line;
 use crate::readers::{
     Format, Guess, ListElements, ReadError, Reader, ReaderOptions, guess, starts_as_list, wide_encoding,
@@ -118,11 +119,9 @@ pub(super) fn open(
     if options.takes_events_only && !matches!(format, Format::Ndjson | Format::Csv) {
         return Err(InputError::NotOnPostgres(format.as_str()));
     }
-    let map = options.map.as_ref().map(|_| "a map");
-    if let Some(what) = map.or_else(|| slice.limits())
-        && !matches!(format, Format::Ndjson | Format::Csv)
-    {
-        return Err(InputError::Unfit { format: format.as_str(), what });
+    let is_plain = options.map.is_none() && *slice == Slice::default();
+    if !is_plain && !matches!(format, Format::Ndjson | Format::Csv) {
+        return Err(InputError::Unfit(format.as_str()));
     }
     let is_list = matches!(format, Format::Ndjson | Format::RestV2) && starts_as_list(&start);
     let content = Cursor::new(start).chain(source);

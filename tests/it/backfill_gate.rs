@@ -96,7 +96,7 @@ fn a_plan_as_markdown_says_what_an_approval_needs() {
         "| rate | 1 a second |",
         "| window | always |",
         "| --via dia (recommended) | 120 | 2m | ",
-        "calm\\|\\_.ndjson | 120 | 0 | ",
+        "calm\\|_.ndjson | 120 | 0 | ",
         digest["sha256"].as_str().expect("a digest"),
     ] {
         assert!(text.contains(told), "{told}\n{text}");

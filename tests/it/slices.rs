@@ -75,10 +75,7 @@ fn a_slice_takes_a_span_and_requestors_and_counts_what_it_leaves_out() {
     let har = file(&program, "log.har", "{\"log\":{\"entries\":[]}}");
     let refused = program.run(&["ingest", "--requestor", "REF30", &har]);
     assert_eq!(refused.code, 1, "{refused:?}");
-    assert!(
-        refused.err.contains("is har, and a slice (--from, --to, --requestor) is for events"),
-        "{refused:?}"
-    );
+    assert!(refused.err.contains("is har, and a map, a slice"), "{refused:?}");
 }
 
 #[test]

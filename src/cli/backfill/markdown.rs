@@ -57,7 +57,7 @@ pub(super) fn of(name: &JobName, plan: &Plan, settings: JobSettings, zone: Zone)
         table(["plan", ""], facts.map(|(what, value)| [what.to_owned(), value])),
         table(["route", "peak calls an hour", "time of sending", "finished at"], ways),
         table(["input", "events", "rejected", "bytes", "SHA-256"], inputs),
-        warnings.map(|warning| format!("- {}\n", plain(&warning))).collect::<String>(),
+        warnings.map(|warning| format!("- {warning}\n")).collect::<String>(),
     )
 }
 
@@ -90,16 +90,6 @@ fn finished_at(from: Instant, seconds: u64, hours: Option<Hours>, zone: Zone) ->
 
 fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let head = [head.map(str::to_owned), head.map(|_| "---".to_owned())];
-    let rows = rows.into_iter().map(|cells| cells.map(|cell| plain(&cell)));
+    let rows = rows.into_iter().map(|cells| cells.map(|cell| cell.replace('|', "\\|")));
     head.into_iter().chain(rows).map(|cells| format!("| {} |\n", cells.join(" | "))).collect()
-}
-
-/// A text without what Markdown reads as a mark.
-fn plain(text: &str) -> String {
-    let letter = |letter: char| match letter {
-        '|' | '\\' | '`' | '*' | '_' | '<' | '[' => format!("\\{letter}"),
-        _ if letter.is_control() => " ".to_owned(),
-        _ => letter.to_string(),
-    };
-    text.chars().map(letter).collect()
 }
