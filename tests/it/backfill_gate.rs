@@ -79,10 +79,10 @@ fn a_run_adds_to_delivered_days_only_where_each_is_named() {
 fn a_plan_as_markdown_says_what_an_approval_needs() {
     let (program, sandbox) = (Program::new(), sandbox(""));
     program.suite(&sandbox.url());
-    let live = file(&program, "live.ndjson", &day("2026-10-01", "a", 5));
+    let live = program.file("live.ndjson", &day("2026-10-01", "a", 5));
     assert_eq!(program.run(&["ingest", &live]).code, 0);
     assert_eq!(program.run(&["drain"]).code, 0);
-    let calm = file(&program, "calm|_.ndjson", &day("2026-10-02", "c", 120));
+    let calm = program.file("calm|_.ndjson", &day("2026-10-02", "c", 120));
     let plan = |name: &str, args: &[&str]| {
         let done = program.run(&[&["backfill", "plan", name, "--markdown"], args].concat());
         assert_eq!(done.code, 0, "{done:?}");
@@ -111,7 +111,7 @@ fn a_plan_as_markdown_says_what_an_approval_needs() {
     let apart = finished(&windowed).expect("a date").unix_seconds()
         - finished(&always).expect("a date").unix_seconds();
     assert!((23 * 3600..49 * 3600).contains(&apart), "{apart}\n{windowed}");
-    let again = file(&program, "again.ndjson", &day("2026-10-01", "again", 5));
+    let again = program.file("again.ndjson", &day("2026-10-01", "again", 5));
     let risky = plan("risky", &[&again]);
     assert!(
         risky.contains("| risk | high") && risky.contains("- report suite examplersid has 5 events"),

@@ -25,16 +25,11 @@ fn day(date: &str, prefix: &str, count: usize) -> String {
     (0..count).map(line).collect()
 }
 
-fn file(program: &Program, name: &str, text: &str) -> String {
-    program.write(name, text);
-    program.path(name).to_str().expect("UTF-8").to_owned()
-}
-
 /// A buffer that has delivered 100 events of 2026-10-01.
 fn delivered() -> (Program, passbridge::sandbox::Handle) {
     let (program, sandbox) = (Program::new(), sandbox(""));
     program.suite(&sandbox.url());
-    let live = file(&program, "live.ndjson", &day("2026-10-01", "a", 100));
+    let live = program.file("live.ndjson", &day("2026-10-01", "a", 100));
     assert_eq!(program.run(&["ingest", &live]).code, 0);
     assert_eq!(program.run(&["drain"]).code, 0);
     (program, sandbox)
@@ -48,8 +43,8 @@ fn pending(program: &Program) -> Value {
 fn a_file_that_is_a_delivered_day_in_another_form_is_kept_out_whole_until_the_day_is_named() {
     let (program, _sandbox) = delivered();
     let text = day("2026-10-02", "new", 5) + &day("2026-10-01", "again", 51);
-    let again = file(&program, "again.ndjson", &text);
-    let other = file(&program, "other.ndjson", &day("2026-10-03", "o", 3));
+    let again = program.file("again.ndjson", &text);
+    let other = program.file("other.ndjson", &day("2026-10-03", "o", 3));
     let (code, report) = program.json(&["ingest", &again, &other]);
     assert_eq!((code, &report["total"]["stored"]), (3, &json!(3)), "{report}");
     let why = report["inputs"][0]["unused"].as_str().expect("a reason");
@@ -63,7 +58,7 @@ fn a_file_that_is_a_delivered_day_in_another_form_is_kept_out_whole_until_the_da
     // What was delivered comes again as duplicates, however often, and half as much more goes in.
     let same = program.path("live.ndjson").to_str().expect("UTF-8").to_owned();
     assert_eq!(program.json(&["ingest", &same]).1["total"]["duplicates"], 100);
-    let half = file(&program, "half.ndjson", &day("2026-10-01", "half", 50));
+    let half = program.file("half.ndjson", &day("2026-10-01", "half", 50));
     assert_eq!(program.run(&["ingest", &half]).code, 0);
     let (code, report) = program.json(&["ingest", &again, "--accept-days", "2026-10-01"]);
     assert_eq!((code, &report["total"]["stored"]), (0, &json!(56)), "{report}");
@@ -73,7 +68,7 @@ fn a_file_that_is_a_delivered_day_in_another_form_is_kept_out_whole_until_the_da
 fn a_re_export_in_parts_is_stopped_at_the_part_that_is_too_much() {
     let (program, _sandbox) = delivered();
     let parts: Vec<String> = (0..5)
-        .map(|part| file(&program, &format!("{part}.ndjson"), &day("2026-10-01", &format!("p{part}-"), 20)))
+        .map(|part| program.file(&format!("{part}.ndjson"), &day("2026-10-01", &format!("p{part}-"), 20)))
         .collect();
     let args: Vec<&str> = ["ingest"].into_iter().chain(parts.iter().map(String::as_str)).collect();
     let (code, report) = program.json(&args);
@@ -86,7 +81,7 @@ fn a_large_file_is_looked_at_to_its_end_before_anything_of_its_late_events_is_st
     // The events of the delivered day are in the second portion of the first, and on both ends of the other.
     let now = Clock::system().now().nanos();
     let recent = day(&Instant::from_nanos(now - 86_400_000_000_000).to_the_day(), "recent", 10_500);
-    let behind = file(&program, "behind.ndjson", &(recent.clone() + &day("2026-10-01", "again", 80)));
+    let behind = program.file("behind.ndjson", &(recent.clone() + &day("2026-10-01", "again", 80)));
     let (code, report) = program.json(&["ingest", &behind]);
     assert_eq!((code, &report["total"]["stored"]), (3, &json!(10_000)), "{report}");
     let why = report["inputs"][0]["unused"].as_str().expect("a reason");
@@ -96,7 +91,7 @@ fn a_large_file_is_looked_at_to_its_end_before_anything_of_its_late_events_is_st
     );
     assert_eq!(program.run(&["pending", "take-back", "--input", "2", "--yes"]).code, 0);
     let ends = day("2026-10-01", "x", 40) + &recent + &day("2026-10-01", "y", 40);
-    let ends = file(&program, "ends.ndjson", &ends);
+    let ends = program.file("ends.ndjson", &ends);
     let (code, report) = program.json(&["ingest", &ends]);
     assert_eq!((code, &report["total"]["stored"], pending(&program)), (3, &json!(0), json!(0)), "{report}");
 }
@@ -106,7 +101,7 @@ fn a_pipe_and_the_inbox_tell_of_raised_days_and_take_the_events() {
     let (program, _sandbox) = delivered();
     let piped = {
         let mut command = program.command(&["ingest", "-"]);
-        let path = file(&program, "piped.ndjson", &day("2026-10-01", "piped", 60));
+        let path = program.file("piped.ndjson", &day("2026-10-01", "piped", 60));
         command.stdin(std::fs::File::open(path).expect("a file"));
         crate::program::done(command)
     };

@@ -12,24 +12,19 @@ fn event(at: &str, requestor: &str, user: &str, resource: &str, more: &str) -> S
     )
 }
 
-fn file(program: &Program, name: &str, text: &str) -> String {
-    program.write(name, text);
-    program.path(name).to_str().expect("UTF-8").to_owned()
-}
-
 #[test]
 fn keys_make_the_id_of_an_event_without_one_and_what_differs_elsewhere_is_a_conflict() {
     let program = Program::new();
     let keys = "Resource_ID,occurred_at,event,mvpd_user_id";
     let at = "2026-10-01T08:00:00Z";
-    let first = file(&program, "first.ndjson", &event(at, "REF30", "u1", "news", ",\"mvpd\":\"A\""));
+    let first = program.file("first.ndjson", &event(at, "REF30", "u1", "news", ",\"mvpd\":\"A\""));
     assert_eq!(program.run(&["ingest", "--event-id-from", keys, &first]).code, 0);
     let text = event(at, "REF30", "u1", "news", ",\"mvpd\":\"A\"")
         + &event(at, "REF30", "u1", "news", ",\"mvpd\":\"B\"")
         + &event(at, "REF30", "u1", "sport", ",\"mvpd\":\"A\"")
         + &event(at, "REF40", "u1", "news", ",\"mvpd\":\"A\"")
         + &event(at, "REF30", "u1", "news", ",\"mvpd\":\"C\",\"event_id\":\"own\"");
-    let second = file(&program, "second.ndjson", &text);
+    let second = program.file("second.ndjson", &text);
     let keys = "occurred_at,event,mvpd_user_id,resource_id";
     let (code, report) = program.json(&["ingest", "--event-id-from", keys, &second]);
     let total = &report["total"];
@@ -54,7 +49,7 @@ fn a_slice_takes_a_span_and_requestors_and_counts_what_it_leaves_out() {
         + &event("2026-10-02T23:59:59Z", "REF40", "u3", "a", "")
         + &event("2026-10-03T00:00:00Z", "REF30", "u4", "a", "")
         + "no event\n";
-    let path = file(&program, "all.ndjson", &text);
+    let path = program.file("all.ndjson", &text);
     let span = ["--from", "2026-10-02T00:00:00Z", "--to", "2026-10-03T00:00:00Z"];
     let (code, report) = program.json(&[&["ingest"], &span[..], &["--requestor", "REF30", &path]].concat());
     let input = &report["inputs"][0];
@@ -72,7 +67,7 @@ fn a_slice_takes_a_span_and_requestors_and_counts_what_it_leaves_out() {
     let swapped = ["ingest", "--from", span[3], "--to", span[1], &path];
     assert!(program.run(&swapped).err.contains("--from is not before --to"));
     // The events of a log of exchanges rest on each other, so it is taken whole.
-    let har = file(&program, "log.har", "{\"log\":{\"entries\":[]}}");
+    let har = program.file("log.har", "{\"log\":{\"entries\":[]}}");
     let refused = program.run(&["ingest", "--requestor", "REF30", &har]);
     assert_eq!(refused.code, 1, "{refused:?}");
     assert!(refused.err.contains("is har, and a map, a slice"), "{refused:?}");
@@ -89,7 +84,7 @@ fn a_backfill_takes_slices_of_mapped_files_below_a_folder_as_they_were_planned()
         program.write(&format!("export/{month}.csv"), &rows);
     }
     let map = "separator = \";\"\n[keys]\noccurred_at = \"ts\"\nevent = \"what\"\nrequestor_id = \"channel\"\nmvpd_user_id = \"user\"\n";
-    let map_file = file(&program, "warehouse.toml", map);
+    let map_file = program.file("warehouse.toml", map);
     let folder = program.path("export").to_str().expect("UTF-8").to_owned();
     let of =
         ["--map", &map_file, "--to", "2026-10-02T00:00:00Z", "--event-id-from", "mvpd_user_id,occurred_at"];
