@@ -217,7 +217,6 @@ impl Buffer {
     }
 }
 
-/// Fails if the buffer was moved.
 pub(super) fn refuse_moved(connection: &Connection, path: &Path) -> Result<()> {
     match fact(connection, MOVED_AT)? {
         Some(at) => Err(BufferError::Moved { path: path.to_owned(), at: Instant::from_nanos(at) }),

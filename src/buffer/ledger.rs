@@ -137,6 +137,24 @@ pub struct Accounting {
     pub balanced: bool,
 }
 
+impl Accounting {
+    /// The terms of the equation: the key of each, how people read it, and its amount.
+    pub fn terms(&self) -> [(&'static str, &'static str, Amount); 10] {
+        [
+            ("ingested", "ingested", self.ingested),
+            ("pending", "= pending", self.pending),
+            ("delivered", "+ delivered", self.delivered),
+            ("dead", "+ dead", self.dead),
+            ("held", "+ held", self.held),
+            ("discarded", "+ discarded", self.discarded),
+            ("expired_delivered", "+ expired, delivered", self.expired_delivered),
+            ("expired_discarded", "+ expired, discarded", self.expired_discarded),
+            ("erased", "+ erased", self.erased),
+            ("taken_back", "+ taken back", self.taken_back),
+        ]
+    }
+}
+
 /// The account over the whole buffer.
 pub(super) fn accounting(connection: &Connection) -> Result<Accounting> {
     let select = format!("SELECT {TOTALS} FROM ledger l");

@@ -35,7 +35,6 @@ pub struct RepeatRecord {
     pub seq: Sequence,
     pub path: String,
     pub line: u64,
-    /// When its input was opened.
     pub opened_at: Instant,
     /// Whether its content was another one.
     pub is_conflict: bool,
@@ -61,7 +60,6 @@ pub struct TracedEvent {
     pub line: u64,
     /// When it was stored, at most a minute too early; `None` if that is not known.
     pub stored_at: Option<Instant>,
-    /// The backfill that brought it.
     pub backfill: Option<String>,
     /// `pending`, `in_flight`, `in_file`, `delivered`, `held`, `dead` or `discarded`.
     pub state: String,

@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
-    Context, Exit, Failure, Form, backfill, backup, bus_error, config, dead_letter, demo, doctor, drain,
-    explain, export, forget, held, hint, ingest, init, inputs, log, pending, pull, reconcile, rejects,
+    Context, Ended, Exit, Failure, Form, backfill, backup, bus_error, config, dead_letter, demo, doctor,
+    drain, explain, export, forget, held, hint, ingest, init, inputs, log, pending, pull, reconcile, rejects,
     report, restore, retention, run, sandbox, schema, serve, settings, status, suite, trace,
 };
 use crate::buffer::name_command;
@@ -39,8 +39,22 @@ struct Cli {
 }
 
 /// The commands, in the order in which a newcomer meets them. The `Args` of a command describe it.
-#[derive(Debug, Subcommand)]
-enum Command {
+macro_rules! commands {
+    ($($(#[$attribute:meta])? $name:ident($room:ident::$args:ident),)*) => {
+        #[derive(Debug, Subcommand)]
+        enum Command {
+            $($(#[$attribute])? $name($room::$args),)*
+        }
+
+        impl Command {
+            fn run(&self, context: &Context) -> Ended {
+                match self { $(Command::$name(args) => $room::run(args, context),)* }
+            }
+        }
+    };
+}
+
+commands! {
     Demo(demo::Args),
     Init(init::Args),
     #[command(subcommand)]
@@ -123,36 +137,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         context.clock.check()?;
     }
     bus_error::watch(context.form)?;
-    match &cli.command {
-        Command::Demo(args) => demo::run(args, &context),
-        Command::Init(args) => init::run(args, &context),
-        Command::Suite(command) => suite::run(command, &context),
-        Command::Ingest(args) => ingest::run(args, &context),
-        Command::Drain(args) => drain::run(args, &context),
-        Command::Run(args) => run::run(args, &context),
-        Command::Serve(args) => serve::run(args, &context),
-        Command::Backfill(command) => backfill::run(command, &context),
-        Command::Pull(command) => pull::run(command, &context),
-        Command::Report(args) => report::run(args, &context),
-        Command::Reconcile(args) => reconcile::run(args, &context),
-        Command::Explain(args) => explain::run(args, &context),
-        Command::Trace(args) => trace::run(args, &context),
-        Command::Export(command) => export::run(command, &context),
-        Command::Status(args) => status::run(args, &context),
-        Command::Config(command) => config::run(command, &context),
-        Command::Doctor(args) => doctor::run(args, &context),
-        Command::Pending(command) => pending::run(command, &context),
-        Command::Inputs(command) => inputs::run(command, &context),
-        Command::Rejects(command) => rejects::run(command, &context),
-        Command::DeadLetter(command) => dead_letter::run(command, &context),
-        Command::Held(command) => held::run(command, &context),
-        Command::Forget(args) => forget::run(args, &context),
-        Command::Backup(args) => backup::run(args, &context),
-        Command::Restore(args) => restore::run(args, &context),
-        Command::Retention(args) => retention::run(args, &context),
-        Command::Schema(args) => schema::run(args, &context),
-        Command::Sandbox(args) => sandbox::run(args, &context),
-    }
+    cli.command.run(&context)
 }
 
 #[cfg(test)]

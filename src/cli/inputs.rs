@@ -49,7 +49,6 @@ pub(super) fn run(command: &Command, context: &Context) -> Ended {
     }
 }
 
-/// The inputs as a table.
 pub(super) fn table(inputs: &[InputRecord]) -> Table {
     let headings =
         ["input", "path", "opened_at", "ended_at", "stored", "duplicates", "conflicts", "rejected"];

@@ -88,19 +88,8 @@ fn table(groups: &[PendingGroup]) -> Table {
         let read_at = one.read_at.map_or("-".to_owned(), Instant::to_the_second);
         let backfill = one.backfill.as_deref().unwrap_or("-");
         let (first, last) = (one.first_occurred_at.to_the_second(), one.last_occurred_at.to_the_second());
-        let PendingGroup { input, source, requestor_id, events, units, with_attempt, .. } = one;
-        table.row(&[
-            input,
-            source,
-            &read_at,
-            requestor_id,
-            &backfill,
-            events,
-            units,
-            &first,
-            &last,
-            with_attempt,
-        ]);
+        let PendingGroup { input, source, requestor_id, events, units, with_attempt: tried, .. } = one;
+        table.row(&[input, source, &read_at, requestor_id, &backfill, events, units, &first, &last, tried]);
     }
     table
 }

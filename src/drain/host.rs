@@ -35,7 +35,6 @@ pub(super) const TURN_AHEAD_MAX: Duration = Duration::from_millis(100);
 /// The place of a suite among those of the host; `None` stands for the host itself.
 type Place = Option<usize>;
 
-/// A collection host in a run.
 pub(super) struct HostRun {
     /// Its pace and address.
     pub(super) host: Arc<Host>,
@@ -46,7 +45,6 @@ pub(super) struct HostRun {
     ended: Stop,
     changes: Arc<watch::Sender<u64>>,
     met: Mutex<BTreeMap<(Place, TroubleKind), Met>>,
-    /// The troubles that are logged.
     told: Mutex<BTreeSet<TroubleKey>>,
     refuses_all: AtomicBool,
 }

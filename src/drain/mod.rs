@@ -105,7 +105,6 @@ pub enum DrainError {
 /// The lock that a drain holds, so that no other process sends the same events meanwhile.
 #[derive(Debug, Clone, Copy)]
 pub enum Locked<'a> {
-    /// For live events.
     Live(&'a DrainLock),
     Backfill(&'a BackfillLock, &'a JobRecord),
 }

@@ -29,7 +29,6 @@ pub(crate) struct Situation {
     pub bare_failures: u32,
     /// The policy of the suite for events in doubt.
     pub policy: OnAmbiguous,
-    /// A random number from 0 to 1.
     pub jitter: f64,
 }
 

@@ -68,13 +68,8 @@ pub(super) fn read_buffer(
 ) -> Result<StandingFacts, ReconcileError> {
     let before = |nanos: i64| Instant::from_nanos(now.nanos().saturating_sub(nanos));
     let (from, to) = calendar.bounds();
-    let question = StandingQuestion {
-        from,
-        to,
-        fresh_since: before(FRESH_NANOS),
-        late_since: before(LATE_NANOS),
-        late_nanos: LATE_NANOS,
-    };
+    let (fresh_since, late_since) = (before(FRESH_NANOS), before(LATE_NANOS));
+    let question = StandingQuestion { from, to, fresh_since, late_since, late_nanos: LATE_NANOS };
     let mut known: BTreeMap<RequestorKey, (Name, bool)> = BTreeMap::new();
     for one in &people.own {
         known.insert(one.key, (Name::of(&one.requestor_id), one.parked.is_some()));

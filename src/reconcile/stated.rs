@@ -27,14 +27,8 @@ pub(super) struct Statements<'c> {
 
 impl<'c> Statements<'c> {
     pub(super) fn new(calendar: &'c Calendar, config: &'c EsmConfig) -> Statements<'c> {
-        Statements {
-            calendar,
-            config,
-            totals: HashMap::new(),
-            blank: HashMap::new(),
-            groupings: HashMap::new(),
-            covered: BTreeMap::new(),
-        }
+        let (totals, blank, groupings) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Statements { calendar, config, totals, blank, groupings, covered: BTreeMap::new() }
     }
 
     /// Reads a report. `path` is its name in messages.

@@ -98,13 +98,8 @@ impl Cell {
             (!self.has_sums || is_counted || units > 0).then_some(units)
         });
         let [unique_users, synthetic_users] = self.users.map(|users| (!self.has_sums).then_some(users));
-        Figures {
-            events,
-            lacking: self.lacking.clone(),
-            unique_users,
-            synthetic_users,
-            stated_unique_accounts: None,
-        }
+        let lacking = self.lacking.clone();
+        Figures { events, lacking, unique_users, synthetic_users, stated_unique_accounts: None }
     }
 }
 

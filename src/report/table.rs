@@ -137,7 +137,6 @@ impl Table {
         self.cells.iter().map(Cell::units_of_all).sum()
     }
 
-    /// The cells, each with the number of its combination.
     pub(super) fn by_combination(&self) -> impl Iterator<Item = (u32, &Cell)> {
         self.places.iter().map(|((combination, _), place)| (*combination, &self.cells[*place]))
     }

@@ -192,14 +192,8 @@ impl<'q> Report<'q> {
         }
         let rows_max = query.number("limit", LIMIT_DEFAULT).map_err(|_| bad("limit is no number"))?;
         let rows_max = if limit > 0 { rows_max.min(limit) } else { rows_max };
-        Ok(Report {
-            start,
-            end,
-            columns,
-            has_minutes,
-            requestors: query.all("requestor-id").collect(),
-            rows_max,
-        })
+        let requestors = query.all("requestor-id").collect();
+        Ok(Report { start, end, columns, has_minutes, requestors, rows_max })
     }
 
     /// The rows of the report, with the correction of each hour.

@@ -68,16 +68,9 @@ impl<'d> IncomingHit<'d> {
         if !has_page && !has_whole_link {
             return Err(Refusal::NoPage);
         }
-        Ok(IncomingHit {
-            rsid,
-            visitor_kind,
-            visitor,
-            timestamp: document.value("timestamp"),
-            events: document.value("events").unwrap_or(""),
-            is_link,
-            content_hash: content_hash(document),
-            document,
-        })
+        let (timestamp, events) = (document.value("timestamp"), document.value("events").unwrap_or(""));
+        let content_hash = content_hash(document);
+        Ok(IncomingHit { rsid, visitor_kind, visitor, timestamp, events, is_link, content_hash, document })
     }
 
     pub(super) fn visitor_hash(&self) -> u64 {

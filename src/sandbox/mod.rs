@@ -95,7 +95,6 @@ with_defaults! {
         pub faults: FaultPlan = FaultPlan::default();
         /// The behaviour of the bulk API. Default: Adobe's limits, and no faults.
         pub bulk: BulkSettings = BulkSettings::default();
-        /// The wrong settings of suites.
         pub wrong: BTreeMap<Rsid, Vec<WrongSetting>> = BTreeMap::new();
         /// The behaviour of the Analytics 2.0 API. Default: Adobe's limit, and no faults.
         pub analytics: AnalyticsSettings = AnalyticsSettings::default();

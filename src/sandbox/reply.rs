@@ -126,7 +126,6 @@ pub(super) fn unread(response_type: u8) -> Option<Reply> {
     }
 }
 
-/// The body of a reply, in one or more pieces.
 #[derive(Debug)]
 pub(super) struct ReplyBody {
     left: VecDeque<Bytes>,

@@ -122,7 +122,6 @@ pub(super) struct World {
     in_flight: HashMap<u64, (u64, u32)>,
     /// The state of the door, as the server's thread last noted it.
     door: Door,
-    /// The tokens of IMS.
     pub(super) tokens: Tokens,
     pub(super) bulk: Traffic,
     pub(super) esm: EsmState,

@@ -29,7 +29,6 @@ pub(super) struct StatusReport {
     pub(super) verdicts: Vec<SuiteVerdict>,
     /// The backfills that are running, stopped or paused, and those with pending events, which no drain sends.
     pub(super) backfills: Vec<Shown>,
-    /// The latest inputs.
     pub(super) inputs: Vec<InputRecord>,
     pub(super) last_completed_at: Option<Instant>,
     /// Until when retention deletes nothing, because the clock has jumped.

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::look::{DrainState, StatusReport};
 use super::monitor::Check;
-use crate::buffer::{Amount, Hourly, RequestorStatus, RunRecord, UndecidedEvent, Why};
+use crate::buffer::{Hourly, RequestorStatus, RunRecord, UndecidedEvent, Why};
 use crate::cli::ages::{age, ago, passed};
 use crate::delivery::Sequence;
 use crate::event::Instant;
@@ -319,19 +319,7 @@ fn ending(report: &StatusReport, run: &RunRecord, stopped: &str) -> String {
 
 fn account(report: &StatusReport) -> Markup {
     let account = &report.status.accounting;
-    let terms: [(&str, &str, Amount); 10] = [
-        ("ingested", "ingested", account.ingested),
-        ("pending", "= pending", account.pending),
-        ("delivered", "+ delivered", account.delivered),
-        ("dead", "+ dead", account.dead),
-        ("held", "+ held", account.held),
-        ("discarded", "+ discarded", account.discarded),
-        ("expired_delivered", "+ expired, delivered", account.expired_delivered),
-        ("expired_discarded", "+ expired, discarded", account.expired_discarded),
-        ("erased", "+ erased", account.erased),
-        ("taken_back", "+ taken back", account.taken_back),
-    ];
-    let rows = terms.map(|(key, name, amount)| {
+    let rows = account.terms().map(|(key, name, amount)| {
         let place = |what| format!("/accounting/{key}/{what}");
         vec![text(name), figure(&place("events"), amount.events), figure(&place("units"), amount.units)]
     });

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::look::{BufferFile, DrainState, StatusReport, SuiteVerdict};
 use super::monitor::Check;
-use crate::buffer::{Amount, Discrepancy, DoubtedEvent, Holder, JobCounts, RunRecord, Status};
+use crate::buffer::{Discrepancy, DoubtedEvent, Holder, JobCounts, RunRecord, Status};
 use crate::cli::ages::{age, ago, passed};
 use crate::cli::backfill::Shown;
 use crate::cli::{Table, hint, inputs};
@@ -158,19 +158,7 @@ impl StatusReport {
     fn write_accounting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let account = &self.status.accounting;
         let mut table = Table::new(&["accounting", "events", "units"]);
-        let terms: [(&str, Amount); 10] = [
-            ("ingested", account.ingested),
-            ("= pending", account.pending),
-            ("+ delivered", account.delivered),
-            ("+ dead", account.dead),
-            ("+ held", account.held),
-            ("+ discarded", account.discarded),
-            ("+ expired, delivered", account.expired_delivered),
-            ("+ expired, discarded", account.expired_discarded),
-            ("+ erased", account.erased),
-            ("+ taken back", account.taken_back),
-        ];
-        for (name, amount) in terms {
+        for (_, name, amount) in account.terms() {
             table.row(&[&name, &amount.events, &amount.units]);
         }
         table.write_below(out)?;

@@ -73,16 +73,8 @@ impl Finding {
         source: Source,
     ) -> Finding {
         let (subject, expected, found) = (subject.to_owned(), expected.to_owned(), found.to_owned());
-        Finding {
-            item,
-            severity: Severity::Ok,
-            subject,
-            setting,
-            expected,
-            found,
-            source,
-            fix: String::new(),
-        }
+        let (severity, fix) = (Severity::Ok, String::new());
+        Finding { item, severity, subject, setting, expected, found, source, fix }
     }
 
     pub(super) fn of_suite(item: Item, texts: [&str; 2], source: Source) -> Finding {

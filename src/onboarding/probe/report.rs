@@ -33,7 +33,6 @@ pub enum ProbeError {
 }
 
 words! {
-    /// How a probe ended.
     pub enum Verdict {
         /// Everything was seen as it was sent.
         Right = "right",
