@@ -289,6 +289,11 @@ fn many_workers_lose_nothing_and_count_each_event_once_in_order_whatever_dies() 
     assert_eq!(status["delivered"], EVENTS, "{status}");
     assert_eq!(counted(&sandbox), EVENTS as u64);
     assert_in_order(&sandbox);
+    // No worker records an attempt in a slice that has had a later owner.
+    let stale = "SELECT count(*) FROM passbridge.attempt a
+         JOIN (SELECT rsid, n, epoch, min(at) AS began FROM passbridge.attempt GROUP BY 1, 2, 3) b ON b.rsid = a.rsid AND b.n = a.n
+         WHERE a.epoch < b.epoch AND a.at > b.began";
+    assert_eq!(database.ask(stale), "0");
 }
 
 /// Each event was accepted, and the first hits of each visitor in the order of their time.
