@@ -4,12 +4,12 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use serde_json::value::RawValue;
 use tokio::runtime::Runtime;
 
 use super::error::IngestError;
 use super::memory;
 use super::options::IngestOptions;
-use super::summary::{IngestSummary, InputSummary};
 use crate::buffer::{Batch, Buffer, Filled, InputId, RejectDigest, StoreReport, Watch};
 use crate::delivery::Sequence;
 use crate::postgres::{PostgresError, SharedBuffer};
@@ -29,10 +29,10 @@ pub trait Door {
     fn look(&self, place: &mut Option<Watch>) -> Result<()>;
     fn filled(&self, after: Sequence) -> Result<(BTreeMap<String, Filled>, Sequence)>;
     /// Refuses to store more events if the drain would then have too little disk space.
-    fn has_room(&self, options: &IngestOptions, summary: &IngestSummary) -> Result<()>;
+    fn has_room(&self, options: &IngestOptions, stored: u64) -> Result<()>;
     fn open_input(&self, path: &str) -> Result<InputId>;
     fn store(&self, batch: Batch) -> Result<StoreReport>;
-    fn end_input(&self, input: InputId, summary: &InputSummary, is_whole: bool) -> Result<()>;
+    fn end_input(&self, input: InputId, summary: &RawValue, is_whole: bool) -> Result<()>;
     fn kept_rejects(&self, digests: Vec<RejectDigest>) -> Result<HashMap<RejectDigest, String>>;
     fn remember_rejects(&self, digests: Vec<RejectDigest>, file: String) -> Result<()>;
     fn count_unkept_rejects(&self, lines: u64) -> Result<()>;
@@ -65,10 +65,10 @@ impl Door for Buffer {
         Ok(self.filled(after)?)
     }
 
-    fn has_room(&self, options: &IngestOptions, summary: &IngestSummary) -> Result<()> {
+    fn has_room(&self, options: &IngestOptions, stored: u64) -> Result<()> {
         let (free_bytes, min_free_bytes) = (self.free_bytes()?, options.config.min_free_bytes);
         if free_bytes < min_free_bytes {
-            return Err(IngestError::DiskFloor { free_bytes, min_free_bytes, stored: summary.total.stored });
+            return Err(IngestError::DiskFloor { free_bytes, min_free_bytes, stored });
         }
         Ok(())
     }
@@ -81,7 +81,7 @@ impl Door for Buffer {
         Ok(self.store(batch)?)
     }
 
-    fn end_input(&self, input: InputId, summary: &InputSummary, is_whole: bool) -> Result<()> {
+    fn end_input(&self, input: InputId, summary: &RawValue, is_whole: bool) -> Result<()> {
         Ok(self.end_input(input, summary, is_whole)?)
     }
 
@@ -152,7 +152,7 @@ impl Door for SharedDoor {
     }
 
     /// The disk is that of the database's host, which refuses by itself.
-    fn has_room(&self, _: &IngestOptions, _: &IngestSummary) -> Result<()> {
+    fn has_room(&self, _: &IngestOptions, _: u64) -> Result<()> {
         Ok(())
     }
 
@@ -167,9 +167,8 @@ impl Door for SharedDoor {
         self.call(async |buffer| buffer.store(batch.input, &batch.events).await)
     }
 
-    fn end_input(&self, input: InputId, summary: &InputSummary, is_whole: bool) -> Result<()> {
-        let summary = serde_json::to_string(summary).expect("numbers and names always serialise");
-        self.call(async |buffer| buffer.end_input(input, &summary, is_whole).await)
+    fn end_input(&self, input: InputId, summary: &RawValue, is_whole: bool) -> Result<()> {
+        self.call(async |buffer| buffer.end_input(input, summary.get(), is_whole).await)
     }
 
     fn kept_rejects(&self, digests: Vec<RejectDigest>) -> Result<HashMap<RejectDigest, String>> {

@@ -88,7 +88,7 @@ impl Take<'_> {
         if rows.is_empty() {
             return Ok(0);
         }
-        self.buffer.has_room(self.options, &self.summary)?;
+        self.buffer.has_room(self.options, self.summary.total.stored)?;
         let mut portion = self.read(&rows);
         let mut kept = Kept::default();
         self.rejects.keep(&mut kept, &portion.rejects, self.buffer)?;

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
+use serde_json::value::{RawValue, to_raw_value};
+
 use super::door::Door;
 use super::error::{IngestError, InputError};
 use super::gate::Gate;
@@ -15,7 +17,7 @@ use super::options::IngestOptions;
 use super::portion::{self, Portion, Reject, canonical_text};
 use super::reading::{self, Read};
 use super::rejects::{Kept, Rejects};
-use super::summary::{Counts, IngestSummary, InputEnd};
+use super::summary::{Counts, IngestSummary, InputEnd, InputSummary};
 use super::vanished;
 use crate::buffer::{Buffer, InputId, StoreReport};
 use crate::delivery::Sequence;
@@ -292,7 +294,7 @@ impl Load<'_> {
         self.rejects.end_input(&mut self.kept[input], self.buffer)?;
         let id = self.input_id(input)?;
         self.summary.kept_out(input, raised, id);
-        self.buffer.end_input(id, &self.summary.inputs[input], false)?;
+        self.buffer.end_input(id, &as_document(&self.summary.inputs[input]), false)?;
         Ok(true)
     }
 
@@ -315,7 +317,7 @@ impl Load<'_> {
     fn take(&mut self, read: Read, observer: &mut dyn Observer) -> Result<(), IngestError> {
         let Read { input, mut portion, input_bytes_read, input_bytes, end, .. } = read;
         if portion.has_rows() {
-            self.buffer.has_room(self.options, &self.summary)?;
+            self.buffer.has_room(self.options, self.summary.total.stored)?;
         }
         self.rejects.keep(&mut self.kept[input], &portion.rejects, self.buffer)?;
         let Counts { read, rejected, stored, .. } = self.summary.total;
@@ -345,7 +347,8 @@ impl Load<'_> {
             self.summary.ended(input, end);
             let of_input = &self.summary.inputs[input];
             if is_whole || of_input.counts.read > 0 {
-                self.buffer.end_input(self.input_id(input)?, &self.summary.inputs[input], is_whole)?;
+                let id = self.input_id(input)?;
+                self.buffer.end_input(id, &as_document(&self.summary.inputs[input]), is_whole)?;
             }
         }
         let (of_input, total) = (&self.summary.inputs[input], &self.summary.total);
@@ -364,4 +367,9 @@ impl Load<'_> {
             }
         }
     }
+}
+
+/// What `ingest --json` prints of an input, as it is stored.
+fn as_document(summary: &InputSummary) -> Box<RawValue> {
+    to_raw_value(summary).expect("numbers and names always serialise")
 }
