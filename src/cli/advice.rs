@@ -236,18 +236,15 @@ fn api_advice(error: &ApiError) -> String {
         | (Cause::Refused { status: 401, .. }, "analytics" | "bulk", false) => {
             "check {section}.client_id, its secret and {section}.scopes against the project in Adobe's Developer Console"
         }
-        (Cause::Refused { status: 403, .. }, "analytics", false) => {
+        (Cause::Refused { status: 403, .. }, "analytics" | "bulk", false) => {
             "give the credential's product profile the suite, its metrics and its dimensions in Adobe's Admin Console, and check \
-             analytics.company"
+             {section}.company"
         }
         (Cause::Refused { status: 404, .. }, "analytics", false) => {
             "check analytics.company, analytics.url and the report suite ID"
         }
         (Cause::Refused { status: 404, .. }, "esm", false) => {
             "correct esm.url or esm.group_by: it must be a path of the published drill-down tree"
-        }
-        (Cause::Refused { status: 403, .. }, "bulk", false) => {
-            "check bulk.client_id, its secret, its scopes and its product profile in Adobe's Developer Console"
         }
         (Cause::TooLong(_), "esm", false) => {
             "take fewer dimensions into esm.group_by, or fewer requestors at once with --requestor"

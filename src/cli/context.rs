@@ -1,15 +1,15 @@
 //! The context of a command: global options, the clock, and ways to print and to open the buffer.
 
 use std::fmt::Display;
-use std::io;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use serde::Serialize;
 use tokio::runtime::{Builder, Runtime};
 
 use super::exit::Exit;
-use super::failure::{Ended, Failure};
+use super::failure::{Ended, Failure, refused};
 use super::log;
 use super::output::{self, Form};
 use super::settings::{self, Settings};
@@ -19,7 +19,7 @@ use crate::buffer::{Buffer, BufferOptions};
 use crate::clock::Clock;
 use crate::drain::Stop;
 use crate::mapping;
-use crate::whole_file::warn_if_open;
+use crate::whole_file::{folder, may_be_replaced, warn_if_open};
 
 pub(super) struct Context {
     pub(super) config: Option<PathBuf>,
@@ -81,6 +81,22 @@ impl Context {
         self.form.answer(document, text)?;
         Ok(Exit::Done)
     }
+}
+
+/// Fails if an output would take the place of a database, of what is no file, or of a file that the program needs.
+pub(super) fn may_replace(settings: &Settings, path: &Path) -> Result<(), Failure> {
+    let refuse = |why: &str| refused(format!("cannot write {path:?}: {why}"), "name another file");
+    may_be_replaced(path).map_err(|error| refuse(&error.to_string()))?;
+    let named = |path: &Path| Some(fs::canonicalize(folder(path)).ok()?.join(path.file_name()?));
+    let buffer = fs::canonicalize(&settings.config.buffer.path).unwrap_or_default();
+    let mut needed = settings.files.iter().cloned().chain(Buffer::side_files(&buffer));
+    let output = named(path);
+    if needed.any(|file| output.is_some() && [named(&file), fs::canonicalize(&file).ok()].contains(&output)) {
+        return Err(refuse(
+            "it is the configuration, a file that this names, or one of the buffer's, and stays",
+        ));
+    }
+    Ok(())
 }
 
 /// The report of a command that did part of its work, with the reason why the rest failed.

@@ -10,7 +10,7 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::words::{explained, written};
-use super::{Context, Exit, Failure, Form, output, person, refused, until_stopped};
+use super::{Context, Exit, Failure, Form, may_replace, output, person, refused, until_stopped};
 use crate::buffer::{
     Buffer, BufferError, EventRef, ExportCursor, ExportOf, ExportedEvent, ExportedOutcome, Exporter,
     exported_event,
@@ -96,7 +96,7 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         ));
     }
     let (settings, buffer) = context.open()?;
-    args.output.iter().try_for_each(|path| settings.may_replace(path))?;
+    args.output.iter().try_for_each(|path| may_replace(&settings, path))?;
     let mut rows = Rows::new(&buffer, of, args)?;
     let Some(path) = &args.output else {
         let mut lines = output::Lines::new();

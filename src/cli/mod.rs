@@ -68,7 +68,9 @@ use std::process::ExitCode;
 
 pub use exit::Exit;
 
-pub(in crate::cli) use context::{Context, blocking, runtime, undisturbed, unless_stopped, until_stopped};
+pub(in crate::cli) use context::{
+    Context, blocking, may_replace, runtime, undisturbed, unless_stopped, until_stopped,
+};
 pub(in crate::cli) use failure::{Ended, Failure, refused};
 pub(in crate::cli) use output::Form;
 pub(in crate::cli) use settings::Settings;

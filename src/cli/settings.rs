@@ -2,20 +2,18 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::{env, fs, io};
+use std::{env, io};
 
 use serde::Deserialize;
 use tokio::sync::watch;
 use toml::{Table, Value};
 
-use super::failure::{Failure, refused};
 use super::layers::{self, Mistake, VARIABLE_PREFIX};
-use crate::buffer::Buffer;
 use crate::config::{Config, LogFormat, Secret};
 use crate::readers::rest_v2::ServiceKeys;
 use crate::schedule::Timetable;
 use crate::web::{read_secret, read_secret_text};
-use crate::whole_file::{folder, may_be_replaced, warn_if_open};
+use crate::whole_file::warn_if_open;
 
 const CONFIG_VARIABLE: &str = "PASSBRIDGE_CONFIG";
 pub(super) const LOCAL_FILE: &str = "passbridge.toml";
@@ -54,24 +52,6 @@ pub(super) enum SettingsError {
 }
 
 impl Settings {
-    /// Fails if an output would take the place of a database, of what is no file, or of a file that the program needs.
-    pub(super) fn may_replace(&self, path: &Path) -> Result<(), Failure> {
-        let refuse = |why: &str| refused(format!("cannot write {path:?}: {why}"), "name another file");
-        may_be_replaced(path).map_err(|error| refuse(&error.to_string()))?;
-        let named = |path: &Path| Some(fs::canonicalize(folder(path)).ok()?.join(path.file_name()?));
-        let buffer = fs::canonicalize(&self.config.buffer.path).unwrap_or_default();
-        let mut needed = self.files.iter().cloned().chain(Buffer::side_files(&buffer));
-        let output = named(path);
-        if needed
-            .any(|file| output.is_some() && [named(&file), fs::canonicalize(&file).ok()].contains(&output))
-        {
-            return Err(refuse(
-                "it is the configuration, a file that this names, or one of the buffer's, and stays",
-            ));
-        }
-        Ok(())
-    }
-
     /// The secret for digests of exchanges; `None` if no file is configured: then the buffer's own secret is used.
     pub(super) fn source_secret(&self) -> Result<Option<Vec<u8>>, SettingsError> {
         let path = &self.config.rest_v2.secret_file;

@@ -11,7 +11,7 @@ use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
 
 use super::words::written;
-use super::{Context, Exit, Failure, Settings, output, refused, undisturbed};
+use super::{Context, Exit, Failure, Settings, may_replace, output, refused, undisturbed};
 use crate::buffer::Discarded;
 use crate::config::Zone;
 use crate::event::{EventKind, Instant, Property};
@@ -95,7 +95,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
 /// replaced, and that file is left alone.
 fn stream(path: &Path, settings: &Settings) -> Result<Option<File>, Failure> {
     if !path.starts_with("/dev") && fs::metadata(path).map_or(true, |known| known.is_file()) {
-        return settings.may_replace(path).map(|()| None);
+        return may_replace(settings, path).map(|()| None);
     }
     let open = || {
         // Opening a pipe would wait for its reader, perhaps for ever.
