@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::forget::Whom;
 use super::words::written;
-use super::{Context, Exit, Failure, undisturbed};
+use super::{Context, Exit, Failure, may_replace, undisturbed};
 use crate::ingest;
 use crate::whole_file::{Readers, WholeFile};
 
@@ -22,7 +22,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let (settings, buffer) = context.open()?;
-    settings.may_replace(&args.output)?;
+    may_replace(&settings, &args.output)?;
     let (whom, told) = args.whom.find()?;
     let (events, mut others) = buffer.held_of(&whom)?;
     let rejected = ingest::rejects_of(&settings.config.ingest.rejects_dir, &whom, buffer.path())?;
