@@ -238,7 +238,7 @@ fn store(transaction: &Transaction<'_>, batch: &Batch, now: Instant) -> Result<S
     postings.apply(transaction)?;
     tally.apply(transaction)?;
     memory::store(transaction, &batch.memory, batch.input, now)?;
-    store_stated(transaction, &batch.stated)?;
+    store_stated(transaction, &batch.stated, batch.input, now)?;
     Ok(report)
 }
 

@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
-use crate::event::{Property, VisitorRules, identifier};
+use crate::event::{Property, VisitorRules, identifier, is_no_value};
 
 /// The person to forget.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Forget {
-    /// The subscriber that this MVPD knows by this ID.
-    MvpdUser { mvpd: String, mvpd_user_id: String },
+    /// The subscriber that this MVPD knows by this ID. Maps write the MVPD for these words, which rows of the inbox have.
+    MvpdUser { mvpd: String, mvpd_user_id: String, words: Vec<String> },
     /// The visitor whom the programmer knows by this ID.
     Visitor { visitor_id: String },
     /// Whoever used this device, session or address.
@@ -19,7 +19,7 @@ impl Forget {
     /// The property to search, the ID that it must have, and the MVPD of the ID.
     pub(super) fn wanted(&self) -> (Property, &str, Option<&str>) {
         match self {
-            Forget::MvpdUser { mvpd, mvpd_user_id } => {
+            Forget::MvpdUser { mvpd, mvpd_user_id, .. } => {
                 (Property::MvpdUserId, identifier(mvpd_user_id), Some(identifier(mvpd)))
             }
             Forget::Visitor { visitor_id } => (Property::VisitorId, identifier(visitor_id), None),
@@ -37,7 +37,7 @@ impl Forget {
             |text| VisitorRules::default().address(text).filter(|_| property == Property::IpAddress);
         let is_same =
             identifier(id) == wanted_id || address(wanted_id).is_some_and(|one| address(id) == Some(one));
-        is_same && !mvpd.is_some_and(is_other)
+        is_same && !mvpd.is_some_and(|mvpd| !is_no_value(mvpd) && is_other(mvpd))
     }
 
     /// A text that every spelling of the ID contains; empty if there is none.
@@ -46,16 +46,31 @@ impl Forget {
         if property == Property::IpAddress { "" } else { id }
     }
 
-    /// Whether an inbox row is about the person. A row without the property is compared as a line.
+    /// The person by the ID alone, for a line that came by a map: it may have another word for the MVPD.
+    pub fn by_id_alone(&self) -> Forget {
+        let (property, id, _) = self.wanted();
+        Forget::Viewer { property, id: id.to_owned() }
+    }
+
+    /// Whether an inbox row is about the person. A row without the property, or with a number that JSON readers round, is
+    /// compared as a line.
     pub(super) fn is_of_row(&self, row: &str) -> bool {
         let fields: Value = serde_json::from_str(row).unwrap_or_default();
         let text = |property: Property| match fields.get(property.name())? {
             Value::String(text) => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
-            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+            Value::Number(number) if !number.is_f64() => Some(number.to_string()),
+            _ => None,
         };
+        let mvpd = text(Property::Mvpd).filter(|mvpd| !mvpd.is_empty());
+        let is_word = |mvpd: &String| match self {
+            Forget::MvpdUser { words, .. } => words.iter().any(|word| folded(word) == folded(mvpd)),
+            Forget::Visitor { .. } | Forget::Viewer { .. } => false,
+        };
+        if mvpd.as_ref().is_some_and(is_word) {
+            return self.by_id_alone().is_of_row(row);
+        }
         match text(self.wanted().0) {
-            Some(id) => self.is_of(&id, text(Property::Mvpd).filter(|mvpd| !mvpd.is_empty()).as_deref()),
+            Some(id) => self.is_of(&id, mvpd.as_deref()),
             None => self.concerns(row),
         }
     }
@@ -79,7 +94,11 @@ impl Forget {
                 _ => format!("u{unit:04x}"),
             };
             let escaped: String = bare.encode_utf16().map(escaped).collect();
+            // A number may be longer than what readers of JSON keep of it.
+            let is_number = !value.is_empty() && value.bytes().all(|digit| digit.is_ascii_digit());
+            let is_end = |letter: char| !letter.is_ascii_alphanumeric() && !".+-".contains(letter);
             values.iter().any(|found| identifier(found) == value)
+                || is_number && plain.split(is_end).any(|part| part == value)
                 || plain.contains(&format!("\"{bare}\""))
                 || plain.contains(&format!("\"{escaped}\""))
                 || (!is_json && (plain.contains(&bare) || plain.contains(&bare.replace('"', "\"\""))))
@@ -90,7 +109,13 @@ impl Forget {
                 || values.iter().any(|found| folded(found) == folded(mvpd))
                 || folded_plain.contains(&format!("\"{}\"", folded(mvpd)))
         };
-        let names_another = mvpd.is_some_and(|mvpd| plain.contains("mvpd\"") && !has_mvpd(mvpd));
+        let names_one = |(at, key): (usize, &str)| {
+            let value = folded_plain[at + key.len()..].trim_start().strip_prefix(':').map(str::trim_start);
+            let value = value.map(|value| value.trim_start_matches('"').split(['"', ',', '}']).next());
+            value.flatten().is_some_and(|value| !value.trim().is_empty() && !is_no_value(value))
+        };
+        let names_another =
+            mvpd.is_some_and(|mvpd| !has_mvpd(mvpd) && folded_plain.match_indices("\"mvpd\"").any(names_one));
         has(id) && !names_another
     }
 }

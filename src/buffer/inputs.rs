@@ -51,7 +51,12 @@ impl Buffer {
     }
 
     /// Records what came of an input, and whether it was read to its end.
-    pub fn end_input(&self, input: InputId, summary: &impl Serialize, is_whole: bool) -> Result<()> {
+    pub fn end_input(
+        &self,
+        input: InputId,
+        summary: &(impl Serialize + ?Sized),
+        is_whole: bool,
+    ) -> Result<()> {
         let summary = serde_json::to_string(summary).expect("numbers and names always serialise");
         let update = "UPDATE inputs SET summary = ?2, bytes = ?2 ->> 'bytes', digest = unhex(?2 ->> 'digest'), ended_at = ?3
              WHERE input = ?1";

@@ -10,7 +10,7 @@ use super::error::{BufferError, Result};
 use super::facts::{NEWEST_EXCHANGES, fact, make_secret, set_fact};
 use super::forget::Forget;
 use super::keys::InputId;
-use super::rows::{changed, each, first, only, run};
+use super::rows::{all, changed, each, first, only, run};
 use super::sqlite::open_reader;
 use crate::event::Instant;
 use crate::readers::esm;
@@ -19,6 +19,8 @@ use crate::readers::memory::{Feed, Memory, MemoryError, MemoryKey, MemoryRow};
 /// A row stays at least a week after it was stored. An old log may arrive over several days, and its rows
 /// must not be dropped at once because its events are old.
 const STAYS_NANOS: i64 = 7 * 86_400_000_000_000;
+/// For so long an input can be taken back with what ESM stated: as its totals stay, unless `esm.dedup_days` says otherwise.
+const BEFORE_STAYS_NANOS: i64 = 400 * 86_400_000_000_000;
 /// Rows dropped in one transaction of retention.
 const DROPPED_A_TRANSACTION: u64 = 10_000;
 
@@ -36,6 +38,13 @@ impl Memory for MemoryReader {
 
     fn feed(&mut self, requestor_id: &str) -> std::result::Result<Option<Feed>, MemoryError> {
         Ok(MemoryReader::feed(self, requestor_id)?)
+    }
+
+    fn counted(&mut self, hour: i64) -> std::result::Result<Vec<(String, String)>, MemoryError> {
+        let select =
+            "SELECT DISTINCT requestor_id, mvpd FROM metric_counts JOIN metric_groups USING (metric_group)
+             JOIN requestors USING (requestor) WHERE hour = ?1 ORDER BY requestor_id, mvpd";
+        Ok(all(self.connection()?, select, [hour], |row| Ok((row.get("requestor_id")?, row.get("mvpd")?)))?)
     }
 }
 
@@ -92,7 +101,10 @@ pub(super) fn store(
     let mut forget = transaction.prepare_cached("DELETE FROM source_memory WHERE key = ?1")?;
     for row in rows {
         if let Some(body) = row.body.as_deref().filter(|body| body.starts_with(esm::ROW_PREFIX)) {
-            refuse_counted_meanwhile(transaction, &row.key.0, body)?;
+            let was = refuse_counted_meanwhile(transaction, &row.key.0, body)?.unwrap_or_default();
+            if body[esm::ROW_PREFIX.len()..].starts_with(esm::LACKING) {
+                keep_before(transaction, row.key, input, &was, now)?;
+            }
         }
         // A row without a text is new: nobody sets it twice.
         if !is_of_esm(row) && row.body.as_deref() != Some("") {
@@ -134,11 +146,72 @@ pub(super) fn lower_total(connection: &Connection, (key, from, to): (MemoryKey, 
     Ok(true)
 }
 
-/// Fails if another ingest has stored counts of the same ESM reports since this ingest read the earlier counts.
-fn refuse_counted_meanwhile(connection: &Connection, key: &[u8; 16], row: &str) -> Result<()> {
+/// The stored row. Fails if another ingest has stored counts of the same ESM reports since this ingest read the earlier ones.
+fn refuse_counted_meanwhile(connection: &Connection, key: &[u8; 16], row: &str) -> Result<Option<String>> {
     let select = "SELECT body FROM source_memory WHERE key = ?1";
     let stored: Option<String> = first(connection, select, [key], only)?;
-    if esm::follows_from(row, stored.as_deref()) { Ok(()) } else { Err(BufferError::CountedMeanwhile) }
+    if esm::follows_from(row, stored.as_deref()) { Ok(stored) } else { Err(BufferError::CountedMeanwhile) }
+}
+
+/// The key of what stood under a key before an input changed it. Those of later inputs come behind it.
+fn before_key(key: MemoryKey, input: i64) -> [u8; 16] {
+    let mut of_input = [0; 16];
+    of_input[..8].copy_from_slice(&key.0[8..]);
+    of_input[8..].copy_from_slice(&input.to_be_bytes());
+    of_input
+}
+
+/// Keeps what ESM had stated before an input changes it; an empty text for nothing.
+pub(super) fn keep_before(
+    connection: &Connection,
+    key: MemoryKey,
+    input: InputId,
+    was: &str,
+    now: Instant,
+) -> Result<()> {
+    let insert = "INSERT OR IGNORE INTO source_memory (key, drops_at, body, input) VALUES (?1, ?2, ?3, ?4)";
+    let drops_at = now.nanos().saturating_add(BEFORE_STAYS_NANOS);
+    run(connection, insert, (before_key(key, input.0), drops_at, format!("{}{was}", esm::BEFORE), input))
+}
+
+/// What ESM stated, without the change by an input; `None` if the input did not change it. `undo` takes a text, and what the
+/// input changed from and to.
+pub(super) fn without(
+    connection: &Connection,
+    key: MemoryKey,
+    input: InputId,
+    stated: String,
+    undo: impl Fn(&str, &str, &str) -> String,
+) -> Result<Option<String>> {
+    let own = before_key(key, input.0);
+    let select = "SELECT key, substr(body, length(?3) + 1) AS was FROM source_memory WHERE key BETWEEN ?1 AND ?2 ORDER BY key";
+    let changes: Vec<([u8; 16], String)> =
+        all(connection, select, (own, before_key(key, i64::MAX), esm::BEFORE), |row| {
+            Ok((row.get("key")?, row.get("was")?))
+        })?;
+    let Some(((_, before), later)) = changes.split_first().filter(|((first, _), _)| *first == own) else {
+        return Ok(None);
+    };
+    run(connection, "DELETE FROM source_memory WHERE key = ?1", [own])?;
+    let after = later.first().map_or(&stated, |(_, was)| was);
+    for (key, was) in later {
+        let was = format!("{}{}", esm::BEFORE, undo(was, before, after));
+        run(connection, "UPDATE source_memory SET body = ?2 WHERE key = ?1", (key, was))?;
+    }
+    Ok(Some(undo(&stated, before, after)))
+}
+
+/// Takes back what an input changed in what the records of an hour lack.
+pub(super) fn take_back_lacking(connection: &Connection, key: MemoryKey, input: InputId) -> Result<()> {
+    let stated = first(connection, "SELECT body FROM source_memory WHERE key = ?1", [key.0], only)?;
+    let Some(stated) = stated else { return Ok(()) };
+    match without(connection, key, input, stated, esm::lacking_without)? {
+        None => Ok(()),
+        Some(was) if esm::lacking(Some(&was)).is_empty() => {
+            run(connection, "DELETE FROM source_memory WHERE key = ?1", [key.0])
+        }
+        Some(was) => run(connection, "UPDATE source_memory SET body = ?2 WHERE key = ?1", (key.0, was)),
+    }
 }
 
 /// Deletes some of the rows whose time is over. Returns how many.

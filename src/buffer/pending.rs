@@ -228,8 +228,8 @@ fn exchanges_of(
 struct Traces {
     gone: Vec<Sequence>,
     days: BTreeSet<RequestorDay>,
-    /// The UTC hours of requestors whose counts of ESM were lowered.
-    esm_hours: BTreeSet<(RequestorKey, i64)>,
+    /// The UTC hours of requestors whose counts of ESM were lowered, with the inputs that had raised them.
+    esm_hours: BTreeSet<(RequestorKey, i64, i64)>,
     requestors: BTreeMap<RequestorKey, RequestorId>,
 }
 
@@ -255,7 +255,8 @@ fn take_some(
                 traces.days.insert((reference.requestor, day_of(reference.occurred_at)));
             }
             if growth.is_some() {
-                traces.esm_hours.insert((reference.requestor, reference.occurred_at.unix_hour()));
+                let input = value(transaction, "SELECT input FROM events WHERE seq = ?1", [sequence])?;
+                traces.esm_hours.insert((reference.requestor, reference.occurred_at.unix_hour(), input));
             }
             units += u64::from(reference.count);
             withdrawals.add(transaction, &stored)?;
@@ -282,18 +283,30 @@ fn take_some(
     Ok((traces.gone.len() as u64, units))
 }
 
-/// Of hours and requestors of whom nothing is left, forgets how ESM groups them, what it stated, and the kind of feed.
+/// Takes back what ESM stated beside its counts, in the hours of an input of which nothing is left. Of hours and requestors of
+/// whom nothing is left, forgets how ESM groups them, and the kind of feed.
 fn forget_empty(connection: &Connection, traces: &Traces) -> Result<()> {
     let is_empty = |requestor: RequestorKey, from: i64, to: i64| {
         let select = "SELECT total(ingested_events - taken_back_events) = 0 FROM ledger
              WHERE requestor = ?1 AND hour BETWEEN ?2 AND ?3";
         value::<bool>(connection, select, (requestor, from, to))
     };
-    for (requestor, hour) in &traces.esm_hours {
+    for (requestor, hour, input) in &traces.esm_hours {
+        let requestor_id = traces.requestors[requestor].as_str();
+        let from = hour.saturating_mul(HOUR_NANOS);
+        let to = from.saturating_add(HOUR_NANOS);
+        let is_left = "SELECT EXISTS (SELECT 1 FROM events WHERE input = ?1 AND requestor = ?2 AND occurred_at >= ?3 AND occurred_at < ?4
+             AND seq BETWEEN (SELECT first_seq FROM inputs WHERE input = ?1) AND (SELECT last_seq FROM inputs WHERE input = ?1))";
+        if !value::<bool>(connection, is_left, (input, requestor, from, to))? {
+            let lacking = esm::hour_key(esm::LACKING, requestor_id, *hour);
+            memory::take_back_lacking(connection, lacking, InputId(*input))?;
+            metrics::take_back_stated(connection, *requestor, [from, to], InputId(*input))?;
+        }
+    }
+    for (requestor, hour, _) in &traces.esm_hours {
         if is_empty(*requestor, *hour, *hour)? {
-            let requestor_id = traces.requestors[requestor].as_str();
             for about in [esm::GROUPING, esm::LACKING] {
-                let key = esm::hour_key(about, requestor_id, *hour).0;
+                let key = esm::hour_key(about, traces.requestors[requestor].as_str(), *hour).0;
                 run(connection, "DELETE FROM source_memory WHERE key = ?1", [key])?;
             }
             let delete =

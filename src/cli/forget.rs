@@ -1,10 +1,13 @@
 //! `forget`: erases a person's events on request.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::{Context, Exit, Failure, Settings, refused};
 use crate::backfill;
 use crate::buffer::{Buffer, Forget, Forgotten};
+use crate::config::MapConfig;
 use crate::event::Property;
 use crate::ingest;
 
@@ -51,12 +54,17 @@ pub(super) struct Whom {
 }
 
 impl Whom {
-    pub(super) fn find(&self) -> Result<(Forget, &'static str), Failure> {
+    pub(super) fn find(&self, maps: &BTreeMap<String, MapConfig>) -> Result<(Forget, &'static str), Failure> {
         Ok(match (&self.mvpd, &self.mvpd_user_id, &self.visitor_id) {
-            (Some(mvpd), Some(mvpd_user_id), None) => (
-                Forget::MvpdUser { mvpd: mvpd.clone(), mvpd_user_id: mvpd_user_id.clone() },
-                "this MVPD and user ID; the ID is case-sensitive",
-            ),
+            (Some(mvpd), Some(mvpd_user_id), None) => {
+                let of_maps = maps.values().filter_map(|map| map.values.get(Property::Mvpd.name())).flatten();
+                let words = of_maps.filter(|(_, value)| value.to_lowercase() == mvpd.to_lowercase());
+                let words = words.map(|(word, _)| word.clone()).collect();
+                (
+                    Forget::MvpdUser { mvpd: mvpd.clone(), mvpd_user_id: mvpd_user_id.clone(), words },
+                    "this MVPD and user ID; the ID is case-sensitive",
+                )
+            }
             (_, _, Some(visitor_id)) => {
                 (Forget::Visitor { visitor_id: visitor_id.clone() }, "this visitor ID; it is case-sensitive")
             }
@@ -80,7 +88,7 @@ impl Whom {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let (settings, buffer) = context.open()?;
-    let (forget, whom) = args.whom.find()?;
+    let (forget, whom) = args.whom.find(&settings.config.map)?;
     if args.dry_run {
         return rehearse(&forget, &settings, &buffer, context);
     }

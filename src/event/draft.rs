@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::error::EventError;
-use super::viewer::{IDENTIFIERS_OF_VIEWER, is_spoilt_text};
+use super::viewer::{IDENTIFIERS_OF_VIEWER, is_no_value, is_spoilt_text};
 use super::{EventKind, Instant, PassEvent, Properties, Property, RequestorId};
 use crate::harmless::clip;
 
@@ -122,6 +122,10 @@ impl Draft {
         let value = match value {
             RawValue::Absent => return Ok(true),
             RawValue::Text(text) if text.is_empty() => return Ok(true),
+            // Of properties, what a database writes for no value is part of the event's identity, and hits leave it out.
+            RawValue::Text(text) if matches!(bit, SEEN_EVENT_ID | SEEN_COUNT) && is_no_value(&text) => {
+                return Ok(true);
+            }
             RawValue::Nested => return Err(EventError::Nested(key.to_owned())),
             RawValue::Half => return Err(EventError::Half(key.to_owned())),
             value => value,

@@ -35,5 +35,5 @@ pub use stored::StoredColumns;
 pub use table::{DefaultValue, EventKind, KindSet, Property};
 pub use viewer::{
     DEGRADED_USER_PREFIX, IDENTIFIERS, VisitorRules, has_zeros_behind, identifier, is_lost_address,
-    is_spoilt, is_synthetic,
+    is_no_value, is_shared, is_spoilt, is_synthetic, long_number_ends_in_zero,
 };

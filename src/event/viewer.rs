@@ -31,6 +31,8 @@ const WORDS: [&str; 4] = [
         "1b2m2y8asgtpgamy7phcfg==|2jmj7l5rsw0yvb/vlwaykk/ybwk=|47deqpj8hbsa+/timw+5jceuqerkm5nmpjwzg3hsufu="
     ),
 ];
+/// Those of these words that databases write for no value in any column; also in brackets. Version 4 sends no eVar for them.
+const NO_VALUES: [&str; 2] = ["null", "\\n"];
 /// How programs begin to print an object instead of its value, in lower case.
 const OBJECTS: [&str; 7] = ["[object ", "#<object", "<object ", "<function ", "java.lang.", "[ljava.", "[b@"];
 /// What stands before and behind a name in a template whose value was never put in, with bars between them.
@@ -54,6 +56,8 @@ const NOT_AVAILABLE: &str =
 const ZEROS_MIN: usize = 32;
 /// A mask has at least this many letters, and so has what a spreadsheet shows for a number in a narrow column.
 const MASK_MIN: usize = 2;
+/// A spreadsheet keeps so many digits of a number. JavaScript keeps 17 at most.
+const SPREADSHEET_DIGITS: usize = 15;
 /// An address of a network card has this many digits; only zeros or only `f` are no address.
 const CARD_DIGITS: usize = 12;
 /// How the user ID of a degraded authentication begins. That ID belongs to nobody (Pass REST API V2, samples of
@@ -107,18 +111,25 @@ impl VisitorRules {
             let bare = text.trim_matches(|letter: char| letter.is_whitespace() || letter.is_control());
             return (!self.is_word_for_nobody(bare)).then_some(text);
         }
+        let is_of_many = |value: &str| value.parse().is_ok_and(|it| is_of_nobody(it) || is_shared(it));
         let value = written(text).filter(|value| !self.is_word_for_nobody(value))?;
+        if self >= VisitorRules::V4 && is_of_many(value) {
+            return None;
+        }
         // White space around an ID is kept: IDs that differ only in white space are different visitors.
         Some(if value == bare(text) { text } else { value })
     }
 
-    /// The text that the eVar of a property shows. From version 3 on, an MVPD User ID or a visitor ID is shown
-    /// without what a spreadsheet put around it.
-    pub fn shown(self, property: Property, text: &str) -> &str {
-        if !matches!(property, Property::MvpdUserId | Property::VisitorId) || self < VisitorRules::V3 {
-            return text;
+    /// The text that the eVar of a property shows; `None` if a database wrote that there is none. From version 3 on, an MVPD
+    /// User ID or a visitor ID is shown without what a spreadsheet put around it.
+    pub fn shown(self, property: Property, text: &str) -> Option<&str> {
+        if self >= VisitorRules::V4 && is_no_value(text) {
+            return None;
         }
-        written(text).filter(|value| *value != bare(text)).unwrap_or(text)
+        if !matches!(property, Property::MvpdUserId | Property::VisitorId) || self < VisitorRules::V3 {
+            return Some(text);
+        }
+        Some(written(text).filter(|value| *value != bare(text)).unwrap_or(text))
     }
 
     fn is_word_for_nobody(self, bare: &str) -> bool {
@@ -126,15 +137,13 @@ impl VisitorRules {
             let mut words = NOBODY[..=self as usize].iter().flatten();
             text.is_empty() || words.any(|word| text.eq_ignore_ascii_case(word))
         };
-        let of_pair = |(open, close): (char, char)| bare.strip_prefix(open)?.strip_suffix(close);
-        let inside = || BRACKETS.into_iter().find_map(of_pair);
         let is_other_spelling = || {
             let joined = || bare.replace("%20", "").replace(SEPARATORS, "");
             let is_between = bare.trim_matches(SEPARATORS) == bare && bare.contains(SEPARATORS);
             is_between && is_word(&joined()) || decoded(bare).is_some_and(|text| is_word(text.trim()))
         };
         is_word(bare)
-            || self >= VisitorRules::V3 && (inside().is_some_and(is_word) || is_one_letter(bare))
+            || self >= VisitorRules::V3 && (inside(bare).is_some_and(is_word) || is_one_letter(bare))
             || self >= VisitorRules::V4
                 && (is_left_over(bare)
                     || is_masked(bare)
@@ -156,14 +165,31 @@ impl VisitorRules {
         if self < VisitorRules::V4 {
             return address_of_node(nodes.next()?).map(|found| found.to_canonical());
         }
-        let mut found = nodes.map(|node| address_of_node(unmapped(node)).map(|found| found.to_canonical()));
-        found.find(|found| !found.is_some_and(is_of_nobody))?
+        let found = nodes.map(|node| address_of_node(unmapped(node)).map(|found| found.to_canonical()));
+        let mut found = found.filter(|found| !found.is_some_and(is_of_nobody));
+        let first = found.next()?;
+        // What many networks have says less than the address of the network behind which it is.
+        let is_alone = !first.is_some_and(is_shared);
+        found.flatten().find(|found| !is_alone && !is_shared(*found)).or(first)
     }
 
     /// Whether a node is hidden: empty, a word for "no viewer", or a made-up name with an underscore first (RFC 7239).
     fn is_hidden(self, node: &str) -> bool {
         self.is_word_for_nobody(bare(node)) || node.starts_with('_')
     }
+}
+
+/// Whether a text is what a database writes for no value, in any column.
+pub fn is_no_value(text: &str) -> bool {
+    let text = bare(text);
+    // Most texts are longer, and this is asked of every column.
+    text.len() <= "<null>".len()
+        && NO_VALUES.iter().any(|word| inside(text).unwrap_or(text).eq_ignore_ascii_case(word))
+}
+
+/// What is in brackets or quotes; `None` if the text is not.
+fn inside(text: &str) -> Option<&str> {
+    BRACKETS.into_iter().find_map(|(open, close)| text.strip_prefix(open)?.strip_suffix(close))
 }
 
 /// Whether an address is lost: the text is neither an address of a viewer nor a word for "unknown".
@@ -197,6 +223,13 @@ pub fn has_zeros_behind(text: &str) -> bool {
         && identifier(text).split_once('.').is_some_and(|(whole, fraction)| {
             is_zeros(fraction) && !is_zeros(whole) && whole.bytes().all(|digit| digit.is_ascii_digit())
         })
+}
+
+/// Whether an identifier is a number of more digits than a spreadsheet keeps, and then whether it ends in 0, as one does whose
+/// last digits a spreadsheet, or JavaScript, made zeros.
+pub fn long_number_ends_in_zero(text: &str) -> Option<bool> {
+    let is_long = text.len() > SPREADSHEET_DIGITS && text.bytes().all(|digit| digit.is_ascii_digit());
+    is_long.then(|| text.ends_with('0'))
 }
 
 /// An identifier as its source wrote it. A spreadsheet keeps a text that looks like a number as `="0012345"`
@@ -317,6 +350,17 @@ fn unmapped(node: &str) -> &str {
 /// Whether an address is of no viewer: of the own machine, of all machines, or none.
 fn is_of_nobody(address: IpAddr) -> bool {
     address.is_loopback() || address.is_unspecified() || address == IpAddr::V4(Ipv4Addr::BROADCAST)
+}
+
+/// Whether many networks have this address inside: it tells no two viewers apart.
+pub fn is_shared(address: IpAddr) -> bool {
+    match address {
+        // 100.64.0.0/10 is what carriers have inside (RFC 6598).
+        IpAddr::V4(it) => {
+            it.is_private() || it.is_link_local() || it.octets()[0] == 100 && it.octets()[1] & 0xC0 == 64
+        }
+        IpAddr::V6(it) => it.is_unique_local() || it.is_unicast_link_local(),
+    }
 }
 
 /// The node in an item of the list. In a `Forwarded` header (RFC 7239) the node is the value of `for=`.

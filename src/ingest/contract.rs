@@ -3,7 +3,7 @@
 use super::pattern::fits;
 use crate::clock::Clock;
 use crate::config::{ContractConfig, UnknownKeysRule};
-use crate::event::{EventKind, PassEvent, Property};
+use crate::event::{EventKind, PassEvent, Property, is_no_value};
 use crate::readers::{Line, event_key};
 
 /// A section `[contract.NAME]` whose names are checked.
@@ -44,10 +44,10 @@ impl Contract {
             return None;
         }
         let is_missing = |key: &&String| match Property::from_name(key) {
-            Some(property) => event.property(property).is_none(),
+            Some(property) => event.property(property).is_none_or(is_no_value),
             None => *key == "event_id" && event.event_id().is_none(),
         };
-        let mvpd = event.property(Property::Mvpd).filter(|mvpd| !is_among(mvpds, mvpd));
+        let mvpd = event.property(Property::Mvpd).filter(|mvpd| !is_no_value(mvpd) && !is_among(mvpds, mvpd));
         let at = event.occurred_at();
         let what = if let Some(key) = required.iter().find(is_missing) {
             format!("{key} is missing")

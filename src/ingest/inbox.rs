@@ -120,7 +120,8 @@ impl Take<'_> {
     }
 
     fn read(&mut self, rows: &[InboxRow]) -> Portion {
-        let mut portion = Portion::new(INBOX, self.options);
+        let only_by = self.options.maps.chosen.as_ref().map(|map| map.name());
+        let mut portion = Portion { only_by, ..Portion::new(INBOX, self.options) };
         for row in rows {
             let mut rest = Some(misplaced::without_mark(&row.body));
             while let Some(body) = rest {

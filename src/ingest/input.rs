@@ -109,7 +109,11 @@ pub(super) fn open(
         let whole = memchr::memrchr(b'\n', start).map_or(&[][..], |end| &start[..=end]);
         is_told && first_letter(whole).is_some() || guess(whole, false).is_some()
     };
-    let start = peek(&mut source, PEEK_BYTES_MAX, is_enough).map_err(broken)?;
+    let mut start = peek(&mut source, PEEK_BYTES_MAX, is_enough).map_err(broken)?;
+    if has_lone_returns(&start) {
+        feed_lines(&mut start);
+        source = Box::new(BufReader::with_capacity(CHUNK_BYTES, LineFeeds(source)));
+    }
     if let Some(inner) = Packing::of(&start) {
         return Err(InputError::PackedTwice(inner.name()));
     }
@@ -323,6 +327,28 @@ impl Read for Stoppable {
             }
         }
         Err(STOPPED.into())
+    }
+}
+
+/// Whether lines end with a carriage return alone in a source with this start, as old Macs and some exports write them.
+pub(super) fn has_lone_returns(start: &[u8]) -> bool {
+    memchr::memchr(b'\r', start).is_some_and(|at| at + 1 < start.len())
+        && memchr::memchr(b'\n', start).is_none()
+}
+
+/// Makes a line feed of each carriage return.
+pub(super) fn feed_lines(bytes: &mut [u8]) {
+    bytes.iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
+}
+
+/// A source whose lines end with a carriage return alone, with line feeds.
+struct LineFeeds<R>(R);
+
+impl<R: Read> Read for LineFeeds<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.0.read(buffer)?;
+        feed_lines(&mut buffer[..read]);
+        Ok(read)
     }
 }
 

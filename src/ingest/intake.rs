@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::error::IngestError;
 use super::gate::Gate;
+use super::input::{feed_lines, has_lone_returns};
 use super::memory;
 use super::misplaced;
 use super::options::IngestOptions;
@@ -232,7 +233,10 @@ impl Intake {
     }
 
     fn read(&mut self, PlainSubmission(submission): PlainSubmission) -> Result<Sorted, SubmissionError> {
-        let Submission { path, format, body, map } = submission;
+        let Submission { path, format, mut body, map } = submission;
+        if has_lone_returns(&body) {
+            feed_lines(&mut body);
+        }
         self.readers.map = map.or_else(|| self.options.maps.chosen.clone());
         check_lines(memchr::memchr_iter(b'\n', &body).count())?;
         let is_lines = matches!(format, Format::Ndjson | Format::RestV2);
@@ -242,7 +246,8 @@ impl Intake {
         let mut zeros = Zeros::default();
         zeros.look(&body);
         let rejects_max = Some(REJECTS_HELD_MAX as usize);
-        let mut portion = Portion { rejects_max, ..Portion::new(&path, &self.options) };
+        let only_by = self.readers.map.as_ref().filter(|_| format == Format::Ndjson).map(|map| map.name());
+        let mut portion = Portion { rejects_max, only_by, ..Portion::new(&path, &self.options) };
         let of_source = match (format, misplaced::first_letter(&body)) {
             (Format::Ndjson, Some(b'[')) => self.read_array(&mut portion, misplaced::without_mark(&body))?,
             _ => {

@@ -1,5 +1,6 @@
 //! The files that an argument names: a file, a folder with all that is below it, or a pattern such as `x/*.ndjson`.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -28,13 +29,19 @@ fn expanded(argument: &Path) -> Vec<PathBuf> {
     } else if argument.is_dir() {
         files_below(argument.to_owned(), &mut found);
     }
+    // By two stars, a folder and what is below it may both match.
+    let mut known = HashSet::new();
+    found.retain(|path| known.insert(path.clone()));
     if found.is_empty() { vec![argument.to_owned()] } else { found }
 }
 
 /// Adds a file, or the files below a folder. Folders behind links could lead back, and a name with a point or an
-/// underscore in front is the mark of a program, such as `_SUCCESS`.
+/// underscore in front is the mark of a program, such as `_SUCCESS`. A pipe is passed over: its writer may never come.
 fn files_below(path: PathBuf, found: &mut Vec<PathBuf>) {
     if !path.is_dir() {
+        if path.metadata().is_ok_and(|it| !it.is_file()) {
+            return tracing::warn!(path = %path.display(), "it is no file but a pipe, a socket or a device, and is passed over: name it, to read it");
+        }
         return found.push(path);
     }
     let Ok(names) = names_in(&path) else { return found.push(path) };
@@ -56,6 +63,7 @@ fn matches(pattern: &Path, found: &mut Vec<PathBuf>) -> Vec<PathBuf> {
             .into_iter()
             .flat_map(|path| match is_pattern {
                 false => vec![path.join(component)],
+                true if part == "**" => folders_below(path),
                 true => {
                     let names = names_in(&path).inspect_err(|error| {
                         if path.is_symlink() || !is_absence(error) {
@@ -76,6 +84,14 @@ fn matches(pattern: &Path, found: &mut Vec<PathBuf>) -> Vec<PathBuf> {
             .collect();
     }
     paths
+}
+
+/// A folder and the folders below it, but for links and hidden ones.
+fn folders_below(folder: PathBuf) -> Vec<PathBuf> {
+    let names = names_in(&folder).unwrap_or_default().into_iter().filter(|name| !is_mark(name, b"."));
+    let paths = names.map(|name| folder.join(name)).filter(|path| path.is_dir() && !path.is_symlink());
+    let below = paths.flat_map(folders_below).collect::<Vec<_>>();
+    [vec![folder], below].concat()
 }
 
 fn is_absence(error: &io::Error) -> bool {

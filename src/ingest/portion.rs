@@ -52,6 +52,8 @@ pub(super) struct Portion {
     /// What of the events is taken, and how many were left out.
     pub(super) slice: Slice,
     pub(super) outside_slice: u64,
+    /// The map by which all its events come. A sender must not get past it with a line of a rejects file, which may name no map.
+    pub(super) only_by: Option<Arc<str>>,
 }
 
 impl Portion {
@@ -117,9 +119,13 @@ impl Portion {
 
     /// Adds a line and returns the number of bytes that it takes.
     pub(super) fn take(&mut self, line: &Line<'_>) -> usize {
-        let reason = match &line.result {
-            Ok(event) => breach(&self.contracts, line, event),
-            Err(reason) => Some(reason.to_string()),
+        let passed_by = self.only_by.clone().filter(|map| line.excerpt.map.as_ref() != Some(map));
+        let reason = match (&line.result, &passed_by) {
+            (Ok(_), Some(map)) => Some(format!(
+                "has the form of a rejected line, and is not for the map {map:?} by which all events of this sender come"
+            )),
+            (Ok(event), None) => breach(&self.contracts, line, event),
+            (Err(reason), _) => Some(reason.to_string()),
         };
         match (&line.result, reason) {
             (Ok(event), None) => {
@@ -135,7 +141,9 @@ impl Portion {
                 0
             }
             (_, reason) => {
-                let reject = Reject::new(&self.path, line.number, &line.excerpt, reason.unwrap_or_default());
+                let mut excerpt = line.excerpt.clone();
+                excerpt.map = passed_by.or(excerpt.map);
+                let reject = Reject::new(&self.path, line.number, &excerpt, reason.unwrap_or_default());
                 let bytes = reject.kept.len();
                 self.rejects.push(reject);
                 bytes

@@ -32,8 +32,8 @@ pub(crate) fn evar<'a>(
     rules: VisitorRules,
     notes: &mut Vec<Note>,
 ) -> Option<Evar<'a>> {
-    let Some(text) = event.property(property) else { return default(event, property) };
-    let text = rules.shown(property, text);
+    let text = event.property(property).and_then(|text| rules.shown(property, text));
+    let Some(text) = text else { return default(event, property) };
     if property == Property::ResourceId
         && let Some(value) = mrss_title(text, notes)
     {

@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 
 use super::limits::{ECID_DIGITS, VISITOR_ID_BYTES_MAX};
 use super::{DigestReason, Note, SurrogateSource};
-use crate::event::{EventId, PassEvent, Property, VisitorRules};
+use crate::event::{EventId, PassEvent, Property, VisitorRules, is_shared};
 use crate::hit::{VisitorIdentity, VisitorKey};
 use crate::suite::{HitForm, IdentityKind, Rsid};
 
@@ -118,10 +118,11 @@ fn surrogate(event: &PassEvent, id: EventId, rules: VisitorRules) -> (String, Su
     made_from("passbridge visitor 1 event", &[id.bytes()], SurrogateSource::Event)
 }
 
-/// The viewer's address in binary, so that all its spellings are one; `None` if it is no address, or 0.0.0.0 or ::.
+/// The viewer's address in binary, so that all its spellings are one; `None` if it is no address, or 0.0.0.0 or ::, or from
+/// version 4 on if many networks have it.
 fn address(event: &PassEvent, rules: VisitorRules) -> Option<Vec<u8>> {
     match rules.address(event.property(Property::IpAddress)?)? {
-        address if IpAddr::is_unspecified(&address) => None,
+        address if address.is_unspecified() || rules >= VisitorRules::V4 && is_shared(address) => None,
         IpAddr::V4(address) => Some(address.octets().to_vec()),
         IpAddr::V6(address) => Some(address.octets().to_vec()),
     }

@@ -52,6 +52,7 @@ pub fn map<'a>(event: &'a PassEvent, id: EventId, form: &'a HitForm) -> Result<M
     let ip_address = ip_address(event, form.visitor_rules, &mut notes);
     let user_agent = event
         .property(Property::UserAgent)
+        .and_then(|agent| form.visitor_rules.shown(Property::UserAgent, agent))
         .and_then(|agent| sanitize::clean(agent, Property::UserAgent, USER_AGENT_BYTES_MAX, &mut notes));
     let mut evars = Vec::with_capacity(Property::EVARS);
     for (number, property) in (1..).zip(Property::reported()) {

@@ -60,6 +60,9 @@ pub trait Memory: Send {
 
     /// The feed of a requestor; `None` before its first event. The feed never changes.
     fn feed(&mut self, requestor_id: &str) -> MemoryResult<Option<Feed>>;
+
+    /// The requestors with their MVPDs of which something is counted in a UTC hour, from the Unix epoch.
+    fn counted(&mut self, hour: i64) -> MemoryResult<Vec<(String, String)>>;
 }
 
 words! {
@@ -185,6 +188,11 @@ impl Recollection {
             self.feeds.insert(requestor_id.to_owned(), feed);
         }
         Ok(feed)
+    }
+
+    /// What is counted in a UTC hour; nothing if rows are never stored.
+    pub(super) fn counted(&mut self, hour: i64) -> MemoryResult<Vec<(String, String)>> {
+        self.stored.as_mut().map_or(Ok(Vec::new()), |stored| stored.counted(hour))
     }
 
     /// Sets a row or, without a body, deletes it.
@@ -330,6 +338,10 @@ mod tests {
 
             fn feed(&mut self, _: &str) -> MemoryResult<Option<Feed>> {
                 Ok(None)
+            }
+
+            fn counted(&mut self, _: i64) -> MemoryResult<Vec<(String, String)>> {
+                Ok(Vec::new())
             }
         }
         let mut memory = Recollection::new(Some(Box::new(Empty)));

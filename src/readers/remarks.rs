@@ -2,7 +2,8 @@
 
 use super::unknown::UnknownKeys;
 use crate::event::{
-    IDENTIFIERS, PassEvent, Property, VisitorRules, has_zeros_behind, is_lost_address, is_spoilt,
+    IDENTIFIERS, PassEvent, Property, VisitorRules, has_zeros_behind, is_lost_address, is_no_value,
+    is_spoilt, long_number_ends_in_zero,
 };
 use crate::harmless::clip;
 
@@ -24,6 +25,9 @@ pub struct Remarks {
     spoilt: Seen,
     nameless: Seen,
     with_zeros: Seen,
+    /// Numbers of more digits than a spreadsheet keeps, and those of them that end in 0.
+    long_numbers: u64,
+    rounded: Seen,
     lost_addresses: Seen,
     /// Whether a part of an exchange, or of an object on several lines, was found.
     pub(super) is_in_parts: bool,
@@ -71,8 +75,15 @@ impl Remarks {
         let of_event = [("event_id", event.event_id().unwrap_or_default()), requestor];
         let names =
             IDENTIFIERS.map(|property| (property.name(), event.property(property).unwrap_or_default()));
-        for (name, text) in names.into_iter().chain(of_event).filter(|(_, text)| has_zeros_behind(text)) {
-            self.with_zeros.note_text(line, name, text);
+        for (name, text) in names.into_iter().chain(of_event) {
+            if has_zeros_behind(text) {
+                self.with_zeros.note_text(line, name, text);
+            }
+            let Some(is_rounded) = long_number_ends_in_zero(text) else { continue };
+            self.long_numbers += 1;
+            if is_rounded {
+                self.rounded.note_text(line, name, text);
+            }
         }
         if event.property(Property::IpAddress).is_some_and(is_lost_address) {
             self.lost_addresses.note(line);
@@ -81,7 +92,8 @@ impl Remarks {
 
     /// Notes an MVPD or a proxy whose name says that there is none.
     pub(super) fn note_nameless(&mut self, line: u64, name: &str, text: &str) {
-        if !is_spoilt(Property::Mvpd, text) && VisitorRules::default().known(text).is_none() {
+        let is_nobody = VisitorRules::default().known(text).is_none();
+        if is_nobody && !is_spoilt(Property::Mvpd, text) && !is_no_value(text) {
             self.nameless.note_text(line, name, text);
         }
     }
@@ -106,6 +118,16 @@ impl Remarks {
              is another user, device or event than the number without it; export these columns as text or as Int64",
             self.with_zeros.first
         );
+        let rounded = format!(
+            "of {} identifiers with more than 15 digits end in 0, first {}: a spreadsheet keeps 15 digits of a number, and JavaScript 17 \
+             at most, so that several users, devices or events become one; export these columns as text",
+            self.long_numbers, self.rounded.first
+        );
+        // Of other numbers one in ten ends so.
+        let rounded_ids = match self.rounded.count * 2 > self.long_numbers {
+            true => &self.rounded,
+            false => &Seen::default(),
+        };
         let all = [
             (&self.same_headers, "header rows repeat the one before, and were passed over"),
             (
@@ -120,6 +142,7 @@ impl Remarks {
             (&self.spoilt, &spoilt),
             (&self.nameless, &nameless),
             (&self.with_zeros, &with_zeros),
+            (rounded_ids, &rounded),
             (&self.lost_addresses, "values of ip_address are no address of a viewer, and none is sent"),
         ];
         let seen = all.into_iter().filter(|(seen, _)| seen.count > 0);

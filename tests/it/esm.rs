@@ -97,6 +97,44 @@ fn a_count_is_counted_once_and_a_correction_by_its_increase() {
 }
 
 #[test]
+fn what_a_later_report_of_an_hour_no_longer_has_is_told_and_stays_counted() {
+    let program = Program::new();
+    let rows = |rows: &[&str]| {
+        let rows: String = rows.iter().map(|row| format!("2026,11,10,{row}\n")).collect();
+        let report = format!("year,month,day,hour,requestor-id,mvpd,authn-attempts\n{rows}");
+        program.write("report.csv", &report);
+        let path = program.path("report.csv");
+        let done = program.run(&["ingest", "--json", path.to_str().expect("UTF-8")]);
+        assert_eq!(done.code, 0, "{done:?}");
+        let document: Value = serde_json::from_str(&done.out).expect("JSON");
+        let told = done.err.lines().filter(|it| it.contains("no longer")).collect::<Vec<_>>();
+        (document["esm"]["vanished"].clone(), told.join("\n"))
+    };
+    let nothing = (json!(0), String::new());
+    assert_eq!(rows(&["8,REF30,M,5", "8,REF30,N,3", "8,OTHER,N,1", "9,REF30,O,2", "9,REF30,P,0"]), nothing);
+    for again in [
+        &["8,REF30,M,5", "8,REF30,n ,3", "9,REF30,O,2"][..],
+        &["8,REF30,M,6", "8,REF30,N,0"],
+        &["10,REF30,M,5"],
+        &["9,REF30,O,2"],
+    ] {
+        assert_eq!(rows(again), nothing, "{again:?}");
+    }
+    let (vanished, told) = rows(&["8,REF30,M,7", "9,REF30,P,1"]);
+    assert_eq!(vanished, 2);
+    assert!(told.contains("first N of REF30 in the hour 2026-11-10T16:00:00Z"), "{told}");
+    // What is spelt otherwise is a count of its own.
+    assert_eq!(units(&program), 7 + 3 + 3 + 1 + 2 + 1 + 5);
+    // A report by minute may have some minutes of the hour alone.
+    let minutes = "year,month,day,hour,minute,requestor-id,mvpd,authn-attempts\n";
+    for row in ["11,5,REF30,M,5", "11,6,REF30,N,5"] {
+        let document = ingest(&program, &format!("{minutes}2026,11,10,{row}\n")).1;
+        assert_eq!(document["esm"]["vanished"], 0, "{document}");
+    }
+    assert_eq!(program.run(&["status", "--verify"]).code, 0);
+}
+
+#[test]
 fn half_a_character_rejects_its_record_alone_and_is_named() {
     let program = Program::new();
     let whole = report("08", &json!({"authn-attempts": 5}));

@@ -678,7 +678,11 @@ fn what_is_packed_inside_a_rejected_line_is_not_kept() {
 
 #[test]
 fn a_person_is_found_in_rejects_in_whatever_form_they_are_kept() {
-    let forget = Forget::MvpdUser { mvpd: "Sling".to_owned(), mvpd_user_id: "josé \"7\"".to_owned() };
+    let forget = Forget::MvpdUser {
+        mvpd: "Sling".to_owned(),
+        mvpd_user_id: "josé \"7\"".to_owned(),
+        words: Vec::new(),
+    };
     let event = json!({"mvpd": "Sling", "mvpd_user_id": "josé \"7\""}).to_string();
     let escaped = event.replace('é', "\\u00e9");
     let answer =

@@ -157,7 +157,8 @@ fn expected_tags(event: &PassEvent, form: &HitForm) -> (Vec<&'static str>, Vec<(
     let is_ecid = ecid.len() == 38 && ecid.bytes().all(|byte| byte.is_ascii_digit());
     let is_sent_as_ecid = form.identity == IdentityKind::Ecid && is_ecid;
     let address = event.property(Property::IpAddress).unwrap_or_default().trim();
-    let agent = event.property(Property::UserAgent).and_then(|agent| expected_value(agent, 1_000));
+    let shown = |property| VisitorRules::default().shown(property, event.property(property)?);
+    let agent = shown(Property::UserAgent).and_then(|agent| expected_value(agent, 1_000));
     let tags = [
         ("scXmlVer", true),
         ("reportSuiteID", true),
@@ -177,8 +178,7 @@ fn expected_tags(event: &PassEvent, form: &HitForm) -> (Vec<&'static str>, Vec<(
         .zip(Property::reported())
         .filter_map(|(number, property)| {
             // What a spreadsheet puts around an identifier has tests of its own.
-            let own = event.property(*property).map(|text| VisitorRules::default().shown(*property, text));
-            let own = own.and_then(|text| expected_value(text, 255));
+            let own = shown(*property).and_then(|text| expected_value(text, 255));
             let value = own.or_else(|| expected_default(event, property.name()).map(str::to_owned))?;
             Some((number, value))
         })

@@ -282,3 +282,51 @@ fn what_is_held_of_a_person_is_exported_to_a_file_of_its_owner_and_is_what_forge
     let nobody = [&["export", "person", "--device-id", "nobody", "--output"], &export[7..]].concat();
     assert!(program.run(&nobody).out.contains("nobody found"));
 }
+
+#[test]
+fn a_person_is_found_whose_mvpd_is_null_or_a_word_of_a_map_and_whose_id_is_a_long_number() {
+    let program = Program::with(
+        "[ingest]\ninbox_map = \"w\"\n[map.w]\nvalues = { mvpd = { \"cc\" = \"Cable\", \"dd\" = \"Dish\" } }\n",
+    );
+    let line = |rest: &str| {
+        format!("{{\"occurred_at\":\"bad\",\"event\":\"authz_ok\",\"requestor_id\":\"REF30\",{rest}}}\n")
+    };
+    let id = "123456789012345678901234567890";
+    let theirs = [
+        format!("\"mvpd\":null,\"mvpd_user_id\":{id}"),
+        format!("\"mvpd\" : \"\",\"mvpd_user_id\":\"{id}\""),
+        format!("\"proxy_mvpd\":\"Dish\",\"mvpd_user_id\":{id}"),
+        format!("\"mvpd\":\"Cable\",\"mvpd_user_id\":{id}"),
+        format!("\"MVPD\":\"CABLE\",\"MVPD_USER_ID\":{id}"),
+        format!("\"mvpd\":null,\"mvpd_user_id\":{id},"),
+    ];
+    let others = [
+        format!("\"mvpd\":\"Dish\",\"mvpd_user_id\":{id}"),
+        format!("\"MVPD\":\"Dish\",\"mvpd_user_id\":{id}"),
+        format!("\"mvpd\":null,\"mvpd_user_id\":{id}1"),
+    ];
+    let plain: String = theirs.iter().chain(&others).map(|rest| line(rest)).collect();
+    let mapped = line(&format!("\"mvpd\":\"cc\",\"mvpd_user_id\":{id}"));
+    for (name, content, map) in
+        [("plain.ndjson", &plain, &[][..]), ("mapped.ndjson", &mapped, &["--map", "w"])]
+    {
+        program.write(name, content);
+        let path = program.path(name);
+        let done = program.run(&[&["ingest", path.to_str().expect("UTF-8")], map].concat());
+        assert_eq!(done.code, 3, "{done:?}");
+    }
+    let database = Connection::open(program.path("passbridge.db")).expect("the buffer");
+    let of_other_word = line(&format!("\"mvpd\":\"dd\",\"mvpd_user_id\":{id}"));
+    for row in plain.lines().chain([mapped.trim_end(), of_other_word.trim_end()]) {
+        database.execute("INSERT INTO inbox (body) VALUES (?1)", [row]).expect("a row");
+    }
+    let forget = ["forget", "--mvpd", "Cable", "--mvpd-user-id", id];
+    let rehearsed = program.json(&[&forget[..], &["--dry-run"]].concat()).1;
+    let (_, forgotten) = program.json(&forget);
+    for report in [rehearsed, forgotten] {
+        let found = ["rejected_lines", "inbox_rows"].map(|name| report[name].clone());
+        assert_eq!(found, [json!(theirs.len() + 1), json!(theirs.len() + 1)], "{report}");
+    }
+    let left: i64 = database.query_row("SELECT count(*) FROM inbox", [], |row| row.get(0)).expect("a count");
+    assert_eq!(left as usize, others.len() + 1);
+}

@@ -258,7 +258,11 @@ proptest! {
 fn who_is_forgotten_is_gone_from_what_sources_remember() {
     let intake = Intake::new();
     intake.load(&log());
-    let whom = Forget::MvpdUser { mvpd: "Cablevision".to_owned(), mvpd_user_id: "viewer-9".to_owned() };
+    let whom = Forget::MvpdUser {
+        mvpd: "Cablevision".to_owned(),
+        mvpd_user_id: "viewer-9".to_owned(),
+        words: Vec::new(),
+    };
     let lock = intake.house.buffer.lock_whole().expect("the locks");
     let forgotten = intake.house.buffer.forget(&whom, &lock).expect("an erasure");
     assert_eq!((forgotten.events, forgotten.memory_rows), (5, 1), "{forgotten:?}");

@@ -171,6 +171,60 @@ fn the_totals_of_esm_and_the_kind_of_feed_go_back() {
     assert_balanced(&program);
 }
 
+/// Takes in a report of ESM of the hour 8 as CSV.
+fn esm_rows(program: &Program, name: &str, metrics: &str, rows: &[&str]) {
+    let rows: String = rows.iter().map(|row| format!("2026,11,10,8,REF30,{row}\n")).collect();
+    ingest(program, name, &format!("year,month,day,hour,requestor-id,mvpd,{metrics}\n{rows}"));
+}
+
+#[test]
+fn what_a_correction_of_esm_stated_is_unknown_again_once_it_is_taken_back() {
+    let program = Program::new();
+    let told = || {
+        let (_, report) = program.json(&["report", "--period", "2026-11-10", "--by", "hour", "--by", "mvpd"]);
+        (report["rows"].clone(), report["total"].clone(), report["remarks"].to_string())
+    };
+    let take_back = |name: &str| {
+        let (code, taken) =
+            program.json(&["pending", "take-back", "--source", &program.place(name), "--yes"]);
+        assert_eq!((code, &taken["left_with_attempt"]), (0, &json!(0)), "{taken}");
+    };
+    esm_rows(&program, "first.csv", "media-tokens,unique-accounts", &["M,10,3", "N,4,"]);
+    let (rows, total, remarks) = told();
+    assert_eq!(
+        (&rows[0]["attempted_authentications"], &rows[0]["stated_unique_accounts"]),
+        (&Value::Null, &json!(3))
+    );
+    let memory = state(&program).len();
+
+    let all = "media-tokens,authn-attempts,authn-successful,unique-accounts";
+    esm_rows(&program, "second.csv", all, &["M,17,5,0,4", "N,4,,0,2", "O,1,1,,1"]);
+    let second = told();
+    esm_rows(&program, "third.csv", "media-tokens,authz-attempts,unique-accounts", &["M,17,6,9"]);
+    let third = told();
+    assert_eq!(third.0[0]["stated_unique_accounts"], 9);
+    take_back("third.csv");
+    assert_eq!(told(), second);
+    esm_rows(&program, "third.csv", "media-tokens,authz-attempts,unique-accounts", &["M,17,6,9"]);
+    take_back("second.csv");
+    let without_second = told();
+    let row = &without_second.0[0];
+    for (name, expected) in [
+        ("attempted_authentications", Value::Null),
+        ("successful_authentications", Value::Null),
+        ("attempted_authorizations", json!(6)),
+        ("stated_unique_accounts", json!(9)),
+    ] {
+        assert_eq!(row[name], expected, "{name} {row}");
+    }
+    take_back("third.csv");
+    assert_eq!(told(), (rows, total, remarks));
+    assert_eq!(state(&program).len(), memory);
+    take_back("first.csv");
+    assert_eq!(state(&program), Vec::<String>::new());
+    assert_balanced(&program);
+}
+
 #[test]
 fn exchanges_go_back_whole_and_only_the_newest_of_them() {
     let mut log = Vec::new();

@@ -181,3 +181,36 @@ fn one_address_is_one_visitor_in_whatever_spelling() {
     assert_eq!(visitors(&spellings).len(), 1);
     assert_eq!(visitors(&["2001:DB8:0:0::1", "2001:db8::1", "[2001:db8::1]"]).len(), 1);
 }
+
+#[test]
+fn an_address_of_many_networks_or_of_the_own_machine_joins_no_two_viewers() {
+    let form = HitForm::with_defaults(RSID.parse().expect("a suite"));
+    let sent = |keys: Value, id: u8| {
+        let mut event = json!({"occurred_at": "2026-11-20T18:30:00Z", "event": "authn_requested", "requestor_id": "REF30"});
+        event.as_object_mut().expect("an object").extend(keys.as_object().expect("an object").clone());
+        let event = crate::support::event(event);
+        let mapped = mapping::map(&event, EventId::from_bytes([id; 16]), &form).expect("a hit");
+        (mapped.visitor, mapped.hits[0].ip_address.as_deref().map(str::to_owned))
+    };
+    let from = |address: &str| json!({"ip_address": address, "user_agent": "A"});
+    for address in
+        ["10.0.0.5", "192.168.1.9", "172.16.0.1", "169.254.0.1", "100.64.0.1", "fe80::1", "fd00::1"]
+    {
+        let (one, other) = (sent(from(address), 1), sent(from(address), 2));
+        assert!(one.0 != other.0, "{address}");
+        assert_eq!(one.1.as_deref(), Some(address));
+        let public = sent(from("203.0.113.9"), 1);
+        for list in
+            [format!("{address}, 203.0.113.9"), format!("unknown, {address},203.0.113.9, 198.51.100.1")]
+        {
+            assert_eq!(sent(from(&list), 2), public, "{list}");
+        }
+        assert_eq!(sent(from(&format!("203.0.113.9, {address}")), 2), public, "{address}");
+    }
+    for address in ["127.0.0.1", "::1", "255.255.255.255", "10.0.0.5"] {
+        for key in ["device_id", "session_id", "mvpd_user_id"] {
+            assert!(sent(json!({key: address}), 1).0 != sent(json!({key: address}), 2).0, "{key} {address}");
+        }
+    }
+    assert_eq!(sent(json!({"device_id": "203.0.113.9"}), 1), sent(json!({"device_id": "203.0.113.9"}), 2));
+}

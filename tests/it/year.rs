@@ -276,7 +276,11 @@ fn what_is_erased_is_gone_from_every_byte_and_its_file_is_still_a_duplicate() {
     let row = json!({"mvpd": "Cablevision", "mvpd_user_id": secret}).to_string();
     database.execute("INSERT INTO inbox VALUES (?1)", [row]).expect("an inbox row");
     drop(database);
-    let forget = Forget::MvpdUser { mvpd: "Cablevision".to_owned(), mvpd_user_id: secret.to_owned() };
+    let forget = Forget::MvpdUser {
+        mvpd: "Cablevision".to_owned(),
+        mvpd_user_id: secret.to_owned(),
+        words: Vec::new(),
+    };
     let forgotten =
         house.buffer.forget(&forget, &house.buffer.lock_whole().expect("the locks")).expect("an erasure");
     assert_eq!((forgotten.events, forgotten.inbox_rows), (6, 1));
@@ -422,7 +426,7 @@ fn the_over_count_outlives_the_events_that_it_is_of() {
     assert_eq!((status.delivered, status.discarded, over_count()), (0, 0, (3, 10)));
     for number in [2, 10, 11, 12, 21] {
         let mvpd_user_id = format!("user{number}");
-        let forget = Forget::MvpdUser { mvpd: "Cablevision".to_owned(), mvpd_user_id };
+        let forget = Forget::MvpdUser { mvpd: "Cablevision".to_owned(), mvpd_user_id, words: Vec::new() };
         let lock = house.buffer.lock_whole().expect("the locks");
         house.buffer.forget(&forget, &lock).expect("an erasure");
         assert_eq!(over_count(), (3, 10), "{number}");
@@ -479,7 +483,8 @@ fn a_buffer_with_a_second_name_is_refused() {
 
 #[test]
 fn a_broken_line_is_forgotten_with_the_person_that_it_names_however_it_is_broken() {
-    let forget = Forget::MvpdUser { mvpd: "Sling".to_owned(), mvpd_user_id: "user-17".to_owned() };
+    let forget =
+        Forget::MvpdUser { mvpd: "Sling".to_owned(), mvpd_user_id: "user-17".to_owned(), words: Vec::new() };
     for (text, concerns) in [
         (r#"{"mvpd":"Sling","mvpd_user_id":"user-17"}"#, true),
         (r#"{"data":{"mvpd":"Sling","mvpd_user_id":"user-17"}}"#, true),

@@ -31,7 +31,7 @@ pub(in super::super) fn people_of(
     measure: MeasureOf,
 ) -> Result<HashSet<Person>> {
     let mut people = HashSet::new();
-    if let Forget::MvpdUser { mvpd, mvpd_user_id } = forget {
+    if let Forget::MvpdUser { mvpd, mvpd_user_id, .. } = forget {
         let digest = PlainDigest::of(identifier(mvpd_user_id));
         people.insert(Person { mvpd: identifier(mvpd).to_owned(), digest });
         // As with events, an entry without an MVPD belongs to the person if it has the ID.

@@ -25,6 +25,6 @@ pub(super) use forgetting::{forget, people_of};
 pub(super) use reader::start_of;
 pub use reader::{CountedHour, Discarded, MetricGroup, MetricsReader, SeenUser, UserMark};
 pub(super) use recount::{RequestorDay, day_of, recount};
-pub(super) use stated::store as store_stated;
+pub(super) use stated::{store as store_stated, take_back as take_back_stated};
 pub(super) use tally::{SINCE_SCHEMA, Tally, WHOLE_FROM_HOUR, Withdrawals, build};
 pub use transient::{TRANSIENT_IDS, TransientIds, looks_transient};

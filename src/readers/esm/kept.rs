@@ -1,8 +1,9 @@
 //! The rows that memory keeps for ESM: `esm TOTAL BEFORE` for a count; for an hour of a requestor `esm GROUPING`, and
-//! `esm lacking COLUMNS` if records of it lack columns.
+//! `esm lacking COLUMNS` if records of it lack columns; and `esm before WHAT` of what an input changed.
 
 use std::collections::BTreeMap;
 
+use super::summary::StatedAccounts;
 use crate::event::KindSet;
 use crate::readers::memory::{Keyring, MemoryKey, start_of};
 
@@ -16,6 +17,8 @@ pub const GROUPING: &str = "grouping";
 /// The first word of a row that tells which columns the records of an hour lack. After it, each MVPD that lacks any has a
 /// word: its [`mvpd_digest`] in hexadecimal digits, a colon, and the bits of the [`KindSet`].
 pub const LACKING: &str = "lacking";
+/// The start of a row with what a row about what is lacking, or a number of accounts, was before an input changed it.
+pub const BEFORE: &str = "esm before ";
 
 /// The key of a row about an hour of a requestor, which is counted from the Unix epoch.
 pub fn hour_key(about: &str, requestor_id: &str, hour: i64) -> MemoryKey {
@@ -60,6 +63,27 @@ pub(super) fn with_lacking(
     let word = if after == KindSet::default() { String::new() } else { format!("{name}{}", after.0) };
     row.replace_range(start..end, &word);
     (after != before && row.len() <= LACKING_BYTES_MAX).then_some(row)
+}
+
+/// A row about what is lacking without the change from `before` to `after`, which are such rows or empty.
+pub fn lacking_without(row: &str, before: &str, after: &str) -> String {
+    let (before, after) = (lacking(Some(before)), lacking(Some(after)));
+    let mut row = row.to_owned();
+    for mvpd in before.keys().chain(after.keys()) {
+        let [before, after] = [&before, &after].map(|of| of.get(mvpd).copied().unwrap_or_default());
+        let undo = |now: KindSet| now.without(after.without(before)).with(before.without(after));
+        row = with_lacking(Some(row.clone()).filter(|row| !row.is_empty()), *mvpd, undo).unwrap_or(row);
+    }
+    row
+}
+
+/// The key of the unique accounts that ESM stated, for the row with what they were before an input changed them.
+pub fn accounts_key(stated: &StatedAccounts) -> MemoryKey {
+    let StatedAccounts { requestor_id, from, to, mvpd, dimensions, .. } = stated;
+    let span = [from, to].map(|at| at.nanos().to_be_bytes());
+    let parts =
+        [requestor_id.as_str().as_bytes(), &span[0], &span[1], mvpd.as_bytes(), dimensions.as_bytes()];
+    Keyring::new(NO_SECRET).derived("accounts", &parts)
 }
 
 /// A digest that an MVPD has as ESM spells it and as reports show it: case, white space and controls do not count.

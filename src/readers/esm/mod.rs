@@ -21,8 +21,8 @@ mod time;
 
 pub use fields::{columns, has_metric, is_dimension_name};
 pub use kept::{
-    EVERY_MVPD, GROUPING, LACKING, ROW_PREFIX, counted_total, follows_from, growth_of, hour_key, lacking,
-    mvpd_digest,
+    BEFORE, EVERY_MVPD, GROUPING, LACKING, ROW_PREFIX, accounts_key, counted_total, follows_from, growth_of,
+    hour_key, lacking, lacking_without, mvpd_digest,
 };
 pub use reader::{EsmReader, REPORT_BYTES_MAX};
 pub use report::starts_like_esm;

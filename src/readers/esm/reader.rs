@@ -1,6 +1,6 @@
 //! Reads a report, and makes events of the part of its counts that is new.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::io::{self, BufRead, Read};
 
 use super::fields::{ACCOUNTS, METRICS, REJECTED, counted_metric, is_no_number};
@@ -14,6 +14,7 @@ use super::summary::EsmSummary;
 use super::time::Pass;
 use crate::config::EsmConfig;
 use crate::event::{EventKind, Instant, KindSet, PassEvent, Property, TimeBounds, is_spoilt};
+use crate::harmless::clip;
 use crate::readers::line::{Excerpt, Line, ReadError, ReadResult, Reader, RejectReason, SourceSummary};
 use crate::readers::memory::{Feed, Keyring, MemoryError, MemoryKey, MemoryResult, Recollection};
 use crate::readers::remarks::Remarks;
@@ -32,6 +33,10 @@ pub struct EsmReader {
     ready: VecDeque<(u64, PassEvent)>,
     /// The hours of requestors that were not counted before this report.
     new_hours: HashSet<MemoryKey>,
+    /// The MVPDs, as digests, of the hours of requestors that were counted before this report.
+    seen: BTreeMap<i64, BTreeMap<String, BTreeSet<u64>>>,
+    /// Those hours of which the report has a count again. Another page of the same report has none.
+    again: HashSet<MemoryKey>,
     summary: EsmSummary,
     remarks: Remarks,
 }
@@ -80,6 +85,8 @@ impl EsmReader {
             grouping,
             ready: VecDeque::new(),
             new_hours: HashSet::new(),
+            seen: BTreeMap::new(),
+            again: HashSet::new(),
             summary,
             remarks: report.remarks,
         })
@@ -150,6 +157,10 @@ impl EsmReader {
         let place = hour_key(GROUPING, requestor_id, hour);
         if !self.is_counted(requestor_id, place, memory)? {
             self.new_hours.insert(place);
+        } else if record.field("minute").is_none() && !self.new_hours.contains(&place) {
+            let mvpd = mvpd_digest(record.field("mvpd").unwrap_or_default());
+            let of_hour = self.seen.entry(hour).or_default();
+            of_hour.entry(requestor_id.to_owned()).or_default().insert(mvpd);
         }
         let (mut ready, mut totals, mut lower) = (Vec::new(), Vec::new(), Vec::new());
         let mut counted = Vec::new();
@@ -165,6 +176,9 @@ impl EsmReader {
                 ready.extend(events.into_iter().map(|event| (record.number, event)));
                 totals.push((key, count.total, before));
             }
+        }
+        if !counted.is_empty() {
+            self.again.insert(place);
         }
         if memory.passing_total(place).is_none() {
             let is_new = self.new_hours.contains(&place);
@@ -261,6 +275,21 @@ impl EsmReader {
         Ok(())
     }
 
+    /// Notes the MVPDs of which an hour that was counted before this report has nothing any more.
+    fn note_vanished(&mut self, memory: &mut Recollection) -> MemoryResult<()> {
+        for (hour, requestors) in std::mem::take(&mut self.seen) {
+            for (requestor_id, mvpd) in memory.counted(hour)? {
+                let is_again = || self.again.contains(&hour_key(GROUPING, &requestor_id, hour));
+                let seen = requestors.get(&requestor_id).filter(|_| is_again());
+                if seen.is_some_and(|seen| !seen.contains(&mvpd_digest(&mvpd))) {
+                    let at = Instant::from_nanos(hour.saturating_mul(HOUR_NANOS));
+                    self.summary.vanished(format!("{} of {requestor_id} in the hour {at}", clip(&mvpd)));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// When a total is dropped. Until then, Adobe may correct it, or a report may be read again.
     fn drops_at(&self, occurred_at: Instant, now: Instant) -> Instant {
         let days = i64::from(self.grouping.config.dedup_days) * DAY_NANOS;
@@ -288,7 +317,12 @@ impl Reader for EsmReader {
             if memory.is_full() {
                 return Ok(None);
             }
-            let Some((record, pass)) = self.records.pop_front() else { return Ok(None) };
+            let Some((record, pass)) = self.records.pop_front() else {
+                let noted = self.note_vanished(memory);
+                return noted
+                    .map(|()| None)
+                    .map_err(|source| ReadError::Memory { line: self.summary.records, source });
+            };
             let number = record.number;
             match self.take(&record, pass, bounds, memory) {
                 Ok(()) => {}

@@ -48,6 +48,11 @@ pub struct EsmSummary {
     pub decreased_units: u64,
     /// The first record with such a correction.
     pub first_decrease: Option<u64>,
+    /// MVPDs of requestors, in hours that were counted before, of which a later report has nothing. They stay counted.
+    pub vanished: u64,
+    /// The first of them, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_vanished: Option<String>,
     /// Records that repeat others of the report. Each is counted once.
     pub repeated: u64,
     /// Records whose unique accounts are stored as ESM stated them.
@@ -73,10 +78,17 @@ impl EsmSummary {
         let lower = format!(
             "{decreases} counts are lower than when they were read before, by {decreased_units} units together; what was counted stays"
         );
+        let vanished = format!(
+            "{} MVPDs of hours that were counted before are no longer in the report, first {}; what was counted stays. Is it of some MVPDs \
+             only, or a part?",
+            self.vanished,
+            self.first_vanished.as_deref().unwrap_or_default()
+        );
         let again = format!("{repeated} records repeat others of the report: each is counted once");
         let all = [
             (!metrics.is_empty(), None, skipped),
             (*decreases > 0, self.first_decrease, lower),
+            (self.vanished > 0, None, vanished),
             (*repeated > 0, None, again),
         ];
         all.into_iter().filter(|(is_so, ..)| *is_so).map(|(_, record, what)| (record, what)).collect()
@@ -95,6 +107,11 @@ impl EsmSummary {
         self.first_decrease.get_or_insert(record);
     }
 
+    pub(super) fn vanished(&mut self, what: String) {
+        self.vanished += 1;
+        self.first_vanished.get_or_insert(what);
+    }
+
     pub fn add(&mut self, other: &EsmSummary) {
         for (metric, records) in &other.skipped_metrics {
             *self.skipped_metrics.entry(metric.clone()).or_default() += records;
@@ -104,6 +121,8 @@ impl EsmSummary {
         self.decreases += other.decreases;
         self.decreased_units = self.decreased_units.saturating_add(other.decreased_units);
         self.first_decrease = self.first_decrease.or(other.first_decrease);
+        self.vanished += other.vanished;
+        self.first_vanished = self.first_vanished.take().or_else(|| other.first_vanished.clone());
         self.repeated += other.repeated;
         self.stated_accounts += other.stated_accounts;
         self.truncated_at = self.truncated_at.or(other.truncated_at);

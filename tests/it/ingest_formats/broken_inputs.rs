@@ -259,3 +259,40 @@ fn a_file_that_may_not_be_read_says_so() {
         ["secret.ndjson: cannot be opened: Permission denied (os error 13)"]
     );
 }
+
+#[test]
+fn lines_that_end_with_a_carriage_return_alone_are_read_by_their_lines_in_every_format_and_door() {
+    let line = |number: usize| {
+        let at = number % 60;
+        format!(
+            r#"{{"occurred_at":"2026-11-10T08:00:{at:02}Z","event":"authn_ok","requestor_id":"REF30","event_id":"{number}"}}"#
+        )
+    };
+    let many: Vec<String> = (0..60_000).map(line).collect();
+    let few = [line(1), line(2).replace("authn_ok", "bad"), line(3)];
+    let csv = "occurred_at,event,requestor_id\n2026-11-10T08:00:00Z,authn_ok,REF30\n2026-11-10T08:00:01Z,bad,REF30\n";
+    let esm = "year,month,day,hour,requestor-id,mvpd,authn-attempts\n2026,11,10,8,SUMS,A,3\n2026,11,10,8,SUMS,B,-1\n";
+    let exchanges = std::fs::read_to_string(fixture("rest-v2/proxied-mvpd.ndjson")).expect("a log");
+    for (name, content, rejected) in [
+        ("many.ndjson", many.join("\n"), None),
+        ("few.ndjson", few.join("\n"), Some(2)),
+        ("a.csv", csv.to_owned(), Some(3)),
+        ("esm.csv", esm.to_owned(), Some(3)),
+        ("log.ndjson", exchanges, None),
+    ] {
+        let read = |content: &str| {
+            let intake = Intake::new();
+            let path = intake.file(name, content.as_bytes());
+            let summary = intake.load(&[&path]);
+            let numbers = summary.rejects_path.iter().flat_map(|_| super::rejects::kept(&summary));
+            let numbers: Vec<_> = numbers.map(|line| line["line"].as_u64()).collect();
+            let warnings: Vec<String> = summary.warnings.iter().map(ToString::to_string).collect();
+            let folder = intake.house.dir.path().display().to_string();
+            (summary.total, numbers, warnings.join("\n").replace(&folder, ""))
+        };
+        let expected = read(&content);
+        assert!(expected.0.stored > 0, "{name} {expected:?}");
+        assert_eq!(expected.1, rejected.map(Some).into_iter().collect::<Vec<_>>(), "{name} {expected:?}");
+        assert_eq!(read(&content.replace('\n', "\r")), expected, "{name}");
+    }
+}

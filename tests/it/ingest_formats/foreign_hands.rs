@@ -1,5 +1,10 @@
 //! What spreadsheets, log shippers and other programs make of events on their way is read right, or said.
 
+use passbridge::event::{EventId, PassEvent, Property, VisitorRules};
+use passbridge::mapping;
+use passbridge::suite::HitForm;
+use serde_json::json;
+
 use super::*;
 
 /// What an ingest of a file of this name says of it, without its folder.
@@ -100,6 +105,79 @@ fn an_identifier_that_became_a_number_with_a_fraction_of_zeros_is_told() {
     let (total, notes) = told("r.ndjson", start.replace("\"REF30\"", "30.0}").as_bytes());
     assert_eq!(total, counts(1, 1, 0, 0, 0));
     assert!(notes.len() == 1 && notes[0].contains("first requestor_id \"30.0\""), "{notes:?}");
+}
+
+#[test]
+fn identifiers_that_lost_their_last_digits_to_zeros_are_told() {
+    let rows = |ids: &[&str]| {
+        let row =
+            |(second, id): (usize, &&str)| format!("2026-11-10T08:00:{second:02}Z,authn_ok,REF30,{id}\n");
+        let rows: String = ids.iter().enumerate().map(row).collect();
+        format!("occurred_at,event,requestor_id,mvpd_user_id\n{rows}")
+    };
+    // A spreadsheet keeps 15 digits of a number, and JavaScript 17.
+    for (ids, expected) in [
+        (&["1234567890123460", "1234567890123470"][..], Some("a.csv:2: 2 of 2")),
+        (&["12345678901234567000", "9876543210987654321"], None),
+        (
+            &["1234567890123451", "123456789012340", "12345678901234500000", "98765432109876000"],
+            Some("a.csv:4: 2 of 3"),
+        ),
+        (&["1234567890123451", "1234567890123452", "1234567890123450"], None),
+        (&["1000000000000000a", "150", "abc0"], None),
+    ] {
+        let (total, notes) = told("a.csv", rows(ids).as_bytes());
+        assert_eq!(total.stored, ids.len() as u64, "{notes:?}");
+        match expected {
+            None => assert_eq!(notes, [""; 0], "{ids:?}"),
+            Some(start) => {
+                assert!(notes.len() == 1 && notes[0].starts_with(start), "{notes:?}");
+                assert!(notes[0].contains("first mvpd_user_id") && notes[0].contains("as text"), "{notes:?}");
+            }
+        }
+    }
+    let line = r#"{"occurred_at":"2026-11-10T08:00:00Z","event":"authn_ok","requestor_id":"REF30","device_id":12345678901234500000}"#;
+    let (_, notes) = told("a.ndjson", line.as_bytes());
+    assert!(notes.len() == 1 && notes[0].contains("first device_id"), "{notes:?}");
+}
+
+#[test]
+fn what_a_database_writes_for_no_value_is_none_in_every_column() {
+    for word in ["\\N", "NULL", "null", "(null)", "<NULL>"] {
+        let header =
+            "occurred_at,event,requestor_id,mvpd,resource_id,device_type,proxy,event_id,count,mvpd_user_id";
+        let row = |second: u8, mvpd: &str| {
+            format!(
+                "2026-11-10T08:00:0{second}Z,authn_ok,REF30,{mvpd},{word},{word},{word},{word},{word},u1\n"
+            )
+        };
+        let (total, notes) = told("a.csv", format!("{header}\n{}{}", row(1, "M"), row(2, word)).as_bytes());
+        assert_eq!((total, notes), (counts(2, 2, 0, 0, 0), Vec::new()), "{word}");
+        let at = |value: &str| {
+            let event =
+                json!({"occurred_at": "2026-11-10T08:00:00Z", "event": "authn_ok", "requestor_id": "REF30"});
+            let mut event = event.as_object().expect("an object").clone();
+            for property in Property::reported().iter().filter(|it| **it != Property::RequestorId) {
+                event.insert(property.name().to_owned(), json!(value));
+            }
+            crate::support::event(event.into())
+        };
+        let evars = |event: &PassEvent, rules: VisitorRules| {
+            let form = HitForm {
+                visitor_rules: rules,
+                ..HitForm::with_defaults("examplersid".parse().expect("RSID"))
+            };
+            let mapped = mapping::map(event, EventId::from_bytes([7; 16]), &form).expect("a hit");
+            mapped.hits[0]
+                .evars
+                .iter()
+                .map(|(number, value)| (*number, value.to_string()))
+                .collect::<Vec<_>>()
+        };
+        let (nulls, nothing) = (at(word), at(""));
+        assert_eq!(evars(&nulls, VisitorRules::V4), evars(&nothing, VisitorRules::V4), "{word}");
+        assert!(evars(&nulls, VisitorRules::V3).contains(&(2, word.to_owned())), "as it was sent before");
+    }
 }
 
 #[test]
@@ -380,7 +458,7 @@ fn what_follows_a_report_in_xml_is_refused_and_its_tags_have_any_case() {
 
 #[test]
 fn an_mvpd_that_says_there_is_none_is_told_and_such_a_requestor_is_rejected() {
-    for word in ["NULL", "\\N", "undefined", "None", "nil"] {
+    for word in ["n/a", "unknown", "undefined", "None", "nil"] {
         let row = |requestor: &str, mvpd: &str| format!("2026-11-10T08:00:00Z,authn_ok,{requestor},{mvpd}\n");
         let rows = [row("REF30", "M"), row("REF30", word), row(word, "M")].concat();
         let (total, notes) = told("a.csv", format!("occurred_at,event,requestor_id,mvpd\n{rows}").as_bytes());

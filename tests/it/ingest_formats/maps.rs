@@ -129,6 +129,86 @@ fn the_inbox_and_each_sender_have_maps_of_their_own() {
 }
 
 #[test]
+fn nobody_whose_events_come_by_a_map_gets_past_it_with_a_line_of_a_rejects_file() {
+    let program = program(
+        "[schedule]\ncron = \"0 0 1 1 *\"\n[ingest]\nmin_free_bytes = 0\ninbox_map = \"warehouse\"\n\
+         [serve]\nlisten = \"127.0.0.1:0\"\ningest = true\ntokens_file = \"tokens\"\n",
+    );
+    program.write("tokens", &format!("{TOKEN} map=warehouse\nanother-token-of-events\n"));
+    let server = Listening::start(&program);
+    let ask = |token: &str, body: &str| {
+        let headers = format!("Authorization: Bearer {token}\r\n");
+        server.ask("/v1/events", &headers, body.as_bytes())
+    };
+    let text = json!({"occurred_at": "2026-11-10T08:00:00Z", "event": "authz_ok", "requestor_id": "OTHER"});
+    let shaped = |rest: Value| {
+        let mut line = json!({"path": "a", "line": 1, "reason": "r", "text": text.to_string()});
+        line.as_object_mut().expect("an object").extend(rest.as_object().expect("an object").clone());
+        line.to_string()
+    };
+    let header =
+        json!({"header": "occurred_at,event,requestor_id", "text": "2026-11-10T08:00:00Z,authz_ok,OTHER"});
+    for body in [shaped(json!({})), shaped(header), format!("[{}]", shaped(json!({})))] {
+        let reply = ask(TOKEN, &body);
+        assert_eq!((reply.status, &reply.document["stored"]), (400, &json!(0)), "{body}: {reply:?}");
+        let told = reply.document["errors"][0]["reason"].as_str().expect("a reason");
+        assert!(told.contains("map \"warehouse\""), "{told}");
+    }
+    let by_its_map = shaped(json!({"map": "warehouse", "text": LINE}));
+    assert_eq!(ask(TOKEN, &by_its_map).document["stored"], 1);
+    assert_eq!(ask("another-token-of-events", &shaped(json!({}))).document["stored"], 1);
+    server.stop();
+    let database = rusqlite::Connection::open(program.path("passbridge.db")).expect("the buffer");
+    database.execute("INSERT INTO inbox (body) VALUES (?)", [shaped(json!({}))]).expect("a row");
+    let (_, report) = program.json(&["drain"]);
+    assert_eq!(
+        (&report["inbox"]["stored"], &report["inbox"]["rejected"]),
+        (&json!(0), &json!(1)),
+        "{report}"
+    );
+    // What is kept of them is for the map, so that nobody takes it past the map either.
+    for file in std::fs::read_dir(program.path("rejects")).expect("a folder") {
+        for line in std::fs::read_to_string(file.expect("a file").path()).expect("text").lines() {
+            let line: Value = serde_json::from_str(line).expect("JSON");
+            assert_eq!(line["map"], "warehouse", "{line}");
+        }
+    }
+}
+
+#[test]
+fn two_stars_stand_for_folders_of_any_depth_and_a_pipe_below_a_folder_is_passed_over_by_name() {
+    let program = Program::new();
+    std::fs::create_dir_all(program.path("in/a/b")).expect("folders");
+    for name in ["in/0.ndjson", "in/a/1.ndjson", "in/a/b/2.ndjson", "in/a/b/3.csv"] {
+        program.write(name, &events(1));
+    }
+    std::os::unix::fs::symlink("..", program.path("in/a/up")).expect("a link");
+    let pipe = program.path("in/a/pipe.ndjson");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let expand = |pattern: &str| passbridge::ingest::expand(&[program.path(pattern)], "-");
+    for (pattern, expected) in [
+        ("in/**/*.ndjson", &["in/0.ndjson", "in/a/1.ndjson", "in/a/b/2.ndjson"][..]),
+        ("in/**/b/*.ndjson", &["in/a/b/2.ndjson"]),
+        ("**/b", &["in/a/b/2.ndjson", "in/a/b/3.csv"]),
+        ("in/a/**", &["in/a/1.ndjson", "in/a/b/2.ndjson", "in/a/b/3.csv"]),
+        ("in/**/*", &["in/0.ndjson", "in/a/1.ndjson", "in/a/b/2.ndjson", "in/a/b/3.csv"]),
+        ("in/a/*.ndjson", &["in/a/1.ndjson"]),
+        ("in/a/b/**/*.csv", &["in/a/b/3.csv"]),
+    ] {
+        let mut found = expand(pattern);
+        let mut expected: Vec<_> = expected.iter().map(|name| InputPath::File(program.path(name))).collect();
+        found.sort_by_key(|path| path.name().into_owned());
+        expected.sort_by_key(|path| path.name().into_owned());
+        assert_eq!(found, expected, "{pattern}");
+    }
+    let done = program.run(&["ingest", program.path("in/a/*.ndjson").to_str().expect("UTF-8")]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(done.err.contains("pipe.ndjson") && done.err.contains("is no file"), "{done:?}");
+    // A pipe that is named is read: a shell makes one of <(command).
+    assert_eq!(expand("in/a/pipe.ndjson"), [InputPath::File(pipe)]);
+}
+
+#[test]
 fn folders_and_patterns_stand_for_the_files_below_them() {
     let program = Program::new();
     for folder in ["in/day=1", "in/day=2", "in/none"] {

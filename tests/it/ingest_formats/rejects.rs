@@ -250,8 +250,11 @@ fn rejects_that_cannot_be_kept_stop_the_ingest() {
 #[test]
 fn a_forgotten_person_is_gone_from_the_rejects_and_everybody_else_stays() {
     let intake = Intake::new();
-    let whom =
-        |mvpd: &str, user: &str| Forget::MvpdUser { mvpd: mvpd.to_owned(), mvpd_user_id: user.to_owned() };
+    let whom = |mvpd: &str, user: &str| Forget::MvpdUser {
+        mvpd: mvpd.to_owned(),
+        mvpd_user_id: user.to_owned(),
+        words: Vec::new(),
+    };
     let (rejects_dir, buffer) = (&intake.options.config.rejects_dir, intake.house.buffer.path());
     let forget = |forget: &Forget| forget_rejects(rejects_dir, forget, buffer).expect("the folder");
     assert_eq!(forget(&whom("Brightline", "u1")), 0, "where there is no folder");

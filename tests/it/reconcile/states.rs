@@ -91,7 +91,8 @@ fn what_was_forgotten_before_it_went_explains_what_is_missing() {
         });
         world.house.store(events);
         let lock = world.house.buffer.lock_whole().expect("the lock");
-        let whom = Forget::MvpdUser { mvpd: "M".to_owned(), mvpd_user_id: "gone".to_owned() };
+        let whom =
+            Forget::MvpdUser { mvpd: "M".to_owned(), mvpd_user_id: "gone".to_owned(), words: Vec::new() };
         assert_eq!(world.house.buffer.forget(&whom, &lock).expect("forgotten").events, 3);
     });
     assert_three_are(&world, Cause::Withdrawn);

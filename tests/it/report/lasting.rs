@@ -86,7 +86,7 @@ fn reports_are_the_same_after_retention_has_deleted_the_events() {
 fn reports_are_the_same_after_a_person_was_forgotten_and_who_comes_back_is_somebody_else() {
     let house = stored_later(events(12, false));
     let before = reports(&house);
-    let forget = Forget::MvpdUser { mvpd: "A".to_owned(), mvpd_user_id: "uA7".to_owned() };
+    let forget = Forget::MvpdUser { mvpd: "A".to_owned(), mvpd_user_id: "uA7".to_owned(), words: Vec::new() };
     let forget_now = || {
         let lock = house.buffer.lock_whole().expect("the lock");
         house.buffer.forget(&forget, &lock).expect("an erasure").events
