@@ -487,12 +487,8 @@ impl Judge for BufferError {
             BufferError::OtherSpelling { known, .. } => Code::SuiteSetting.usage(format!(
                 "spell it as Adobe's report suite manager does: {known}, or another after passbridge suite remove {known}"
             )),
-            BufferError::UnknownProbe(_) => {
-                Code::ProbeUnknown.usage("see the latest one of a suite: passbridge suite show RSID")
-            }
-            BufferError::NotMapped { .. } => {
-                Code::Mapping.usage("see who is mapped where: passbridge suite list")
-            }
+            BufferError::UnknownProbe(_) => Code::ProbeUnknown.usage("see a suite's: passbridge suite show RSID"),
+            BufferError::NotMapped { .. } => Code::Mapping.usage("see who is mapped: passbridge suite list"),
             BufferError::Undecided { .. } => Code::SuiteUndecided.usage(UNDECIDED),
             BufferError::CountedMeanwhile => Code::CountedMeanwhile.failed(COUNTED_MEANWHILE),
             BufferError::MixedFeeds(_) => Code::MixedFeeds.usage(MIXED_FEEDS),

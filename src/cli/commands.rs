@@ -125,7 +125,7 @@ fn config_of(words: &[&OsString]) -> Option<PathBuf> {
 }
 
 /// The name of the command that was given.
-pub(super) fn named() -> String {
+fn named() -> String {
     env::args().find(|word| Cli::command().find_subcommand(word).is_some()).unwrap_or_default()
 }
 

@@ -11,9 +11,9 @@ use tokio::runtime::{Builder, Runtime};
 use super::exit::Exit;
 use super::failure::{Ended, Failure, refused};
 use super::log;
+use super::on_file;
 use super::output::{self, Form};
 use super::settings::{self, Settings};
-use super::shared;
 use super::signals::{self, Hangup};
 use crate::buffer::{Buffer, BufferOptions};
 use crate::clock::Clock;
@@ -43,7 +43,7 @@ impl Context {
 
     /// Fails if the buffer is on PostgreSQL, where the commands that open it so do not work yet.
     pub(super) fn buffer_options(&self, settings: &Settings) -> Result<BufferOptions, Failure> {
-        shared::refuse(settings)?;
+        on_file::refuse(settings)?;
         Ok(BufferOptions {
             path: settings.config.buffer.path.clone(),
             allow_network_filesystem: settings.config.buffer.allow_network_filesystem,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::pass::{DrainReport, Pass};
-use super::{Context, Exit, Failure, Table, output, shared, until_stopped};
+use super::{Context, Exit, Failure, Table, on_file, output, shared, until_stopped};
 use crate::buffer::{AfterRestore, Buffer, RequestorStatus, Status};
 use crate::config::duration;
 use crate::drain::{RunSummary, StopReason};
@@ -76,9 +76,9 @@ impl fmt::Display for PreviewReport {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let settings = context.settings()?;
-    if shared::is_chosen(&settings) {
+    if on_file::is_on_postgres(&settings) {
         let others = [args.dry_run, args.limit.is_some(), args.accept_repeat, args.accept_unnamed];
-        shared::refuse_options(others.contains(&true), "drain takes --deadline alone")?;
+        on_file::refuse_options(others.contains(&true), "drain takes --deadline alone")?;
         return shared::drain(&settings, args.deadline, context);
     }
     if args.dry_run {

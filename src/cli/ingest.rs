@@ -14,7 +14,9 @@ use super::pull::{warn_of_large_counts, write_stated};
 use super::signals::{self, Hangup};
 use super::spool::{Moved, Spool};
 use super::table::write_notes;
-use super::{Context, Ended, Exit, Failure, Form, Settings, Table, options, output, refused, shared};
+use super::{
+    Context, Ended, Exit, Failure, Form, Settings, Table, on_file, options, output, refused, shared,
+};
 use crate::buffer::Buffer;
 use crate::drain::Stop;
 use crate::event::{DaySpan, Instant, PassEvent, RequestorId, Slice};
@@ -266,7 +268,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Ended {
     let spool = args.spool.as_deref().map(Spool::open).transpose()?;
     let inputs = || ingest::expand(&args.inputs, &args.source);
     let inputs = spool.as_ref().map_or_else(inputs, Spool::inputs);
-    let is_shared = shared::is_chosen(&settings);
+    let is_shared = on_file::is_on_postgres(&settings);
     if args.dry_run {
         // With the buffer's secret, a dry run gives the same events as a later ingest.
         if options.secret.is_none() && !is_shared && settings.config.buffer.path.exists() {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::settings::{self, SettingsError};
-use super::{Context, Exit, Failure, hint, shared, undisturbed};
+use super::{Context, Exit, Failure, hint, on_file, shared, undisturbed};
 use crate::buffer::{Buffer, BufferError};
 use crate::whole_file::{self, Readers};
 
@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         }
         read => (read?, true),
     };
-    if shared::is_chosen(&settings) {
+    if on_file::is_on_postgres(&settings) {
         return shared::init(&settings, args.if_missing, context);
     }
     let options = context.buffer_options(&settings)?;

@@ -36,6 +36,7 @@ mod inputs;
 mod layers;
 mod log;
 mod notify;
+mod on_file;
 mod options;
 mod output;
 mod pass;

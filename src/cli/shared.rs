@@ -9,66 +9,11 @@ use serde_json::json;
 use super::advice::{Judge, Judgement};
 use super::code::Code;
 use super::table::write_notes;
-use super::{
-    Context, Exit, Failure, Settings, Table, commands, hint, options, refused, runtime, until_stopped,
-};
+use super::{Context, Exit, Failure, Settings, Table, hint, on_file, options, runtime, until_stopped};
 use crate::collection::Collection;
 use crate::ingest::SharedDoor;
 use crate::postgres::{Address, PostgresError, SharedBuffer, SharedStatus};
 use crate::workers::{self, WorkError, WorkOptions, WorkSummary};
-
-/// The page has queries for what people ask for most.
-const SHOWN: &str = "query the tables, as docs/many-workers.md shows";
-/// What does the work of a command that does not work on PostgreSQL yet.
-const INSTEAD: [(&str, &str); 19] = [
-    ("run", "let a timer start passbridge drain on each host, every 30 minutes"),
-    ("serve", "let the senders write files, and ingest those"),
-    ("backfill", "ingest the history: it goes with the live events, in the order of their time"),
-    ("pull", "ingest events in NDJSON or CSV"),
-    ("report", SHOWN),
-    ("reconcile", SHOWN),
-    ("explain", "try it with a buffer in a file: passbridge demo"),
-    ("trace", SHOWN),
-    ("export", SHOWN),
-    ("doctor", "passbridge status checks the database"),
-    ("pending", "pause the suite: passbridge suite pause RSID"),
-    ("inputs", SHOWN),
-    ("rejects", "look into the folder that ingest.rejects_dir names"),
-    ("dead-letter", SHOWN),
-    ("held", SHOWN),
-    ("forget", "keep the events of people who may ask for it in a buffer that is a file"),
-    ("backup", "pg_dump and point-in-time recovery do it"),
-    ("restore", "restore the database by its own tools; docs/many-workers.md says what counts again then"),
-    ("retention", "nothing is deleted there, so far"),
-];
-
-/// Whether the configuration names a database.
-pub(super) fn is_chosen(settings: &Settings) -> bool {
-    !settings.config.buffer.url.is_empty()
-}
-
-/// Refuses a command that works with a file alone.
-pub(super) fn refuse(settings: &Settings) -> Result<(), Failure> {
-    if !is_chosen(settings) {
-        return Ok(());
-    }
-    let command = commands::named();
-    let instead = INSTEAD.iter().find(|(name, _)| *name == command).map(|(_, instead)| *instead);
-    Err(refused(
-        format!(
-            "passbridge {command} does not work like this yet where the buffer is on PostgreSQL (buffer.url); nothing was done"
-        ),
-        instead.unwrap_or("docs/many-workers.md says what works there"),
-    ))
-}
-
-pub(super) fn refuse_options(is_given: bool, what: &str) -> Result<(), Failure> {
-    if !is_given {
-        return Ok(());
-    }
-    let why = format!("where the buffer is on PostgreSQL (buffer.url), {what}, so far; nothing was done");
-    Err(refused(why, "docs/many-workers.md says what works there"))
-}
 
 fn address(settings: &Settings) -> Result<Address, Failure> {
     let buffer = &settings.config.buffer;
@@ -117,7 +62,7 @@ pub(super) fn drain(
     context: &Context,
 ) -> Result<Exit, Failure> {
     let delivery = &settings.config.delivery;
-    refuse_options(
+    on_file::refuse_options(
         delivery.rate_per_host > 0,
         "there is no rate for all workers, so leave delivery.rate_per_host out",
     )?;

@@ -20,7 +20,7 @@ use super::lane::{End, Parcel, Reply, Sending, send};
 use super::line::Lines;
 use super::suite::{Refused, SuiteWork};
 use super::tally::WorkSummary;
-use super::{Place, Work};
+use super::work::{Place, Work};
 use crate::collection::{Breaker, Connection, Host, Permit};
 use crate::delivery::{Doubt, Outcome};
 use crate::drain::{Next, Refusal, Situation, StopReason, next};

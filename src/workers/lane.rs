@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{FormText, Place};
+use super::work::{FormText, Place};
 use crate::collection::Connection;
 use crate::delivery::{DeadReason, Outcome};
 use crate::drain::Stop;

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use tokio::time::Instant;
 
-use super::Place;
 use super::lane::Parcel;
+use super::work::Place;
 use crate::hit::VisitorKey;
 
 #[derive(Default)]

@@ -13,41 +13,28 @@ mod line;
 mod slices;
 mod suite;
 mod tally;
+mod work;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::{JoinSet, LocalSet, spawn_local};
 use tokio::time::sleep;
 
 use crate::collection::{Collection, CollectionError};
-use crate::drain::{RetryLimits, Stop, StopReason};
-use crate::postgres::{Address, Lease, PostgresError, SharedBuffer, SharedRoute, WorkerId};
+use crate::drain::{Stop, StopReason};
+use crate::postgres::{Address, Lease, PostgresError, SharedRoute, WorkerId};
 use crate::suite::CollectionUrl;
 use host::HostWork;
 pub use tally::WorkSummary;
+use work::Work;
+pub use work::WorkOptions;
 
 /// What the clocks of two hosts may differ by while a lease is measured, and what a frozen sender may be late by.
 const SKEW: Duration = Duration::from_secs(1);
 /// A lease is renewed so often that one lost renewal does no harm.
 const RENEWALS_A_LEASE: u32 = 3;
-
-/// The options of a worker.
-#[derive(Debug, Clone)]
-pub struct WorkOptions {
-    /// Requests in flight per collection host.
-    pub lanes: usize,
-    pub retry: RetryLimits,
-    /// How long a request may take: after a death, so long nobody else sends for its visitors.
-    pub request_timeout: Duration,
-    /// How long a stop waits for requests in flight.
-    pub stop_grace: Duration,
-    /// The longest time that the drain may take; `None` means no limit.
-    pub deadline: Option<Duration>,
-    pub lease: Duration,
-}
 
 /// Why a worker could not go on. What it had under way is in doubt.
 #[derive(Debug, thiserror::Error)]
@@ -56,26 +43,6 @@ pub enum WorkError {
     Buffer(#[from] PostgresError),
     #[error(transparent)]
     Way(#[from] CollectionError),
-}
-
-/// What the parts of a worker share.
-#[derive(Clone)]
-struct Work {
-    address: Address,
-    worker: WorkerId,
-    lease: Lease,
-    options: WorkOptions,
-    stop: Stop,
-}
-
-impl Work {
-    /// Another connection to the buffer.
-    async fn open(&self) -> Result<SharedBuffer, PostgresError> {
-        let mut buffer = SharedBuffer::open(&self.address).await?;
-        // A worker that is frozen within a transaction must not hold its locks longer than its lease.
-        buffer.idle_max = self.lease.length / 2;
-        Ok(buffer)
-    }
 }
 
 /// Drains, together with the other workers, what was stored before.
@@ -164,8 +131,3 @@ async fn end_after(deadline: Duration, stop: Stop) {
     sleep(deadline).await;
     stop.request(StopReason::Deadline);
 }
-
-/// A suite, the number of a slice, and the epoch of its claim: what comes back from an earlier claim must not count in a later one.
-type Place = (usize, i32, i64);
-/// The text of a form, which many attempts share.
-type FormText = Arc<str>;

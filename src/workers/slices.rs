@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::Place;
 use super::host::{HostWork, SliceWork};
 use super::suite::SuiteWork;
+use super::work::Place;
 use crate::drain::StopReason;
 use crate::postgres::{PostgresError, SharedRoute};
 

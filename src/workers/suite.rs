@@ -3,8 +3,8 @@
 //! The rule is that of `drain::verdict`, without its trials: a later success condemns the events that were refused before; many
 //! refusals in a row without one stop the suite for this drain, and its events wait.
 
-use super::Place;
 use super::lane::Parcel;
+use super::work::Place;
 use crate::delivery::Outcome;
 use crate::postgres::SharedRoute;
 

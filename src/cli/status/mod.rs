@@ -11,7 +11,7 @@ mod views;
 use std::collections::BTreeMap;
 
 use super::code::Code;
-use super::{Context, Exit, Failure, Form, Settings, output, refused, shared};
+use super::{Context, Exit, Failure, Form, Settings, on_file, output, refused, shared};
 use crate::buffer::Buffer;
 use crate::config::{Config, MonitorConfig, Span};
 use crate::event::RequestorId;
@@ -72,9 +72,9 @@ fn silence(text: &str) -> Result<(Option<RequestorId>, Span), String> {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let settings = context.settings()?;
-    if shared::is_chosen(&settings) {
+    if on_file::is_on_postgres(&settings) {
         let others = args.check || args.prometheus || args.in_doubt || args.max_age.is_some();
-        shared::refuse_options(others, "status takes --verify alone")?;
+        on_file::refuse_options(others, "status takes --verify alone")?;
         return shared::status(&settings, args.verify, context);
     }
     let buffer = Buffer::open(&context.buffer_options(&settings)?)?;

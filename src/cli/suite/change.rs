@@ -5,7 +5,7 @@ use serde_json::json;
 use super::listing::{self, SuiteReport, Suites};
 use super::settings::SettingArgs;
 use crate::buffer::{BufferError, SuiteListing};
-use crate::cli::{Context, Exit, Failure, Settings, options, refused, shared};
+use crate::cli::{Context, Exit, Failure, Settings, on_file, options, refused};
 use crate::event::RequestorId;
 use crate::postgres::SharedBuffer;
 use crate::suite::{CollectionUrl, IdentityKind, LiveRoute, ReportSuite, Rsid, SuiteState};
@@ -94,13 +94,13 @@ pub(super) async fn add_shared(args: &AddArgs, buffer: &mut SharedBuffer) -> Res
     let mut known = buffer.suites().await?.into_iter().map(|listing| listing.suite);
     let suite = wanted(args, known.find(|suite| suite.form.rsid == args.rsid))?;
     let others = suite.hits_per_second.is_some() || suite.route != LiveRoute::Dia;
-    shared::refuse_options(others, "a suite has no rate and no other route than dia")?;
+    on_file::refuse_options(others, "a suite has no rate and no other route than dia")?;
     buffer.add_suite(&suite, &args.requestors).await?;
     Ok(args.rsid.clone())
 }
 
 pub(super) async fn resume_shared(args: &ResumeArgs, buffer: &mut SharedBuffer) -> Result<Rsid, Failure> {
-    shared::refuse_options(args.anyway, "no suite is blocked")?;
+    on_file::refuse_options(args.anyway, "no suite is blocked")?;
     buffer.pause_suite(&args.rsid, false).await?;
     Ok(args.rsid.clone())
 }

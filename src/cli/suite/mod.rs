@@ -11,7 +11,7 @@ mod transfer;
 
 use std::path::PathBuf;
 
-use super::{Context, Exit, Failure, Settings, shared};
+use super::{Context, Exit, Failure, Settings, on_file, shared};
 use crate::suite::Rsid;
 use change::{AddArgs, RemoveArgs, ResumeArgs, SetArgs};
 use listing::Suites;
@@ -64,7 +64,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         matches!(command, Command::Add(_) | Command::List | Command::Pause { .. } | Command::Resume(_));
     if is_of_shared {
         let settings = context.settings()?;
-        if shared::is_chosen(&settings) {
+        if on_file::is_on_postgres(&settings) {
             return on_postgres(command, &settings, context);
         }
     }

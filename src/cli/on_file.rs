@@ -1,0 +1,62 @@
+//! What works with a buffer that is a file alone, and what does its work where the buffer is on PostgreSQL.
+
+use std::env;
+
+use super::failure::{Failure, refused};
+use super::settings::Settings;
+
+/// The page has queries for what people ask for most.
+const SHOWN: &str = "query the tables, as docs/many-workers.md shows";
+/// What does the work of a command that does not work on PostgreSQL yet.
+const INSTEAD: [(&str, &str); 19] = [
+    ("run", "let a timer start passbridge drain on each host, every 30 minutes"),
+    ("serve", "let the senders write files, and ingest those"),
+    ("backfill", "ingest the history: it goes with the live events, in the order of their time"),
+    ("pull", "ingest events in NDJSON or CSV"),
+    ("report", SHOWN),
+    ("reconcile", SHOWN),
+    ("explain", "try it with a buffer in a file: passbridge demo"),
+    ("trace", SHOWN),
+    ("export", SHOWN),
+    ("doctor", "passbridge status checks the database"),
+    ("pending", "pause the suite: passbridge suite pause RSID"),
+    ("inputs", SHOWN),
+    ("rejects", "look into the folder that ingest.rejects_dir names"),
+    ("dead-letter", SHOWN),
+    ("held", SHOWN),
+    ("forget", "keep the events of people who may ask for it in a buffer that is a file"),
+    ("backup", "pg_dump and point-in-time recovery do it"),
+    ("restore", "restore the database by its own tools; docs/many-workers.md says what counts again then"),
+    ("retention", "nothing is deleted there, so far"),
+];
+
+/// Whether the configuration names a database of PostgreSQL.
+pub(super) fn is_on_postgres(settings: &Settings) -> bool {
+    !settings.config.buffer.url.is_empty()
+}
+
+/// Refuses a command that works with a file alone.
+pub(super) fn refuse(settings: &Settings) -> Result<(), Failure> {
+    if !is_on_postgres(settings) {
+        return Ok(());
+    }
+    let given = |name: &str| env::args().any(|word| word == name);
+    let (command, instead) = INSTEAD
+        .into_iter()
+        .find(|(name, _)| given(name))
+        .unwrap_or(("this command", "docs/many-workers.md says what works there"));
+    Err(refused(
+        format!(
+            "passbridge {command} does not work like this yet where the buffer is on PostgreSQL (buffer.url); nothing was done"
+        ),
+        instead,
+    ))
+}
+
+pub(super) fn refuse_options(is_given: bool, what: &str) -> Result<(), Failure> {
+    if !is_given {
+        return Ok(());
+    }
+    let why = format!("where the buffer is on PostgreSQL (buffer.url), {what}, so far; nothing was done");
+    Err(refused(why, "docs/many-workers.md says what works there"))
+}
