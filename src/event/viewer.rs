@@ -120,13 +120,13 @@ impl VisitorRules {
         Some(if value == bare(text) { text } else { value })
     }
 
-    /// The text that the eVar of a property shows; `None` if a database wrote that there is none. From version 3 on, an MVPD
+    /// The text that the eVar of a property shows; `None` if a database wrote that there is none, but for IDs. From version 3 on, an MVPD
     /// User ID or a visitor ID is shown without what a spreadsheet put around it.
     pub fn shown(self, property: Property, text: &str) -> Option<&str> {
-        if self >= VisitorRules::V4 && is_no_value(text) {
-            return None;
+        if !matches!(property, Property::MvpdUserId | Property::VisitorId) {
+            return (self < VisitorRules::V4 || !is_no_value(text)).then_some(text);
         }
-        if !matches!(property, Property::MvpdUserId | Property::VisitorId) || self < VisitorRules::V3 {
+        if self < VisitorRules::V3 {
             return Some(text);
         }
         Some(written(text).filter(|value| *value != bare(text)).unwrap_or(text))
