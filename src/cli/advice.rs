@@ -237,8 +237,8 @@ fn api_advice(error: &ApiError) -> String {
             "check {section}.client_id, its secret and {section}.scopes against the project in Adobe's Developer Console"
         }
         (Cause::Refused { status: 403, .. }, "analytics" | "bulk", false) => {
-            "give the credential's product profile the suite, its metrics and its dimensions in Adobe's Admin Console, and check \
-             {section}.company"
+            "give the credential's product profile the suite, its metrics and its dimensions in Adobe's Admin Console; check \
+             {section}.client_id and, for reports, analytics.company"
         }
         (Cause::Refused { status: 404, .. }, "analytics", false) => {
             "check analytics.company, analytics.url and the report suite ID"

@@ -1,6 +1,6 @@
 //! Sends a hit to its collection host and says what became of it.
 //!
-//! - In: the XML of one hit. Out: an [`Outcome`](crate::delivery::Outcome), never an error: faults of a name, a
+//! - In: the XML of one hit. Out: an [`Outcome`], never an error: faults of a name, a
 //!   socket, a proxy, a certificate or a server are outcomes too.
 //! - Guarantees: each call sends one POST to `/b/ss//6`, and a connection has one request at a time; the outcome is
 //!   "not received" only if no byte of the request was written or a status says so; a connection that the server has

@@ -23,9 +23,10 @@ fn expanded(argument: &Path) -> Vec<PathBuf> {
     let is_pattern = argument.to_string_lossy().contains(['*', '?']) && !argument.exists();
     let mut found = Vec::new();
     if is_pattern {
-        for path in matches(argument, &mut found) {
-            files_below(path, &mut found);
-        }
+        let is_deep = argument.components().any(|part| part.as_os_str() == "**");
+        let mut paths = matches(argument, &mut found);
+        paths.retain(|path| !(is_deep && path.is_symlink() && path.is_dir()));
+        paths.into_iter().for_each(|path| files_below(path, &mut found));
     } else if argument.is_dir() {
         files_below(argument.to_owned(), &mut found);
     }

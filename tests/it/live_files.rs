@@ -28,7 +28,8 @@ impl Backfills {
 
     fn ingest(&self, events: &str) {
         let file = self.file("live.ndjson", events);
-        assert_eq!(self.program.run(&["ingest", &file]).code, 0);
+        // Their days were delivered already, for the most part.
+        assert_eq!(self.program.run(&["ingest", &file, "--accept-days", "2026-11-01"]).code, 0);
     }
 
     fn in_files(&self) -> u64 {
