@@ -60,7 +60,7 @@ pub(super) async fn answer(call: &Call, body: Incoming) -> Result<Reply, Broken>
     }
 }
 
-/// The decisions about a request. Until they are dropped, its hit, if it has one, is under way.
+/// The decisions about a request. The request's hit, if it has one, counts as under way until they are dropped.
 struct Decision {
     fate: Fate,
     verdict: Verdict,

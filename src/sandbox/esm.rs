@@ -257,7 +257,7 @@ fn filled(text: &str) -> Option<NaiveDateTime> {
 /// Names and values, in the order of a record.
 type Row = Vec<(&'static str, String)>;
 
-/// If clocks are put back at the end of this hour or minute: the time to which they are put back.
+/// The time to which clocks are put back at the end of this hour or minute; `None` if they are not put back.
 fn shown_again(at: NaiveDateTime, step: TimeDelta) -> Option<NaiveDateTime> {
     let zone = chrono_tz::America::Los_Angeles;
     let is_twice = |at: &NaiveDateTime| matches!(zone.from_local_datetime(at), LocalResult::Ambiguous(..));

@@ -16,9 +16,9 @@ const NAME_BYTES_MAX: usize = 100;
 const VISITOR_ID_BYTES_MAX: usize = 100;
 /// The digits of an ECID (Adobe Analytics guide, "Namespaces").
 const ECID_DIGITS: usize = 38;
-/// The size from which on a request is too large, in bytes: far above any hit of the integration.
+/// A request of this size or more is too large, in bytes. The limit is far above any hit of the integration.
 const BODY_BYTES_MAX: usize = 64 << 10;
-/// A number from here on is taken for milliseconds: as seconds, it is in November 5138 or later.
+/// A number from here on is read as milliseconds: read as seconds, it would be in November 5138 or later.
 const MILLISECONDS_FROM: u64 = 100_000_000_000;
 /// How user agents of HTTP libraries and of browsers begin. A client of the collection host must name itself.
 const FOREIGN_AGENTS: [&str; 10] =

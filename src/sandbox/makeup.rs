@@ -145,7 +145,7 @@ pub(super) enum Access {
     Forbidden,
 }
 
-/// The settings of an event. A wrong setting names a field as JSON does.
+/// The settings of an event. A wrong setting names a field by its name in JSON, such as `type` for `kind`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EventMakeup {
@@ -156,7 +156,7 @@ pub(super) struct EventMakeup {
     pub(super) recording: EventRecording,
 }
 
-/// The settings of an eVar. A wrong setting names a field as JSON does.
+/// The settings of an eVar. A wrong setting names a field by its name in JSON, such as `type` for `kind`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EvarMakeup {

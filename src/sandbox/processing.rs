@@ -38,7 +38,7 @@ impl Counted {
     }
 }
 
-/// The values of an eVar in their first spelling; case makes no difference. IDs are places, from 1.
+/// The values of an eVar. Spellings that differ only in case are one value. IDs are places in `shown`, from 1.
 #[derive(Debug, Default)]
 struct Items {
     ids: HashMap<String, Item>,

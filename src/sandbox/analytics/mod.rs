@@ -136,7 +136,7 @@ fn discovery(companies: &[String]) -> Value {
     json!({ "imsUserId": "sandbox@techacct.adobe.com", "imsOrgs": [{ "imsOrgId": "SANDBOX@AdobeOrg", "companies": companies }] })
 }
 
-/// The settings of a suite, also of one that nobody has named before.
+/// The settings of a suite; the defaults if nobody has named the suite before.
 fn makeup_of(world: &World, rsid: &str) -> Makeup {
     world.suite(rsid).map_or_else(Makeup::default, |suite| suite.makeup.clone())
 }

@@ -11,7 +11,7 @@ use super::super::settings::BulkSettings;
 use super::super::tags::{Document, Tag, TagKind, is_digits};
 use super::records::{FileFault, Record, Records};
 
-/// A number from here on is taken for milliseconds: as seconds, it is in November 5138 or later.
+/// A number from here on is read as milliseconds: read as seconds, it would be in November 5138 or later.
 const MILLISECONDS_FROM: i64 = 100_000_000_000;
 /// Columns that documents have no tags for (Bulk Data Insertion API, "Column reference").
 const ONLY_COLUMNS: [&str; 4] = ["aamlh", "queryString", "tnta", "trackingServer"];
@@ -266,7 +266,7 @@ fn document_of<'r>(record: &Record<'r>, header: &'r Header) -> Result<Document<'
     Ok(Document { tags: filled.map(tag).collect(), ..Document::default() })
 }
 
-/// Whether the settings declare a row invalid. The row's content decides: a repeat has the same result.
+/// Whether the settings declare a row invalid. The content of the row decides, so the same row is always treated alike.
 fn is_chosen(cells: &[u8], settings: &BulkSettings) -> bool {
     digest((settings.seed, cells)) % 100_000 < u64::from(settings.invalid_rows_per_100000)
 }
@@ -347,7 +347,6 @@ impl ProcessingLog {
     }
 }
 
-/// The sentence at the end of a log.
 fn completed(valid: u64, invalid: u64) -> String {
     format!("Processing complete: {valid} rows will be submitted. {invalid} rows were invalid.")
 }
