@@ -19,7 +19,7 @@ pub(super) struct EvarSetting {
     /// Every wording of the expected value, as [`plain`] writes it.
     right: &'static [&'static str],
     pub(super) why: &'static str,
-    /// Whether a source that does not show this setting does not show the eVar either.
+    /// Whether an eVar counts as shown only if a source shows this setting.
     pub(super) is_needed: bool,
 }
 

@@ -7,7 +7,7 @@ use super::probe;
 use crate::buffer::{Buffer, BufferError, NewVerdict};
 use crate::suite::Rsid;
 
-/// Checks a suite against the things that the sources showed, and stores the verdict.
+/// Checks a suite against what the sources showed, and stores the verdict.
 pub fn judge(
     buffer: &Buffer,
     rsid: &Rsid,

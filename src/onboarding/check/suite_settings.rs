@@ -58,8 +58,8 @@ impl Check<'_> {
         self.findings.push(finding.but(Severity::Blocks, fix));
     }
 
-    /// The API shows no suite also when the credentials lost their rights, or because of a fault. So a suite
-    /// that is known to exist is not blocked for this.
+    /// The finding if the API shows no suite. That also happens when the credentials lost their rights, or because of a
+    /// fault. So a suite that is known to exist is not blocked for this.
     fn invisible(&mut self) {
         let severity = if self.exists() { Severity::Warning } else { Severity::Blocks };
         let fix = format!(

@@ -79,8 +79,8 @@ impl Comparison {
         new
     }
 
-    /// The part by which a value of this probe is known even if the rest was altered, in lower case, because
-    /// Analytics ignores case in eVars. `None` for other values, such as documented defaults.
+    /// The part of a value that shows that the value is this probe's, even if the rest was altered; in lower case,
+    /// because Analytics ignores case in eVars. `None` for other values, such as documented defaults.
     pub(super) fn key(&self, evar: u8, value: &str) -> Option<String> {
         let value = value.to_lowercase();
         let (identity, own) = &self.identity;

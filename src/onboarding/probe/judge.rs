@@ -93,7 +93,7 @@ impl Judge<'_> {
     fn nothing(&self, is_complete: bool) -> ProbeFinding {
         let ProbeRecord { id, form, .. } = &self.plan.record;
         let look_again = format!("passbridge suite probe {} --read-back {id}", form.rsid);
-        // Nobody knows if hits are lost that Analytics refuses to show.
+        // If Analytics refuses to show the hits, nobody knows whether they are lost.
         if let [Some(why), Some(_), Some(_)] = WAITED_FOR.map(|evar| self.compared.refused_evars.get(&evar)) {
             let found = format!("whether its hits were recorded is not known{}", refusal(Some(why)));
             let fix = format!(

@@ -145,7 +145,7 @@ pub fn outcome(record: &ProbeRecord) -> Option<ProbeOutcome> {
     Some(outcome)
 }
 
-/// Whether Analytics had its time to show every hit, so that what it does not show is lost.
+/// Whether Analytics has had enough time to show every hit, so that a hit that it does not show is lost.
 pub(super) fn is_complete(record: &ProbeRecord, now: Instant) -> bool {
     record.sent_at.is_some_and(|at| at.is_older(now, COMPLETE_AFTER))
 }

@@ -200,8 +200,8 @@ impl Reading<'_> {
                     }
                     before = Some(seen.units);
                 }
-                // The hits were sent, and a later report shows them too. So such an error does not end the wait,
-                // except at its end: hits that nobody could look for are not lost.
+                // The hits were sent, and a later report shows them too. So this error ends the wait only when the time
+                // is over. Then it is returned, because hits that nobody could look for must not be called lost.
                 Err(ProbeError::Api(error))
                     if error.is_for_the_moment() && time::Instant::now() < ends_at =>
                 {
@@ -263,7 +263,7 @@ impl Reading<'_> {
                 };
                 self.seen.rows.insert(evar, Vec::new());
                 self.seen.refused_evars.insert(evar, why.clone());
-                // If Adobe refuses all of these reports, nobody could look for the hits, so they are not lost.
+                // If Adobe refuses all of these reports, nobody looked for the hits, so they must not be called lost.
                 let is_blind = WAITED_FOR.iter().all(|evar| self.seen.refused_evars.contains_key(evar));
                 return if is_blind || error.endpoint.gives_credentials { Err(error.into()) } else { Ok(()) };
             }

@@ -31,8 +31,8 @@ impl Sheet {
         Sheet { title, topics: content::all(of) }
     }
 
-    /// The sheet as a file. The same sheet always gives the same bytes. It is no workbook if a text is longer than a
-    /// cell can be.
+    /// The sheet as a file. The same sheet always gives the same bytes. Fails for a workbook if a text is longer than a
+    /// cell can hold.
     pub fn write(&self, form: SheetForm) -> Result<Vec<u8>, XlsxError> {
         Ok(match form {
             SheetForm::Markdown => self.markdown().into_bytes(),
