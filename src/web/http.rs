@@ -45,7 +45,7 @@ pub enum SetupError {
     Threads(#[source] io::Error),
 }
 
-/// How long after reqwest's time limit a request ends: that limit fails while hyper is busy (see `Threads`).
+/// A request ends this long after reqwest's time limit, because that limit fails while hyper is busy (see `Threads`).
 const LATE_MAX: Duration = Duration::from_secs(1);
 
 /// Reads an address that secrets may be sent to: https, or plain http to this host.
@@ -143,7 +143,6 @@ impl Http {
         self.client.request(method, url.clone())
     }
 
-    /// A POST of these fields as a form.
     pub fn form(&self, url: &Url, fields: &[(&str, &str)]) -> RequestBuilder {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         self.request(Method::POST, url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body)
@@ -243,11 +242,11 @@ async fn tunnel_refusal(url: &Url, proxy: &Proxy) -> Option<String> {
 /// repeat only a part of it.
 const RUN_CHARS: usize = 12;
 
-/// Replaces secrets, and parts of them, that the server has repeated, also where JSON or an address has escaped some
-/// of their letters, or white space or marks stand between these.
+/// Replaces secrets that the server has repeated, and long parts of them. Finds them even if JSON or an address has
+/// escaped some of their letters, or if white space or marks stand between the letters.
 fn concealed(mut body: Vec<u8>, secrets: &[&str]) -> Vec<u8> {
     for secret in secrets {
-        // In a short secret the marks count too, because its letters alone may be a common word. `=` ends base64.
+        // Marks count in a short secret, whose letters may be a common word. `=` always counts, because it ends base64.
         let is_long = secret.bytes().filter(u8::is_ascii_alphanumeric).count() >= RUN_CHARS;
         let counts = |letter: &u8| {
             letter.is_ascii_alphanumeric() || *letter == b'=' || !(is_long || letter.is_ascii_whitespace())
@@ -277,8 +276,8 @@ fn concealed(mut body: Vec<u8>, secrets: &[&str]) -> Vec<u8> {
     body
 }
 
-/// The letters of a text, each with its bytes: `/` may be `\/`, `\u002f` (also twice escaped) or `%2F`. The end of a
-/// line, which may be `\n`, is a space.
+/// The letters of a text, each with the bytes that write it: `/` may be `\/`, `\u002f` (also twice escaped) or `%2F`.
+/// The end of a line, which may be written `\n`, counts as a space.
 fn letters(mut text: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     iter::from_fn(move || {
         let slashes = text.iter().take_while(|byte| **byte == b'\\').count();
@@ -344,7 +343,7 @@ impl Answer {
 
     pub fn refusal(&self, endpoint: &Endpoint) -> ApiError {
         let mut refused = endpoint.refused(self.status, self.retry_after, &self.body);
-        // Only the place, because a query may be anything.
+        // Shows only the place, because the query of an address may contain anything.
         let location = String::from_utf8_lossy(&self.location);
         let place = location.split(['?', '#']).next().unwrap_or_default();
         if let (Cause::Refused { why, .. }, false) = (&mut refused.cause, place.is_empty()) {
