@@ -76,7 +76,7 @@ pub(super) struct Rest<'k> {
     pub(super) repeated: u64,
 }
 
-/// The guesses for each rest, in the order of `rests`. Names the cell with the opposite rest if it is alone.
+/// The guesses for each rest, in the order of `rests`. A guess at another cell is made only if one cell alone fits.
 pub(super) fn guess<'k>(rests: &[Rest<'k>]) -> Vec<Vec<(Likeness, Option<&'k CellKey>)>> {
     let mut days: HashMap<(&Name, &Name, EventKind, i64), Vec<&'k CellKey>> = HashMap::new();
     let mut mvpds: HashMap<(&Name, usize, EventKind, i64), Vec<&'k CellKey>> = HashMap::new();

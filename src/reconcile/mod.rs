@@ -11,7 +11,7 @@
 //!   a difference has a cause and a number, the rest stays unexplained; an unknown count is never taken for zero;
 //!   nothing is written.
 //! - Does not know: HTTP, SQL, the format of a report, how to mend a difference.
-//! - Rules: `docs/reconcile.md`. Only event1 to event18 are compared: occurrences and instances count repeats.
+//! - Rules: `docs/reconcile.md`. Only event1 to event18 are compared, because occurrences and instances count repeats.
 
 mod cause;
 mod cell;

@@ -47,13 +47,13 @@ pub struct Line {
 /// Sums over cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Sums {
-    /// The sum of what is known; `None` if ESM is known of no cell.
+    /// The sum of the counts of ESM that are known; `None` if none of them is known.
     pub esm: Option<u64>,
     /// What the buffer counted in the cells whose count of ESM is known.
     pub counted_beside_esm: u64,
     pub counted: u64,
     pub delivered: u64,
-    /// As `esm`.
+    /// The sum of the counts of Analytics that are known, as `esm`.
     pub analytics: Option<u64>,
     pub agrees: u64,
     pub explained: u64,
@@ -85,7 +85,7 @@ pub(super) fn lines<'c>(
 }
 
 impl Default for Sums {
-    /// Without cells nothing is unknown.
+    /// Without cells, no count is unknown, so the sums of ESM and Analytics are 0.
     fn default() -> Sums {
         let [esm, analytics] = [Some(0); 2];
         let [counted_beside_esm, counted, delivered, agrees, explained, unknown, differs] = [0; 7];

@@ -17,7 +17,7 @@ pub(super) struct Statements<'c> {
     calendar: &'c Calendar,
     config: &'c EsmConfig,
     totals: HashMap<MemoryKey, (CellKey, bool, u64)>,
-    /// The counts of which a record has no number where others of its report have one.
+    /// The counts for which a record has no number, although other records of its report have one.
     blank: HashMap<MemoryKey, CellKey>,
     /// For each day of a requestor: the grouping and the name of the first report that has counts of that day.
     groupings: HashMap<(Name, usize), (String, String)>,
