@@ -274,7 +274,7 @@ impl Reading<'_> {
         Ok(Progress::More)
     }
 
-    /// Refuses a page by another dimension or with other columns than were asked for, if it names these.
+    /// Refuses a page that names another dimension, or other columns, than the request.
     fn check(&self, columns: &Columns, refused: &[(u16, String)]) -> Result<(), String> {
         let (ReportRequest { metrics, evar, .. }, ids) = (self.request, &columns.column_ids);
         let is_there = |slot: &u16| {
