@@ -81,7 +81,7 @@ enum Phase {
     Open {
         until: Instant,
         probes: u32,
-        /// Whether the host asked for this wait: the replies to hits that were sent before it do not end it.
+        /// Whether the host asked for this wait. Then replies to hits that were sent earlier do not end it.
         is_rest: bool,
     },
     Probing {

@@ -21,7 +21,7 @@ use crate::web::{Proxy, tls_words};
 /// The root certificates that are trusted for a collection host.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Roots {
-    /// The system's certificates, as proxies may inspect TLS, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+    /// The system's certificates, because a proxy may inspect TLS; or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
     #[default]
     System,
     /// The system's certificates, and these in PEM.
@@ -169,10 +169,10 @@ fn of_proxy(cause: NotReceived, proxy: &Proxy) -> NotReceived {
     NotReceived::Proxy(format!("{proxy}: {cause}"))
 }
 
-/// Why the TLS handshake failed: of a refused certificate, also the owner and the reason.
+/// Why the TLS handshake failed. If a certificate was refused, says whose it is and why it was refused.
 fn describe_tls(error: &io::Error) -> String {
     let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    // With a root certificate, `Verifier` replaces this error. So there is no root certificate.
+    // If there were a root certificate, `Verifier` would have replaced this error. So the system has none.
     if let Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) = cause {
         return "this system has no root certificates: install ca-certificates".to_owned();
     }

@@ -112,8 +112,8 @@ fn failed(doubt: Doubt, written_bytes: usize) -> Outcome {
     Outcome::Retry { cause, retry_after: None }
 }
 
-/// Sends a request and reads its reply, by `deadline`. What comes before the first byte of the request was written, an
-/// answer that nobody asked for or the end of the connection, breaks it.
+/// Sends a request and reads its reply, by `deadline`. If bytes or the end of the connection come before the first byte
+/// of the request was written, the exchange fails: nobody asked for them.
 async fn exchange(
     stream: &mut Stream,
     mut request: impl Buf + Unpin,
@@ -136,7 +136,7 @@ async fn exchange(
         Poll::Pending
     });
     match timeout_at(deadline, reply).await {
-        // The server would take the next request for the rest of this one.
+        // A part of the request is unsent. The server would read the next request as that part.
         Ok(Ok(reply)) if request.has_remaining() => Ok(Reply { idle_max: None, ..reply }),
         Ok(Ok(reply)) => Ok(reply),
         Ok(Err(error)) if error.kind() == ErrorKind::UnexpectedEof => {

@@ -41,7 +41,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Gives up on a body that is too long. Always true: nothing more needs to be read.
+    /// Gives up on a body that is too long. Returns true, because nothing more needs to be read.
     fn give_up_body(&mut self) -> bool {
         self.body.clear();
         self.idle_max = None;
@@ -68,8 +68,8 @@ pub struct ReplyReader {
 }
 
 impl ReplyReader {
-    /// Takes the next bytes, or none at the end of the connection. Returns the reply once it is whole. The reader is of
-    /// no use after that, and after an error.
+    /// Takes the next bytes, or none at the end of the connection. Returns the reply once it is whole. After that, and
+    /// after an error, the reader must not be used again.
     pub fn feed(&mut self, bytes: &[u8]) -> io::Result<Option<Reply>> {
         // Heads, chunks and trailers end with a line feed. Without a new one, there is no use in reading them again.
         let may_end = self.bytes.is_empty() || memchr(b'\n', bytes).is_some();
@@ -83,7 +83,7 @@ impl ReplyReader {
                 End::Close => (bytes.is_empty() || unread > BODY_BYTES_MAX) && self.rest(&mut reply, unread),
             };
             if is_whole {
-                // Bytes behind the reply answer nothing, so nobody knows what later ones would answer.
+                // Bytes behind the reply belong to no request. A later reply could not be told from them.
                 reply.idle_max = reply.idle_max.filter(|_| self.at == self.bytes.len());
                 return Ok(Some(reply));
             }
@@ -182,7 +182,7 @@ fn begin(status: u16, version: Option<u8>, fields: &[Header<'_>]) -> io::Result<
         (None, Some(_)) => return Err(io::Error::other("no clear Content-Length")),
         _ => End::Close,
     };
-    // A length beside a coding does not count, but one of two servers on the way may have believed it.
+    // A length beside a coding does not count. As a server on the way may have believed it, the connection ends.
     let is_clear = coding.is_none() || first_length.is_none();
     let is_last = status == 101 || matches!(end, End::Close) || says(b"close");
     let is_reusable = is_clear && !is_last && (is_1_1 || says(b"keep-alive"));

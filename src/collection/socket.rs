@@ -9,8 +9,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-/// A TCP stream that counts the bytes it was given to send. It lies below TLS: bytes that TLS still buffers do not
-/// count, bytes that TLS wrote before a failure of TLS do.
+/// A TCP stream that counts the bytes it was given to send. It lies below TLS. So bytes that TLS still buffers do not
+/// count, and bytes that TLS wrote before it failed do.
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) tcp: TcpStream,
@@ -18,9 +18,9 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Whether the kernel has nothing to read: no bytes and no end. It is asked at once, because the runtime learns of
-    /// them only at its next poll, and a busy lane may send before that. It is not asked by a read: one that finds
-    /// nothing makes Linux send an acknowledgement at once, instead of with the next request.
+    /// Whether the kernel has nothing to read: no bytes and no end. Asks the kernel itself, because the runtime learns
+    /// of them only at its next poll, and a busy lane may send before that. Asks without a read, because a read that
+    /// finds nothing makes Linux send an acknowledgement at once, instead of with the next request.
     pub(super) fn is_quiet(&self) -> bool {
         let mut sockets = [PollFd::new(&self.tcp, PollFlags::IN)];
         matches!(poll(&mut sockets, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(0))
