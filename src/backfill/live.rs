@@ -1,7 +1,7 @@
 //! Sends the live events of the suites that go by files, in the run of a drain and beside its lanes.
 //!
-//! Each suite has a standing backfill (see `JobName::of_suite`) and a task of its own, so that none waits for
-//! another's trouble: it settles the files that earlier runs left, then writes and uploads files as a backfill does.
+//! Each suite has a standing backfill (see `JobName::of_suite`) and a task of its own, so that no suite waits for
+//! another. The task settles the files that earlier runs left, then writes and uploads files as a backfill does.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -32,7 +32,7 @@ const ADVICE: &str = "check [bulk] (bulk.url, bulk.client_id and its secret, bul
                       passbridge drain --accept-unnamed, once; or set --via dia; the events that wait go with the next run";
 const PAUSE_POLL: Duration = Duration::from_secs(1);
 
-/// Threads of their own, because calls of the buffer block them, which must not hold up the drain.
+/// Live files have threads of their own, because calls of the buffer block a thread and must not hold up the drain.
 static THREADS: LazyLock<Runtime> = LazyLock::new(|| {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a drain that has started the threads of its lanes can start two more")
@@ -97,7 +97,7 @@ impl LiveFiles {
             withdraw_unsent(&self.buffer, &job, &self.way.config.dir)?;
             let is_over = matches!(ended?, Leg::Over);
             if !is_over || stop.requested().is_some() {
-                // Files that are settled by now kept the single hits of their suite from this run.
+                // The suite's single hits waited for these files, so this run has not sent them.
                 live.tally().left |= is_over || (!sends && self.buffer.has_pending_above(&live.rsid, 0)?);
                 return Ok(());
             }

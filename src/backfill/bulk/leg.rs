@@ -1,4 +1,4 @@
-//! What a leg of live events has of the drain in whose run it sends, and what it counts.
+//! What a leg of live events gets from the drain whose run it belongs to, and what the leg counts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

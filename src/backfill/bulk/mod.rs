@@ -114,7 +114,7 @@ pub(super) struct FileRoute<'a> {
     way: &'a BulkWay,
     /// How many rows a file may have; halved if Adobe finds a file too large.
     file_rows: Arc<AtomicU64>,
-    /// The suite whose live events go; `None` for a backfill.
+    /// The suite whose live events are sent; `None` for a backfill.
     live: Option<LiveLeg>,
 }
 
@@ -277,7 +277,7 @@ impl Writing {
                     }
                 }
                 Step::Rows { rsid, event } => {
-                    // Of a live suite only one task sends, also what was in doubt under another suite.
+                    // All files of a live leg are of its suite, even if an event's earlier attempt was for another.
                     let rsid = live.as_ref().map_or(rsid, |live| live.rsid.clone());
                     if let Some(written) = files.add(&rsid, event, &row, self.file_rows)?
                         && !self.hand_over(written, groups)?

@@ -39,7 +39,7 @@ impl Pace {
         }
     }
 
-    /// The pause between the answer to a file and the group's next upload, if the larger of both has `rows`.
+    /// The pause from the answer to a file to the next upload of its group, if the larger of the two has `rows` rows.
     pub(super) fn gap(&self, rows: u64) -> Duration {
         self.group_spacing
             .max(stretched(Duration::from_secs_f64(rows as f64 / self.group_rate), GROUP_MARGIN_PERCENT))

@@ -25,7 +25,7 @@ use crate::web::{ApiError, Backoff, BulkClient, LookedUp, Patience, Upload, Uplo
 const GRACE: Duration = Duration::from_secs(25);
 /// How often a key is looked up again within the time limit for look-ups.
 const LOOK_UPS: u32 = 5;
-/// The longest pause before another try for a file of live events, whose run must end: it is given up after 3 minutes.
+/// The longest pause before another try for a file of live events. If it had to be longer, the files stop for this run.
 const LIVE_WAIT_MAX: Duration = Duration::from_secs(100);
 
 /// What the groups of a leg (one stretch of sending without an interruption) share.

@@ -16,7 +16,7 @@ const STEADY: Duration = Duration::from_secs(60);
 pub struct BulkWay {
     /// The client that uploads; `None` if it is not configured. Jobs of the DIA route need no client.
     pub client: Option<Arc<BulkClient>>,
-    /// Adobe's limits, or those of a contract, and the rate of what has no rate of its own.
+    /// Adobe's limits, or those of a contract, and the rate of jobs that set none.
     pub config: BulkConfig,
     /// Whether files are kept once their answers are recorded.
     pub keeps_files: bool,

@@ -92,7 +92,7 @@ pub fn plan(
     rates: &Rates,
     observe: &mut dyn FnMut(Progress),
 ) -> Result<Plan, BufferError> {
-    // A file that changes while it is read is then another one than this, and is refused.
+    // Taken before the files are read, so that the run refuses a file that changed while the plan read it.
     let files: Vec<Option<FileState>> = inputs.iter().map(FileState::of_input).collect();
     let mut options = options.clone();
     if options.secret.is_none() {
