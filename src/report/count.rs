@@ -84,7 +84,7 @@ pub(super) struct Counting<'a> {
     period: &'a Period,
     sources: &'a Sources,
     groups: Vec<&'a MetricGroup>,
-    /// With the digest of the MVPD that the columns of ESM are noted by.
+    /// For each group: its source, and the digest of its MVPD, by which `sources` finds the columns that ESM lacks.
     source_of_group: HashMap<u32, (Source, u64)>,
     counted: BTreeSet<u32>,
     /// The days of the period on which an MVPD had logins, by the number of the MVPD in `mvpds`.

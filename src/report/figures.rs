@@ -21,7 +21,7 @@ pub struct Report {
     pub requestors: Vec<String>,
     /// What `rows` are grouped by; empty without `--by`.
     pub by: Vec<String>,
-    /// Units of the period that a person discarded. Whether they are in the figures, `without_discarded` says.
+    /// Units of the period that a person discarded. `without_discarded` says whether the figures leave them out.
     pub discarded: u64,
     pub without_discarded: bool,
     /// The figures of all events together. A user counts once per ID.
@@ -102,7 +102,7 @@ pub struct Row {
     pub figures: Figures,
 }
 
-/// What was counted for a column, a row or the total. The metrics of Adobe Pass are made of it (see `metric`); JSON has them.
+/// The counts of a column, a row or the total. The metrics follow from them (see `metric`), and JSON has both.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Figures {
     /// Units of event1 to event18, in their order. `None` if no source here counts such events: ESM has no such

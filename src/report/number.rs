@@ -62,7 +62,7 @@ pub fn thousands(number: u64) -> String {
     text
 }
 
-/// A share in percent, without a line break: below 1 never 100 %, above 0 never 0 %.
+/// A share in percent, without a line break. Below 1, it is never shown as 100 %; above 0, it is never shown as 0 %.
 pub fn percent(share: f64) -> String {
     let percent = share * 100.0;
     if percent > 0.0 && percent < 0.05 {

@@ -54,7 +54,7 @@ pub(super) fn with_discarded(units: u64, whose: Discarded) -> Option<String> {
     })
 }
 
-/// Names the days whose users could not be counted again without the events that were taken back.
+/// Names the days whose users still include those of events that were taken back, because they cannot be counted again.
 pub(super) fn with_old_users(
     reader: &MetricsReader,
     period: &Period,
@@ -73,7 +73,7 @@ pub(super) fn with_old_users(
     )))
 }
 
-/// Says whose users and which of whose events are not known, and where the report shows the accounts that ESM stated.
+/// Names the requestors whose users are unknown and the events without a count. Says where ESM's stated accounts are.
 pub(super) fn without_users(counting: &Counting<'_>, statements: &Statements<'_>) -> Option<String> {
     let stated =
         statements.all().filter(|(_, source)| source.is_esm).map(|(one, _)| one.requestor_id.as_str());

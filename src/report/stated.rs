@@ -64,7 +64,7 @@ impl Sources {
         self.numbers.get(requestor_id).copied().unwrap_or_default()
     }
 
-    /// A source as it is in a UTC hour, of the MVPD with this digest.
+    /// A source with everything that it lacks in a UTC hour, for the MVPD with this digest.
     pub(super) fn at(&self, source: Source, hour: i64, mvpd: u64) -> Source {
         let Some(lacking) = self.lacking.get(&(source.requestor, hour)) else { return source };
         let of = |mvpd| lacking.get(&mvpd).copied().unwrap_or_default();
@@ -72,7 +72,7 @@ impl Sources {
     }
 }
 
-/// Whether a requestor is one of those asked for; of none, all are asked for.
+/// Whether a requestor is one of those asked for. An empty list asks for all.
 pub(super) fn is_asked(requestors: &[String], id: &str) -> bool {
     requestors.is_empty() || requestors.iter().any(|asked| asked == id)
 }

@@ -140,7 +140,7 @@ impl Plot<'_> {
         }
     }
 
-    /// The points that have a dot: up to `DOTS_MAX` points, all; of more points, those that no line touches.
+    /// The points that have a dot: all points if there are at most `DOTS_MAX`, otherwise those that no line touches.
     fn dotted(&self) -> impl Iterator<Item = (usize, u64)> {
         let is_alone = |index: usize| !self.follows(index) && !self.follows(index + 1);
         self.known().filter(move |(index, _)| self.values.len() <= DOTS_MAX || is_alone(*index))
