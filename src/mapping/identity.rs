@@ -118,8 +118,8 @@ fn surrogate(event: &PassEvent, id: EventId, rules: VisitorRules) -> (String, Su
     made_from("passbridge visitor 1 event", &[id.bytes()], SurrogateSource::Event)
 }
 
-/// The viewer's address in binary, so that all its spellings are one; `None` if it is no address, or 0.0.0.0 or ::, or from
-/// version 4 on if many networks have it.
+/// The viewer's address in binary, so that all its spellings are one visitor. `None` if it is no address, if it is
+/// 0.0.0.0 or ::, or (from version 4 of the rules) if many networks share it.
 fn address(event: &PassEvent, rules: VisitorRules) -> Option<Vec<u8>> {
     match rules.address(event.property(Property::IpAddress)?)? {
         address if address.is_unspecified() || rules >= VisitorRules::V4 && is_shared(address) => None,
