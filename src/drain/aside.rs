@@ -9,7 +9,7 @@ use crate::hit::VisitorKey;
 
 /// How many events all lanes of a host together may set aside: about 40 MiB of hits.
 const PARCELS_PER_HOST: usize = 16_384;
-/// A lane has room for the events of a suite that rests, so that those of other suites pass.
+/// A lane can set aside at least this many events, so that a suite that rests does not hold up the other suites.
 const PARCELS_A_LANE_MIN: usize = 32;
 
 /// One lane's visitors in backoff.

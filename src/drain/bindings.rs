@@ -61,8 +61,8 @@ impl Bindings {
         bound.lane
     }
 
-    /// Records that an event ended in its lane. Its later events need not follow there once none of them is left. `hits`
-    /// is 0 if it was set aside before.
+    /// Records that an event ended in its lane. Once no event of its visitor is left there, the visitor's later events
+    /// may go elsewhere. `hits` is 0 if the event was set aside before.
     pub(super) fn end(&self, visitor: VisitorKey, lane: usize, hits: usize) {
         let state = &mut *self.state();
         if let Some(bound) = state.visitors.get_mut(&visitor) {
@@ -113,7 +113,7 @@ mod tests {
     fn a_visitor_stays_with_its_lane_while_it_has_an_event_there_and_others_go_where_least_waits() {
         let bindings = Bindings::new(3);
         let bind = |visitor, hits| bindings.bind(VisitorKey(visitor), hits);
-        // Which of the free lanes is chance.
+        // Chance decides which of the free lanes comes first.
         let [first, second, third] = [bind(1, 5), bind(2, 1), bind(3, 2)];
         assert_eq!(first + second + third, 3, "one each");
         assert_eq!(bind(4, 1), second);

@@ -87,7 +87,7 @@ impl<'a> Feed<'a> {
             changes.borrow_and_update();
             self.deal_scouts()?;
             let (host, suites) = (self.host, &self.suites);
-            // At the limit, refused events may still give their part of it back.
+            // At the limit, the walk waits while refused events may still give back their part of the limit.
             let waits = host.known.allowance.load(Ordering::Relaxed) == 0
                 && host.suites.iter().any(|suite| suite.ward(|ward| ward.may_refuse()));
             let flow = |place: usize| if waits { Flow::Waits } else { host.suites[suites[place]].flow() };
@@ -146,8 +146,8 @@ impl<'a> Feed<'a> {
         self.host.known.allowance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
-    /// Whether a suite that is not over has more events to read. The merge gave none, perhaps because the
-    /// suite held its events back. Tells the ward of a suite on trial or a full suite if nothing more comes.
+    /// Whether a suite that is not over has more events to read. The merge gave none, perhaps because the suite held
+    /// its events back. If nothing more comes, tells the ward of a suite that is on trial or full.
     fn has_waiting(&self) -> bool {
         let mut waits = false;
         for (number, suite) in self.host.suites.iter().enumerate().filter(|(_, suite)| !suite.is_over()) {

@@ -1,8 +1,8 @@
 //! The state that the lanes of a host share during a run: its suites, its breakers and its troubles.
 //!
-//! What keeps hits from reaching the host at all is about the host. An error in reply (429, 5xx, none in time) may be
-//! about one suite, so each suite of a host that has several has its own breaker: it rests, is probed and is given up
-//! alone, and the others flow. Where several suites were tried and none gets through, the trouble is told as the host's.
+//! A failure to reach the host at all is the host's trouble. An error in a reply (429, 5xx), or no reply in time, may
+//! be about one suite. So if a host has several suites, each has its own breaker: it rests, is probed and is given up
+//! alone, and the others flow. If several suites were tried and none gets through, the trouble is told as the host's.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -67,7 +67,7 @@ struct Met {
     has_left: bool,
     /// Whether the run sends nothing more because of the trouble.
     stopped: bool,
-    /// The refused events among them, up to `REFUSED_MAX`.
+    /// The refused events that were left pending, up to `REFUSED_MAX`.
     refused: Vec<Sequence>,
 }
 
@@ -298,7 +298,7 @@ impl HostRun {
     fn trouble(&self, place: Place, kind: TroubleKind, met: Met) -> Trouble {
         let Known { earlier, started_at, .. } = &*self.known;
         let rsid = place.map(|place| self.suites[place].rsid());
-        // Another run may have met the same at other suites, or at all of them.
+        // An earlier run may have recorded the same trouble for one suite only, or for the whole host.
         let is_same = |before: &&Trouble| {
             let is_own = before.rsid.as_ref().is_none_or(|own| rsid.is_none_or(|rsid| own == rsid));
             before.host == *self.host.url() && before.kind == kind && is_own

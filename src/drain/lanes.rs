@@ -334,7 +334,7 @@ impl Lane {
         self.host.bindings.set_aside(self.number, parcel.waiting);
     }
 
-    /// Counts the hits of an event no longer as waiting in this lane (see `bindings`), because it is set aside.
+    /// Stops counting the hits of an event as waiting in this lane (see `bindings`), because the event is set aside.
     fn unload(&self, parcel: &mut Parcel) {
         if parcel.waiting > 0 {
             parcel.leave_block();

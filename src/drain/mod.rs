@@ -74,7 +74,7 @@ pub struct DrainOptions {
     pub deadline: Option<Duration>,
     /// Whether a buffer restored from a backup may send events again that were delivered after the backup.
     pub after_restore: AfterRestore,
-    /// Who sends the events of some suites otherwise than by the lanes.
+    /// What sends the events of some suites in the place of the lanes.
     pub beside: Option<Arc<dyn Beside>>,
     pub clock: Clock,
 }
@@ -82,7 +82,7 @@ pub struct DrainOptions {
 /// Sends live events of some suites in the run of a drain, beside its lanes.
 pub trait Beside: Send + Sync {
     fn takes(&self, rsid: &Rsid) -> bool;
-    /// Starts to send, within the stop and the limit of the run. What is dropped is cut off.
+    /// Starts to send, within the stop and the limit of the run. If a task is dropped, its uploads are cut off.
     fn send(self: Arc<Self>, start: &RunStart, allowance: Arc<AtomicU64>, stop: &Stop) -> JoinSet<()>;
     fn add_to(&self, summary: &mut RunSummary);
 }
@@ -316,7 +316,7 @@ impl Pass<'_> {
     /// Starts lanes and feeds and waits for them. If a feed cannot read the buffer, the sending to its host
     /// ends, and the feed's error is returned at the end.
     async fn send_all(&self, ground: Ground) -> Result<(), DrainError> {
-        // Nothing is sent where too few files may be open.
+        // All backlogs open before anything is sent: if too few files may be open, nothing is sent.
         let backlogs: Vec<_> = self.hosts.iter().map(|_| self.buffer.backlog(self.job)).collect();
         let lanes_in_all = self.options.lanes * self.hosts.len();
         let (recorder, recording) = recorder::recorder(self.buffer.clone(), self.start.run);

@@ -32,7 +32,7 @@ pub(crate) struct Situation {
     pub jitter: f64,
 }
 
-/// What becomes of the event. Of a refused event: once it is decided that the event is at fault.
+/// What becomes of the event. For a refused event, this applies once it is decided that the event is at fault.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Next {
     Delivered,
@@ -56,7 +56,7 @@ pub(crate) fn next(outcome: &Outcome, now: &Situation, limits: &RetryLimits) -> 
         Outcome::SuiteFault(SuiteFault::NotFound) => Next::Bury(DeadReason::Refused(404)),
         Outcome::SuiteFault(_) => Next::Bury(DeadReason::Adobe("NO account".to_owned())),
         Outcome::Ambiguous(doubt) if now.policy == OnAmbiguous::Hold => Next::Hold(doubt.clone()),
-        // One success condemns the other refusals at once. Such a reply may be a passing fault, so it is repeated first.
+        // Other refusals are buried at once. Such a reply may be a passing fault, so the event is sent again first.
         Outcome::Ambiguous(Doubt::Status(status) | Doubt::Unreadable(status))
             if now.attempts >= limits.max_attempts && outcome.trouble().is_none() =>
         {

@@ -24,7 +24,7 @@ pub(super) struct SuiteRun {
     pub(super) form: FormKey,
     pub(super) requestors: Vec<RequestorKey>,
     pub(super) limiter: Limiter,
-    /// What keeps this suite from being sent to where the host has others too.
+    /// Stops the sending to this suite alone while its replies are errors, if the host has other suites too.
     pub(super) breaker: Breaker,
     /// A copy of the ward's phase, which can be read without the lock. For nearly all events it is `Flows`.
     phase: AtomicU8,
@@ -160,7 +160,7 @@ impl SuiteRun {
     }
 
     /// Whether a lane may claim an event of the suite behind another claim. If not, the lane claims it only when it is
-    /// next: under a pace or a rest it could wait long, and under `hold` each claim that a crash leaves holds an event.
+    /// next. Under a pace or a rest it could wait long, and under `hold` a crash holds the events of all open claims.
     pub(super) fn claims_ahead(&self) -> bool {
         !self.is_slowed() && self.suite.on_ambiguous == OnAmbiguous::Retry
     }

@@ -45,7 +45,7 @@ pub struct RunSummary {
     /// Whether the run left events pending that could have been sent.
     pub left: bool,
     pub troubles: Vec<Trouble>,
-    /// The error that ended the run. The record of a run has it, and no document of `drain --json`.
+    /// The error that ended the run. It is in the record of the run, and in no document of `drain --json`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
     pub suites: BTreeMap<Rsid, SuiteSummary>,

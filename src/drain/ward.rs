@@ -6,8 +6,8 @@
 //! row. Otherwise nobody knows, and the event waits for the next run. The success of an earlier hit proves nothing,
 //! because the suite may have begun to refuse later.
 //!
-//! Two kinds of events wait here: later events of a visitor whose refused event is undecided and, during a
-//! trial, events that were never sent. These wait until they become candidates or the trial is over.
+//! Two kinds of events wait here: later events of a visitor whose refused event is undecided and, during a trial,
+//! events that were never sent. The latter wait until they become candidates or the trial is over.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -163,7 +163,7 @@ impl Ward {
         let is_known = self.refused_before.contains(&refused.parcel.event.sequence);
         refused.known_at = if is_known { 0 } else { self.sent };
         refused.parcel.is_at_fault |= is_known && (self.succeeded > 0 || self.has_succeeded_since);
-        // During a trial, also a second refusal of an event may be the suite's.
+        // During a trial, a second refusal of an event may be the suite's fault too.
         refused.is_decided = refused.parcel.is_at_fault && self.phase != Phase::OnTrial;
         self.has_news |= refused.is_decided;
         if is_first && !refused.is_decided && self.verdict.refuse(refusal, refused.known_at) {
@@ -194,10 +194,10 @@ impl Ward {
         // waits like any other, so that the trial does not expect a reply to it.
         self.in_trial -= usize::from(std::mem::take(&mut parcel.is_candidate));
         if self.phase == Phase::Flows {
-            // The trial ended after the lane had looked. Until the lane takes the event back, its later ones wait too.
+            // The trial ended after the lane's look. Later events of the visitor wait until the lane has this one back.
             self.phase = Phase::Watched;
         }
-        // Usually the last place. But a lane may give back a claimed event after a later one of its visitor came here.
+        // Usually this is the last place. But a claimed event may be given back after a later one of its visitor came.
         let waiting = &mut self.waiting[lane];
         let is_later = |other: &Parcel| other.visitor == parcel.visitor && other.order() > parcel.order();
         let place = waiting.iter().position(is_later).unwrap_or(waiting.len());
@@ -260,7 +260,7 @@ impl Ward {
         self.refused.iter().any(|refused| refused.is_blocking && refused.parcel.visitor == visitor)
     }
 
-    /// Whether an earlier event of its visitor waits here, which its lane has to take back first.
+    /// Whether an earlier event of the same visitor waits here. The lane has to take that event back first.
     pub(super) fn holds_earlier(&self, lane: usize, parcel: &Parcel) -> bool {
         let is_earlier = |other: &Parcel| other.visitor == parcel.visitor && other.order() < parcel.order();
         self.waiting[lane].iter().any(is_earlier)
@@ -348,7 +348,7 @@ impl Ward {
         self.outstanding.saturating_sub(self.undecided().count() + self.waiting())
     }
 
-    /// Whether replies are still to come without more events from the feed, so that events may be refused.
+    /// Whether replies are still to come if the feed gives no more events. Such a reply may refuse an event.
     pub(super) fn may_refuse(&self) -> bool {
         self.under_way() > 0 || (self.phase == Phase::OnTrial && !self.is_feeding)
     }
