@@ -48,7 +48,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// `of` is a file of the user to whom the credentials are given if root keeps them.
+    /// Makes the file. If root makes it, it gets the owner of the file `of`.
     pub(super) fn prepare(path: &Path, of: &Path) -> Result<Place, ApiError> {
         let create = || {
             let file = WholeFile::create(path, Readers::Owner)?;

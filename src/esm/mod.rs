@@ -52,8 +52,8 @@ struct TokenAnswer {
 }
 
 impl EsmClient {
-    /// The reports are of these requestors; of all that the credentials may see if none is named. Credentials that root
-    /// keeps get the owner of the file `owned`.
+    /// Makes a client for reports of these requestors, or of all that the credentials may see if none is named. If root
+    /// keeps credentials, their file gets the owner of the file `owned`.
     pub fn new(
         config: EsmConfig,
         requestors: Vec<String>,
