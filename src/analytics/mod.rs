@@ -51,8 +51,8 @@ fn endpoint(what: &'static str, url: &Url) -> Endpoint {
 }
 
 impl AnalyticsClient {
-    /// Makes a client, which sends no request yet. Without a configured company, the credentials must belong to
-    /// exactly one, which is used.
+    /// Makes a client, which sends no request yet. If no company is configured, the client uses that of the
+    /// credentials, which must be the only one.
     pub fn new(api: ApiOptions, config: &AnalyticsConfig) -> Result<AnalyticsClient, SetupError> {
         let window = Duration::from_millis(config.window_ms);
         let pace = Pace::new((window + window / WINDOW_SLACK_PART) / config.calls_per_window.max(1));
