@@ -25,8 +25,8 @@ use crate::suite::{LiveRoute, Rsid};
 /// How many suites are sent at the same time: enough that one with a large backlog does not hold up the others, few
 /// enough for the memory, because each reads some 12 MiB ahead.
 const SUITES_AT_ONCE: usize = 4;
-/// How long a suite of the route `auto` stays with files after its last one: Analytics takes up to two hours to process
-/// a file, and single hits must not overtake it ("Latency" in the Analytics guide).
+/// How long a suite of the route `auto` stays with files after its last file: Analytics takes up to two hours to
+/// process a file, and single hits must not overtake it ("Latency" in the Analytics guide).
 const AUTO_STAYS: Duration = Duration::from_secs(2 * 60 * 60);
 const ADVICE: &str = "check [bulk] (bulk.url, bulk.client_id and its secret, bulk.dir) and what Adobe says; rows that it does not name: \
                       passbridge drain --accept-unnamed, once; or set --via dia; the events that wait go with the next run";

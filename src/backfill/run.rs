@@ -160,7 +160,7 @@ impl Run<'_> {
         let maps = maps.map_err(BackfillError::Input)?;
         let ingest = IngestOptions { format, maps, slice, job: self.key, ..self.options.ingest.clone() };
         let mut yielding = Yielding { observer: self.observer, gate: &self.gate, ended: Ok(None) };
-        // Storing blocks this thread, for which nothing else waits.
+        // Storing blocks this thread, but nothing else needs the thread meanwhile.
         let summary = tokio::task::block_in_place(|| {
             ingest::load(self.buffer, &[InputPath::new(path)], &ingest, &mut yielding)
         })?;

@@ -235,8 +235,8 @@ impl Group {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Has all unsent events written again in smaller files, so that the files of a group stay in the order
-    /// of time. If the file has only one event, the job fails.
+    /// Makes the next leg write all unsent events again, in smaller files, so that the files of a group stay in the
+    /// order of time. If the file has only one event, the job fails.
     fn too_large(&self, file: &BulkFile) -> Next {
         let (events, _) = self.shared.buffer.file_events(file.id)?;
         if events <= 1 {
@@ -346,7 +346,7 @@ impl Uploading {
         }
     }
 
-    /// Has the first file of a job validated. Returns `Some` if the file cannot be sent.
+    /// Lets Adobe validate the first file of a job. Returns `Some` if the file cannot be sent.
     async fn validate(&self, upload: &Upload) -> Result<Option<Attempt>, BackfillError> {
         let mut is_valid = self.pace.is_valid.lock().await;
         if !*is_valid {

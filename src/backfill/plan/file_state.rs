@@ -1,4 +1,4 @@
-//! What a file is known by between a plan and its run.
+//! How a run recognises a file that was planned: by its size and its digest.
 
 use std::fmt;
 use std::fs::File;

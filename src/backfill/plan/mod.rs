@@ -65,7 +65,7 @@ pub struct InputPlan {
     pub read: u64,
     pub events: u64,
     pub rejected: u64,
-    /// What the file is known by; `None` if it cannot be read, and for standard input.
+    /// The state of the file; `None` if it cannot be read, and for standard input.
     #[serde(flatten)]
     pub file: Option<FileState>,
     /// Why nothing of the input would be used, although it holds something.
