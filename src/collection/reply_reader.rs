@@ -32,7 +32,7 @@ const FIELDS_MAX: usize = 100;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reply {
     pub status: u16,
-    /// `Retry-After` and `Location` alone.
+    /// The headers `Retry-After` and `Location` only.
     pub headers: HeaderMap,
     /// Empty if it is longer than 64 KiB.
     pub body: Vec<u8>,
