@@ -316,7 +316,7 @@ impl Pass<'_> {
     /// Starts lanes and feeds and waits for them. If a feed cannot read the buffer, the sending to its host
     /// ends, and the feed's error is returned at the end.
     async fn send_all(&self, ground: Ground) -> Result<(), DrainError> {
-        // All backlogs open before anything is sent: if too few files may be open, nothing is sent.
+        // All backlogs are opened first: if too few files may be open, nothing is sent.
         let backlogs: Vec<_> = self.hosts.iter().map(|_| self.buffer.backlog(self.job)).collect();
         let lanes_in_all = self.options.lanes * self.hosts.len();
         let (recorder, recording) = recorder::recorder(self.buffer.clone(), self.start.run);

@@ -110,7 +110,7 @@ impl Parcel {
         }
     }
 
-    /// Copies its hits out of their block, for an event that waits long: so it does not keep the whole block in memory.
+    /// Copies the hits of an event that waits long out of their block, so that they do not keep all of it in memory.
     pub(super) fn leave_block(&mut self) {
         if let Work::Send { first, others, .. } = &mut self.work {
             others.iter_mut().chain([first]).for_each(|hit| *hit = Bytes::copy_from_slice(hit));

@@ -44,7 +44,7 @@ pub(super) struct ClaimTicket(u64);
 pub(super) struct RecorderGone;
 
 impl Recorder {
-    /// Records a change with the next transaction. If the recorder has failed, the lane's next claim tells it.
+    /// Records a change with the next transaction. If the recorder has failed, the lane learns this at its next claim.
     pub(super) fn record(&self, change: Change) -> ClaimTicket {
         let mut gathering = self.gathering();
         gathering.changes.push(change);
