@@ -20,7 +20,7 @@ pub(super) struct Cell {
     pub(super) mvpds: Sole,
 }
 
-/// Whether there is only one of something in a cell, and its number.
+/// How many requestors or MVPDs a cell has: none, one (with its number) or several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Sole {
     #[default]

@@ -95,7 +95,7 @@ pub(super) fn without_users(counting: &Counting<'_>, statements: &Statements<'_>
     ))
 }
 
-/// Says which columns the reports of ESM lack, and what that makes of the figures.
+/// Says which columns the reports of ESM lack, and what this means for the figures.
 pub(super) fn without_columns(sources: &Sources) -> Option<String> {
     let told = sources.lacked.iter().map(|(lacking, (requestors, hours))| {
         let columns = columns(*lacking).collect::<Vec<_>>().join(", ");

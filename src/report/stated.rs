@@ -17,7 +17,7 @@ use crate::readers::esm::{EVERY_MVPD, StatedAccounts, has_metric};
 pub(super) struct Sources {
     numbers: HashMap<String, Source>,
     /// By requestor and UTC hour, then by the digest of the MVPD: the kinds of events whose columns the reports lack.
-    /// Most hours share it with the hour before.
+    /// Most hours share the map of the hour before.
     lacking: HashMap<(u32, i64), Rc<BTreeMap<u64, KindSet>>>,
     /// The requestors whose reports lack the same columns, and the hours in which they do.
     pub(super) lacked: BTreeMap<KindSet, (BTreeSet<String>, BTreeSet<i64>)>,

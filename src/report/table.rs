@@ -104,8 +104,8 @@ impl Table {
         self.cells.get_mut(place)
     }
 
-    /// Notes the requestor of accounts that ESM stated, in each row with a part of their time. A single such
-    /// row is made if it is missing. A requestor with events is noted only where one row has the whole time.
+    /// Notes the requestor of accounts that ESM stated, in each row that has a part of their time. If that is one row
+    /// only, it is made if it is missing. A requestor with events is noted only if one row has the whole time.
     pub(super) fn state(&mut self, stated: &StatedAccounts, source: Source) {
         let mut texts = Vec::new();
         for property in self.by.iter().filter_map(|dimension| dimension.property()) {
