@@ -44,7 +44,7 @@ pub(super) struct Server {
 /// Binds a socket to the port, without listening yet.
 pub(super) fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // With this the port can be bound again at once while old connections linger.
+    // This option lets the port be bound again at once while old connections linger.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     Ok(socket)

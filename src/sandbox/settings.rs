@@ -120,7 +120,7 @@ pub(super) struct EsmSettings {
     pub(super) forget_tokens_after: u32,
 }
 
-/// Uses up one of the times that a fault is still to strike; false if no time was left.
+/// Counts down how often a fault still strikes. Returns false if the fault does not strike any more.
 pub(super) fn take_one(left: &mut u32) -> bool {
     let is_left = *left > 0;
     *left = left.saturating_sub(1);
