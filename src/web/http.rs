@@ -162,7 +162,7 @@ impl Http {
             endpoint.error(Cause::NotSendable("a header cannot hold the token or the client ID".to_owned()))
         })?;
         let url = request.url().clone();
-        // Dropping the set, as a stopped caller does, ends the request.
+        // A caller that is stopped drops this set, which ends the request.
         let mut requests = JoinSet::new();
         if let Some(runtime) = &self.threads.0 {
             requests.spawn_on(whole_answer(client, request, bytes_max), runtime.handle());
