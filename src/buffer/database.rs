@@ -10,11 +10,11 @@ use rusqlite::{Connection, Params, Row, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::error::{BufferError, Result};
-use super::facts::{MOVED_AT, fact};
+use super::facts::{BACKFILL_RUNNER, DRAIN_RUNNER, MOVED_AT, fact};
 use super::rows::{all, first, run, value};
 use super::sqlite::{
-    self, BackfillLock, BufferOptions, DrainLock, Holder, LOCKS, Place, SIDE_FILES, WholeLock, drain_holder,
-    open_reader,
+    self, BACKFILL, BackfillLock, BufferOptions, DRAIN, DrainLock, Holder, LOCKS, Place, SIDE_FILES,
+    WholeLock, open_reader,
 };
 use crate::clock::Clock;
 use crate::event::{Instant, MeasureOf};
@@ -109,12 +109,24 @@ impl Buffer {
 
     /// The process that drains live events or holds a lock that excludes a drain.
     pub fn drain_holder(&self) -> Result<Option<Holder>> {
-        drain_holder(self.path())
+        self.holder(DRAIN, DRAIN_RUNNER)
     }
 
-    /// The processes that hold a lock of this buffer.
-    pub fn lock_holders(&self) -> Result<Vec<Holder>> {
-        sqlite::holders(self.path())
+    /// The process that loads or sends a backfill, or holds a lock that excludes one.
+    pub fn backfill_holder(&self) -> Result<Option<Holder>> {
+        self.holder(BACKFILL, BACKFILL_RUNNER)
+    }
+
+    fn holder(&self, lock: &str, runner: &str) -> Result<Option<Holder>> {
+        let held = sqlite::holder(self.path(), lock)?;
+        if held.is_some() {
+            return Ok(held);
+        }
+        // The file of a lock may have been removed under a process that still sends.
+        let mark = self.read(|connection| fact(connection, runner))?;
+        let pid = mark.and_then(|mark| sqlite::maker(mark, self.path()));
+        let lock = beside(self.path(), lock);
+        Ok(pid.map(|pid| Holder { lock, pid: Some(pid), command: None, since: None }))
     }
 
     /// The other processes that have this buffer open, as `123 (passbridge)`: those that this user may look into.

@@ -18,7 +18,9 @@ pub(super) const COPIED_AT: &str = "copied_at";
 pub(super) const MOVED_AT: &str = "moved_at";
 /// The fact that holds the time since when the inbox has rows that drains cannot move.
 pub(super) const INBOX_LEFT_SINCE: &str = "inbox_left_since";
-
+/// The facts that hold the mark of the process that sends live events, and of the one that sends a backfill.
+pub(super) const DRAIN_RUNNER: &str = "drain_runner";
+pub(super) const BACKFILL_RUNNER: &str = "backfill_runner";
 /// The fact that tells the cursors of this buffer from those of others, and from those before a restore.
 pub(super) const CURSOR_SERIES: &str = "cursor_series";
 

@@ -10,7 +10,7 @@ use super::arrivals;
 use super::claims;
 use super::database::Buffer;
 use super::error::{BufferError, Result};
-use super::facts::{NEXT_SEQ, fact, forget_fact, set_fact};
+use super::facts::{BACKFILL_RUNNER, DRAIN_RUNNER, NEXT_SEQ, fact, forget_fact, set_fact};
 use super::keys::{JobKey, RunId};
 use super::ledger::Term;
 use super::repeats;
@@ -118,6 +118,12 @@ impl Buffer {
         })
     }
 
+    /// Ends the turn of a run that nothing can be recorded of, because its lock is another process's by now.
+    pub fn end_turn(&self, job: JobKey) -> Result<()> {
+        let delete = "DELETE FROM facts WHERE name = ?1 AND value = ?2";
+        self.change(delete, (runner_of(job), sqlite::mark(self.path())))
+    }
+
     /// Records the troubles of a run that still goes on.
     pub fn note_troubles(&self, run: RunId, troubles: &[Trouble]) -> Result<()> {
         let update = "UPDATE runs SET summary = ?2 WHERE run = ?1 AND finished_at IS NULL";
@@ -219,14 +225,15 @@ pub(super) fn recent(connection: &Connection, limit: usize) -> Result<Vec<RunRec
 
 /// The fact that marks the process which runs live drains, or backfills.
 fn runner_of(job: JobKey) -> &'static str {
-    if job == JobKey::LIVE { "drain_runner" } else { "backfill_runner" }
+    if job == JobKey::LIVE { DRAIN_RUNNER } else { BACKFILL_RUNNER }
 }
 
 /// Marks this process as the one that runs. Fails if another one did and still lives: it has the lock of a file that was removed,
 /// and its claims are attempts under way.
 fn take_turn(transaction: &Transaction<'_>, job: JobKey, path: &Path) -> Result<()> {
     let name = runner_of(job);
-    if let Some(pid) = fact(transaction, name)?.and_then(|mark| sqlite::maker(mark, path)) {
+    let runner = fact(transaction, name)?.and_then(|mark| sqlite::maker(mark, path));
+    if let Some(pid) = runner.filter(|pid| *pid != std::process::id()) {
         return Err(BufferError::StillRuns { path: path.to_owned(), pid });
     }
     match sqlite::mark(path) {

@@ -7,7 +7,7 @@ use clap::value_parser;
 use serde_json::json;
 
 use super::words::written;
-use super::{Context, Exit, Failure, blocking, until_stopped};
+use super::{Context, Exit, Failure, blocking, may_replace, until_stopped};
 use crate::buffer::{Buffer, BufferError};
 use crate::event::Instant;
 use crate::whole_file::entries;
@@ -49,7 +49,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         (Some(folder), _) => folder.join(name_at(context.clock.now())),
         (None, file) => file.clone().expect("clap asks for a file where no folder is given"),
     };
-    let buffer = Buffer::open_moved(&context.buffer_options(&context.settings()?)?)?;
+    let settings = context.settings()?;
+    let buffer = Buffer::open_moved(&context.buffer_options(&settings)?)?;
+    may_replace(&settings, &path)?;
     let lock = args.moves.then(|| buffer.lock_whole()).transpose()?;
     let file = path.clone();
     let copied = until_stopped(async |stop| {

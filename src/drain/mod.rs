@@ -179,8 +179,9 @@ pub async fn drain(
     // The record of a failed run says why, unless the buffer or its lock is no longer this run's.
     match (sent, blocking(buffer, move |buffer| ground.check(buffer)).await) {
         (Err(error), is_ours) => {
-            if is_ours.is_ok() {
-                drop(pass.record(Some(&error)).await);
+            match is_ours {
+                Ok(()) => drop(pass.record(Some(&error)).await),
+                Err(_) => drop(blocking(buffer, move |buffer| buffer.end_turn(job)).await),
             }
             Err(error)
         }

@@ -38,6 +38,8 @@ fn a_failed_command_prints_one_document_with_a_stable_code() {
             failed["cause"].is_string() && failed["try"].as_str().is_some_and(|advice| !advice.is_empty())
         );
     }
+    // Metrics are no document, so nothing but a refusal can stand where one was asked for.
+    assert_eq!(program.json(&["status", "--prometheus"]).1["code"], "arguments");
     program.write("c.toml", "[delivery]\nlane = 3\n");
     assert_eq!(program.json(&["status"]).1["code"], "config_invalid");
 }

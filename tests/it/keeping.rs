@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use passbridge::buffer::{Claims, JobKey};
 use passbridge::sandbox::Handle;
-use passbridge::whole_file::{Readers, WholeFile, open_new};
+use passbridge::whole_file::{Readers, WholeFile, beside, open_new};
 use rusqlite::Connection;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
+use serde_json::json;
 
 use crate::program::{Program, Running, done, lines, send};
-use crate::support::{House, PATIENCE, sandbox};
+use crate::support::{House, PATIENCE, plays, sandbox};
 
 /// Where nothing listens.
 const NOWHERE: &str = "http://127.0.0.1:9";
@@ -387,6 +388,11 @@ fn no_drain_takes_over_the_claims_of_one_that_goes_on_without_its_lock_file() {
         assert!(refused.err.contains(&says) && refused.err.contains("leave lock files"), "{refused:?}");
     }
     assert!(before > 0 && claims() == before, "{before} claims became {}", claims());
+    let (_, status) = program.json(&["status"]);
+    let holder = &status["drain"]["holder"];
+    assert_eq!((&status["drain"]["state"], &holder["pid"]), (&"running".into(), &drain.child().id().into()));
+    let says = format!("under way: process {}, whose lock file was removed, run began", drain.child().id());
+    assert!(program.run(&["status"]).out.contains(&says));
     // A copy belongs to nobody, although that process lives.
     let copy = Program::with("");
     fs::remove_file(copy.path("passbridge.db")).expect("it goes");
@@ -395,12 +401,65 @@ fn no_drain_takes_over_the_claims_of_one_that_goes_on_without_its_lock_file() {
     let drained = copy.run(&["drain", "--accept-repeat"]);
     assert_eq!(drained.code, 0, "{drained:?}");
     send(drain.child(), Signal::KILL);
+    assert_eq!(program.json(&["status"]).1["drain"]["state"], "cut_off");
     // A zombie still has its number, and sends nothing.
     let started = Instant::now();
     while program.run(&["drain"]).code == 75 {
         assert!(started.elapsed() < PATIENCE, "the dead hold it");
     }
     assert_eq!(program.json(&["status", "--verify"]).1["pending"], 0);
+}
+
+#[test]
+fn a_run_that_has_lost_its_lock_is_no_more_under_way_although_its_process_lives() {
+    let (sandbox, house) = (sandbox("timeout-before"), House::new());
+    house.suite(&sandbox.url());
+    house.store(plays(5));
+    let lock = beside(house.buffer.path(), ".lock");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let started = Instant::now();
+            while sandbox.summary().requests < 1 && started.elapsed() < PATIENCE {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            fs::remove_file(&lock).expect("somebody removes it");
+            assert_eq!(
+                house.buffer.drain_holder().expect("a look").and_then(|of| of.pid),
+                Some(std::process::id())
+            );
+        });
+        house.drain_with(|_| {}).expect_err("its lock is gone");
+    });
+    assert_eq!(house.buffer.drain_holder().expect("a look"), None);
+}
+
+#[test]
+fn the_id_of_a_process_in_another_container_is_not_taken_for_one_of_this_host() {
+    let program = Program::new();
+    program.suite(NOWHERE);
+    assert_eq!(program.run(&["drain"]).code, 0);
+    let lock = program.path("passbridge.db.lock");
+    let own = fs::read_link("/proc/self/ns/pid").expect("a namespace");
+    let text = |namespace: &str| format!("{} drain\n{namespace}\n", std::process::id());
+    let held = fs::OpenOptions::new().write(true).open(&lock).expect("the lock");
+    held.lock().expect("it is free");
+    for (written, pid, says) in [
+        (text("pid:[1]"), json!(null), "a process of another container (drain)".to_owned()),
+        (
+            text(own.to_str().expect("UTF-8")),
+            json!(std::process::id()),
+            format!("process {} (drain)", std::process::id()),
+        ),
+        // As releases before wrote it.
+        ("12 drain\n".to_owned(), json!(12), "process 12 (drain)".to_owned()),
+    ] {
+        fs::write(&lock, written).expect("its text");
+        let (_, status) = program.json(&["status"]);
+        assert_eq!((&status["drain"]["state"], &status["drain"]["holder"]["pid"]), (&json!("running"), &pid));
+        assert!(program.run(&["status"]).out.contains(&format!("under way: {says}")), "{says}");
+        let refused = program.run(&["drain"]);
+        assert!(refused.code == 75 && refused.err.contains(&format!(": {says}, since")), "{refused:?}");
+    }
 }
 
 /// Whether this host lets a test mount something where nobody else sees it.
@@ -1191,10 +1250,14 @@ fn no_output_takes_the_place_of_what_the_program_needs_or_of_what_is_no_file() {
         let content = || (name != "pipe").then(|| fs::read(&path).ok());
         let before = content();
         for args in [
-            ["export", "events", "--output", text(&path)],
-            ["export", "outcomes", "--output", text(&path)],
-            ["report", "--period=this-month", "--html", text(&path)],
+            &["export", "events", "--output"][..],
+            &["export", "outcomes", "--output"],
+            &["report", "--period=this-month", "--html"],
+            &["backup"],
+            &["suite", "export"],
+            &["suite", "sheet", "--format=md", "--out"],
         ] {
+            let args = [args, &[text(&path)]].concat();
             let refused = Running::start(program.command(&args)).wait();
             let why = if args[0] == "report" {
                 // A page goes into a pipe whose other end is open.
@@ -1209,6 +1272,19 @@ fn no_output_takes_the_place_of_what_the_program_needs_or_of_what_is_no_file() {
     }
     drop(open);
     assert_eq!(program.json(&["status"]).1["pending"], 3);
+    // Nor does it take a name under which the program would look for one of its own files.
+    for name in ["passbridge.db-journal", "passbridge.db.backfill.lock", "rejects", "esm-client.json"] {
+        let path = program.path(name);
+        fs::remove_file(&path).unwrap_or_default();
+        for args in [&["backup"][..], &["suite", "export"], &["suite", "sheet", "--format=md", "--out"]] {
+            let refused = program.run(&[args, &[text(&path)]].concat());
+            assert!(
+                refused.code == 2 && refused.err.contains("it is the configuration, a file that"),
+                "{refused:?}"
+            );
+            assert!(!path.exists(), "{args:?} {name}");
+        }
+    }
     let pipe = program.path("pipe");
     assert!(fs::metadata(&pipe).expect("it is there").file_type().is_fifo());
     let reader = std::thread::spawn(move || fs::read_to_string(pipe).expect("a page"));

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use passbridge::buffer::{Requeue, Selection, Undecided, Why};
+use passbridge::buffer::{Change, Claims, EventRef, Flow, JobKey, Merge, Requeue, Selection, Undecided, Why};
 use passbridge::collection::{Collection, CollectionOptions};
-use passbridge::delivery::DeadReason;
+use passbridge::delivery::{DeadReason, Doubt};
 use passbridge::drain::{DrainOptions, Stop, StopReason};
 use passbridge::sandbox::Handle;
 use passbridge::suite::{EventIds, OnAmbiguous};
@@ -248,6 +248,46 @@ fn a_lane_has_a_few_claims_ahead_and_under_hold_or_a_pace_only_that_of_the_hit_t
             let options = |options: &mut DrainOptions| (options.lanes, options.stop_grace) = (2, grace);
             house.drain_until(stop.clone(), options).expect("a drain");
         });
+    }
+}
+
+#[test]
+fn a_claim_that_ends_is_none_any_more_while_the_others_of_its_wave_go_on() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let (retry, hold) = (OnAmbiguous::Retry, OnAmbiguous::Hold);
+    for (what, policy, attempts) in
+        [("released", retry, 0), ("dead", retry, 0), ("doubted", retry, 1), ("held", hold, 1)]
+    {
+        let house = House::new();
+        house.suite("http://127.0.0.1:1");
+        house.store(plays(3));
+        let run = house.buffer.begin_run(JobKey::LIVE).expect("a run");
+        let route = house.buffer.routes().expect("routes").remove(0);
+        let mut backlog = house.buffer.backlog(JobKey::LIVE).expect("a backlog");
+        let mut merge = Merge::new(route.requestors);
+        let next = || merge.next(&mut backlog, run.cover, |_| Flow::Flows).expect("an event");
+        let events: Vec<_> = std::iter::from_fn(next).map(|(_, event)| event.reference).collect();
+        let record = |claims, changes| {
+            runtime.block_on(house.buffer.record(run.run, claims, changes)).expect("they are recorded")
+        };
+        let (form, at, event) = (route.form, house.buffer.now(), events[0]);
+        let begin = |event: &EventRef| Change::Claim { sequence: event.sequence, form };
+        let claims = record(Claims::default(), events.iter().map(begin).collect());
+        assert_eq!(house.buffer.claims_left(run.run).expect("a count"), 3, "{what}");
+        let end = match what {
+            "released" => Change::Release { sequence: event.sequence },
+            "dead" => Change::Dead { event, form, reason: DeadReason::Adobe("bad".to_owned()), at },
+            _ => Change::Doubt { event, form, doubt: Doubt::TimedOut, policy, at },
+        };
+        drop(record(claims, vec![end]));
+        // A person may send it again while the run goes on, which is killed then.
+        for state in [Undecided::Dead, Undecided::Held] {
+            house.buffer.requeue(state, Selection::All, Requeue::EvenIfDoubled).expect("a requeue");
+        }
+        assert_eq!(house.buffer.begin_run(JobKey::LIVE).expect("the next run").recovered, 2, "{what}");
+        let doubted = house.buffer.doubted().expect("the doubts");
+        let first = doubted.iter().find(|one| one.seq == event.sequence);
+        assert_eq!(first.map_or(0, |one| one.attempts), attempts, "{what}");
     }
 }
 

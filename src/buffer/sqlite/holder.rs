@@ -33,23 +33,41 @@ pub struct Holder {
 impl Holder {
     pub(super) fn of(lock: PathBuf) -> Holder {
         let text = fs::read_to_string(&lock).unwrap_or_default();
-        let (pid, command) = text.trim_end().split_once(' ').unwrap_or_default();
+        let mut lines = text.lines();
+        let (pid, command) = lines.next().unwrap_or_default().split_once(' ').unwrap_or_default();
+        // Releases before wrote one line.
+        let is_near = lines.next().is_none_or(|named| named == namespace());
         let written_at = fs::metadata(&lock).and_then(|metadata| metadata.modified()).ok();
         let since = written_at.filter(|_| !text.is_empty());
         Holder {
-            pid: pid.parse().ok(),
+            pid: pid.parse().ok().filter(|_| is_near),
             command: Some(command.to_owned()).filter(|command| !command.is_empty()),
             since: since.map(Instant::from),
             lock,
         }
     }
 
-    /// Writes the ID and the command of this process into a file that it has locked.
+    /// The process, for people; `None` if its lock does not name it.
+    pub fn who(&self) -> Option<String> {
+        match (self.pid, &self.command) {
+            (Some(pid), Some(command)) => Some(format!("process {pid} ({command})")),
+            (Some(pid), None) => Some(format!("process {pid}, whose lock file was removed")),
+            (None, Some(command)) => Some(format!("a process of another container ({command})")),
+            (None, None) => None,
+        }
+    }
+
+    /// Writes the ID, the command and the namespace of this process into a file that it has locked.
     pub(super) fn write(file: &File) -> io::Result<()> {
         let command = COMMAND.get().map_or("passbridge", String::as_str);
         file.set_len(0)?;
-        file.write_all_at(format!("{} {command}\n", std::process::id()).as_bytes(), 0)
+        file.write_all_at(format!("{} {command}\n{}\n", std::process::id(), namespace()).as_bytes(), 0)
     }
+}
+
+/// The namespace to which the ID of this process belongs: in another container the same ID is another process.
+fn namespace() -> String {
+    fs::read_link("/proc/self/ns/pid").map_or_else(|_| String::new(), |named| named.display().to_string())
 }
 
 /// The other processes that have a file open, as `123 (passbridge)`. Sees only those that this user may look into.
@@ -74,10 +92,10 @@ pub(in super::super) fn mark(database: &Path) -> Option<i64> {
     mark_of(std::process::id(), database)
 }
 
-/// The other process that made a mark, if it still runs.
+/// The process that made a mark, if it still runs.
 pub(in super::super) fn maker(mark: i64, database: &Path) -> Option<u32> {
     let pid = (mark & ((1 << PID_BITS) - 1)) as u32;
-    (pid != std::process::id() && mark_of(pid, database) == Some(mark)).then_some(pid)
+    (mark_of(pid, database) == Some(mark)).then_some(pid)
 }
 
 fn mark_of(pid: u32, database: &Path) -> Option<i64> {
@@ -98,9 +116,7 @@ fn mark_of(pid: u32, database: &Path) -> Option<i64> {
 impl fmt::Display for Holder {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{:?}", self.lock)?;
-        if let (Some(pid), Some(command)) = (self.pid, &self.command) {
-            write!(out, ": process {pid} ({command})")?;
-        }
+        self.who().map_or(Ok(()), |who| write!(out, ": {who}"))?;
         self.since.map_or(Ok(()), |since| write!(out, ", since {}", since.to_the_second()))
     }
 }

@@ -15,10 +15,10 @@ use super::place::Place;
 use crate::whole_file::{beside, share_owner};
 
 /// The endings of the lock files' names, for drains and for backfills.
-const DRAIN: &str = ".lock";
-const BACKFILL: &str = ".backfill.lock";
+pub(in super::super) const DRAIN: &str = ".lock";
+pub(in super::super) const BACKFILL: &str = ".backfill.lock";
 pub(in super::super) const LOCKS: &[&str] = &[DRAIN, BACKFILL];
-/// How often a taken lock is tried, and the pause between tries: `drain_holder` takes a lock for a moment.
+/// How often a taken lock is tried, and the pause between tries: `holder` takes a lock for a moment.
 const TRIES: u32 = 5;
 const TRY_PAUSE: Duration = Duration::from_millis(10);
 
@@ -83,18 +83,8 @@ pub(in super::super) fn whole(path: &Path) -> Result<WholeLock> {
     Ok(WholeLock { _drain: drain(path)?, _backfill: backfill(path)? })
 }
 
-/// The process that drains live events or holds a lock that excludes a drain.
-pub(in super::super) fn drain_holder(path: &Path) -> Result<Option<Holder>> {
-    holder(path, DRAIN)
-}
-
-/// The processes that hold a lock of the buffer.
-pub(in super::super) fn holders(path: &Path) -> Result<Vec<Holder>> {
-    let holders: Result<Vec<_>> = LOCKS.iter().map(|which| holder(path, which)).collect();
-    Ok(holders?.into_iter().flatten().collect())
-}
-
-fn holder(path: &Path, which: &str) -> Result<Option<Holder>> {
+/// The process that holds one of the locks of a buffer.
+pub(in super::super) fn holder(path: &Path, which: &str) -> Result<Option<Holder>> {
     let path = beside(path, which);
     match File::open(&path) {
         Ok(file) if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) => Ok(Some(Holder::of(path))),

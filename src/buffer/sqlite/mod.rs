@@ -9,8 +9,8 @@ mod place;
 pub(super) use copy::{check, copy, finish};
 pub use holder::{Holder, name_command};
 pub(super) use holder::{maker, mark, users};
+pub(super) use lock::{BACKFILL, DRAIN, LOCKS, backfill, drain, holder, whole};
 pub use lock::{BackfillLock, DrainLock, LockWatch, WholeLock};
-pub(super) use lock::{LOCKS, backfill, drain, drain_holder, holders, whole};
 pub use open::{BufferOptions, known_schema, schema};
 pub(super) use open::{
     MIGRATION_COPY, create, glance, migration_copy, open, open_reader, refuse_network_filesystem,

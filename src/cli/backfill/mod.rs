@@ -66,8 +66,7 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
 
 /// The present state of these backfills. A running backfill is shown as `stopped` if no process works on it.
 pub(super) fn shown(buffer: &Buffer, jobs: Vec<JobRecord>) -> Result<Vec<Shown>, BufferError> {
-    let open = buffer.open_job()?;
-    let at_work = open.filter(|_| matches!(buffer.lock_backfill(), Err(BufferError::Backfilling(_))));
+    let at_work = buffer.backfill_holder()?.and(buffer.open_job()?);
     let show = |mut job: JobRecord| -> Result<Shown, BufferError> {
         let mut obstacles = buffer.job_obstacles(job.key)?;
         let is_at_work = at_work == Some(job.key);

@@ -110,7 +110,8 @@ fn integrity(buffer: &Buffer, full: bool) -> Result<Vec<Finding>, Failure> {
 
 /// The processes that hold a lock or have the buffer open. Neither is a fault: a lock ends with its holder.
 fn users(buffer: &Buffer) -> Result<Vec<Finding>, Failure> {
-    let holders: Vec<String> = buffer.lock_holders()?.iter().map(ToString::to_string).collect();
+    let holders = [buffer.drain_holder()?, buffer.backfill_holder()?];
+    let holders: Vec<String> = holders.iter().flatten().map(ToString::to_string).collect();
     let locks = match holders.as_slice() {
         [] => "no drain and no backfill holds its lock".to_owned(),
         holders => format!("held: {}", holders.join("; ")),

@@ -119,7 +119,7 @@ fn esm_source(args: &Args, settings: &Settings, buffer: &Buffer) -> Result<EsmSo
         files => {
             let read = |path: &String| {
                 let document = read_whole(&InputPath::new(path), REPORT_BYTES_MAX).map_err(|error| {
-                    let advice = "check that the path exists and this user may read it";
+                    let advice = "name whole reports of ESM that this user may read";
                     let what = format!("the ESM report {path:?} {error}");
                     Failure::of(&what, error.source(), Code::Refused.usage(advice))
                 })?;

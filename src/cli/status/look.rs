@@ -12,6 +12,7 @@ use crate::delivery::Trouble;
 use crate::event::Instant;
 use crate::job::JobState;
 use crate::suite::{Readiness, Rsid};
+use crate::whole_file::beside;
 
 /// The most inputs that the status shows.
 const INPUTS_SHOWN: usize = 5;
@@ -76,11 +77,7 @@ pub(super) enum DrainState {
 
 pub(super) fn look(buffer: &Buffer, proof_age: Duration) -> Result<StatusReport, Failure> {
     let status = buffer.status_with_ages()?;
-    let beside = |ending: &str| {
-        let mut path = buffer.path().as_os_str().to_owned();
-        path.push(ending);
-        fs::metadata(path).map_or(0, |metadata| metadata.len())
-    };
+    let bytes = |ending| fs::metadata(beside(buffer.path(), ending)).map_or(0, |found| found.len());
     let now = buffer.now();
     let last = status.runs.first();
     let open = last.filter(|run| run.finished_at.is_none());
@@ -106,8 +103,8 @@ pub(super) fn look(buffer: &Buffer, proof_age: Duration) -> Result<StatusReport,
         at: now,
         buffer: BufferFile {
             path: buffer.path().display().to_string(),
-            bytes: beside("") + beside("-wal"),
-            wal_bytes: beside("-wal"),
+            bytes: bytes("") + bytes("-wal"),
+            wal_bytes: bytes("-wal"),
             free_bytes: buffer.free_bytes()?,
         },
         drain: DrainStatus { state, holder, run_id, began_at },

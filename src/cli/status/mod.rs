@@ -53,7 +53,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", requires = "check")]
     max_rejects: Option<u64>,
     /// Write the metrics of /metrics, for a textfile collector.
-    #[arg(long, conflicts_with_all = ["check", "max_age", "verify", "in_doubt"])]
+    #[arg(long, conflicts_with_all = ["check", "max_age", "verify", "in_doubt", "json"])]
     prometheus: bool,
     /// Recount every row and compare with the counters. Reads the whole buffer.
     #[arg(long)]

@@ -65,10 +65,10 @@ impl StatusReport {
         let began =
             self.drain.began_at.map_or_else(String::new, |at| format!(", run began {}", ago(at, self.at)));
         let drain = match (self.drain.state, &self.drain.holder, self.last_completed_at) {
-            (DrainState::Running, Some(Holder { pid: Some(pid), command: Some(command), .. }), _) => {
-                format!("under way: process {pid} ({command}){began}")
+            (DrainState::Running, holder, _) => {
+                let who = holder.as_ref().and_then(Holder::who);
+                format!("under way{}{began}", who.map_or_else(String::new, |who| format!(": {who}")))
             }
-            (DrainState::Running, ..) => format!("under way{began}"),
             (DrainState::CutOff, ..) => {
                 format!("none; the last was cut off{began}; what was in flight is in doubt")
             }

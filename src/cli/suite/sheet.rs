@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::buffer::SuiteListing;
 use crate::cli::words::explained;
-use crate::cli::{Context, Ended, Exit, Failure, Form, output, refused, undisturbed};
+use crate::cli::{Context, Ended, Exit, Failure, Form, may_replace, output, refused, undisturbed};
 use crate::onboarding::sheet::{Sheet, SheetForm, SheetOf};
 use crate::suite::Rsid;
 use crate::whole_file::{self, Readers};
@@ -59,6 +59,8 @@ fn to_file(sheet: &Sheet, path: &Path, format: Option<SheetForm>, context: &Cont
             "add --format",
         )
     })?;
+    // A sheet for any suite needs no configuration.
+    context.settings().ok().map_or(Ok(()), |settings| may_replace(&settings, path))?;
     let bytes = written(sheet, format)?;
     let made = undisturbed(|| whole_file::write_new(path, &bytes, Readers::Umask))?;
     made.map_err(Failure::writing_new(path))?;

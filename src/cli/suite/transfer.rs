@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::listing::Suites;
 use crate::buffer::{Buffer, SuiteListing};
-use crate::cli::{Context, Exit, Failure, input, output, refused, undisturbed};
+use crate::cli::{Context, Exit, Failure, input, may_replace, output, refused, undisturbed};
 use crate::confirmation::Confirmation;
 use crate::event::RequestorId;
 use crate::suite::{ReportSuite, Rsid, SuiteState};
@@ -51,6 +51,7 @@ pub(super) fn export(file: Option<&Path>, buffer: &Buffer, context: &Context) ->
     let Some(path) = file.filter(|path| *path != Path::new("-")) else {
         return output::bytes(text.as_bytes()).map(|()| Exit::Done);
     };
+    may_replace(&context.settings()?, path)?;
     // Confirmations name people, so only the owner may read the file.
     let written = undisturbed(|| whole_file::write_new(path, text.as_bytes(), Readers::Owner))?;
     written.map_err(Failure::writing_new(path))?;
