@@ -12,6 +12,8 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
 use super::error::PostgresError;
+use crate::web::read_secret_text;
+use crate::whole_file::warn_if_open;
 
 /// How long connecting may take: longer than a failover of a name needs to answer, shorter than a lease by default.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -90,7 +92,8 @@ impl Address {
             move |source| PostgresError::Password { path, source }
         };
         if !file.as_os_str().is_empty() {
-            let text = fs::read_to_string(file).map_err(failed(file))?;
+            warn_if_open(file);
+            let text = read_secret_text(file).map_err(failed(file))?;
             self.config.password(text.trim_end_matches(['\n', '\r']));
             return Ok(self);
         }
@@ -98,7 +101,7 @@ impl Address {
         let home = || env::var_os("HOME").map(|home| Path::new(&home).join(".pgpass"));
         let is_named = named.is_some();
         let Some(path) = named.or_else(home) else { return Ok(self) };
-        let text = match fs::read_to_string(&path) {
+        let text = match read_secret_text(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !is_named => return Ok(self),
             text => text.map_err(failed(&path))?,
         };

@@ -771,6 +771,20 @@ fn a_pipe_or_a_device_is_no_file_of_a_secret() {
     let done = program.run(&["suite", "check", "examplersid"]);
     assert!(done.code == 2 && done.err.contains("it is no regular file"), "{done:?}");
     assert_eq!(server.requests().len(), 0);
+    // The password of a database, also in the file that other programs have for it. A file that everybody may read is warned of.
+    let zeros = program.path("secret");
+    for (key, variable) in [("password_file = \"secret\"\n", None), ("", Some(("PGPASSFILE", zeros)))] {
+        program.write("c.toml", &format!("[buffer]\nurl = \"postgres://u@127.0.0.1:1/d\"\n{key}"));
+        let mut command = program.command(&["status"]);
+        command.envs(variable);
+        let refused = crate::program::done(command);
+        assert!(refused.code == 2 && refused.err.contains("it is no regular file"), "{refused:?}");
+    }
+    program
+        .write("c.toml", "[buffer]\nurl = \"postgres://u@127.0.0.1:1/d\"\npassword_file = \"statement\"\n");
+    std::fs::set_permissions(program.path("statement"), std::fs::Permissions::from_mode(0o644))
+        .expect("a mode");
+    assert!(program.run(&["status"]).err.contains("everybody on this host may use the file"));
 }
 
 #[test]

@@ -53,7 +53,7 @@ const FLOORS: [(&str, u8); 33] = [
 /// The rooms that may import one of their own floor: the schedule drives the drain, the server hands over to
 /// ingest, workers go by the rules of the drain, a buffer in a database stores what the one in a file does, a backfill loads by the one and sends by the other, the clients of Adobe's interfaces share what they have in
 /// common, and one room writes the files of all.
-const MATES: [(&str, &str); 11] = [
+const MATES: [(&str, &str); 13] = [
     ("schedule", "drain"),
     ("serve", "ingest"),
     ("workers", "drain"),
@@ -63,7 +63,9 @@ const MATES: [(&str, &str); 11] = [
     ("collection", "web"),
     ("analytics", "web"),
     ("esm", "web"),
+    ("postgres", "web"),
     ("buffer", "whole_file"),
+    ("postgres", "whole_file"),
     ("esm", "whole_file"),
 ];
 /// The rooms that do not know one that stands below them: what the buffer must know of an event is handed in.
