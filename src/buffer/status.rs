@@ -68,6 +68,9 @@ pub struct RequestorStatus {
     pub key: RequestorKey,
     pub requestor_id: String,
     pub rsid: Option<String>,
+    /// The collection host of the suite.
+    #[serde(skip)]
+    pub host: Option<String>,
     /// Why the events are not sent: `no_suite`, `paused` or `blocked`; `None` if they are sent.
     pub parked: Option<&'static str>,
     /// Why hits of the suite are known to be lost; only if it is `blocked`.
@@ -213,7 +216,7 @@ fn status(connection: &Connection) -> Result<Status> {
 }
 
 fn requestors(connection: &Connection) -> Result<Vec<RequestorStatus>> {
-    let select = "SELECT r.requestor AS key, r.requestor_id, s.rsid, s.state, s.blocked, CAST(total(l.pending_events) AS INTEGER) AS pending,
+    let select = "SELECT r.requestor AS key, r.requestor_id, s.rsid, s.collection_url AS host, s.state, s.blocked, CAST(total(l.pending_events) AS INTEGER) AS pending,
                 (SELECT min(q.occurred_at) FROM queue q WHERE q.job = 0 AND q.requestor = r.requestor) AS oldest_occurred_at,
                 t.arrived_at, t.delivered_at
          FROM requestors r LEFT JOIN mappings m ON m.requestor = r.requestor LEFT JOIN suites s ON s.suite = m.suite
@@ -229,7 +232,7 @@ fn requestors(connection: &Connection) -> Result<Vec<RequestorStatus>> {
         };
         Ok(from_row!(
             row,
-            RequestorStatus { key, requestor_id, rsid, pending, oldest_occurred_at, arrived_at, delivered_at },
+            RequestorStatus { key, requestor_id, rsid, host, pending, oldest_occurred_at, arrived_at, delivered_at },
             parked: parked, parked_because: parked_because, oldest_stored_at: None
         ))
     })

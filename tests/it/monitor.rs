@@ -457,6 +457,20 @@ fn a_host_that_throttles_is_named_where_events_wait_too_long() {
 }
 
 #[test]
+fn a_host_that_throttled_a_drain_that_sent_everything_keeps_nothing_waiting() {
+    let sandbox = sandbox("429 first=1");
+    let past = Past::new(3);
+    past.0.suite(&sandbox.url());
+    past.0.store(plays(2));
+    past.0.drain();
+    let told = past.status(&["--json"]).out;
+    assert!(told.contains("HTTP 429"), "{told}");
+    // What came in since waits for the next drain, and for nobody else.
+    past.0.store(plays(3));
+    assert_eq!(broken(&past.status(&["--check", "--json", "--max-age", "off"])), []);
+}
+
+#[test]
 fn what_was_noted_while_the_clock_was_ahead_hides_nothing() {
     let sandbox = sandbox("");
     let past = Past::new(-72);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use passbridge::clock::Clock;
+use passbridge::delivery::TroubleKind;
 use rusqlite::{Connection, params_from_iter};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -183,7 +184,15 @@ fn pages_have_a_listener_of_their_own_where_one_is_named() {
 
 #[test]
 fn the_status_page_reads_well_in_a_browser_and_brings_itself_up_to_date() {
-    let program = program("");
+    let program = program("[delivery]\ngive_up_seconds = 1\nbackoff_base_ms = 5\n");
+    // The longest names that there may be, and a host that is down.
+    let (long, rsid) = ("R".repeat(60), "s".repeat(40));
+    program.write("long.ndjson", &lines(1).replace("REF30", &long).replace("\"e0\"", "\"long\""));
+    assert_eq!(program.run(&["ingest", program.path("long.ndjson").to_str().expect("UTF-8")]).code, 0);
+    let add =
+        ["suite", "add", "--requestor", &long, "--rsid", &rsid, "--collection-url", "http://127.0.0.1:9"];
+    assert_eq!(program.run(&add).code, 0);
+    assert_eq!(program.run(&["drain"]).code, 4);
     let server = serve(&program);
     let mut browser = Browser::start();
     let url = browser.open_url(format!("http://{}/", server.address()));
@@ -205,15 +214,35 @@ fn the_status_page_reads_well_in_a_browser_and_brings_itself_up_to_date() {
         let clipped = "[...document.querySelectorAll('[data-json], dd, td, tbody th')].filter(one => one.scrollWidth > one.clientWidth + 1 && \
                        getComputedStyle(one).display !== 'inline').map(one => one.textContent)";
         assert_eq!(browser.value(clipped), json!([]), "at {width}");
+        let hidden = "[...document.querySelectorAll('.frame')].filter(frame => frame.scrollWidth > frame.clientWidth + 1).map(frame => frame.ariaLabel)";
+        assert_eq!(browser.value(hidden), json!([]), "no chart has to be scrolled for, at {width}");
+        let broken = "[...document.querySelectorAll('td time')].filter(time => time.getClientRects().length > 1).length";
+        assert_eq!(browser.value(broken), 0, "a time stands on one line, at {width}");
     }
     assert_eq!(browser.requests(), [url.as_str()], "nothing but the page itself is asked for");
 
     // What comes in meanwhile appears without a reload, and the page says so where its house is gone.
     program.ingest(60);
-    browser.until("document.querySelector('[data-json=\"/pending\"]').dataset.value", &json!("60"));
+    browser.until("document.querySelector('[data-json=\"/pending\"]').dataset.value", &json!("61"));
     assert_eq!(browser.complaints(), Vec::<&Value>::new());
     server.stop();
     browser.until("document.getElementById('stale').hidden", &json!(false));
+}
+
+#[test]
+fn a_host_that_is_stopped_is_named_once_and_no_suite_of_it_flows() {
+    let program =
+        program("[delivery]\ngive_up_seconds = 1\nbackoff_base_ms = 5\n[monitor]\nmax_trouble = \"1s\"\n");
+    program.suite("http://127.0.0.1:9");
+    assert_eq!(program.run(&["drain"]).code, 4);
+    let server = serve(&program);
+    let page = until("the limit is broken", || {
+        let page = server.look("/", HOST).2;
+        page.contains("<b>max_trouble (http://127.0.0.1:9)</b>").then_some(page)
+    });
+    assert!(page.contains("stopped: connect") && !page.contains("flowing"), "{page}");
+    assert_eq!(page.matches("cannot connect").count(), 1, "{page}");
+    server.stop();
 }
 
 #[test]
@@ -410,6 +439,25 @@ fn every_alert_fires_in_its_test_and_has_its_part_of_the_manual() {
         assert!(rules.contains(&format!("page: docs/watching.md#{}\n", alert.to_lowercase())), "{alert}");
         assert!(tests.contains(&format!("alertname=\"{alert}\"")), "{alert} is not tested");
     }
+    // Who is woken reads on a telephone what to do about each kind of trouble and each limit.
+    let (_, report) = program("[monitor]\nmax_silence = \"1d\"\n").json(&["status", "--check"]);
+    let checks = report["checks"].as_array().expect("checks").iter().filter_map(|one| one["check"].as_str());
+    let more = ["max_trouble", "blocked", "backfill", "inbox"];
+    for (label, words) in [
+        ("kind", TroubleKind::ALL.map(TroubleKind::as_str).to_vec()),
+        ("check", checks.chain(more).collect()),
+    ] {
+        for word in words {
+            assert!(rules.contains(&format!("eq $labels.{label} \"{word}\" }}}}")), "{label} {word}");
+        }
+    }
+    // The part of a configuration that the manual shows.
+    let shown =
+        manual.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a configuration");
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("prometheus.yml");
+    fs::write(&path, shown).expect("a file");
+    promtool(&["check", "config", "--syntax-only", path.to_str().expect("UTF-8")]);
     promtool(&["check", "rules", "passbridge.rules.yml"]);
     promtool(&["test", "rules", "passbridge.rules.test.yml"]);
 }

@@ -10,8 +10,9 @@ use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge}
 use prometheus_client::registry::Registry;
 
 use super::look::{DrainState, StatusReport};
-use super::monitor::Check;
+use super::monitor::{Check, overdue};
 use crate::buffer::{Accounting, Amount, RequestorStatus};
+use crate::cli::code::Code;
 use crate::delivery::{DeadReason, Trouble};
 use crate::event::Instant;
 use crate::meter::{Labels, METER};
@@ -25,11 +26,26 @@ type Sample = (Labels, f64);
 type Accounts = [(Option<String>, Accounting)];
 
 pub(super) fn text(report: &StatusReport, accounts: &Accounts, checks: &[Check]) -> String {
+    written(|metrics| {
+        metrics.house(report, checks);
+        metrics.suites(accounts);
+        metrics.requestors(report);
+        metrics.drains(report, checks);
+    })
+}
+
+/// What can be measured where the buffer cannot be read, so that an alert names the reason.
+pub(super) fn of_failure(code: Code) -> String {
+    let failed = (label("code", &code.word()), 1.0);
+    written(|metrics| {
+        metrics.gauge("status_failed", "1 if the buffer cannot be read, by error code", [failed])
+    })
+}
+
+fn written(of_buffer: impl FnOnce(&mut Metrics)) -> String {
     let mut metrics = Metrics { registry: Registry::with_prefix("passbridge") };
-    metrics.house(report, checks);
-    metrics.suites(accounts);
-    metrics.requestors(report);
-    metrics.drains(report);
+    metrics.build();
+    of_buffer(&mut metrics);
     metrics.own();
     metrics.process();
     let mut text = String::new();
@@ -63,16 +79,15 @@ impl Metrics {
         self.registry.register(name, help, family);
     }
 
-    fn house(&mut self, report: &StatusReport, checks: &[Check]) {
-        let (status, buffer) = (&report.status, &report.buffer);
+    fn build(&mut self) {
         let Version { version, commit, schema } = Version::current();
         let commit = commit.unwrap_or_default().to_owned();
         let build = vec![("version", version.to_owned()), ("commit", commit), ("schema", schema.to_string())];
-        self.gauge(
-            "build_info",
-            "The program, its commit and the schema that it knows; always 1",
-            [(build, 1.0)],
-        );
+        self.gauge("build_info", "The program, its commit and its schema; always 1", [(build, 1.0)]);
+    }
+
+    fn house(&mut self, report: &StatusReport, checks: &[Check]) {
+        let (status, buffer) = (&report.status, &report.buffer);
         let mut broken: BTreeMap<&str, u32> = BTreeMap::new();
         for check in checks {
             *broken.entry(check.check).or_default() += u32::from(check.broken);
@@ -148,11 +163,7 @@ impl Metrics {
         };
         let (arrived, delivered) = (latest(|one| one.arrived_at), latest(|one| one.delivered_at));
         self.gauge("last_event_timestamp_seconds", "When a live event last came in, by suite", arrived);
-        self.gauge(
-            "last_delivery_timestamp_seconds",
-            "When an event was last delivered, by suite",
-            delivered,
-        );
+        self.gauge("last_delivery_timestamp_seconds", "When events last went out, by suite", delivered);
         let states = requestors
             .iter()
             .filter(|one| one.rsid.is_some())
@@ -160,7 +171,7 @@ impl Metrics {
         self.gauge("suite_state", "The state of each suite: flowing, paused or blocked; always 1", states);
     }
 
-    fn drains(&mut self, report: &StatusReport) {
+    fn drains(&mut self, report: &StatusReport, checks: &[Check]) {
         let is = |state| f64::from(u8::from(report.drain.state == state));
         self.value("drain_running", "1 while a drain is under way", is(DrainState::Running));
         self.value("drain_cut_off", "1 if the last drain ended without a record", is(DrainState::CutOff));
@@ -173,20 +184,18 @@ impl Metrics {
             .into_iter()
             .filter_map(|what| Some((label("what", what), last?.summary.as_ref()?.get(what)?.as_f64()?)));
         self.gauge("drain_last", "What the last drain did, by kind of count", counts);
-        let troubles = |value: fn(&Trouble) -> f64| {
-            report.troubles.iter().map(move |one| {
-                let rsid = one.rsid.as_ref().map(ToString::to_string);
-                let host = label("host", &one.host.to_string());
-                ([host, suite(&rsid), label("kind", one.kind.as_str())].concat(), value(one))
-            })
+        let labels = |one: &Trouble| {
+            let rsid = one.rsid.as_ref().map(ToString::to_string);
+            [label("host", &one.host.to_string()), suite(&rsid), label("kind", one.kind.as_str())].concat()
         };
-        let stopped = troubles(|one| f64::from(u8::from(one.stopped)));
+        let is_alarm = |one: &Trouble| one.stopped || overdue(checks, one);
+        let troubles = report.troubles.iter().map(|one| (labels(one), f64::from(u8::from(is_alarm(one)))));
         self.gauge(
             "trouble",
-            "Troubles of the last drain: 1 if it stopped the host or suite, else 0",
-            stopped,
+            "Troubles of the last drain: 1 if it stops the host or suite, else 0",
+            troubles,
         );
-        let attempts = troubles(|one| one.attempts as f64);
+        let attempts = report.troubles.iter().map(|one| (labels(one), one.attempts as f64));
         self.gauge("trouble_attempts", "Attempts of the last drain that met each trouble", attempts);
     }
 

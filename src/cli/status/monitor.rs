@@ -130,14 +130,24 @@ pub(super) fn ages(report: &StatusReport, limit: Span) -> Vec<Check> {
     ]
 }
 
-/// Checks since when each host or suite keeps events waiting. A trouble that left none is over.
+/// Checks since when each host or suite keeps events waiting. A trouble of a run that left none is over: what waits
+/// came in since.
 fn troubles(report: &StatusReport, limit: Span) -> Vec<Check> {
-    let waiting = report.troubles.iter().filter(|_| report.status.oldest_stored_at.is_some());
+    let last = report.status.runs.iter().find_map(|run| run.summary.as_ref());
+    let has_left = last.is_none_or(|summary| summary.get("left") != Some(&false.into()));
+    let is_waiting = has_left && report.status.oldest_stored_at.is_some();
+    let waiting = report.troubles.iter().filter(|_| is_waiting);
     let check = |one: &Trouble| {
         let of = one.rsid.as_ref().map_or_else(|| one.host.to_string(), Rsid::to_string);
         Some(aged("max_trouble", Some(of), Some(one.since), limit.0?, report.at, one.to_string()))
     };
     waiting.filter_map(check).collect()
+}
+
+/// Whether a trouble has broken `max_trouble`.
+pub(super) fn overdue(checks: &[Check], trouble: &Trouble) -> bool {
+    let text = trouble.to_string();
+    checks.iter().any(|one| one.check == "max_trouble" && one.broken && one.says.starts_with(&text))
 }
 
 /// What else keeps this house from its work: a drain that failed, a full disk, a clock that has jumped.

@@ -5,10 +5,10 @@ use indicatif::HumanBytes;
 use maud::{Markup, html};
 
 use super::look::{DrainState, StatusReport};
-use super::monitor::Check;
+use super::monitor::{Check, overdue};
 use crate::buffer::{Hourly, RequestorStatus, RunRecord, UndecidedEvent, Why};
 use crate::cli::ages::{age, ago, passed};
-use crate::delivery::Sequence;
+use crate::delivery::{Sequence, Trouble};
 use crate::event::Instant;
 use crate::html::live_document;
 use crate::report::thousands;
@@ -38,7 +38,7 @@ pub(super) fn document(
         main id="status" {
             (head(report, &broken))
             (tiles(report))
-            (troubles(report))
+            (troubles(report, checks))
             (suites(report, flow))
             (undecided(report, latest))
             (backfills(report))
@@ -57,6 +57,10 @@ fn figure(place: &str, value: i64) -> Markup {
 
 /// A heading, and whether its column holds text.
 type Heading = (&'static str, bool);
+
+fn headings<const N: usize>(names: [&'static str; N], of_text: &[&str]) -> [Heading; N] {
+    names.map(|name| (name, of_text.contains(&name)))
+}
 
 /// A table; on a telephone each row becomes a list. The first cell of a row is its name.
 pub(super) fn table(
@@ -83,6 +87,10 @@ pub(super) fn text(text: impl Into<String>) -> Markup {
     html! { (text) }
 }
 
+fn time(at: Instant) -> Markup {
+    html! { time { (at.to_the_second()) } }
+}
+
 fn grouped(value: i64) -> String {
     let sign = if value < 0 { "\u{2212}" } else { "" };
     format!("{sign}{}", thousands(value.unsigned_abs()))
@@ -97,7 +105,7 @@ fn head(report: &StatusReport, broken: &[&Check]) -> Markup {
             } @else {
                 h1.bad { (broken.len()) @if broken.len() == 1 { " limit is broken" } @else { " limits are broken" } }
             }
-            p.note { "At " time { (report.at.to_the_second()) } ". " (drain(report)) }
+            p.note { "At " (time(report.at)) ". " (drain(report)) }
         }
         @if !broken.is_empty() {
             ul.alarms {
@@ -141,11 +149,13 @@ fn tiles(report: &StatusReport) -> Markup {
     }
 }
 
-fn troubles(report: &StatusReport) -> Markup {
+/// Those that are no broken limit yet: the head of the page names these.
+fn troubles(report: &StatusReport, checks: &[Check]) -> Markup {
+    let troubles: Vec<_> = report.troubles.iter().filter(|one| !overdue(checks, one)).collect();
     html! {
-        @if !report.troubles.is_empty() {
+        @if !troubles.is_empty() {
             section { h2 { "What stands in the way" }
-                ul.alarms { @for trouble in &report.troubles { li { (trouble) } } }
+                ul.alarms { @for trouble in troubles { li { (trouble) } } }
             }
         }
         @if !report.verdicts.is_empty() {
@@ -158,16 +168,8 @@ fn troubles(report: &StatusReport) -> Markup {
 
 fn suites(report: &StatusReport, flow: &[Hourly]) -> Markup {
     let since = |at: Option<Instant>| text(at.map_or(NONE.to_owned(), |at| age(passed(at, report.at))));
-    let headings = [
-        ("requestor", true),
-        ("suite", true),
-        ("waiting", false),
-        ("waits", false),
-        ("last in", false),
-        ("delivered", false),
-        ("state", true),
-        ("last 48 hours", false),
-    ];
+    let names = ["requestor", "suite", "waiting", "waits", "last in", "delivered", "state", "last 48 hours"];
+    let headings = headings(names, &["requestor", "suite", "state"]);
     let rows = report.status.requestors.iter().enumerate().map(|(index, one)| {
         vec![
             text(&one.requestor_id),
@@ -176,7 +178,7 @@ fn suites(report: &StatusReport, flow: &[Hourly]) -> Markup {
             since(one.oldest_stored_at),
             since(one.arrived_at),
             since(one.delivered_at),
-            text(one.why_parked().unwrap_or_else(|| "flowing".to_owned())),
+            text(one.why_parked().unwrap_or_else(|| flow_of(report, one))),
             chart(one, flow, report.at),
         ]
     });
@@ -187,6 +189,16 @@ fn suites(report: &StatusReport, flow: &[Hourly]) -> Markup {
             @else { (table("Requestors and report suites", &headings, rows)) }
         }
     }
+}
+
+/// Whether the last drain could send the events of a suite that is neither paused nor blocked.
+fn flow_of(report: &StatusReport, one: &RequestorStatus) -> String {
+    let is_own = |trouble: &&Trouble| match &trouble.rsid {
+        Some(rsid) => Some(rsid.as_str()) == one.rsid.as_deref(),
+        None => Some(trouble.host.to_string()) == one.host,
+    };
+    let stopped = report.troubles.iter().filter(|trouble| trouble.stopped).find(is_own);
+    stopped.map_or_else(|| "flowing".to_owned(), |trouble| format!("stopped: {}", trouble.kind))
 }
 
 /// What came in and what was delivered, by the hour in which the events happened.
@@ -240,7 +252,7 @@ fn undecided(report: &StatusReport, latest: &[UndecidedEvent]) -> Markup {
             text(state),
             text(&one.requestor_id),
             text(one.event),
-            text(one.occurred_at.to_the_second()),
+            time(one.occurred_at),
             text(why),
         ]
     });
@@ -278,20 +290,13 @@ fn runs(report: &StatusReport) -> Markup {
         Some(serde_json::Value::Number(number)) => number.as_i64().map(grouped).unwrap_or_default(),
         _ => String::new(),
     };
-    let headings = [
-        ("run", true),
-        ("began", true),
-        ("took", false),
-        ("delivered", false),
-        ("dead", false),
-        ("held", false),
-        ("ended", true),
-    ];
+    let names = ["run", "began", "took", "delivered", "dead", "held", "ended"];
+    let headings = headings(names, &["run", "began", "ended"]);
     let rows = report.status.runs.iter().map(|run| {
         let took = run.finished_at.map_or(NONE.to_owned(), |at| age(passed(run.started_at, at)));
         vec![
             text(run.run_id.0.to_string()),
-            text(run.started_at.to_the_second()),
+            time(run.started_at),
             text(took),
             text(value(run, "delivered")),
             text(value(run, "dead")),

@@ -22,8 +22,11 @@ pub(in super::super) fn show(buffer: &Arc<Buffer>, settings: &Settings) -> Show 
     let (buffer, config) = (Arc::clone(buffer), settings.current.subscribe());
     // A clone, because whoever borrows keeps the configuration from being renewed.
     Box::new(move |view| {
-        shown(&buffer, &config.borrow().clone(), view)
-            .map_err(|failure| format!("{}; try: {}", failure.on_one_line(), failure.advice))
+        shown(&buffer, &config.borrow().clone(), view).or_else(|failure| match view {
+            // Whoever collects metrics keeps none of a reply that is not 200.
+            View::Metrics => Ok(measured(metrics::of_failure(failure.code))),
+            _ => Err(format!("{}; try: {}", failure.on_one_line(), failure.advice)),
+        })
     })
 }
 
@@ -37,10 +40,7 @@ fn shown(buffer: &Buffer, config: &Config, view: View) -> Result<Shown, Failure>
     }
     let checks = monitor::checks(&report, buffer, &config.monitor, &config.ingest)?;
     match view {
-        View::Metrics => {
-            let text = metrics::text(&report, &buffer.suite_accounts()?, &checks);
-            Ok(Shown { status: 200, content_type: metrics::CONTENT_TYPE, text: text.into() })
-        }
+        View::Metrics => Ok(measured(metrics::text(&report, &buffer.suite_accounts()?, &checks))),
         View::Check => {
             let is_good = !checks.iter().any(|check| check.broken);
             Ok(json(is_good, &BTreeMap::from([("checks", &checks)])))
@@ -69,6 +69,10 @@ fn ready(buffer: &Buffer, config: &Config) -> Result<Shown, Failure> {
         format!("the disk of the buffer has {free_bytes} bytes free; ingest.min_free_bytes keeps {min}");
     let status = if free_bytes < min { &why } else { "ready" };
     Ok(json(free_bytes >= min, &BTreeMap::from([("status", status)])))
+}
+
+fn measured(text: String) -> Shown {
+    Shown { status: 200, content_type: metrics::CONTENT_TYPE, text: text.into() }
 }
 
 fn json(is_good: bool, document: &impl Serialize) -> Shown {
