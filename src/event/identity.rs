@@ -13,7 +13,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::fmt::{self, Write};
+use std::fmt;
 use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
@@ -134,7 +134,9 @@ impl PassEvent {
 
 fn field(form: &mut String, name: &str, value: &str) {
     form.push_str(name);
-    write!(form, "={}:", value.len()).expect("memory takes every write");
+    form.push('=');
+    form.push_str(itoa::Buffer::new().format(value.len()));
+    form.push(':');
     form.push_str(value);
     form.push('\n');
 }

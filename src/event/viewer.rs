@@ -11,8 +11,14 @@ use super::Property;
 /// Words that mean "no viewer", in upper or lower case, with bars between them. All rooms use this list, for every
 /// identifier. If such a word were sent as an ID, Adobe would count all these viewers as one giant visitor. Version 1
 /// of the visitor rules has the first row, version 2 the first two; version 3 knows each word in brackets or quotes too,
-/// and version 4 in Base64 and with other signs between its parts (`NOT_SET`).
-static NOBODY: LazyLock<[Vec<&str>; 4]> = LazyLock::new(|| WORDS.map(|row| row.split('|').collect()));
+/// and version 4 in Base64 and with other signs between its parts (`NOT_SET`). Here each is with its row, by its length,
+/// because every identifier of every event is compared with them.
+static NOBODY: LazyLock<Vec<Vec<(usize, &str)>>> = LazyLock::new(|| {
+    let rows = WORDS.iter().enumerate();
+    let words = || rows.clone().flat_map(|(row, words)| words.split('|').map(move |word| (row, word)));
+    let longest = words().map(|(_, word)| word.len()).max().unwrap_or(0);
+    (0..=longest).map(|length| words().filter(|(_, word)| word.len() == length).collect()).collect()
+});
 const WORDS: [&str; 4] = [
     "0|null|unknown",
     // Databases, JavaScript, and devices whose owner limits tracking write these.
@@ -134,8 +140,9 @@ impl VisitorRules {
 
     fn is_word_for_nobody(self, bare: &str) -> bool {
         let is_word = |text: &str| {
-            let mut words = NOBODY[..=self as usize].iter().flatten();
-            text.is_empty() || words.any(|word| text.eq_ignore_ascii_case(word))
+            let mut words = NOBODY.get(text.len()).into_iter().flatten();
+            text.is_empty()
+                || words.any(|(row, word)| *row <= self as usize && text.eq_ignore_ascii_case(word))
         };
         let is_other_spelling = || {
             let joined = || bare.replace("%20", "").replace(SEPARATORS, "");
@@ -146,9 +153,8 @@ impl VisitorRules {
             || self >= VisitorRules::V3 && (inside(bare).is_some_and(is_word) || is_one_letter(bare))
             || self >= VisitorRules::V4
                 && (is_left_over(bare)
-                    || is_masked(bare)
                     || is_other_spelling()
-                    || is_made_of(bare, &is_word))
+                    || has_signs(bare) && (is_masked(bare) || is_made_of(bare, &is_word)))
     }
 
     pub fn address(self, text: &str) -> Option<IpAddr> {
@@ -219,9 +225,12 @@ pub(super) fn is_spoilt_text(text: &str) -> bool {
 /// know whether the fraction belongs to it.
 pub fn has_zeros_behind(text: &str) -> bool {
     let is_zeros = |digits: &str| digits.trim_matches('0').is_empty();
-    text.contains(".0")
+    text.contains('.')
         && identifier(text).split_once('.').is_some_and(|(whole, fraction)| {
-            is_zeros(fraction) && !is_zeros(whole) && whole.bytes().all(|digit| digit.is_ascii_digit())
+            !fraction.is_empty()
+                && is_zeros(fraction)
+                && !is_zeros(whole)
+                && whole.bytes().all(|digit| digit.is_ascii_digit())
         })
 }
 
@@ -244,13 +253,15 @@ fn written(text: &str) -> Option<&str> {
     if let Some(inside) = quoted.or_else(|| text.strip_prefix('\'').filter(is_marked)) {
         return Some(inside).filter(|inside| !is_error(inside));
     }
-    let is_short = text.split_once(['e', 'E']).is_some_and(|(digits, exponent)| {
-        let (whole, fraction) = digits.split_once(['.', ',']).unwrap_or((digits, "0"));
-        // An exponent alone does not prove a number: `3e4567` may be a hexadecimal identifier.
-        let is_marked = digits.contains(['.', ',']) || exponent.starts_with('+');
-        let power = exponent.strip_prefix('+').unwrap_or(exponent);
-        is_marked && whole.len() == 1 && [whole, fraction, power].into_iter().all(is_number)
-    });
+    let is_one_digit = matches!(text.as_bytes(), [b'0'..=b'9', b'.' | b',' | b'e' | b'E', ..]);
+    let is_short = is_one_digit
+        && text.split_once(['e', 'E']).is_some_and(|(digits, exponent)| {
+            let fraction = digits.get(2..).unwrap_or("0");
+            // An exponent alone does not prove a number: `3e4567` may be a hexadecimal identifier.
+            let is_marked = digits.len() > 1 || exponent.starts_with('+');
+            let power = exponent.strip_prefix('+').unwrap_or(exponent);
+            is_marked && is_number(fraction) && is_number(power)
+        });
     (!is_short && !is_error(text)).then_some(text)
 }
 
@@ -300,9 +311,15 @@ fn is_left_over(text: &str) -> bool {
         && text.chars().all(|letter| letter.is_ascii_punctuation() || DASHES.contains(letter))
         || is_all('0') && (digits().count() < text.len() || text.len() >= CARD_DIGITS)
         || is_all('f') && digits().count() >= CARD_DIGITS
-        || OBJECTS.iter().any(starts_with)
-        || text.contains(" object at 0x")
-        || TEMPLATES.split('|').any(|around| place(around).is_some())
+        || has_signs(text)
+            && (OBJECTS.iter().any(starts_with)
+                || text.contains(" object at 0x")
+                || TEMPLATES.split('|').any(|around| place(around).is_some()))
+}
+
+/// Whether a text has more than letters and digits of ASCII. Most identifiers have not, and need no further look.
+fn has_signs(text: &str) -> bool {
+    !text.bytes().all(|letter| letter.is_ascii_alphanumeric())
 }
 
 /// Whether letters of a text were masked: no person can be told by the rest.
