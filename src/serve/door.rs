@@ -3,22 +3,26 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, HOST, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Request, StatusCode};
 
 use super::error::ServeError;
+use super::looks::Looks;
 use super::reply::{Refusal, Reply, WHEN_FAILED_SECONDS, get_only, reply};
 use super::tokens::{Maps, Tokens, looker_of};
-use super::views::{Show, Shown, View, Views};
+use super::views::{Answer, Show, Shown, View};
 use crate::config::ServeConfig;
 
 /// The key of the file of tokens, for messages.
 const KEY: &str = "serve.pages_tokens_file";
+/// The longest that a look may take: shorter than the time-out of Prometheus and of usual monitors.
+const WITHIN: Duration = Duration::from_secs(8);
 
 pub(super) struct Door {
-    views: Views,
+    views: Looks<View, Answer>,
     /// Whether this listener shows more than readiness.
     has_pages: bool,
     tokens: Option<Arc<Tokens>>,
@@ -31,7 +35,7 @@ impl Door {
         let file = &config.pages_tokens_file;
         let is_open = file.as_os_str().is_empty();
         let tokens = (!is_open).then(|| Tokens::read(file, KEY, Maps::new()).map(Arc::new)).transpose()?;
-        Ok(Door { views: Views::start(show)?, has_pages, tokens, hosts: config.hosts.clone() })
+        Ok(Door { views: Looks::start("views", show)?, has_pages, tokens, hosts: config.hosts.clone() })
     }
 
     pub(super) fn tokens(&self) -> Option<Arc<Tokens>> {
@@ -52,8 +56,9 @@ impl Door {
             let why = "personal values are shown to whoever has a token: set serve.pages_tokens_file";
             return Err(Refusal::new(StatusCode::FORBIDDEN, why));
         }
-        let shown = self.views.ask(view).await.map_err(Refusal::failed)?;
-        Ok(answered(shown))
+        let slow = || Err("the buffer does not answer in time".to_owned());
+        let shown = self.views.ask(view, WITHIN).await.unwrap_or_else(slow);
+        shown.map(answered).map_err(Refusal::failed)
     }
 
     fn admit(&self, request: &Request<Incoming>) -> Result<(), Refusal> {

@@ -17,6 +17,7 @@ mod counter;
 mod door;
 mod error;
 mod health;
+mod looks;
 mod reply;
 mod routes;
 mod thread;

@@ -216,10 +216,8 @@ impl Metrics {
     /// What this process takes, where the system tells. Names without our prefix, as every exporter has them.
     fn process(&mut self) {
         let Ok(memory) = fs::read_to_string("/proc/self/status") else { return };
-        let resident = memory.lines().find_map(|line| {
-            line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok()
-        });
-        let resident = resident.map(|kib| kib * 1024.0);
+        let kib = |line: &str| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.trim().parse().ok();
+        let resident = memory.lines().find_map(kib).map(|kib: f64| kib * 1024.0);
         self.value("process_resident_memory_bytes", "Memory of this process", resident);
         let files = fs::read_dir("/proc/self/fd").map(|files| files.count() as f64).ok();
         self.value("process_open_fds", "Open files of this process", files);

@@ -90,10 +90,6 @@ pub(super) fn checks(
         let says = format!("its hits are known to be lost, and somebody overruled that: {}", one.why);
         always("overruled", one.rsid.to_string(), false, None, says)
     }));
-    let broken = !status.accounting.balanced;
-    let says = if broken { "the account is off: passbridge status --verify" } else { "the account balances" };
-    let says = hint::complete(says).into_owned();
-    checks.push(Check { check: "balanced", of: None, broken, found: None, limit: None, says });
     Ok(checks)
 }
 
@@ -150,8 +146,10 @@ pub(super) fn overdue(checks: &[Check], trouble: &Trouble) -> bool {
     checks.iter().any(|one| one.check == "max_trouble" && one.broken && one.says.starts_with(&text))
 }
 
-/// What else keeps this house from its work: a drain that failed, a full disk, a clock that has jumped.
-fn house(report: &StatusReport, floor: u64) -> [Check; 3] {
+/// What else keeps this house from its work: a drain that failed, a full disk, a clock that has jumped, an account that is off.
+fn house(report: &StatusReport, floor: u64) -> [Check; 4] {
+    let off = (!report.status.accounting.balanced)
+        .then(|| "the account is off: passbridge status --verify".to_owned());
     let last = report.status.runs.iter().find(|run| run.finished_at.is_some());
     let failure = last.and_then(|run| run.summary.as_ref()?.get("failure")?.as_str());
     let failed = failure.map(|why| format!("the last drain failed: {why}; what to do: passbridge doctor"));
@@ -163,7 +161,7 @@ fn house(report: &StatusReport, floor: u64) -> [Check; 3] {
         let until = until.to_the_second();
         format!("it has jumped, so nothing is deleted until {until}: set it; if it is right now: passbridge retention --trust-clock")
     });
-    [("drain", failed), ("disk", full), ("clock", jumped)].map(|(check, why)| {
+    [("drain", failed), ("disk", full), ("clock", jumped), ("balanced", off)].map(|(check, why)| {
         let says = hint::complete(why.as_deref().unwrap_or("well")).into_owned();
         Check { check, of: None, broken: why.is_some(), found: None, limit: None, says }
     })

@@ -87,10 +87,6 @@ pub(super) fn text(text: impl Into<String>) -> Markup {
     html! { (text) }
 }
 
-fn time(at: Instant) -> Markup {
-    html! { time { (at.to_the_second()) } }
-}
-
 fn grouped(value: i64) -> String {
     let sign = if value < 0 { "\u{2212}" } else { "" };
     format!("{sign}{}", thousands(value.unsigned_abs()))
@@ -100,19 +96,14 @@ fn head(report: &StatusReport, broken: &[&Check]) -> Markup {
     html! {
         header {
             p.kind { "passbridge " (report.version) }
-            @if broken.is_empty() {
-                h1.good { "All well" }
-            } @else {
-                h1.bad { (broken.len()) @if broken.len() == 1 { " limit is broken" } @else { " limits are broken" } }
-            }
-            p.note { "At " (time(report.at)) ". " (drain(report)) }
+            @if broken.is_empty() { h1.good { "All well" } }
+            @else { h1.bad { (broken.len()) @if broken.len() == 1 { " limit is broken" } @else { " limits are broken" } } }
+            p.note { "At " time { (report.at.to_the_second()) } ". " (drain(report)) }
         }
         @if !broken.is_empty() {
-            ul.alarms {
-                @for check in broken {
-                    li { b { (check.check) @if let Some(of) = &check.of { " (" (of) ")" } } ": " (check.says) }
-                }
-            }
+            ul.alarms { @for check in broken {
+                li { b { (check.check) @if let Some(of) = &check.of { " (" (of) ")" } } ": " (check.says) }
+            } }
         }
     }
 }
@@ -252,7 +243,7 @@ fn undecided(report: &StatusReport, latest: &[UndecidedEvent]) -> Markup {
             text(state),
             text(&one.requestor_id),
             text(one.event),
-            time(one.occurred_at),
+            html! { time { (one.occurred_at.to_the_second()) } },
             text(why),
         ]
     });
@@ -296,7 +287,7 @@ fn runs(report: &StatusReport) -> Markup {
         let took = run.finished_at.map_or(NONE.to_owned(), |at| age(passed(run.started_at, at)));
         vec![
             text(run.run_id.0.to_string()),
-            time(run.started_at),
+            html! { time { (run.started_at.to_the_second()) } },
             text(took),
             text(value(run, "delivered")),
             text(value(run, "dead")),

@@ -1,0 +1,45 @@
+//! Answers questions about the buffer on a thread of its own, so that a slow look disturbs no sender.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::error::ServeError;
+use super::thread::Thread;
+
+/// How long an answer is given again, so that any number of requests cost one look a second for each question.
+const GOOD_FOR: Duration = Duration::from_secs(1);
+/// The most requests that wait for a look: more than all connections. They pile up if a look blocks.
+const WAITING_MAX: usize = 4096;
+
+pub(super) struct Looks<Q, A> {
+    questions: SyncSender<(Q, oneshot::Sender<A>)>,
+    _thread: Thread,
+}
+
+impl<Q: Copy + Eq + Hash + Send + 'static, A: Clone + Send + 'static> Looks<Q, A> {
+    pub(super) fn start(name: &str, look: impl Fn(Q) -> A + Send + 'static) -> Result<Self, ServeError> {
+        let (questions, asked) = sync_channel::<(Q, oneshot::Sender<A>)>(WAITING_MAX);
+        let thread = Thread::start(name, move || {
+            let mut looked: HashMap<Q, (Instant, A)> = HashMap::new();
+            for (question, client) in asked {
+                looked.retain(|_, (at, _)| at.elapsed() < GOOD_FOR);
+                let (_, answer) = looked.entry(question).or_insert_with(|| (Instant::now(), look(question)));
+                // The client may have closed its connection.
+                client.send(answer.clone()).unwrap_or_default();
+            }
+        })?;
+        Ok(Looks { questions, _thread: thread })
+    }
+
+    /// `None` if there is no answer within this time, or too many requests wait.
+    pub(super) async fn ask(&self, question: Q, within: Duration) -> Option<A> {
+        let (client, answer) = oneshot::channel();
+        self.questions.try_send((question, client)).ok()?;
+        timeout(within, answer).await.ok()?.ok()
+    }
+}
