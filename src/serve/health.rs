@@ -1,10 +1,11 @@
 //! The health check: tells if the buffer answers.
 
+use std::error::Error;
 use std::time::Duration;
 
 use super::error::ServeError;
 use super::looks::Looks;
-use crate::buffer::{Buffer, Pulse};
+use crate::buffer::{Buffer, BufferError, Pulse};
 
 /// The longest time that the buffer may take to answer; it is shorter than the time-out of usual monitors.
 const WITHIN: Duration = Duration::from_secs(4);
@@ -25,11 +26,7 @@ impl Health {
 }
 
 fn is_good(pulse: &Pulse) -> bool {
-    match pulse.look() {
-        Ok(()) => true,
-        Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "the buffer does not answer");
-            false
-        }
-    }
+    let tell =
+        |error: &BufferError| tracing::error!(error = error as &dyn Error, "the buffer does not answer");
+    pulse.look().inspect_err(tell).is_ok()
 }

@@ -1,7 +1,7 @@
 //! The status as metrics of Prometheus, in the text format OpenMetrics. Labels are suites, states, reasons and hosts: no label
 //! has a value that only an event names, so that no feed can multiply the series.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::atomic::AtomicU64;
 
@@ -58,10 +58,11 @@ struct Metrics {
 }
 
 impl Metrics {
+    /// Samples with the same labels add up.
     fn gauge(&mut self, name: &str, help: &str, samples: impl IntoIterator<Item = Sample>) {
         let family = Family::<Labels, Gauge<f64, AtomicU64>>::default();
         for (labels, value) in samples {
-            family.get_or_create(&labels).set(value);
+            family.get_or_create(&labels).inc_by(value);
         }
         self.registry.register(name, help, family);
     }
@@ -88,11 +89,7 @@ impl Metrics {
 
     fn house(&mut self, report: &StatusReport, checks: &[Check]) {
         let (status, buffer) = (&report.status, &report.buffer);
-        let mut broken: BTreeMap<&str, u32> = BTreeMap::new();
-        for check in checks {
-            *broken.entry(check.check).or_default() += u32::from(check.broken);
-        }
-        let broken = broken.into_iter().map(|(check, count)| (label("check", check), f64::from(count)));
+        let broken = checks.iter().map(|one| (label("check", one.check), f64::from(u8::from(one.broken))));
         self.gauge("checks_broken", "Limits of status --check that are broken, by check", broken);
         let since = |at: Option<Instant>| at.map_or(0.0, |at| (seconds(report.at) - seconds(at)).max(0.0));
         let (stored, happened) = (since(status.oldest_stored_at), since(status.oldest_sendable_at));
@@ -106,16 +103,14 @@ impl Metrics {
         self.value("inbox_rows", "Rows that wait in the inbox", status.inbox as f64);
         let is_balanced = f64::from(u8::from(status.accounting.balanced));
         self.value("account_balanced", "1 if the account balances, else 0", is_balanced);
-        let mut dead: BTreeMap<String, i64> = BTreeMap::new();
-        for (place, one) in status.dead_by_reason.iter().enumerate() {
+        let dead = status.dead_by_reason.iter().enumerate().map(|(place, one)| {
             let reason = match &one.reason {
                 DeadReason::CountTooLarge(_) => "count_too_large".to_owned(),
                 _ if place >= REASONS_MAX => "other".to_owned(),
                 reason => reason.code(),
             };
-            *dead.entry(reason).or_default() += one.events;
-        }
-        let dead = dead.iter().map(|(reason, events)| (label("reason", reason), *events as f64));
+            (label("reason", &reason), one.events as f64)
+        });
         self.gauge("dead_letters", "Dead letters by reason", dead);
         self.value("buffer_bytes", "Size of the buffer with its write-ahead log", buffer.bytes as f64);
         self.value("buffer_wal_bytes", "Size of the buffer's write-ahead log", buffer.wal_bytes as f64);
@@ -164,10 +159,10 @@ impl Metrics {
         let (arrived, delivered) = (latest(|one| one.arrived_at), latest(|one| one.delivered_at));
         self.gauge("last_event_timestamp_seconds", "When a live event last came in, by suite", arrived);
         self.gauge("last_delivery_timestamp_seconds", "When events last went out, by suite", delivered);
-        let states = requestors
-            .iter()
-            .filter(|one| one.rsid.is_some())
-            .map(|one| ([suite(&one.rsid), label("state", one.parked.unwrap_or("flowing"))].concat(), 1.0));
+        let state = |one: &RequestorStatus| label("state", one.parked.unwrap_or("flowing"));
+        let known = requestors.iter().filter(|one| one.rsid.is_some());
+        let states: BTreeSet<Labels> = known.map(|one| [suite(&one.rsid), state(one)].concat()).collect();
+        let states = states.into_iter().map(|labels| (labels, 1.0));
         self.gauge("suite_state", "The state of each suite: flowing, paused or blocked; always 1", states);
     }
 

@@ -6,6 +6,7 @@ use maud::{Markup, html};
 
 use super::look::{DrainState, StatusReport};
 use super::monitor::{Check, overdue};
+use super::text::summary_text;
 use crate::buffer::{Hourly, RequestorStatus, RunRecord, UndecidedEvent, Why};
 use crate::cli::ages::{age, ago, passed};
 use crate::delivery::{Sequence, Trouble};
@@ -275,11 +276,9 @@ fn backfills(report: &StatusReport) -> Markup {
 }
 
 fn runs(report: &StatusReport) -> Markup {
-    let value = |run: &RunRecord, name: &str| match run.summary.as_ref().and_then(|summary| summary.get(name))
-    {
-        Some(serde_json::Value::String(word)) => word.clone(),
-        Some(serde_json::Value::Number(number)) => number.as_i64().map(grouped).unwrap_or_default(),
-        _ => String::new(),
+    let value = |run: &RunRecord, name: &str| {
+        let text = summary_text(run, name);
+        text.parse().map_or(text, grouped)
     };
     let names = ["run", "began", "took", "delivered", "dead", "held", "ended"];
     let headings = headings(names, &["run", "began", "ended"]);
@@ -304,12 +303,10 @@ fn runs(report: &StatusReport) -> Markup {
 }
 
 fn ending(report: &StatusReport, run: &RunRecord, stopped: &str) -> String {
-    let is_under_way = report.drain.state == DrainState::Running && report.drain.run_id == Some(run.run_id);
-    match run.finished_at {
-        None if is_under_way => "under way".to_owned(),
-        None => "cut off".to_owned(),
-        Some(_) if stopped.is_empty() => "at the end of the backlog".to_owned(),
-        Some(_) => format!("stopped: {stopped}"),
+    match report.open_run(run) {
+        Some(state) => state.to_owned(),
+        None if stopped.is_empty() => "at the end of the backlog".to_owned(),
+        None => format!("stopped: {stopped}"),
     }
 }
 

@@ -91,11 +91,14 @@ impl StatusReport {
     /// Since when rows stay in the inbox although drains run.
     pub(super) fn inbox_left(&self) -> Option<String> {
         let since = self.status.inbox_left_since.filter(|_| self.status.inbox > 0)?;
-        Some(format!(
-            "which drains could not move since {}: {} says why",
-            ago(since, self.at),
-            hint::complete("passbridge drain")
-        ))
+        let (since, drain) = (ago(since, self.at), hint::complete("passbridge drain"));
+        Some(format!("which drains could not move since {since}: {drain} says why"))
+    }
+
+    /// What a run without an end is doing; `None` where it has one.
+    pub(super) fn open_run(&self, run: &RunRecord) -> Option<&'static str> {
+        let is_current = self.drain.state == DrainState::Running && self.drain.run_id == Some(run.run_id);
+        run.finished_at.is_none().then_some(if is_current { "under way" } else { "cut off" })
     }
 
     fn write_backlog(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -103,14 +106,13 @@ impl StatusReport {
             pending, parked, in_doubt, partly_sent, in_files, inbox, dead, held, over_count, ..
         } = &self.status;
         writeln!(out, "pending      {pending}, of which {parked} parked and {in_doubt} in doubt")?;
-        if *partly_sent > 0 {
-            writeln!(
-                out,
-                "partly sent  {partly_sent} of them; they go on at the first hit that was not sent"
-            )?;
-        }
-        if *in_files > 0 {
-            writeln!(out, "in files     {in_files} of them; the next drain asks what became of these files")?;
+        for (name, count, next) in [
+            ("partly sent", *partly_sent, "they go on at the first hit that was not sent"),
+            ("in files", *in_files, "the next drain asks what became of these files"),
+        ] {
+            if count > 0 {
+                writeln!(out, "{name:<13}{count} of them; {next}")?;
+            }
         }
         if let Some(stored) = self.status.oldest_stored_at {
             writeln!(out, "waits        since {} (of those that could go)", ago(stored, self.at))?;
@@ -121,12 +123,9 @@ impl StatusReport {
         for Shown { job, counts, obstacles, .. } in &self.backfills {
             let (name, state, JobCounts { pending, in_files, .. }) = (&job.name, job.state, counts);
             let files = if *in_files > 0 { format!(" ({in_files} in files)") } else { String::new() };
-            let next = match state {
-                JobState::Done => {
-                    format!(", only {}", hint::complete(&format!("passbridge backfill resume {name}")))
-                }
-                _ => String::new(),
-            };
+            let resume =
+                || format!(", only {}", hint::complete(&format!("passbridge backfill resume {name}")));
+            let next = if state == JobState::Done { resume() } else { String::new() };
             writeln!(
                 out,
                 "backfill     {pending} of the pending ones{files} are those of {name}, which is {state}: no drain sends them{next}"
@@ -149,7 +148,7 @@ impl StatusReport {
             let (events, units) = (over_count.events, over_count.worst_case_units);
             writeln!(
                 out,
-                "over-count   at most {units} units of {events} events sent again without event IDs"
+                "over-count   at most {units} units of {events} events repeated without event IDs"
             )?;
         }
         Ok(())
@@ -199,12 +198,7 @@ impl StatusReport {
             let ended = run.finished_at.map_or("-".to_owned(), Instant::to_the_second);
             let [delivered, dead, held, stopped] =
                 ["delivered", "dead", "held", "stopped"].map(|name| summary_text(run, name));
-            let is_under_way =
-                self.drain.state == DrainState::Running && self.drain.run_id == Some(run.run_id);
-            let stopped = match run.finished_at {
-                Some(_) => stopped,
-                None => (if is_under_way { "under way" } else { "cut off" }).to_owned(),
-            };
+            let stopped = self.open_run(run).map_or(stopped, str::to_owned);
             table.row(&[&run.run_id.0, &began, &ended, &delivered, &dead, &held, &stopped]);
         }
         table
@@ -212,7 +206,7 @@ impl StatusReport {
 }
 
 /// One value of a run's summary; empty if the run was cut off.
-fn summary_text(run: &RunRecord, name: &str) -> String {
+pub(super) fn summary_text(run: &RunRecord, name: &str) -> String {
     match run.summary.as_ref().and_then(|summary| summary.get(name)) {
         Some(serde_json::Value::String(text)) => text.clone(),
         Some(serde_json::Value::Null) | None => String::new(),
