@@ -96,14 +96,14 @@ pub(super) fn store(
     )?;
     let mut set = transaction.prepare_cached(
         "INSERT INTO source_memory (key, drops_at, body, input) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (key) DO UPDATE SET drops_at = excluded.drops_at, body = excluded.body, input = excluded.input",
+         ON CONFLICT (key) DO UPDATE SET drops_at = excluded.drops_at, body = excluded.body, input = iif(?5, input, excluded.input)",
     )?;
     let mut forget = transaction.prepare_cached("DELETE FROM source_memory WHERE key = ?1")?;
     for row in rows {
         if let Some(body) = row.body.as_deref().filter(|body| body.starts_with(esm::ROW_PREFIX)) {
-            let was = refuse_counted_meanwhile(transaction, &row.key.0, body)?.unwrap_or_default();
-            if body[esm::ROW_PREFIX.len()..].starts_with(esm::LACKING) {
-                keep_before(transaction, row.key, input, &was, now)?;
+            let was = refuse_counted_meanwhile(transaction, &row.key.0, body)?;
+            if let Some(was) = was.filter(|_| body[esm::ROW_PREFIX.len()..].starts_with(esm::LACKING)) {
+                keep_before(transaction, (row.key, row.key), input, &was, now)?;
             }
         }
         // A row without a text is new: nobody sets it twice.
@@ -111,7 +111,10 @@ pub(super) fn store(
             keep.execute((row.key.0, input))?;
         }
         match &row.body {
-            Some(body) => set.execute((row.key.0, row.drops_at.nanos().max(earliest), body, input))?,
+            Some(body) => {
+                let drops_at = row.drops_at.nanos().max(earliest);
+                set.execute((row.key.0, drops_at, body, input, is_of_esm(row)))?
+            }
             None => forget.execute([row.key.0])?,
         };
     }
@@ -161,14 +164,24 @@ fn before_key(key: MemoryKey, input: i64) -> [u8; 16] {
     of_input
 }
 
-/// Keeps what ESM had stated before an input changes it; an empty text for nothing.
+/// Whether this input was the first to store a row of ESM.
+fn is_first(connection: &Connection, row: MemoryKey, input: InputId) -> Result<bool> {
+    let select = "SELECT 1 FROM source_memory WHERE key = ?1 AND input = ?2";
+    Ok(first::<i64>(connection, select, (row.0, input), only)?.is_some())
+}
+
+/// Keeps what ESM had stated before an input changes it; an empty text for nothing. Nothing is kept of the first input, which
+/// stored `row`: before it, ESM had stated nothing.
 pub(super) fn keep_before(
     connection: &Connection,
-    key: MemoryKey,
+    (key, row): (MemoryKey, MemoryKey),
     input: InputId,
     was: &str,
     now: Instant,
 ) -> Result<()> {
+    if is_first(connection, row, input)? {
+        return Ok(());
+    }
     let insert = "INSERT OR IGNORE INTO source_memory (key, drops_at, body, input) VALUES (?1, ?2, ?3, ?4)";
     let drops_at = now.nanos().saturating_add(BEFORE_STAYS_NANOS);
     run(connection, insert, (before_key(key, input.0), drops_at, format!("{}{was}", esm::BEFORE), input))
@@ -178,7 +191,7 @@ pub(super) fn keep_before(
 /// input changed from and to.
 pub(super) fn without(
     connection: &Connection,
-    key: MemoryKey,
+    (key, row): (MemoryKey, MemoryKey),
     input: InputId,
     stated: String,
     undo: impl Fn(&str, &str, &str) -> String,
@@ -189,8 +202,10 @@ pub(super) fn without(
         all(connection, select, (own, before_key(key, i64::MAX), esm::BEFORE), |row| {
             Ok((row.get("key")?, row.get("was")?))
         })?;
-    let Some(((_, before), later)) = changes.split_first().filter(|((first, _), _)| *first == own) else {
-        return Ok(None);
+    let (before, later) = match changes.split_first() {
+        Some(((of_input, was), later)) if *of_input == own => (was.as_str(), later),
+        _ if is_first(connection, row, input)? => ("", &changes[..]),
+        _ => return Ok(None),
     };
     run(connection, "DELETE FROM source_memory WHERE key = ?1", [own])?;
     let after = later.first().map_or(&stated, |(_, was)| was);
@@ -205,7 +220,7 @@ pub(super) fn without(
 pub(super) fn take_back_lacking(connection: &Connection, key: MemoryKey, input: InputId) -> Result<()> {
     let stated = first(connection, "SELECT body FROM source_memory WHERE key = ?1", [key.0], only)?;
     let Some(stated) = stated else { return Ok(()) };
-    match without(connection, key, input, stated, esm::lacking_without)? {
+    match without(connection, (key, key), input, stated, esm::lacking_without)? {
         None => Ok(()),
         Some(was) if esm::lacking(Some(&was)).is_empty() => {
             run(connection, "DELETE FROM source_memory WHERE key = ?1", [key.0])

@@ -226,6 +226,42 @@ fn what_a_correction_of_esm_stated_is_unknown_again_once_it_is_taken_back() {
 }
 
 #[test]
+fn what_the_first_report_of_an_hour_stated_takes_one_row_and_goes_back_alone() {
+    let program = Program::new();
+    let database = rusqlite::Connection::open(program.path("passbridge.db")).expect("the file");
+    let kept = || -> i64 {
+        let count = "SELECT count(*) FROM source_memory WHERE body LIKE 'esm before %'";
+        database.query_row(count, [], |row| row.get(0)).expect("a count")
+    };
+    let stated = || -> Vec<(String, i64)> {
+        let mut select =
+            database.prepare("SELECT mvpd, accounts FROM esm_accounts ORDER BY mvpd").expect("SQL");
+        let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("rows");
+        rows.map(|row| row.expect("a row")).collect()
+    };
+    esm_rows(&program, "first.csv", "media-tokens,unique-accounts", &["M,10,3", "N,4,2"]);
+    assert_eq!(kept(), 0, "before the first report ESM had stated nothing");
+    esm_rows(
+        &program,
+        "second.csv",
+        "media-tokens,authn-attempts,unique-accounts",
+        &["M,10,0,4", "N,4,0,2", "O,5,1,7"],
+    );
+    let take_back = |name: &str, units: u64| {
+        let (_, taken) = program.json(&["pending", "take-back", "--source", &program.place(name), "--yes"]);
+        assert_eq!(taken["units"], units, "{taken}");
+    };
+    take_back("first.csv", 14);
+    assert_eq!(stated(), [("M".to_owned(), 4), ("O".to_owned(), 7)]);
+    esm_rows(&program, "first.csv", "media-tokens,unique-accounts", &["M,10,3", "N,4,2"]);
+    take_back("second.csv", 6);
+    assert_eq!(stated(), [("M".to_owned(), 3), ("N".to_owned(), 2)]);
+    take_back("first.csv", 14);
+    assert_eq!(state(&program), Vec::<String>::new());
+    assert_balanced(&program);
+}
+
+#[test]
 fn exchanges_go_back_whole_and_only_the_newest_of_them() {
     let mut log = Vec::new();
     for name in ["login-authorize-logout", "polled-profiles-complete-login", "proxied-mvpd", "temppass"] {

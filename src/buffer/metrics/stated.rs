@@ -28,7 +28,7 @@ pub(in super::super) fn store(
         let was: Option<i64> = first(connection, select, cell, only)?;
         let was = was.map_or(String::new(), |was| was.to_string());
         if was != one.accounts.to_string() {
-            memory::keep_before(connection, esm::accounts_key(one), input, &was, now)?;
+            memory::keep_before(connection, esm::accounts_keys(one), input, &was, now)?;
         }
         let insert =
             "INSERT OR REPLACE INTO esm_accounts (starts_at, ends_at, requestor, mvpd, dimensions, accounts)
@@ -51,8 +51,8 @@ pub(in super::super) fn take_back(
     let cells: Vec<Option<StatedAccounts>> = all(connection, select, (requestor, from, to), stated)?;
     for one in cells.into_iter().flatten() {
         let undo = |now: &str, before: &str, after: &str| if now == after { before } else { now }.to_owned();
-        let (key, accounts) = (esm::accounts_key(&one), one.accounts.to_string());
-        let Some(was) = memory::without(connection, key, input, accounts, undo)? else { continue };
+        let (keys, accounts) = (esm::accounts_keys(&one), one.accounts.to_string());
+        let Some(was) = memory::without(connection, keys, input, accounts, undo)? else { continue };
         let StatedAccounts { from, to, mvpd, dimensions, .. } = one;
         if was.is_empty() {
             let delete = "DELETE FROM esm_accounts

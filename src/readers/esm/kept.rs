@@ -77,13 +77,15 @@ pub fn lacking_without(row: &str, before: &str, after: &str) -> String {
     row
 }
 
-/// The key of the unique accounts that ESM stated, for the row with what they were before an input changed them.
-pub fn accounts_key(stated: &StatedAccounts) -> MemoryKey {
+/// The key of the unique accounts that ESM stated, for the row with what they were before an input changed them; and the key of
+/// the row that the first input of their hour stored.
+pub fn accounts_keys(stated: &StatedAccounts) -> (MemoryKey, MemoryKey) {
     let StatedAccounts { requestor_id, from, to, mvpd, dimensions, .. } = stated;
     let span = [from, to].map(|at| at.nanos().to_be_bytes());
     let parts =
         [requestor_id.as_str().as_bytes(), &span[0], &span[1], mvpd.as_bytes(), dimensions.as_bytes()];
-    Keyring::new(NO_SECRET).derived("accounts", &parts)
+    let hour = hour_key(GROUPING, requestor_id.as_str(), from.unix_hour());
+    (Keyring::new(NO_SECRET).derived("accounts", &parts), hour)
 }
 
 /// A digest that an MVPD has as ESM spells it and as reports show it: case, white space and controls do not count.

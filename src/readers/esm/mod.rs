@@ -21,7 +21,7 @@ mod time;
 
 pub use fields::{columns, has_metric, is_dimension_name};
 pub use kept::{
-    BEFORE, EVERY_MVPD, GROUPING, LACKING, ROW_PREFIX, accounts_key, counted_total, follows_from, growth_of,
+    BEFORE, EVERY_MVPD, GROUPING, LACKING, ROW_PREFIX, accounts_keys, counted_total, follows_from, growth_of,
     hour_key, lacking, lacking_without, mvpd_digest,
 };
 pub use reader::{EsmReader, REPORT_BYTES_MAX};
