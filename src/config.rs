@@ -129,6 +129,9 @@ sections! {
         /// The file with the secret for the digests of devices, codes and identities of events. If none is named, the
         /// buffer makes a secret and keeps it. With another secret, the same exchange gives other events.
         pub secret_file: PathBuf = PathBuf::new();
+        /// No key of the file: the line whose rule a summary must name.
+        #[serde(skip)]
+        pub asked_line: Option<u64> = None;
         pub path_prefix: String = String::new();
         pub reorder_seconds: u32 = 60;
         pub dedup_days: u32 = 45;

@@ -162,7 +162,7 @@ impl Run<'_> {
         let mut yielding = Yielding { observer: self.observer, gate: &self.gate, ended: Ok(None) };
         // Storing blocks this thread, but nothing else needs the thread meanwhile.
         let summary = tokio::task::block_in_place(|| {
-            ingest::load(self.buffer, &[InputPath::new(path)], &ingest, &mut yielding)
+            ingest::load(&**self.buffer, &[InputPath::new(path)], &ingest, &mut yielding)
         })?;
         if let Some(ending) = yielding.ended? {
             return Ok(ControlFlow::Break(ending));

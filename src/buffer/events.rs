@@ -20,7 +20,9 @@ use super::metrics::{Tally, store_stated};
 use super::repeats::Repeats;
 use super::rows::{EventRef, first, from_row, run, value};
 use crate::delivery::Sequence;
-use crate::event::{ContentDigest, EventId, EventKind, Instant, Measure, PassEvent, RequestorId};
+use crate::event::{
+    ContentDigest, EventId, EventKind, Instant, Measure, PassEvent, RequestorId, StoredColumns,
+};
 use crate::readers::esm::StatedAccounts;
 use crate::readers::memory::{Feed, MemoryRow};
 
@@ -41,6 +43,13 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
+    /// The event; `None` if its stored form cannot be read.
+    pub fn event(&self) -> Option<PassEvent> {
+        let NewEvent { occurred_at, kind, count, .. } = *self;
+        let columns = StoredColumns { occurred_at, kind, requestor_id: self.requestor_id.clone(), count };
+        PassEvent::from_stored(columns, &self.body)
+    }
+
     /// An event with its identity, its stored form and what it adds to the metrics.
     pub fn new(line: u64, event: &PassEvent, measure: Measure) -> NewEvent {
         let (id, content) = event.identity();

@@ -1,30 +1,30 @@
 //! The person to forget, and whether an event or a line is about that person.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::event::{Property, VisitorRules, identifier, is_no_value};
+use crate::readers::Map;
 
-/// The person to forget.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Forget {
-    /// The subscriber that this MVPD knows by this ID. Maps write the MVPD for these words, which rows of the inbox have.
-    MvpdUser { mvpd: String, mvpd_user_id: String, words: Vec<String> },
-    /// The visitor whom the programmer knows by this ID.
-    Visitor { visitor_id: String },
-    /// Whoever used this device, session or address.
-    Viewer { property: Property, id: String },
+/// The person to forget: the subscriber whom an MVPD knows by this ID, the visitor whom the programmer knows by it, or whoever
+/// used this device, session or address.
+#[derive(Debug, Clone)]
+pub struct Forget {
+    /// The property that has the ID.
+    pub property: Property,
+    pub id: String,
+    /// The MVPD of the ID. `None` if the ID alone is enough.
+    pub mvpd: Option<String>,
+    /// The maps by which rejected lines, or rows of the inbox, may have come: those have words of their own.
+    pub maps: BTreeMap<String, Arc<Map>>,
 }
 
 impl Forget {
     /// The property to search, the ID that it must have, and the MVPD of the ID.
     pub(super) fn wanted(&self) -> (Property, &str, Option<&str>) {
-        match self {
-            Forget::MvpdUser { mvpd, mvpd_user_id, .. } => {
-                (Property::MvpdUserId, identifier(mvpd_user_id), Some(identifier(mvpd)))
-            }
-            Forget::Visitor { visitor_id } => (Property::VisitorId, identifier(visitor_id), None),
-            Forget::Viewer { property, id } => (*property, identifier(id), None),
-        }
+        (self.property, identifier(&self.id), self.mvpd.as_deref().map(identifier))
     }
 
     /// Whether an event with this ID and this MVPD belongs to the person. For an event without an MVPD, the ID is
@@ -46,10 +46,17 @@ impl Forget {
         if property == Property::IpAddress { "" } else { id }
     }
 
-    /// The person by the ID alone, for a line that came by a map: it may have another word for the MVPD.
-    pub fn by_id_alone(&self) -> Forget {
-        let (property, id, _) = self.wanted();
-        Forget::Viewer { property, id: id.to_owned() }
+    /// Whether a rejected line that came by the map of this name is about the person. The ID is enough where it is not known
+    /// which MVPD the map makes of the line.
+    pub fn concerns_by(&self, map: &str, text: &str) -> bool {
+        let value = |property| self.maps.get(map).and_then(|map| map.property(property, text));
+        let has_id = || value(self.property).is_some_and(|id| self.by_id_alone().is_of(&id, None));
+        (self.by_id_alone().concerns(text) || has_id())
+            && self.is_of(&self.id, value(Property::Mvpd).as_deref())
+    }
+
+    fn by_id_alone(&self) -> Forget {
+        Forget { mvpd: None, maps: BTreeMap::new(), ..self.clone() }
     }
 
     /// Whether an inbox row is about the person. A row without the property, or with a number that JSON readers round, is
@@ -62,11 +69,8 @@ impl Forget {
             _ => None,
         };
         let mvpd = text(Property::Mvpd).filter(|mvpd| !mvpd.is_empty());
-        let is_word = |mvpd: &String| match self {
-            Forget::MvpdUser { words, .. } => words.iter().any(|word| folded(word) == folded(mvpd)),
-            Forget::Visitor { .. } | Forget::Viewer { .. } => false,
-        };
-        if mvpd.as_ref().is_some_and(is_word) {
+        let mut named = self.maps.values().filter_map(|map| map.property(Property::Mvpd, row));
+        if self.mvpd.as_ref().is_some_and(|mvpd| named.any(|named| folded(&named) == folded(mvpd))) {
             return self.by_id_alone().is_of_row(row);
         }
         match text(self.wanted().0) {

@@ -107,7 +107,7 @@ fn load(pass: &Pass, settings: &Settings, folder: &Path, context: &Context) -> R
         inputs.push(InputPath::new(path));
     }
     let options = options::ingest(settings, FormatChoice::Auto, &context.clock);
-    let summary = ingest::load(&pass.buffer, &inputs, &options, &mut ())?;
+    let summary = ingest::load(&*pass.buffer, &inputs, &options, &mut ())?;
     Ok(IngestReport::new(summary, false))
 }
 

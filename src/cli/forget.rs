@@ -1,13 +1,10 @@
 //! `forget`: erases a person's events on request.
 
-use std::collections::BTreeMap;
-
 use serde_json::json;
 
-use super::{Context, Exit, Failure, Settings, refused};
+use super::{Context, Ended, Exit, Failure, Settings, options, refused};
 use crate::backfill;
 use crate::buffer::{Buffer, Forget, Forgotten};
-use crate::config::MapConfig;
 use crate::event::Property;
 use crate::ingest;
 
@@ -54,50 +51,35 @@ pub(super) struct Whom {
 }
 
 impl Whom {
-    pub(super) fn find(&self, maps: &BTreeMap<String, MapConfig>) -> Result<(Forget, &'static str), Failure> {
-        Ok(match (&self.mvpd, &self.mvpd_user_id, &self.visitor_id) {
-            (Some(mvpd), Some(mvpd_user_id), None) => {
-                let of_maps = maps.values().filter_map(|map| map.values.get(Property::Mvpd.name())).flatten();
-                let words = of_maps.filter(|(_, value)| value.to_lowercase() == mvpd.to_lowercase());
-                let words = words.map(|(word, _)| word.clone()).collect();
-                (
-                    Forget::MvpdUser { mvpd: mvpd.clone(), mvpd_user_id: mvpd_user_id.clone(), words },
-                    "this MVPD and user ID; the ID is case-sensitive",
-                )
-            }
-            (_, _, Some(visitor_id)) => {
-                (Forget::Visitor { visitor_id: visitor_id.clone() }, "this visitor ID; it is case-sensitive")
-            }
-            (_, _, None) => match self.viewer() {
-                Some(viewer) => (viewer, "this value"),
-                None => return Err(refused("nobody is named", "passbridge forget --help")),
-            },
-        })
-    }
-
-    fn viewer(&self) -> Option<Forget> {
+    /// The person, and what must be the same.
+    pub(super) fn find(&self, settings: &Settings) -> Result<(Forget, &'static str), Failure> {
         let given = [
-            (Property::DeviceId, &self.device_id),
-            (Property::SessionId, &self.session_id),
-            (Property::IpAddress, &self.ip_address),
+            (Property::MvpdUserId, &self.mvpd_user_id, "this MVPD and user ID; the ID is case-sensitive"),
+            (Property::VisitorId, &self.visitor_id, "this visitor ID; it is case-sensitive"),
+            (Property::DeviceId, &self.device_id, "this value"),
+            (Property::SessionId, &self.session_id, "this value"),
+            (Property::IpAddress, &self.ip_address, "this value"),
         ];
-        let (property, id) = given.into_iter().find_map(|(property, id)| Some((property, id.clone()?)))?;
-        Some(Forget::Viewer { property, id })
+        let one = given.into_iter().find_map(|(property, id, told)| Some((property, id.clone()?, told)));
+        let (property, id, told) =
+            one.ok_or_else(|| refused("nobody is named", "passbridge forget --help"))?;
+        let maps = options::maps(settings, "", "")?.named;
+        Ok((Forget { property, id, mvpd: self.mvpd.clone(), maps }, told))
     }
 }
 
-pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+pub(super) fn run(args: &Args, context: &Context) -> Ended {
     let (settings, buffer) = context.open()?;
-    let (forget, whom) = args.whom.find(&settings.config.map)?;
+    let (forget, whom) = args.whom.find(&settings)?;
     if args.dry_run {
         return rehearse(&forget, &settings, &buffer, context);
     }
     let lock = buffer.lock_whole()?;
-    let Forgotten { events, inbox_rows, memory_rows, metric_digests, mvpds } =
-        buffer.forget(&forget, &lock).map_err(|error| {
-            let failure = Failure::from(error);
-            Failure { advice: format!("{}; until then a part may be erased", failure.advice), ..failure }
-        })?;
+    let found = buffer.forget(&forget, &lock).map_err(|error| {
+        let failure = Failure::from(error);
+        Failure { advice: format!("{}; until then a part may be erased", failure.advice), ..failure }
+    })?;
+    let Forgotten { events, inbox_rows, memory_rows, metric_digests, ref mvpds } = found;
     let mut failure = None;
     // What fails keeps nothing else from being erased.
     let mut part = |erased: Result<u64, Failure>| {
@@ -112,46 +94,32 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let rejects_dir = &settings.config.ingest.rejects_dir;
     let rejected_lines =
         part(ingest::forget_rejects(rejects_dir, &forget, buffer.path()).map_err(Failure::from));
-    let mut text = String::new();
-    if failure.is_some() {
-        text.push_str("not everything is erased: do what the error says, and run it again; so far:\n");
+    let nobody = format!("nobody found: no event, inbox row or rejected line has exactly {whom}");
+    let somebody =
+        format!("erased {events} events, {inbox_rows} inbox rows and {rejected_lines} rejected lines");
+    let is_nobody = events + inbox_rows + memory_rows + rejected_lines + metric_digests == 0;
+    let unfinished = "not everything is erased: do what the error says, and run it again; so far:\n";
+    let parts = [
+        (failure.is_some(), unfinished.to_owned()),
+        (bulk_files > 0, format!("deleted {bulk_files} files of backfills in bulk.dir\n")),
+        (
+            copies > 0,
+            format!("deleted {copies} copies of the buffer beside it, from upgrades and restores\n"),
+        ),
+        (true, if is_nobody { nobody } else { somebody }),
+        (memory_rows > 0, format!(", and {memory_rows} rows of logins and profiles that sources remembered")),
+        (
+            metric_digests > 0,
+            format!("; replaced {metric_digests} digests of theirs in the metrics by random ones"),
+        ),
+        (mvpds.len() > 1, format!("; the MVPD was spelt {mvpds:?}")),
+    ];
+    let text: String = parts.into_iter().filter_map(|(is_so, part)| is_so.then_some(part)).collect();
+    let mut report = json!(found);
+    for (name, count) in [("rejected_lines", rejected_lines), ("bulk_files", bulk_files), ("copies", copies)]
+    {
+        report[name] = json!(count);
     }
-    for (count, what) in [
-        (bulk_files, "files of backfills in bulk.dir"),
-        (copies, "copies of the buffer beside it, from upgrades and restores"),
-    ] {
-        if count > 0 {
-            text.push_str(&format!("deleted {count} {what}\n"));
-        }
-    }
-    if events + inbox_rows + memory_rows + rejected_lines + metric_digests == 0 {
-        text.push_str(&format!("nobody found: no event, inbox row or rejected line has exactly {whom}"));
-    } else {
-        text.push_str(&format!(
-            "erased {events} events, {inbox_rows} inbox rows and {rejected_lines} rejected lines"
-        ));
-    }
-    if memory_rows > 0 {
-        text.push_str(&format!(", and {memory_rows} rows of logins and profiles that sources remembered"));
-    }
-    if metric_digests > 0 {
-        text.push_str(&format!(
-            "; replaced {metric_digests} digests of theirs in the metrics by random ones"
-        ));
-    }
-    if mvpds.len() > 1 {
-        text.push_str(&format!("; the MVPD was spelt {mvpds:?}"));
-    }
-    let mut report = json!({
-        "mvpds": mvpds,
-        "events": events,
-        "inbox_rows": inbox_rows,
-        "memory_rows": memory_rows,
-        "rejected_lines": rejected_lines,
-        "bulk_files": bulk_files,
-        "metric_digests": metric_digests,
-        "copies": copies,
-    });
     if let Some(failure) = &failure {
         report["failure"] = json!(failure);
     }
@@ -159,23 +127,16 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     failure.map_or(Ok(Exit::Done), Err)
 }
 
-fn rehearse(
-    forget: &Forget,
-    settings: &Settings,
-    buffer: &Buffer,
-    context: &Context,
-) -> Result<Exit, Failure> {
+fn rehearse(forget: &Forget, settings: &Settings, buffer: &Buffer, context: &Context) -> Ended {
     let found = buffer.count_to_forget(forget)?;
     let rejected_lines =
         ingest::rejects_of(&settings.config.ingest.rejects_dir, forget, buffer.path())?.len();
-    let Forgotten { events, inbox_rows, memory_rows, metric_digests, mvpds } = &found;
+    let Forgotten { events, inbox_rows, memory_rows, metric_digests, .. } = &found;
     let text = format!(
         "nothing is erased: {events} events, {inbox_rows} inbox rows, {rejected_lines} rejected lines and {memory_rows} rows that sources \
          remembered would be, {metric_digests} digests replaced, and files of backfills and copies beside the buffer deleted whole"
     );
-    let report = json!({
-        "dry_run": true, "events": events, "inbox_rows": inbox_rows, "memory_rows": memory_rows,
-        "rejected_lines": rejected_lines, "metric_digests": metric_digests, "mvpds": mvpds,
-    });
+    let mut report = json!(found);
+    (report["dry_run"], report["rejected_lines"]) = (json!(true), json!(rejected_lines));
     context.answer(&report, text)
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::builder::{NonEmptyStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::runtime::Builder;
 
 use super::context::spare_files;
@@ -293,7 +294,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Ended {
     runtime.block_on(async { signals::listen(stop.clone(), Hangup::Stops) })?;
     let mut progress = IngestProgress::new(stop);
     progress.rejects_limit = args.max_rejects;
-    let loaded = ingest::load_into(door, &inputs, &options, &mut progress);
+    let loaded = ingest::load(door, &inputs, &options, &mut progress);
     drop(progress);
     let summary = loaded?;
     let moved = spool.map(|spool| spool.clear(&summary)).transpose()?;
@@ -311,16 +312,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Ended {
 struct Explained<'a> {
     #[serde(flatten)]
     event: &'a PassEvent,
-    why: Why,
-}
-
-#[derive(Serialize)]
-struct Why {
-    line: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rule: Option<Rule>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rule_name: Option<&'static str>,
+    why: Value,
 }
 
 fn preview(inputs: &[InputPath], options: &IngestOptions, args: &Args, context: &Context) -> Ended {
@@ -330,7 +322,8 @@ fn preview(inputs: &[InputPath], options: &IngestOptions, args: &Args, context: 
             let mut lines = output::Lines::new();
             let summary = ingest::preview(inputs, options, &mut |event, Origin { line, rule }| {
                 if args.why {
-                    let why = Why { line, rule, rule_name: rule.map(|rule| rule.about) };
+                    let named = |rule: Rule| json!({"line": line, "rule": rule, "rule_name": rule.about});
+                    let why = rule.map_or_else(|| json!({ "line": line }), named);
                     lines.json(&Explained { event, why })
                 } else {
                     lines.json(event)

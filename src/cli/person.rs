@@ -23,7 +23,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let (settings, buffer) = context.open()?;
     may_replace(&settings, &args.output)?;
-    let (whom, told) = args.whom.find(&settings.config.map)?;
+    let (whom, told) = args.whom.find(&settings)?;
     let (events, mut others) = buffer.held_of(&whom)?;
     let rejected = ingest::rejects_of(&settings.config.ingest.rejects_dir, &whom, buffer.path())?;
     others.extend(rejected.into_iter().map(|text| ("rejected_line", text)));

@@ -1,18 +1,20 @@
 //! `trace`: the life of one event, or of one line that became none.
 
 use std::fmt;
+use std::ops::ControlFlow;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::explain::explained;
 use super::progress::{Progress, SEARCHED};
 use super::table::write_notes;
-use super::{Context, Ended, Failure, Table, refused};
-use crate::buffer::{AttemptRecord, Buffer, RepeatRecord, Search, TracedEvent};
+use super::{Context, Ended, Failure, Table, options, refused};
+use crate::buffer::{AttemptRecord, Buffer, InputRecord, RepeatRecord, Search, TracedEvent};
 use crate::delivery::Sequence;
 use crate::event::Instant;
 use crate::explain::Explanation;
-use crate::ingest::{KeptReject, kept_rejects};
+use crate::ingest::{self, FormatChoice, IngestOptions, InputPath, KeptReject, kept_rejects};
 use crate::mapping::{SINGLE_HITS_MAX, serial};
 
 /// Shows what became of one event: its source, its state, every attempt, and the hit, tag by tag.
@@ -67,13 +69,25 @@ struct TraceReport {
     repeats: Vec<RepeatRecord>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     rejects: Vec<KeptReject>,
+    /// Why nothing of its input was used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unused: Option<String>,
+    /// The rule of the derivation for an exchange, if its log is read alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<String>,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Ended {
     let (settings, buffer) = context.open()?;
     let mut report = TraceReport::default();
     if let Some((path, line)) = &args.line {
-        report.repeats = buffer.repeats_at(&buffer.inputs(None, Some(path), usize::MAX)?, *line)?;
+        let inputs = buffer.inputs(None, Some(path), usize::MAX)?;
+        report.repeats = buffer.repeats_at(&inputs, *line)?;
+        if let Some(input) = inputs.first() {
+            report.unused = input.of_summary("unused").and_then(Value::as_str).map(str::to_owned);
+            let options = options::keyed_ingest(&settings, FormatChoice::Auto, &context.clock)?;
+            report.rule = rule_of(input, *line, options);
+        }
         report.rejects = kept_rejects(&settings.config.ingest.rejects_dir, path, *line)?;
     }
     let found = args.find(&buffer)?;
@@ -84,7 +98,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Ended {
             report.events.push(Life { hit, event });
         }
     }
-    if report.events.is_empty() && report.repeats.is_empty() && report.rejects.is_empty() {
+    let TraceReport { events, repeats, rejects, unused, rule, .. } = &report;
+    if (events.is_empty() && repeats.is_empty() && rejects.is_empty()) && unused.is_none() && rule.is_none() {
         let (what, advice) = match (&args.line, found.first()) {
             (_, Some(None)) => (
                 "the event has expired, or was erased: only its identity is kept, so that it is not stored again",
@@ -103,6 +118,17 @@ pub(super) fn run(args: &Args, context: &Context) -> Ended {
         return Err(refused(what, advice));
     }
     context.done(&report)
+}
+
+/// The rule of a line, if the file that was ingested has exchanges without an event, and is still there as it was.
+fn rule_of(input: &InputRecord, line: u64, mut options: IngestOptions) -> Option<String> {
+    let (_, digest) = (input.of_summary("unused_by_rule")?, input.of_summary("digest")?.as_str());
+    options.rest_v2.asked_line = Some(line);
+    let files = [InputPath::new(&input.path)];
+    let summary = ingest::preview(&files, &options, &mut |_, _| ControlFlow::Continue(()));
+    let is_as_it_was = summary.inputs[0].digest.as_deref() == digest;
+    let rule = summary.exchanges.filter(|_| is_as_it_was)?.asked?;
+    Some(format!("{} {}", rule.number, rule.about))
 }
 
 impl Args {
@@ -149,6 +175,13 @@ impl fmt::Display for TraceReport {
         }
         for KeptReject { file, reason } in &self.rejects {
             writeln!(out, "rejected: {reason}\n          kept in {}", file.display())?;
+        }
+        if let Some(rule) = &self.rule {
+            let end = if self.events.is_empty() { ", which gives no event" } else { "" };
+            writeln!(out, "rule      {rule}{end} (if the file is read alone)")?;
+        }
+        if let Some(why) = self.unused.as_ref().filter(|_| self.events.is_empty()) {
+            writeln!(out, "input     {why}")?;
         }
         let more = self.not_shown as u64;
         write_notes(out, [(more, format!("{more} more events are not shown: --limit"))])

@@ -112,6 +112,10 @@ impl Draft {
         self.properties.set(property, value);
     }
 
+    pub fn property(&self, property: Property) -> Option<&str> {
+        self.properties.get(property)
+    }
+
     /// Takes one key and its value. Returns false for an unknown key, because sources may get new fields.
     pub fn set(&mut self, key: &str, value: RawValue<'_>) -> Result<bool, EventError> {
         let Some(bit) = bit_of(key) else { return Ok(false) };

@@ -41,6 +41,6 @@ pub enum EventError {
         "{0} {1} is a number with an exponent, which keeps the first digits of an identifier alone; have its source write it as text"
     )]
     Exponent(&'static str, String),
-    #[error("count {0} must be a whole number from 1 to 1,000,000")]
+    #[error("count {0:?} must be a whole number from 1 to 1,000,000")]
     BadCount(String),
 }

@@ -23,21 +23,41 @@ pub trait Door {
     /// Options of readers whose events are stored, and the state from earlier runs.
     fn readers(&self, options: &IngestOptions) -> Result<(ReaderOptions, Recollection)>;
     fn source_secret(&self) -> Result<Vec<u8>>;
-    fn watch(&self) -> Result<Option<Watch>>;
-    /// The buffer, where it is a file.
+    /// The buffer, where it is a file. Another one is neither watched nor compared, and its host keeps room by itself.
     fn as_file(&self) -> Option<&Buffer>;
-    fn look(&self, place: &mut Option<Watch>) -> Result<()>;
-    fn filled(&self, after: Sequence) -> Result<(BTreeMap<String, Filled>, Sequence)>;
-    /// Refuses to store more events if the drain would then have too little disk space.
-    fn has_room(&self, options: &IngestOptions, stored: u64) -> Result<()>;
     fn open_input(&self, path: &str) -> Result<InputId>;
     fn store(&self, batch: Batch) -> Result<StoreReport>;
     fn end_input(&self, input: InputId, summary: &RawValue, is_whole: bool) -> Result<()>;
     fn kept_rejects(&self, digests: Vec<RejectDigest>) -> Result<HashMap<RejectDigest, String>>;
     fn remember_rejects(&self, digests: Vec<RejectDigest>, file: String) -> Result<()>;
-    fn count_unkept_rejects(&self, lines: u64) -> Result<()>;
     /// A file of the buffer's user, who must own the folder of rejects too.
     fn path(&self) -> &Path;
+
+    fn watch(&self) -> Result<Option<Watch>> {
+        Ok(self.as_file().map(Buffer::watch).transpose()?)
+    }
+
+    fn look(&self, place: &mut Option<Watch>) -> Result<()> {
+        Ok(self.as_file().zip(place.as_mut()).map_or(Ok(()), |(file, place)| file.look(place))?)
+    }
+
+    fn filled(&self, after: Sequence) -> Result<(BTreeMap<String, Filled>, Sequence)> {
+        Ok(self.as_file().map_or(Ok((BTreeMap::new(), after)), |file| file.filled(after))?)
+    }
+
+    fn count_unkept_rejects(&self, lines: u64) -> Result<()> {
+        Ok(self.as_file().map_or(Ok(()), |file| file.count_unkept_rejects(lines))?)
+    }
+
+    /// Refuses to store more events if the drain would then have too little disk space.
+    fn has_room(&self, options: &IngestOptions, stored: u64) -> Result<()> {
+        let Some(file) = self.as_file() else { return Ok(()) };
+        let (free_bytes, min_free_bytes) = (file.free_bytes()?, options.config.min_free_bytes);
+        if free_bytes < min_free_bytes {
+            return Err(IngestError::DiskFloor { free_bytes, min_free_bytes, stored });
+        }
+        Ok(())
+    }
 }
 
 impl Door for Buffer {
@@ -49,28 +69,8 @@ impl Door for Buffer {
         Ok(self.source_secret()?.to_vec())
     }
 
-    fn watch(&self) -> Result<Option<Watch>> {
-        Ok(Some(self.watch()?))
-    }
-
     fn as_file(&self) -> Option<&Buffer> {
         Some(self)
-    }
-
-    fn look(&self, place: &mut Option<Watch>) -> Result<()> {
-        Ok(place.as_mut().map_or(Ok(()), |place| self.look(place))?)
-    }
-
-    fn filled(&self, after: Sequence) -> Result<(BTreeMap<String, Filled>, Sequence)> {
-        Ok(self.filled(after)?)
-    }
-
-    fn has_room(&self, options: &IngestOptions, stored: u64) -> Result<()> {
-        let (free_bytes, min_free_bytes) = (self.free_bytes()?, options.config.min_free_bytes);
-        if free_bytes < min_free_bytes {
-            return Err(IngestError::DiskFloor { free_bytes, min_free_bytes, stored });
-        }
-        Ok(())
     }
 
     fn open_input(&self, path: &str) -> Result<InputId> {
@@ -91,10 +91,6 @@ impl Door for Buffer {
 
     fn remember_rejects(&self, digests: Vec<RejectDigest>, file: String) -> Result<()> {
         Ok(self.remember_rejects(digests, file)?)
-    }
-
-    fn count_unkept_rejects(&self, lines: u64) -> Result<()> {
-        Ok(self.count_unkept_rejects(lines)?)
     }
 
     fn path(&self) -> &Path {
@@ -135,25 +131,8 @@ impl Door for SharedDoor {
         self.call(async |buffer| buffer.secret().await)
     }
 
-    fn watch(&self) -> Result<Option<Watch>> {
-        Ok(None)
-    }
-
     fn as_file(&self) -> Option<&Buffer> {
         None
-    }
-
-    fn look(&self, _: &mut Option<Watch>) -> Result<()> {
-        Ok(())
-    }
-
-    fn filled(&self, after: Sequence) -> Result<(BTreeMap<String, Filled>, Sequence)> {
-        Ok((BTreeMap::new(), after))
-    }
-
-    /// The disk is that of the database's host, which refuses by itself.
-    fn has_room(&self, _: &IngestOptions, _: u64) -> Result<()> {
-        Ok(())
     }
 
     fn open_input(&self, path: &str) -> Result<InputId> {
@@ -177,11 +156,6 @@ impl Door for SharedDoor {
 
     fn remember_rejects(&self, digests: Vec<RejectDigest>, file: String) -> Result<()> {
         self.call(async |buffer| buffer.remember_rejects(&digests, &file).await)
-    }
-
-    /// The report of the ingest counts them; no monitor looks at them yet.
-    fn count_unkept_rejects(&self, _: u64) -> Result<()> {
-        Ok(())
     }
 
     fn path(&self) -> &Path {

@@ -101,7 +101,9 @@ fn forget_in(path: &Path, forget: &Forget) -> io::Result<u64> {
 fn concerns(line: &[u8], forget: &Forget) -> bool {
     let line = String::from_utf8_lossy(line);
     match serde_json::from_str::<RejectedLine<'_>>(&line) {
-        Ok(RejectedLine { map: Some(_), text, .. }) => forget.by_id_alone().concerns(&text),
+        Ok(RejectedLine { map: Some(map), text, .. }) => forget.concerns_by(&map, &text),
+        // Earlier builds quoted values of lines that they did not keep.
+        Ok(RejectedLine { text, reason, .. }) if text.is_empty() => forget.concerns(&reason),
         Ok(rejected) => forget.concerns(&rejected.text),
         Err(_) => forget.concerns(&line),
     }

@@ -56,10 +56,7 @@ impl InputPath {
     pub fn name(&self) -> Cow<'_, str> {
         match self {
             InputPath::StandardInput(name) => on_one_line(name),
-            InputPath::File(path) => match path.to_string_lossy() {
-                Cow::Borrowed(name) => on_one_line(name),
-                Cow::Owned(name) => Cow::Owned(on_one_line(&name).into_owned()),
-            },
+            InputPath::File(path) => on_one_line(&path.to_string_lossy()).into_owned().into(),
         }
     }
 }
@@ -239,10 +236,10 @@ fn format_of(
     };
     Ok(Some(match guess {
         // Both formats are lines of JSON, or both are rows under a header, so the content decides.
-        Some(guess) if named == Format::Ndjson && guess.format == Format::RestV2 => {
-            (guess.format, Some(guess))
-        }
-        Some(guess) if named == Format::Csv && guess.format == Format::Esm && letter != Some(b'{') => {
+        Some(guess)
+            if (named, guess.format) == (Format::Ndjson, Format::RestV2)
+                || (named, guess.format) == (Format::Csv, Format::Esm) && letter != Some(b'{') =>
+        {
             (guess.format, Some(guess))
         }
         // The start of an archive may be too short to recognise it, and a body in it may look like another format.

@@ -85,16 +85,6 @@ impl Observer for () {
 /// Stores the events of the inputs. If an input fails, the error is in `failures` and the next inputs are read. Ends
 /// early if the observer says so; all portions before are stored, and the whole lines that a pipe gave.
 pub fn load(
-    buffer: &Buffer,
-    inputs: &[InputPath],
-    options: &IngestOptions,
-    observer: &mut dyn Observer,
-) -> Result<IngestSummary, IngestError> {
-    load_into(buffer, inputs, options, observer)
-}
-
-/// The same, into any buffer.
-pub fn load_into(
     buffer: &dyn Door,
     inputs: &[InputPath],
     options: &IngestOptions,

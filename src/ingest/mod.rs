@@ -41,7 +41,7 @@ pub use intake::{
     Intake, LineError, PlainSubmission, Receipt, Submission, SubmissionError, UNPACKED_BYTES_MAX,
     rejects_limit,
 };
-pub use load::{Observer, Origin, Progress, RejectsLimit, load, load_into, preview};
+pub use load::{Observer, Origin, Progress, RejectsLimit, load, preview};
 pub use options::{FormatChoice, IngestOptions, Maps};
 pub use paths::expand;
 pub use rejects::{KeptReject, RejectsFile, files_of_rejects, kept_rejects, rejects_files, retain_rejects};

@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 use super::contract::Contract;
 use super::options::IngestOptions;
 use crate::buffer::{Batch, Conflict, Feed, InputId, JobKey, NewEvent, StoreReport};
-use crate::event::{PassEvent, Slice, StoredColumns, TimeBounds};
+use crate::event::{PassEvent, Slice, TimeBounds};
 use crate::mapping::measure;
 use crate::readers::esm::StatedAccounts;
 use crate::readers::memory::{MemoryRow, Recollection};
@@ -30,7 +30,7 @@ const STREAM_LINES: usize = 1_000;
 const STREAM_LINES_TIME: Duration = Duration::from_millis(100);
 /// The reason for rejecting a line that looks like an exchange, in a source of another format.
 const EXCHANGE_AMONG_OTHERS: &str = "looks like an exchange with the Pass REST API V2, or a part of one, so nothing of it is kept: \
-     ingest exchanges with --format rest-v2 (or har), out of a log driver's wrapper first, such as with jq -r .log";
+     ingest exchanges with --format rest-v2 (or har), or post them to /v1/exchanges, out of a log driver's wrapper first, such as with jq -r .log";
 
 #[derive(Default)]
 pub(super) struct Portion {
@@ -209,6 +209,7 @@ impl Reject {
     pub(super) fn new(path: &str, line: u64, excerpt: &Excerpt<'_>, reason: String) -> Reject {
         let digest = excerpt.digest();
         let nothing = Excerpt::hidden(&[], excerpt.line_bytes);
+        let valueless = without_values(&reason);
         let text = String::from_utf8_lossy(&excerpt.bytes);
         let (excerpt, reason) = if is_like_exchange(&excerpt.bytes) {
             let inside = std::str::from_utf8(&excerpt.bytes).ok().and_then(|text| wrapped(text, true));
@@ -216,7 +217,7 @@ impl Reject {
         } else if has_packed_text(&excerpt.bytes) {
             (&nothing, PACKED_TEXT.to_owned())
         } else if let Some(name) = secret_name(&text, excerpt.header.as_deref()) {
-            (&nothing, format!("{reason}; nothing of it is kept, because it may have a secret ({name})"))
+            (&nothing, format!("{valueless}; nothing of it is kept, because it may have a secret ({name})"))
         } else if excerpt.header.is_none()
             && has_escapes(&text)
             && serde_json::from_str::<IgnoredAny>(&text).is_err()
@@ -224,7 +225,7 @@ impl Reject {
             (
                 &nothing,
                 format!(
-                    "{reason}; nothing of it is kept, because letters in it are escaped (%XX, &name;, \\xXX)"
+                    "{valueless}; nothing of it is kept, because letters in it are escaped (%XX, &name;, \\xXX)"
                 ),
             )
         } else {
@@ -238,14 +239,31 @@ impl Reject {
 
 /// The event as a line of NDJSON, to keep an event that came in any format.
 pub(super) fn canonical_text(event: &NewEvent) -> Vec<u8> {
-    let columns = StoredColumns {
-        occurred_at: event.occurred_at,
-        kind: event.kind,
-        requestor_id: event.requestor_id.clone(),
-        count: event.count,
-    };
-    let event = PassEvent::from_stored(columns, &event.body).expect("the body was made of an event");
+    let event = event.event().expect("the body was made of an event");
     serde_json::to_vec(&event).expect("text and numbers always serialise")
+}
+
+/// A reason without the values of the line that it quotes: they may be a secret, or name a person.
+fn without_values(reason: &str) -> String {
+    let (mut plain, mut is_inside, mut is_escaped) = (String::new(), false, false);
+    for letter in reason.chars() {
+        if letter == '"' && !is_escaped {
+            is_inside = !is_inside;
+            plain.extend(is_inside.then_some('…'));
+        } else if !is_inside {
+            plain.push(letter);
+        }
+        is_escaped = letter == '\\' && !is_escaped;
+    }
+    plain
+}
+
+/// A reason in which values, numbers and hints make no difference, by which rejected lines are counted.
+pub(super) fn kind_of(reason: &str) -> String {
+    let reason = without_values(reason);
+    let kind = reason.split([';', ':']).next().unwrap_or_default();
+    let kind = kind.replace(|letter: char| letter.is_ascii_digit(), "");
+    kind.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn conflict_reason(conflict: &Conflict) -> String {

@@ -25,7 +25,7 @@ use serde::Serialize;
 use super::door::Door;
 use super::error::IngestError;
 use super::options::IngestOptions;
-use super::portion::Reject;
+use super::portion::{Reject, kind_of};
 use crate::buffer::{Buffer, RejectDigest};
 use crate::config::IngestConfig;
 use crate::event::Instant;
@@ -258,7 +258,7 @@ pub struct RejectsFile {
     pub name: String,
     pub written_at: Instant,
     pub lines: u64,
-    /// By reason: how many lines, and the first of them, as path and number. A line that was mended in place has none.
+    /// By reason, without the values in it: how many lines, and the first of them, as path and number. A line that was mended in place has none.
     pub reasons: BTreeMap<String, (u64, String)>,
 }
 
@@ -274,7 +274,7 @@ pub fn rejects_files(dir: &Path) -> Result<Vec<RejectsFile>, IngestError> {
         file.lines += 1;
         if let Some(RejectedLine { path, line, reason, .. }) = kept {
             let first = || (0, format!("{path}:{line}"));
-            file.reasons.entry(reason.into_owned()).or_insert_with(first).0 += 1;
+            file.reasons.entry(kind_of(&reason)).or_insert_with(first).0 += 1;
         }
     })?;
     files.sort_by_key(|file| Reverse((file.written_at, file.name.clone())));

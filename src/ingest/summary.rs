@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::error::{IngestError, InputError};
-use super::portion::{Portion, Reject};
+use super::portion::{Portion, Reject, kind_of};
 use super::rejects::Kept;
 use super::unpack::Zeros;
 use crate::buffer::{InputId, StoreReport};
@@ -83,15 +83,8 @@ pub struct InputSummary {
 }
 
 impl InputSummary {
-    /// Counts a rejected line by its reason, in which values, numbers and hints make no difference.
     pub(super) fn rejected(&mut self, Reject { reason, .. }: &Reject) {
-        let reason = reason.split([';', ':']).next().unwrap_or_default();
-        let plain = |(place, part): (usize, &str)| {
-            let part = if place % 2 == 1 { "…" } else { part };
-            part.replace(|letter: char| letter.is_ascii_digit(), "")
-        };
-        let kind: Vec<String> = reason.split('"').enumerate().map(plain).collect();
-        let kind = kind.concat().split_whitespace().collect::<Vec<_>>().join(" ");
+        let kind = kind_of(reason);
         let is_new = !self.rejected_by_reason.contains_key(&kind);
         let is_full = is_new && self.rejected_by_reason.len() >= REASONS_MAX;
         let kind = if is_full { "other reasons".to_owned() } else { kind };

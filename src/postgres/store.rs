@@ -9,7 +9,6 @@ use super::database::SharedBuffer;
 use super::error::{PostgresError, Result};
 use super::suites::BUCKETS;
 use crate::buffer::{Conflict, InputId, NewEvent, RejectDigest, StoreReport};
-use crate::event::{PassEvent, StoredColumns};
 use crate::mapping;
 use crate::suite::{HitForm, IdentityKind};
 
@@ -169,13 +168,6 @@ impl SharedBuffer {
 
 /// The buckets of an event's visitor, by each kind of identity.
 fn buckets(event: &NewEvent) -> Result<[i16; 2]> {
-    let columns = StoredColumns {
-        occurred_at: event.occurred_at,
-        kind: event.kind,
-        requestor_id: event.requestor_id.clone(),
-        count: event.count,
-    };
-    let pass = PassEvent::from_stored(columns, &event.body)
-        .ok_or(PostgresError::Damaged("the body of an event cannot be read"))?;
+    let pass = event.event().ok_or(PostgresError::Damaged("the body of an event cannot be read"))?;
     Ok(FORMS.each_ref().map(|form| (mapping::visitor(&pass, event.id, form).0 % BUCKETS) as i16))
 }

@@ -81,6 +81,13 @@ pub struct Line<'a> {
     pub unknown_key: Option<Box<str>>,
 }
 
+impl<'a> Line<'a> {
+    /// A line of a format that has no rules and no unknown keys.
+    pub(super) fn of(number: u64, excerpt: Excerpt<'a>, result: Result<PassEvent, RejectReason>) -> Line<'a> {
+        Line { number, excerpt, result, rule: None, unknown_key: None }
+    }
+}
+
 /// The rule that made an event of an exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppliedRule {

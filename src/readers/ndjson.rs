@@ -209,7 +209,9 @@ fn refusal(text: &str, why: EventError) -> RejectReason {
                 _ => why.into(),
             }
         }
-        EventError::Missing(_) => wrapped(text, false).map_or_else(|| why.into(), RejectReason::Misplaced),
+        EventError::Missing(_) | EventError::Nested(_) => {
+            wrapped(text, false).map_or_else(|| why.into(), RejectReason::Misplaced)
+        }
         _ => why.into(),
     }
 }

@@ -41,8 +41,15 @@ pub(crate) fn wrapped(line: &str, has_secrets: bool) -> Option<String> {
     if !names.iter().all(|name| name.chars().all(is_plain)) {
         return Some(format!("{start} {shown:?}, {advice}"));
     }
-    let step =
-        |name: &String| if name.starts_with('@') { format!(".\"{name}\"") } else { format!(".{name}") };
+    let step = |name: &String| {
+        let (bare, list) = name.strip_suffix("[]").map_or((&**name, ""), |bare| (bare, "[]"));
+        match bare.as_bytes() {
+            // Where a number is the name of an event, others stand beside it.
+            digits if digits.iter().all(u8::is_ascii_digit) => format!(".[]{list}"),
+            [b'@' | b'0'..=b'9', ..] => format!(".\"{bare}\"{list}"),
+            _ => format!(".{name}"),
+        }
+    };
     let path: String = names.iter().map(step).collect();
     let command = format!("jq -{option} '{path}' FILE | passbridge ingest{format} -");
     Some(format!("{start} {shown:?}, {advice}, as {command} does"))

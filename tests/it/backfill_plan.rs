@@ -79,7 +79,7 @@ impl Desk {
 
     fn load(&self, inputs: &[&PathBuf]) {
         let inputs: Vec<InputPath> = inputs.iter().map(InputPath::new).collect();
-        load(&self.house.buffer, &inputs, &self.options, &mut ()).expect("an ingest");
+        load(&*self.house.buffer, &inputs, &self.options, &mut ()).expect("an ingest");
     }
 }
 

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use passbridge::buffer::{Buffer, Forget};
+use passbridge::buffer::Buffer;
 use passbridge::clock::Clock;
 use passbridge::config::{IngestConfig, RestV2Config};
 use passbridge::event::Instant;
@@ -21,7 +21,7 @@ use crate::fixture;
 use crate::ingest_formats::gzip;
 use crate::program::Program;
 use crate::serve::Listening;
-use crate::support::{House, buffer_options};
+use crate::support::{House, buffer_options, subscriber};
 
 mod gaps;
 
@@ -144,7 +144,7 @@ fn changed(mut whole: Value, pointer: &str, value: Value) -> Value {
 fn two_exchanges_of_one_millisecond_are_two_and_the_same_line_is_one() {
     let house = House::at(Clock::fixed(Instant::from_nanos(NOW_NANOS)));
     let log = [InputPath::new(fixture::path("exchanges/same-millisecond.ndjson"))];
-    let take = || load(&house.buffer, &log, &options(house.dir.path()), &mut ()).expect("an ingest");
+    let take = || load(&*house.buffer, &log, &options(house.dir.path()), &mut ()).expect("an ingest");
     assert_eq!(take().total.stored, 4);
     let again = take();
     assert_eq!((again.total.read, again.exchanges.expect("exchanges").again), (0, 2));
@@ -184,7 +184,7 @@ fn a_rejected_exchange_that_moves_in_its_log_is_not_kept_again_and_another_is() 
         let mut options = options(house.dir.path());
         options.format = FormatChoice::Is(Format::RestV2);
         let log = [InputPath::new(&path)];
-        let summary = load(&house.buffer, &log, &options, &mut ()).expect("an ingest");
+        let summary = load(&*house.buffer, &log, &options, &mut ()).expect("an ingest");
         (summary.total.rejected, summary.rejects_kept_before)
     };
     assert_eq!(kept_before(&[unread(1), refused(2), unread(3), refused(4)]), (4, 0));
@@ -193,7 +193,7 @@ fn a_rejected_exchange_that_moves_in_its_log_is_not_kept_again_and_another_is() 
     let kept_before = |entries: &[Value]| {
         fs::write(&archive, self::archive(entries)).expect("an archive");
         let log = [InputPath::new(&archive)];
-        let summary = load(&house.buffer, &log, &options(house.dir.path()), &mut ()).expect("an ingest");
+        let summary = load(&*house.buffer, &log, &options(house.dir.path()), &mut ()).expect("an ingest");
         (summary.total.rejected, summary.rejects_kept_before)
     };
     let entry = |time: u32| changed(changed(entry(), "/time", json!(time)), "/response/status", json!(700));
@@ -592,6 +592,7 @@ fn what_looks_like_an_exchange_is_kept_by_no_door() {
     for body in [format!("{event}\n{}", lines.join("\n")), array.to_string()] {
         let reply = server.ask("/v1/events", headers, body.as_bytes());
         assert_eq!(reply.document["rejected"], json!(10), "{reply:?}");
+        assert!(reply.document.to_string().contains("or post them to /v1/exchanges"), "{reply:?}");
         told.push(("a reply".to_owned(), reply.document.to_string().into_bytes()));
     }
     told.push(("the log".to_owned(), server.kill().into_bytes()));
@@ -678,11 +679,7 @@ fn what_is_packed_inside_a_rejected_line_is_not_kept() {
 
 #[test]
 fn a_person_is_found_in_rejects_in_whatever_form_they_are_kept() {
-    let forget = Forget::MvpdUser {
-        mvpd: "Sling".to_owned(),
-        mvpd_user_id: "josé \"7\"".to_owned(),
-        words: Vec::new(),
-    };
+    let forget = subscriber("Sling", "josé \"7\"");
     let event = json!({"mvpd": "Sling", "mvpd_user_id": "josé \"7\""}).to_string();
     let escaped = event.replace('é', "\\u00e9");
     let answer =
@@ -1246,7 +1243,8 @@ fn an_exchange_that_an_earlier_release_read_without_its_headers_adds_nothing() {
                 let path = house.dir.path().join("log.ndjson");
                 fs::write(&path, text).expect("a log");
                 let log = [InputPath::new(&path)];
-                let read = load(&house.buffer, &log, &options(house.dir.path()), &mut ()).expect("an ingest");
+                let read =
+                    load(&*house.buffer, &log, &options(house.dir.path()), &mut ()).expect("an ingest");
                 let database = rusqlite::Connection::open(house.buffer.path()).expect("the database opens");
                 if !remembers {
                     database.execute("DELETE FROM source_memory", []).expect("it forgets");
@@ -1263,7 +1261,7 @@ fn an_exchange_that_an_earlier_release_read_without_its_headers_adds_nothing() {
     let two =
         ["fingerprint YWJj", "fingerprint ZGVm"].map(|it| with(json!({"HTTP_AP_DEVICE_IDENTIFIER": it})));
     fs::write(&path, two.join("\n")).expect("a log");
-    let read = load(&house.buffer, &[InputPath::new(&path)], &options(house.dir.path()), &mut ())
+    let read = load(&*house.buffer, &[InputPath::new(&path)], &options(house.dir.path()), &mut ())
         .expect("an ingest");
     assert_eq!(read.total.stored, 4, "what no earlier release read is told apart by its devices");
 }

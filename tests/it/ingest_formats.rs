@@ -63,7 +63,7 @@ impl Intake {
 
     fn load(&self, inputs: &[&Path]) -> IngestSummary {
         let inputs: Vec<InputPath> = inputs.iter().map(InputPath::new).collect();
-        load(&self.house.buffer, &inputs, &self.options, &mut ()).expect("an ingest")
+        load(&*self.house.buffer, &inputs, &self.options, &mut ()).expect("an ingest")
     }
 
     fn file(&self, name: &str, content: &[u8]) -> PathBuf {
@@ -275,7 +275,7 @@ fn the_demo_has_every_kind_for_each_of_three_requestors() {
     assert_eq!((summary.total, met.len()), (counts(56, 0, 0, 0, 0), 3 * 18));
     assert!(summary.warnings.is_empty() && summary.failures.is_empty());
     assert_eq!(
-        load(&intake.house.buffer, &inputs, &intake.options, &mut ()).expect("an ingest").total.stored,
+        load(&*intake.house.buffer, &inputs, &intake.options, &mut ()).expect("an ingest").total.stored,
         56
     );
 }
@@ -332,7 +332,7 @@ fn the_observer_sees_every_portion_once_it_is_durable() {
     let text = events(25_000);
     let path = intake.file("a.ndjson", text.as_bytes());
     let mut seen = Seen(&intake.house.buffer, Vec::new());
-    load(&intake.house.buffer, &[InputPath::new(path)], &intake.options, &mut seen).expect("an ingest");
+    load(&*intake.house.buffer, &[InputPath::new(path)], &intake.options, &mut seen).expect("an ingest");
     let stored: Vec<(u64, i64)> = seen.1.iter().map(|(stored, pending, _)| (*stored, *pending)).collect();
     assert_eq!(stored, [(10_000, 10_000), (20_000, 20_000), (25_000, 25_000)]);
     assert_eq!(seen.1.last().map(|(.., read)| *read), Some(text.len() as u64));
@@ -343,7 +343,7 @@ fn a_disk_below_the_floor_takes_nothing_in_and_both_figures_are_named() {
     let mut intake = Intake::new();
     intake.options.config.min_free_bytes = u64::MAX;
     let path = InputPath::new(intake.file("a.ndjson", events(2).as_bytes()));
-    let error = load(&intake.house.buffer, &[path], &intake.options, &mut ()).expect_err("the floor");
+    let error = load(&*intake.house.buffer, &[path], &intake.options, &mut ()).expect_err("the floor");
     let IngestError::DiskFloor { free_bytes, min_free_bytes: u64::MAX, stored: 0 } = error else {
         panic!("{error}")
     };

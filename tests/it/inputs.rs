@@ -75,11 +75,17 @@ fn exchanges_without_an_event_are_counted_by_their_rule() {
 #[test]
 fn a_rejects_file_that_was_mended_and_ingested_is_done() {
     let program = Program::new();
-    let text = lines(3).replace("\"play_requested\"", "\"play\"");
+    let text =
+        lines(3).replacen("\"play_requested\"", "\"plai\"", 1).replace("\"play_requested\"", "\"play\"");
     assert_eq!(ingest(&program, "night.ndjson", &text, &[]).code, 3);
     let (_, listed) = program.json(&["rejects", "list"]);
     let file = &listed["rejects"][0];
     assert_eq!((&file["lines"], &file["done_at"]), (&json!(3), &json!(null)), "{listed}");
+    assert_eq!(
+        file["reasons"],
+        json!({"event … is unknown": [3, format!("{}:1", program.place("night.ndjson"))]}),
+        "one reason, whatever the values"
+    );
     let name = file["name"].as_str().expect("a name");
     let shown = program.run(&["rejects", "show", name]);
     assert!(shown.out.contains("night.ndjson:1") && shown.out.contains("is unknown"), "{shown:?}");
@@ -89,7 +95,7 @@ fn a_rejects_file_that_was_mended_and_ingested_is_done() {
         fs::write(&path, fs::read_to_string(&path).expect("UTF-8").replace(from, to)).expect("mended")
     };
     mend(
-        "\\\"play\\\",\\\"requestor_id\\\":\\\"REF30\\\",\\\"event_id\\\":\\\"e0",
+        "\\\"plai\\\",\\\"requestor_id\\\":\\\"REF30\\\",\\\"event_id\\\":\\\"e0",
         "\\\"play_requested\\\",\\\"requestor_id\\\":\\\"REF30\\\",\\\"event_id\\\":\\\"e0",
     );
     assert_eq!(program.run(&["ingest", path.to_str().expect("UTF-8")]).code, 3);

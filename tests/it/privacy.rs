@@ -330,3 +330,85 @@ fn a_person_is_found_whose_mvpd_is_null_or_a_word_of_a_map_and_whose_id_is_a_lon
     let left: i64 = database.query_row("SELECT count(*) FROM inbox", [], |row| row.get(0)).expect("a count");
     assert_eq!(left as usize, others.len() + 1);
 }
+
+#[test]
+fn a_person_is_found_in_the_rejected_lines_of_a_map_by_the_words_of_that_map() {
+    let program = Program::with(
+        "[map.w]\nkeys = { mvpd = \"sub.provider\", mvpd_user_id = \"sub.id\" }\nnull_words = [\"none\"]\n\
+         [map.w.values.mvpd]\n\"CC\" = \"Cable\"\n\"dd\" = \"Dish\"\n\
+         [map.dish]\nkeys = { mvpd_user_id = \"who\" }\nconstants = { mvpd = \"Dish\" }\n",
+    );
+    let line = |rest: &str| {
+        format!("{{\"occurred_at\":\"bad\",\"event\":\"authz_ok\",\"requestor_id\":\"REF30\",{rest}}}\n")
+    };
+    let sub = |provider: &str| line(&format!("\"Sub\":{{\"Provider\":{provider},\"id\":\"u1\"}}"));
+    let in_text = line("\"sub\":\"{\\\"provider\\\":\\\"cc\\\",\\\"id\\\":\\\"u1\\\"}\"");
+    let theirs = [
+        sub("\"cc\""),
+        sub("\"CABLE\""),
+        sub("null"),
+        sub("\"None\""),
+        sub("\"cc\"").replace('}', ""),
+        sub("\"dd\",\"PROVIDER\":\"cc\""),
+        in_text,
+    ];
+    let others = [sub("\"dd\""), sub("\"Dish\""), sub("7"), sub("\"cc\"").replace("u1", "u2")];
+    for (map, lines) in [("w", theirs.concat() + &others.concat()), ("dish", line("\"who\":\"u1\""))] {
+        let done = program.run(&["ingest", "--map", map, &program.file(&format!("{map}.ndjson"), &lines)]);
+        assert_eq!(done.code, 3, "{done:?}");
+    }
+    let forget = |mvpd: &str| {
+        let whom = ["forget", "--mvpd", mvpd, "--mvpd-user-id", "u1"];
+        let rehearsed = program.json(&[&whom[..], &["--dry-run"]].concat()).1["rejected_lines"].clone();
+        assert_eq!(program.json(&whom).1["rejected_lines"], rehearsed);
+        rehearsed
+    };
+    assert_eq!(forget("cable"), theirs.len());
+    assert_eq!(forget("Dish"), 3);
+    assert_eq!(forget("7"), 1);
+    let shown = program.run(&["trace", "--line", &format!("w.ndjson:{}", theirs.len() + others.len())]);
+    assert!(shown.out.contains("rejected: occurred_at"), "the other person's line stays: {shown:?}");
+}
+
+#[test]
+fn no_value_of_a_rejected_line_is_where_forget_does_not_look() {
+    let program = Program::new();
+    let id = "jane.doe@viewer.example";
+    let line = |at: &str, event: &str, rest: &str| {
+        format!("{{\"occurred_at\":\"{at}\",\"event\":\"{event}\",\"requestor_id\":\"REF30\"{rest}}}\n")
+    };
+    let at = "2026-11-20T08:30:00Z";
+    let lines = [
+        line(id, "authn_ok", ",\"token\":\"x\""),
+        line(at, id, ",\"password\":\"x\""),
+        line(at, &format!("a\\\"{id}\\\"b"), ""),
+        line(at, "authn_ok", &format!(",\"count\":\"{id}\"")),
+        line(id, "authn_ok", ",\"x\":\"%41%42\"").replace('}', ""),
+    ];
+    let csv = format!("occurred_at,event,requestor_id,token\n{at},{id},REF30,x\n");
+    for (name, text) in [("lines.ndjson", lines.concat()), ("rows.csv", csv)] {
+        let done = program.run(&["ingest", &program.file(name, &text)]);
+        assert_eq!(done.code, 3, "{done:?}");
+        std::fs::remove_file(program.path(name)).expect("the source is not ours");
+    }
+    let rejects =
+        std::fs::read_dir(program.path("rejects")).expect("rejects").map(|file| file.expect("a file").path());
+    let rejects: Vec<_> = rejects.collect();
+    let kept: String = rejects.iter().map(|file| std::fs::read_to_string(file).expect("UTF-8")).collect();
+    let hidden = kept.lines().filter(|line| line.contains("nothing of it is kept"));
+    assert_eq!(hidden.clone().count(), 4, "{kept}");
+    assert!(hidden.clone().all(|line| !line.contains(id)), "{kept}");
+    // What an earlier build kept.
+    let former =
+        format!("{{\"path\":\"a\",\"line\":1,\"reason\":\"event \\\"{id}\\\" is unknown\",\"text\":\"\"}}\n");
+    std::fs::write(&rejects[0], std::fs::read_to_string(&rejects[0]).expect("UTF-8") + &former)
+        .expect("a line");
+
+    let (_, forgotten) = program.json(&["forget", "--mvpd", "Cable", "--mvpd-user-id", id]);
+    assert_eq!(forgotten["rejected_lines"], 3, "{forgotten}");
+    for file in ["passbridge.db", "passbridge.db-wal"].map(|name| program.path(name)).iter().chain(&rejects) {
+        let bytes = std::fs::read(file).unwrap_or_default();
+        let is_there = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
+        assert!(!is_there(b"jane.doe"), "{}", file.display());
+    }
+}

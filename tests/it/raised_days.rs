@@ -170,7 +170,7 @@ fn a_month_of_ordinary_files_with_late_events_stops_nothing() {
             .expect("memory");
         }
         std::fs::write(&path, text).expect("a file");
-        let summary = load(&house.buffer, &[InputPath::new(&path)], &options, &mut ()).expect("an ingest");
+        let summary = load(&*house.buffer, &[InputPath::new(&path)], &options, &mut ()).expect("an ingest");
         assert_eq!((summary.total.stored, &summary.warnings), (10, &Vec::new()), "file {slot}");
         if slot % 48 == 0 {
             assert_eq!(house.drain().pending, 0);

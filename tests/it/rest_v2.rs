@@ -5,7 +5,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use passbridge::buffer::{Buffer, Forget, RetentionPolicy};
+use passbridge::buffer::{Buffer, RetentionPolicy};
 use passbridge::clock::Clock;
 use passbridge::config::{IngestConfig, RestV2Config};
 use passbridge::delivery::Sequence;
@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 use crate::fixture;
 use crate::program::Program;
 use crate::serve::Listening;
-use crate::support::{House, buffer_options};
+use crate::support::{House, buffer_options, subscriber};
 
 /// 2026-11-20T12:00:00Z: later than every fixture.
 const NOW_NANOS: i64 = 1_795_176_000_000_000_000;
@@ -204,7 +204,7 @@ impl Intake {
     fn load(&self, lines: &[String]) -> IngestSummary {
         let path = self.house.dir.path().join("log.ndjson");
         fs::write(&path, lines.join("\n")).expect("a file");
-        let summary = load(&self.house.buffer, &[InputPath::new(&path)], &self.options, &mut ());
+        let summary = load(&*self.house.buffer, &[InputPath::new(&path)], &self.options, &mut ());
         let summary = summary.expect("an ingest");
         assert!(summary.failures.is_empty(), "{:?}", summary.failures);
         assert_eq!(summary.total.conflicts, 0, "{:?}", summary.warnings);
@@ -258,11 +258,7 @@ proptest! {
 fn who_is_forgotten_is_gone_from_what_sources_remember() {
     let intake = Intake::new();
     intake.load(&log());
-    let whom = Forget::MvpdUser {
-        mvpd: "Cablevision".to_owned(),
-        mvpd_user_id: "viewer-9".to_owned(),
-        words: Vec::new(),
-    };
+    let whom = subscriber("Cablevision", "viewer-9");
     let lock = intake.house.buffer.lock_whole().expect("the locks");
     let forgotten = intake.house.buffer.forget(&whom, &lock).expect("an erasure");
     assert_eq!((forgotten.events, forgotten.memory_rows), (5, 1), "{forgotten:?}");

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use passbridge::buffer::{AfterRestore, Batch, Buffer, BufferOptions, Feed, JobKey, NewEvent, StoreReport};
+use passbridge::buffer::{
+    AfterRestore, Batch, Buffer, BufferOptions, Feed, Forget, JobKey, NewEvent, StoreReport,
+};
 use passbridge::clock::Clock;
 use passbridge::collection::{BreakerOptions, Collection, CollectionOptions};
 use passbridge::drain::{DrainError, DrainOptions, Locked, RetryLimits, RunSummary, Stop, drain};
-use passbridge::event::{Draft, Instant, PassEvent, RawValue, RequestorId, TimeBounds};
+use passbridge::event::{Draft, Instant, PassEvent, Property, RawValue, RequestorId, TimeBounds};
 use passbridge::mapping;
 use passbridge::sandbox::{Handle, Sandbox, SandboxOptions};
 use passbridge::suite::{HitForm, LiveRoute, OnAmbiguous, ReportSuite, Rsid, Stage, SuiteState};
@@ -22,6 +24,12 @@ pub(crate) const REQUESTOR: &str = "REF30";
 pub(crate) const FIRST_SECOND: i64 = 1_793_491_200;
 /// Wait this long for something that happens at once, on a machine that is busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The subscriber whom an MVPD knows by this ID.
+pub(crate) fn subscriber(mvpd: &str, id: &str) -> Forget {
+    let (property, id) = (Property::MvpdUserId, id.to_owned());
+    Forget { property, id, mvpd: Some(mvpd.to_owned()), maps: Default::default() }
+}
 
 /// A buffer, and all that it takes to drain it.
 pub(crate) struct House {

@@ -5,6 +5,7 @@ use passbridge::clock::Clock;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
+use crate::fixture;
 use crate::program::{Program, lines};
 use crate::support::{buffer_options, sandbox};
 
@@ -205,4 +206,34 @@ fn a_trace_by_id_or_number_reads_no_table_from_end_to_end_but_the_deliveries() {
         count += 1;
     }
     assert_eq!(count, 6);
+}
+
+#[test]
+fn an_exchange_is_told_with_its_rule_and_a_line_of_an_unused_input_with_the_reason() {
+    let program = Program::new();
+    let text = |name: &str| {
+        std::fs::read_to_string(fixture::path(&format!("exchanges/{name}.ndjson"))).expect("a log")
+    };
+    assert_eq!(ingest(&program, "gateway.ndjson", &text("oldest-first")), 0);
+    let poll = program.run(&["trace", "--line", "gateway.ndjson:2"]);
+    assert_eq!(poll.code, 0, "{poll:?}");
+    assert_eq!(
+        poll.out,
+        "rule      11 poll without news, which gives no event (if the file is read alone)\n"
+    );
+    let (_, login) = program.json(&["trace", "--line", "gateway.ndjson:3"]);
+    assert_eq!(
+        (&login["rule"], login["events"].as_array().map(Vec::len)),
+        (&json!("10 login completed"), Some(3))
+    );
+
+    assert_eq!(ingest(&program, "other.ndjson", &text("other-path")), 3);
+    let other = program.run(&["trace", "--line", "other.ndjson:1"]);
+    assert!(
+        other.code == 0 && other.out.starts_with("input     nothing of it was used: 7 exchanges"),
+        "{other:?}"
+    );
+    // A log that rolled on is another one.
+    program.write("gateway.ndjson", &text("newest-first"));
+    assert_eq!(program.run(&["trace", "--line", "gateway.ndjson:2"]).code, 2);
 }

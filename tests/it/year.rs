@@ -1,8 +1,6 @@
 //! The cases that a year of unattended running brings.
 
-use passbridge::buffer::{
-    AfterRestore, Buffer, BufferError, Forget, Requeue, RetentionPolicy, Selection, Undecided,
-};
+use passbridge::buffer::{AfterRestore, Buffer, BufferError, Requeue, RetentionPolicy, Selection, Undecided};
 use passbridge::clock::Clock;
 use passbridge::drain::DrainError;
 use passbridge::event::Instant;
@@ -11,7 +9,7 @@ use serde_json::json;
 
 use crate::support::{
     FIRST_SECOND, House, REQUESTOR, buffer_options, counted, event, plays, report_suite, requestor_id, rsid,
-    sandbox,
+    sandbox, subscriber,
 };
 
 const DAY_SECONDS: i64 = 86_400;
@@ -276,11 +274,7 @@ fn what_is_erased_is_gone_from_every_byte_and_its_file_is_still_a_duplicate() {
     let row = json!({"mvpd": "Cablevision", "mvpd_user_id": secret}).to_string();
     database.execute("INSERT INTO inbox VALUES (?1)", [row]).expect("an inbox row");
     drop(database);
-    let forget = Forget::MvpdUser {
-        mvpd: "Cablevision".to_owned(),
-        mvpd_user_id: secret.to_owned(),
-        words: Vec::new(),
-    };
+    let forget = subscriber("Cablevision", secret);
     let forgotten =
         house.buffer.forget(&forget, &house.buffer.lock_whole().expect("the locks")).expect("an erasure");
     assert_eq!((forgotten.events, forgotten.inbox_rows), (6, 1));
@@ -426,7 +420,7 @@ fn the_over_count_outlives_the_events_that_it_is_of() {
     assert_eq!((status.delivered, status.discarded, over_count()), (0, 0, (3, 10)));
     for number in [2, 10, 11, 12, 21] {
         let mvpd_user_id = format!("user{number}");
-        let forget = Forget::MvpdUser { mvpd: "Cablevision".to_owned(), mvpd_user_id, words: Vec::new() };
+        let forget = subscriber("Cablevision", &mvpd_user_id);
         let lock = house.buffer.lock_whole().expect("the locks");
         house.buffer.forget(&forget, &lock).expect("an erasure");
         assert_eq!(over_count(), (3, 10), "{number}");
@@ -483,8 +477,7 @@ fn a_buffer_with_a_second_name_is_refused() {
 
 #[test]
 fn a_broken_line_is_forgotten_with_the_person_that_it_names_however_it_is_broken() {
-    let forget =
-        Forget::MvpdUser { mvpd: "Sling".to_owned(), mvpd_user_id: "user-17".to_owned(), words: Vec::new() };
+    let forget = subscriber("Sling", "user-17");
     for (text, concerns) in [
         (r#"{"mvpd":"Sling","mvpd_user_id":"user-17"}"#, true),
         (r#"{"data":{"mvpd":"Sling","mvpd_user_id":"user-17"}}"#, true),

@@ -14,7 +14,7 @@ use super::super::rows::{all, each, only, read_event, run};
 use super::digest::{KeyedDigest, Secret};
 use super::packs::{self, ENTRY_BYTES, Entry, SYNTHETIC};
 use crate::delivery::Sequence;
-use crate::event::{MeasureOf, PlainDigest, identifier};
+use crate::event::{MeasureOf, PlainDigest, Property};
 
 /// The digest of a user ID, and the MVPD of the ID (empty if there is none).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -31,9 +31,9 @@ pub(in super::super) fn people_of(
     measure: MeasureOf,
 ) -> Result<HashSet<Person>> {
     let mut people = HashSet::new();
-    if let Forget::MvpdUser { mvpd, mvpd_user_id, .. } = forget {
-        let digest = PlainDigest::of(identifier(mvpd_user_id));
-        people.insert(Person { mvpd: identifier(mvpd).to_owned(), digest });
+    if let (Property::MvpdUserId, id, Some(mvpd)) = forget.wanted() {
+        let digest = PlainDigest::of(id);
+        people.insert(Person { mvpd: mvpd.to_owned(), digest });
         // As with events, an entry without an MVPD belongs to the person if it has the ID.
         people.insert(Person { mvpd: String::new(), digest });
     }

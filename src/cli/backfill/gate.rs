@@ -59,7 +59,7 @@ pub(super) fn refuse_delivered(
         delivered.retain(|one| days.contains(&one.day) && !accepted.iter().any(|span| span.has(one.day)));
         named.extend(delivered.iter().map(|one| one.day));
         let told = |day| format!("{requestor_id} {}", Day::from_number(day));
-        found.extend(delivered.iter().map(|one| format!("{}: {} events", told(one.day), one.events)));
+        found.extend(delivered.iter().map(|one| format!("{}: {} delivered", told(one.day), one.events)));
     }
     if found.is_empty() {
         return Ok(());

@@ -311,8 +311,7 @@ impl Reader for EsmReader {
     fn next_line(&mut self, bounds: TimeBounds, memory: &mut Recollection) -> ReadResult<Option<Line<'_>>> {
         loop {
             if let Some((number, event)) = self.ready.pop_front() {
-                let excerpt = Excerpt::of(b"");
-                return Ok(Some(Line { number, excerpt, result: Ok(event), rule: None, unknown_key: None }));
+                return Ok(Some(Line::of(number, Excerpt::of(b""), Ok(event))));
             }
             if memory.is_full() {
                 return Ok(None);
@@ -329,13 +328,7 @@ impl Reader for EsmReader {
                 Err(Refusal::Memory(source)) => return Err(ReadError::Memory { line: number, source }),
                 Err(Refusal::Rejected(reason)) => {
                     let excerpt = Excerpt::of_text(record.text());
-                    return Ok(Some(Line {
-                        number,
-                        excerpt,
-                        result: Err(reason),
-                        rule: None,
-                        unknown_key: None,
-                    }));
+                    return Ok(Some(Line::of(number, excerpt, Err(reason))));
                 }
             }
         }

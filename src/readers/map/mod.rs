@@ -13,7 +13,7 @@ use self::time::TimeForm;
 use super::members::{Members, raw_value, unquoted};
 use super::unknown::{UnknownKeys, event_key};
 use crate::config::MapConfig;
-use crate::event::{Draft, EventError, EventKind, RawValue, key_named};
+use crate::event::{Draft, EventError, EventKind, Property, RawValue, key_named};
 
 /// Words of a source, in lower case, and what stands for them in an event.
 type Words = BTreeMap<String, String>;
@@ -184,6 +184,21 @@ impl Map {
         self.constants
             .iter()
             .try_for_each(|(name, value)| draft.set(name, RawValue::Text(value.as_str().into())).map(drop))
+    }
+
+    /// A property of what becomes of a line; `None` if that has none, or the line is no JSON object.
+    pub fn property(&self, property: Property, line: &str) -> Option<String> {
+        let Members(members) = serde_json::from_str(line).ok()?;
+        let mut draft = Draft::default();
+        for (key, json) in members {
+            let (key, unknown) = (unquoted(key).ok()?, &mut UnknownKeys::default());
+            // Of two values nobody knows which is right. Why else the line was rejected does not matter here.
+            if let Err(EventError::Twice(_)) = self.take((&mut draft, unknown), &key, raw_value(json), json) {
+                return None;
+            }
+        }
+        self.complete(&mut draft).ok()?;
+        draft.property(property).map(str::to_owned)
     }
 
     fn set(&self, draft: &mut Draft, name: &'static str, value: RawValue<'_>) -> Result<(), EventError> {

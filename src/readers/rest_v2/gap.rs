@@ -18,11 +18,8 @@ pub(super) fn gaps(exchange: &Exchange, rule: Rule, events: &[Derived]) -> impl 
     let has_device = !has_code && exchange.hop.is_none() && exchange.endpoint != Endpoint::Configuration;
     let is_used = (200..300).contains(&exchange.status) || !events.is_empty();
     let is_user = |id: &String| VisitorRules::default().known(id).is_some();
-    let is_nameless = |derived: &Derived| {
-        derived
-            .event
-            .property(Property::Mvpd)
-            .is_some_and(|mvpd| VisitorRules::default().known(mvpd).is_none())
+    let is_nameless = |(event, _): &Derived| {
+        event.property(Property::Mvpd).is_some_and(|mvpd| VisitorRules::default().known(mvpd).is_none())
     };
     let has_user = |profile: &Profile| profile.user_id.as_ref().is_some_and(is_user);
     let resources: BTreeSet<&String> = exchange.asked.resources.iter().collect();
@@ -31,7 +28,7 @@ pub(super) fn gaps(exchange: &Exchange, rule: Rule, events: &[Derived]) -> impl 
         || matches!(reply, Reply::Session(session) if session.is_code_lost);
     let is_decision = matches!(exchange.endpoint, Endpoint::Authorize | Endpoint::Preauthorize);
     let asked = if is_decision { Property::ResourceId } else { Property::Mvpd };
-    let lacks_asked = events.iter().any(|derived| derived.event.property(asked).is_none());
+    let lacks_asked = events.iter().any(|(event, _)| event.property(asked).is_none());
     let all = [
         (Gap::DeviceIdentifier, has_device && is_used && exchange.device.is_none()),
         (Gap::Code, is_code_lost && rule != Rule::NOT_PROCESSED),

@@ -63,15 +63,7 @@ impl<R: BufRead> Reader for ExchangeReader<R> {
                 Step::Wanting => match self.source.next(&mut self.window.spent) {
                     Ok(Some(Parsed { number, result })) => match result {
                         Ok(exchange) => self.window.hold(number, exchange),
-                        Err((excerpt, reason)) => {
-                            return Ok(Some(Line {
-                                number,
-                                excerpt,
-                                result: Err(reason),
-                                rule: None,
-                                unknown_key: None,
-                            }));
-                        }
+                        Err((excerpt, reason)) => return Ok(Some(Line::of(number, excerpt, Err(reason)))),
                     },
                     Ok(None) => self.window.end(),
                     Err(error) => {

@@ -32,6 +32,9 @@ pub struct ExchangeSummary {
     pub late: u64,
     /// The results of the checks of service tokens; empty if no keys are configured.
     pub service_tokens: BTreeMap<&'static str, u64>,
+    /// The rule of the line that was asked for.
+    #[serde(skip)]
+    pub asked: Option<Rule>,
     /// What exchanges lack, in the order of [`Gap::ALL`].
     #[serde(flatten, serialize_with = "counts")]
     pub gaps: [Lacking; Gap::ALL.len()],
@@ -140,6 +143,7 @@ impl ExchangeSummary {
             sum.0 += exchanges;
             sum.1 += events;
         }
+        self.asked = self.asked.or(other.asked);
         self.others += other.others;
         self.prefixed += other.prefixed;
         self.unprefixed += other.unprefixed;

@@ -10,7 +10,7 @@ use super::state::State;
 use super::summary::{ExchangeSummary, Gap};
 use crate::config::RestV2Config;
 use crate::event::{Instant, TimeBounds};
-use crate::readers::line::{AppliedRule, Excerpt, Line, ReadError, RejectReason};
+use crate::readers::line::{Excerpt, Line, ReadError, RejectReason};
 use crate::readers::memory::{Keyring, MemoryKey, Recollection};
 use crate::readers::options::ReaderOptions;
 
@@ -96,9 +96,9 @@ impl Window {
 
     pub(super) fn step(&mut self, bounds: TimeBounds, memory: &mut Recollection) -> Result<Step, ReadError> {
         loop {
-            if let Some((number, Derived { event, rule, former_ids })) = self.ready.pop_front() {
-                let (excerpt, rule) = (Excerpt::of(b""), Some(AppliedRule { rule, former_ids }));
-                return Ok(Step::Line(Line { number, excerpt, result: Ok(event), rule, unknown_key: None }));
+            if let Some((number, (event, rule))) = self.ready.pop_front() {
+                let rule = Some(rule);
+                return Ok(Step::Line(Line { rule, ..Line::of(number, Excerpt::of(b""), Ok(event)) }));
             }
             if memory.is_full() {
                 return Ok(Step::Paused);
@@ -111,13 +111,7 @@ impl Window {
             self.spent.push(exchange);
             if let Some(reason) = reason {
                 let excerpt = Excerpt::hidden(&fingerprint.0, 0);
-                return Ok(Step::Line(Line {
-                    number,
-                    excerpt,
-                    result: Err(reason),
-                    rule: None,
-                    unknown_key: None,
-                }));
+                return Ok(Step::Line(Line::of(number, excerpt, Err(reason))));
             }
         }
     }
@@ -199,6 +193,9 @@ impl Window {
             Taken::Elsewhere => self.summary.others += 1,
             Taken::Rejected(reason) => return Ok(Some(reason)),
             Taken::Rule { rule, events, is_recovered } => {
+                if self.config.asked_line == Some(number) {
+                    self.summary.asked = Some(rule);
+                }
                 // Under these rules a redirect is the expected answer, or nothing is counted whatever the answer is.
                 // So their statuses are not reported as uncounted.
                 let is_right = matches!(

@@ -286,6 +286,10 @@ fn an_event_inside_an_object_or_a_list_is_named_with_the_way_out() {
     for (line, expected) in [
         (format!("{{\"jsonPayload\":{event},\"insertId\":\"x\"}}"), "jq -c '.jsonPayload' FILE"),
         (format!("{{\"took\":1,\"events\":[{event}]}}"), "jq -c '.events[]' FILE"),
+        (format!("{{\"time\":1,\"event\":{event}}}"), "jq -c '.event' FILE"),
+        (format!("{{\"rows\":{{\"0\":{event},\"1\":{event}}}}}"), "jq -c '.rows.[]' FILE"),
+        (format!("{{\"@all\":[{event}]}}"), "jq -c '.\"@all\"[]' FILE"),
+        (format!("{{\"2nd\":{event}}}"), "jq -c '.\"2nd\"' FILE"),
     ] {
         let (total, notes) = told("a.ndjson", line.as_bytes());
         assert_eq!(total, counts(1, 0, 0, 0, 1));

@@ -7,6 +7,7 @@ use passbridge::ingest::{forget_rejects, retain_rejects};
 use serde_json::Value;
 
 use super::*;
+use crate::support::subscriber;
 
 /// The lines of a run's rejects.
 pub(super) fn kept(summary: &IngestSummary) -> Vec<Value> {
@@ -42,7 +43,7 @@ fn bad_lines_are_named_with_their_reason_and_the_rest_goes_in() {
             9,
             "occurred_at 2099-01-01T00:00:00Z is ahead of this host's clock (2026-11-20T12:00:00Z) by more than ingest.future_skew_seconds; check the clock of the source and of this host",
         ),
-        (10, "count 0 must be a whole number from 1 to 1,000,000"),
+        (10, "count \"0\" must be a whole number from 1 to 1,000,000"),
         (11, "mvpd must be text, a number or a boolean, not an object or a list"),
         (12, "mvpd is given twice, at columns 86 and 97"),
         (13, "is not UTF-8 from byte 97 on"),
@@ -205,12 +206,12 @@ fn rejects_stop_at_the_floor_of_their_own_disk() {
     // Free for the buffer, which is looked at before; what is between the two is the test's own.
     intake.options.config.min_free_bytes = u64::MAX;
     let input = InputPath::new(fixture("ndjson/bad-lines.ndjson"));
-    let error = load(&intake.house.buffer, &[input], &intake.options, &mut ()).expect_err("a full disk");
+    let error = load(&*intake.house.buffer, &[input], &intake.options, &mut ()).expect_err("a full disk");
     assert!(matches!(error, IngestError::DiskFloor { .. }), "{error}");
     intake.options.config.min_free_bytes = intake.house.buffer.free_bytes().expect("a disk") / 2;
     intake.options.config.rejects_dir = PathBuf::from("/proc/self");
     let input = InputPath::new(fixture("ndjson/bad-lines.ndjson"));
-    let error = load(&intake.house.buffer, &[input], &intake.options, &mut ()).expect_err("no room there");
+    let error = load(&*intake.house.buffer, &[input], &intake.options, &mut ()).expect_err("no room there");
     assert!(matches!(error, IngestError::RejectsDiskFloor { .. }), "{error}");
 }
 
@@ -242,7 +243,7 @@ fn rejects_that_cannot_be_kept_stop_the_ingest() {
     let mut intake = Intake::new();
     intake.options.config.rejects_dir = intake.file("a-file", b"");
     let input = InputPath::new(fixture("ndjson/bad-lines.ndjson"));
-    let error = load(&intake.house.buffer, &[input], &intake.options, &mut ()).expect_err("no folder");
+    let error = load(&*intake.house.buffer, &[input], &intake.options, &mut ()).expect_err("no folder");
     assert!(matches!(error, IngestError::Rejects { .. }), "{error}");
     assert!(error.to_string().contains("a-file"), "{error}");
 }
@@ -250,14 +251,9 @@ fn rejects_that_cannot_be_kept_stop_the_ingest() {
 #[test]
 fn a_forgotten_person_is_gone_from_the_rejects_and_everybody_else_stays() {
     let intake = Intake::new();
-    let whom = |mvpd: &str, user: &str| Forget::MvpdUser {
-        mvpd: mvpd.to_owned(),
-        mvpd_user_id: user.to_owned(),
-        words: Vec::new(),
-    };
     let (rejects_dir, buffer) = (&intake.options.config.rejects_dir, intake.house.buffer.path());
     let forget = |forget: &Forget| forget_rejects(rejects_dir, forget, buffer).expect("the folder");
-    assert_eq!(forget(&whom("Brightline", "u1")), 0, "where there is no folder");
+    assert_eq!(forget(&subscriber("Brightline", "u1")), 0, "where there is no folder");
     let lines = "{\"mvpd\":\"Brightline\",\"mvpd_user_id\":\"u1\"}\n\
                  {\"mvpd\":\"Brightline\",\"mvpd_user_id\":\"u10\"}\n\
                  {\"mvpd\":\"OrbitTV\",\"mvpd_user_id\":\"u1\"}\n\
@@ -267,7 +263,7 @@ fn a_forgotten_person_is_gone_from_the_rejects_and_everybody_else_stays() {
         "occurred_at,event,requestor_id,mvpd,mvpd_user_id\nyesterday,authn_ok,HarborNews,Brightline,u1\n";
     let csv = intake.load(&[&intake.file("a.csv", rows.as_bytes())]);
 
-    assert_eq!(forget(&whom("Brightline", "u1")), 3);
+    assert_eq!(forget(&subscriber("Brightline", "u1")), 3);
     let left: Vec<Value> = kept(&json).iter().map(|line| line["line"].clone()).collect();
     assert_eq!(left, [2, 3]);
     let mode =
@@ -275,7 +271,7 @@ fn a_forgotten_person_is_gone_from_the_rejects_and_everybody_else_stays() {
     assert_eq!(mode & 0o777, 0o600);
     assert!(!csv.rejects_path.expect("rejects").exists(), "a file without a line");
     assert_eq!(std::fs::read_dir(&intake.options.config.rejects_dir).expect("a folder").count(), 1);
-    assert_eq!(forget(&whom("Brightline", "u1")), 0);
+    assert_eq!(forget(&subscriber("Brightline", "u1")), 0);
 
     // The lines behind a link, or under a second name, would stay.
     for is_symbolic in [true, false] {
@@ -283,7 +279,8 @@ fn a_forgotten_person_is_gone_from_the_rejects_and_everybody_else_stays() {
             (intake.file("moved.ndjson", lines.as_bytes()), rejects_dir.join("linked.ndjson"));
         let made = if is_symbolic { symlink(&moved, &linked) } else { std::fs::hard_link(&moved, &linked) };
         made.expect("a link");
-        let refused = forget_rejects(rejects_dir, &whom("Brightline", "u1"), buffer).expect_err("a link");
+        let refused =
+            forget_rejects(rejects_dir, &subscriber("Brightline", "u1"), buffer).expect_err("a link");
         assert!(refused.to_string().contains("linked.ndjson"), "{refused}");
         std::fs::remove_file(&linked).expect("the link goes");
     }

@@ -1,13 +1,13 @@
 //! What the account knows explains a difference to the unit: what waits, what is dead, held, deleted, in doubt, too fresh.
 
-use passbridge::buffer::{Forget, NewVerdict, Selection, Undecided};
+use passbridge::buffer::{NewVerdict, Selection, Undecided};
 use passbridge::reconcile::{Cause, Cell, EsmSource, Likeness, Part, Tolerance, Verdict};
 use passbridge::sandbox::AnalyticsSettings;
 use passbridge::suite::{EventIds, OnAmbiguous, SuiteState};
 use serde_json::json;
 
 use super::world::{World, plays_at};
-use crate::support::{REQUESTOR, RSID, event};
+use crate::support::{REQUESTOR, RSID, event, subscriber};
 
 const AT: &str = "2026-11-03T20:00:00Z";
 
@@ -91,8 +91,7 @@ fn what_was_forgotten_before_it_went_explains_what_is_missing() {
         });
         world.house.store(events);
         let lock = world.house.buffer.lock_whole().expect("the lock");
-        let whom =
-            Forget::MvpdUser { mvpd: "M".to_owned(), mvpd_user_id: "gone".to_owned(), words: Vec::new() };
+        let whom = subscriber("M", "gone");
         assert_eq!(world.house.buffer.forget(&whom, &lock).expect("forgotten").events, 3);
     });
     assert_three_are(&world, Cause::Withdrawn);

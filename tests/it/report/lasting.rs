@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use passbridge::buffer::{Buffer, Forget, RetentionPolicy, Selection, Undecided};
 use passbridge::clock::Clock;
-use passbridge::event::Instant;
+use passbridge::event::{Instant, Property};
 use passbridge::report::{Period, Report};
 use serde_json::json;
 
 use super::independent::{EVENTS, random_event, random_house};
 use super::report_of;
 use crate::program::Program;
-use crate::support::{FIRST_SECOND, House, buffer_options, event, sandbox};
+use crate::support::{FIRST_SECOND, House, buffer_options, event, sandbox, subscriber};
 
 /// 2026-11-08T00:00:00Z, after every event of these tests.
 const LATER: i64 = FIRST_SECOND + 7 * 86_400;
@@ -86,7 +86,7 @@ fn reports_are_the_same_after_retention_has_deleted_the_events() {
 fn reports_are_the_same_after_a_person_was_forgotten_and_who_comes_back_is_somebody_else() {
     let house = stored_later(events(12, false));
     let before = reports(&house);
-    let forget = Forget::MvpdUser { mvpd: "A".to_owned(), mvpd_user_id: "uA7".to_owned(), words: Vec::new() };
+    let forget = subscriber("A", "uA7");
     let forget_now = || {
         let lock = house.buffer.lock_whole().expect("the lock");
         house.buffer.forget(&forget, &lock).expect("an erasure").events
@@ -127,7 +127,7 @@ fn a_visitor_who_is_forgotten_takes_the_user_of_their_events_along() {
     };
     house.store([play("1")]);
     let lock = house.buffer.lock_whole().expect("the lock");
-    let forget = Forget::Visitor { visitor_id: "v".to_owned() };
+    let forget = Forget { property: Property::VisitorId, mvpd: None, ..subscriber("", "v") };
     assert_eq!(house.buffer.forget(&forget, &lock).expect("an erasure").events, 1);
     drop(lock);
     house.store([play("2")]);

@@ -18,17 +18,11 @@ use crate::config::RestV2Config;
 use crate::event::{
     Draft, EventError, EventId, EventKind, Instant, PassEvent, Property, RequestorId, TimeBounds,
 };
-use crate::readers::line::RejectReason;
+use crate::readers::line::{AppliedRule, RejectReason};
 use crate::readers::memory::{Feed, MemoryKey, MemoryResult};
 
 /// An event and the rule that made it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Derived {
-    pub event: PassEvent,
-    pub rule: Rule,
-    /// The identities of the event in earlier releases, which may have stored it.
-    pub former_ids: Vec<EventId>,
-}
+pub(super) type Derived = (PassEvent, AppliedRule);
 
 /// What became of an exchange.
 #[derive(Debug)]
@@ -292,7 +286,7 @@ impl<'a> Derivation<'a> {
             draft.put(Property::Proxy, self.config.proxies.get(mvpd).unwrap_or(&self.config.proxied_by));
         }
         let event = draft.finish(self.bounds).expect("its requestor and both instants were checked");
-        self.events.push(Derived { event, rule, former_ids });
+        self.events.push((event, AppliedRule { rule, former_ids }));
         Ok(())
     }
 
