@@ -110,11 +110,9 @@ pub(super) fn store(
         if !is_of_esm(row) && row.body.as_deref() != Some("") {
             keep.execute((row.key.0, input))?;
         }
+        let drops_at = row.drops_at.nanos().max(earliest);
         match &row.body {
-            Some(body) => {
-                let drops_at = row.drops_at.nanos().max(earliest);
-                set.execute((row.key.0, drops_at, body, input, is_of_esm(row)))?
-            }
+            Some(body) => set.execute((row.key.0, drops_at, body, input, is_of_esm(row)))?,
             None => forget.execute([row.key.0])?,
         };
     }

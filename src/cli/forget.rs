@@ -94,8 +94,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Ended {
     let rejects_dir = &settings.config.ingest.rejects_dir;
     let rejected_lines =
         part(ingest::forget_rejects(rejects_dir, &forget, buffer.path()).map_err(Failure::from));
-    let nobody = format!("nobody found: no event, inbox row or rejected line has exactly {whom}");
-    let somebody =
+    let erased =
         format!("erased {events} events, {inbox_rows} inbox rows and {rejected_lines} rejected lines");
     let is_nobody = events + inbox_rows + memory_rows + rejected_lines + metric_digests == 0;
     let unfinished = "not everything is erased: do what the error says, and run it again; so far:\n";
@@ -106,7 +105,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Ended {
             copies > 0,
             format!("deleted {copies} copies of the buffer beside it, from upgrades and restores\n"),
         ),
-        (true, if is_nobody { nobody } else { somebody }),
+        (is_nobody, format!("nobody found: no event, inbox row or rejected line has exactly {whom}")),
+        (!is_nobody, erased),
         (memory_rows > 0, format!(", and {memory_rows} rows of logins and profiles that sources remembered")),
         (
             metric_digests > 0,

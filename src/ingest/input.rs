@@ -234,6 +234,7 @@ fn format_of(
         let guess = guess.unwrap_or_else(|| Guess { format, because: because.to_owned() });
         return Ok(Some((guess.format, Some(guess))));
     };
+    let has_log = memchr::memmem::find(start, b"\"log\"").is_some();
     Ok(Some(match guess {
         // Both formats are lines of JSON, or both are rows under a header, so the content decides.
         Some(guess)
@@ -243,15 +244,11 @@ fn format_of(
             (guess.format, Some(guess))
         }
         // The start of an archive may be too short to recognise it, and a body in it may look like another format.
-        Some(guess) if named != guess.format && !(named == Format::Har && has_log(start)) => {
+        Some(guess) if named != guess.format && !(named == Format::Har && has_log) => {
             return Err(InputError::Misnamed { named: named.as_str(), guess });
         }
         _ => (named, None),
     }))
-}
-
-fn has_log(start: &[u8]) -> bool {
-    memchr::memmem::find(start, b"\"log\"").is_some()
 }
 
 /// The format and the compression according to the extensions of the file name.

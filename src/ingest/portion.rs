@@ -63,10 +63,8 @@ impl Portion {
     }
 
     pub(super) fn has_rows(&self) -> bool {
-        !(self.events.is_empty()
-            && self.changes.is_empty()
-            && self.stated.is_empty()
-            && self.rejects.is_empty())
+        let Portion { events, changes, stated, rejects, .. } = self;
+        !(events.is_empty() && changes.is_empty() && stated.is_empty() && rejects.is_empty())
     }
 
     /// Reads lines until the portion or the memory is full, or the input ends. Returns true if there may be more. What
@@ -245,17 +243,9 @@ pub(super) fn canonical_text(event: &NewEvent) -> Vec<u8> {
 
 /// A reason without the values of the line that it quotes: they may be a secret, or name a person.
 fn without_values(reason: &str) -> String {
-    let (mut plain, mut is_inside, mut is_escaped) = (String::new(), false, false);
-    for letter in reason.chars() {
-        if letter == '"' && !is_escaped {
-            is_inside = !is_inside;
-            plain.extend(is_inside.then_some('…'));
-        } else if !is_inside {
-            plain.push(letter);
-        }
-        is_escaped = letter == '\\' && !is_escaped;
-    }
-    plain
+    // Within a value, a quote and a backslash have a backslash before them.
+    let plain = reason.replace("\\\\", "").replace("\\\"", "");
+    plain.split('"').enumerate().map(|(place, part)| if place % 2 == 1 { "…" } else { part }).collect()
 }
 
 /// A reason in which values, numbers and hints make no difference, by which rejected lines are counted.

@@ -66,7 +66,7 @@ fn a_run_adds_to_delivered_days_only_where_each_is_named() {
                 "{}",
                 refused.err
             );
-            assert_eq!(refused.err.contains("REF30 2026-10-01: 5 events"), accepted != Some("2026-10-01"));
+            assert_eq!(refused.err.contains("REF30 2026-10-01: 5 delivered"), accepted != Some("2026-10-01"));
         }
     }
     assert_eq!(sandbox.accepted_count(), 10);

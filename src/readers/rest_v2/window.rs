@@ -97,8 +97,8 @@ impl Window {
     pub(super) fn step(&mut self, bounds: TimeBounds, memory: &mut Recollection) -> Result<Step, ReadError> {
         loop {
             if let Some((number, (event, rule))) = self.ready.pop_front() {
-                let rule = Some(rule);
-                return Ok(Step::Line(Line { rule, ..Line::of(number, Excerpt::of(b""), Ok(event)) }));
+                let line = Line::of(number, Excerpt::of(b""), Ok(event));
+                return Ok(Step::Line(Line { rule: Some(rule), ..line }));
             }
             if memory.is_full() {
                 return Ok(Step::Paused);
