@@ -10,12 +10,14 @@ use std::time::Duration;
 use rcgen::CertifiedKey;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Builder;
 use tokio_rustls::TlsAcceptor;
 
 /// The unit of `/proc/self/stat`.
 const NANOS_A_TICK: u64 = 10_000_000;
+/// A thousand lanes connect at once. Of a short backlog, Linux drops what is beyond, and a client tries again after a second.
+const BACKLOG: u32 = 4_096;
 const SUCCESS: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: 58\r\n\r\n\
 <?xml version=1.0 encoding=UTF-8?><status>SUCCESS</status>";
 
@@ -34,17 +36,15 @@ impl Sink {
 
 /// Starts a collector, with TLS where there is a certificate for `localhost`; each reply waits for `latency`.
 pub(crate) fn sink(certificate: Option<&CertifiedKey<rcgen::KeyPair>>, latency: Duration) -> Sink {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.set_nonblocking(true).expect("a socket");
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let listener = runtime.block_on(async { listen() }).expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let scheme = if certificate.is_some() { "https" } else { "http" };
     let acceptor = certificate.map(acceptor);
     let requests = Arc::new(AtomicU64::new(0));
     let counter = requests.clone();
     let serve = move || {
-        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let listener = TcpListener::from_std(listener).expect("a socket");
             loop {
                 let (tcp, _) = listener.accept().await.expect("a client");
                 tcp.set_nodelay(true).expect("a socket");
@@ -60,6 +60,12 @@ pub(crate) fn sink(certificate: Option<&CertifiedKey<rcgen::KeyPair>>, latency: 
     };
     thread::Builder::new().name("sink".to_owned()).spawn(serve).expect("a thread");
     Sink { url: format!("{scheme}://localhost:{port}"), requests }
+}
+
+fn listen() -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(([127, 0, 0, 1], 0).into())?;
+    socket.listen(BACKLOG)
 }
 
 fn acceptor(certificate: &CertifiedKey<rcgen::KeyPair>) -> TlsAcceptor {

@@ -12,6 +12,12 @@ use crate::hit::VisitorKey;
 
 /// How many hits a lane may have waiting, on average: enough that no lane idles while the feed reads on.
 const WAITING_A_LANE: usize = 16;
+/// Of the hits of one lane, so many count for the average. A lane may have more, because the visitors of a lane with a long
+/// queue come back to it before their first events are sent. If all counted, the few such lanes would take the room of the
+/// others, which would idle.
+const COUNTED_A_LANE: usize = 2 * WAITING_A_LANE;
+/// How many times as many hits may wait if those of lanes with long queues are counted too. This bounds the memory.
+const WAITING_TIMES_MAX: usize = 4;
 /// How many lanes are compared for an event: enough to find one with little to do, and few enough for a thousand lanes.
 const COMPARED: usize = 32;
 /// How often the feed looks whether the lanes are over, while it waits until they have room.
@@ -28,7 +34,21 @@ struct State {
     /// The hits that wait in each lane.
     waiting: Vec<usize>,
     waiting_in_all: usize,
+    /// The same, but of each lane at most `COUNTED_A_LANE`.
+    counted: usize,
     is_feed_waiting: bool,
+}
+
+impl State {
+    fn set_waiting(&mut self, lane: usize, hits: usize) {
+        let before = std::mem::replace(&mut self.waiting[lane], hits);
+        self.waiting_in_all = self.waiting_in_all + hits - before;
+        self.counted = self.counted + hits.min(COUNTED_A_LANE) - before.min(COUNTED_A_LANE);
+    }
+
+    fn is_within(&self, waiting: usize) -> bool {
+        self.counted <= waiting && self.waiting_in_all <= waiting * WAITING_TIMES_MAX
+    }
 }
 
 struct Bound {
@@ -42,6 +62,7 @@ impl Bindings {
             visitors: HashMap::new(),
             waiting: vec![0; lanes],
             waiting_in_all: 0,
+            counted: 0,
             is_feed_waiting: false,
         };
         Bindings { state: Mutex::new(state), has_room: Condvar::new(), waiting_max: WAITING_A_LANE * lanes }
@@ -56,9 +77,9 @@ impl Bindings {
             Bound { lane: from_first.min_by_key(|lane| state.waiting[*lane]).unwrap_or(first), events: 0 }
         });
         bound.events += 1;
-        state.waiting[bound.lane] += hits;
-        state.waiting_in_all += hits;
-        bound.lane
+        let lane = bound.lane;
+        state.set_waiting(lane, state.waiting[lane] + hits);
+        lane
     }
 
     /// Records that an event ended in its lane. Once no event of its visitor is left there, the visitor's later events
@@ -80,10 +101,9 @@ impl Bindings {
     }
 
     fn leave(&self, state: &mut State, lane: usize, hits: usize) {
-        state.waiting[lane] -= hits;
-        state.waiting_in_all -= hits;
+        state.set_waiting(lane, state.waiting[lane] - hits);
         // The feed wakes once half of the room is free, so that it hands over many events at a time.
-        if state.is_feed_waiting && state.waiting_in_all <= self.waiting_max / 2 {
+        if state.is_feed_waiting && state.is_within(self.waiting_max / 2) {
             state.is_feed_waiting = false;
             self.has_room.notify_one();
         }
@@ -92,7 +112,7 @@ impl Bindings {
     /// Waits until the lanes have room for more hits, or are over.
     pub(super) fn wait_for_room(&self, is_over: impl Fn() -> bool) {
         let mut state = self.state();
-        while state.waiting_in_all >= self.waiting_max && !is_over() {
+        while !state.is_within(self.waiting_max - 1) && !is_over() {
             state.is_feed_waiting = true;
             let waited = self.has_room.wait_timeout(state, LANES_POLL);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -131,6 +151,16 @@ mod tests {
         let lanes: Vec<usize> = (0..64).map(|visitor| bindings.bind(VisitorKey(visitor), 1)).collect();
         let odd = lanes.iter().step_by(2).filter(|lane| **lane % 2 == 1).count();
         assert!((1..32).contains(&odd), "every second visitor has lanes of one kind: {lanes:?}");
+    }
+
+    #[test]
+    fn a_lane_with_a_long_queue_leaves_the_others_their_room_up_to_a_bound() {
+        let bindings = Bindings::new(16);
+        let has_room = || bindings.state().is_within(16 * WAITING_A_LANE - 1);
+        (0..16 * WAITING_A_LANE).for_each(|_| drop(bindings.bind(VisitorKey(1), 1)));
+        assert!(has_room(), "one visitor has more than the average, and the other lanes have nothing");
+        (0..16 * WAITING_A_LANE * 3).for_each(|_| drop(bindings.bind(VisitorKey(1), 1)));
+        assert!(!has_room(), "its events would take all memory");
     }
 
     #[test]
