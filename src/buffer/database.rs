@@ -118,8 +118,7 @@ impl Buffer {
     }
 
     fn holder(&self, lock: &str, runner: &str) -> Result<Option<Holder>> {
-        let held = sqlite::holder(self.path(), lock)?;
-        if held.is_some() {
+        if let held @ Some(_) = sqlite::holder(self.path(), lock)? {
             return Ok(held);
         }
         // The file of a lock may have been removed under a process that still sends.

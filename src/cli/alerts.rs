@@ -1,16 +1,18 @@
-//! Tells people of drains and of broken limits: by a ping URL, and by a command. All of it happens on a thread of its own, so
-//! that nothing of it delays a drain.
+//! Tells people of drains and of broken limits, by a ping URL and by a command, on a thread of its own: no drain waits for it.
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant as Moment};
 use std::{env, io};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
@@ -19,7 +21,6 @@ use super::status::broken_checks;
 use super::{Failure, Settings, options};
 use crate::buffer::{Buffer, Told};
 use crate::config::Config;
-use crate::event::Instant;
 use crate::harmless::few;
 use crate::web::{Ping, Pinger};
 
@@ -40,6 +41,8 @@ const PINGS_WAITING_MAX: usize = 8;
 pub(super) const LINES_MAX: usize = 20;
 /// How long the end of the process waits for what is still to be told.
 const FAREWELL_MAX: Duration = Duration::from_secs(15);
+/// The process group of the command that runs; 0 while none does.
+static COMMAND: AtomicI32 = AtomicI32::new(0);
 
 /// Passes on what is to be told. Dropping it waits a bounded time until all is told.
 pub(super) struct Notifier {
@@ -89,6 +92,7 @@ impl Drop for Notifier {
         self.pings = None;
         if self.done.recv_timeout(FAREWELL_MAX) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!("not all was told: notify.ping_url or notify.command takes too long");
+            end_command();
         }
     }
 }
@@ -123,10 +127,7 @@ impl Teller {
                 Ok(()) => return,
                 Err(error) if attempt == PING_TRIES => {
                     let why = Failure::from(error).on_one_line();
-                    tracing::warn!(
-                        why,
-                        "nobody was told of the drain: check notify.ping_url and the way to it"
-                    );
+                    tracing::warn!(why, "nobody was told of the drain: check notify.ping_url and its host");
                 }
                 Err(_) => thread::sleep(PING_PAUSE),
             }
@@ -134,10 +135,9 @@ impl Teller {
     }
 
     fn compare(&self) {
-        if self.command.is_empty() {
-            return;
-        }
-        if let Err(failure) = self.tell_changes() {
+        if !self.command.is_empty()
+            && let Err(failure) = self.tell_changes()
+        {
             tracing::warn!(why = failure.on_one_line(), "nobody was told whether limits are broken");
         }
     }
@@ -151,20 +151,26 @@ impl Teller {
         let ended = told.broken.iter().filter(|check| !broken.contains_key(*check));
         let lines = new.map(|(check, says)| format!("broken {check}: {says}"));
         let lines: Vec<String> = lines.chain(ended.map(|check| format!("ended {check}"))).collect();
-        if lines.is_empty() || told.at.is_some_and(|at| is_too_soon(at, now)) {
+        // An instant ahead of the clock, which was set back, does not count.
+        if lines.is_empty() || told.at.is_some_and(|at| at <= now && !at.is_older(now, COMMAND_SPACING)) {
             return Ok(());
         }
-        let ran = run(&self.command, &few(lines, LINES_MAX));
-        // What a command that failed should have told is told by the next one.
-        let known = if ran.is_ok() { broken.into_keys().collect() } else { told.broken.clone() };
-        self.buffer.set_told(told, Told { at: Some(now), broken: known })?;
-        ran.map_err(|error| Failure::of_file("run", &format!("notify.command {:?}", self.command), &error))
+        // One that hangs is not begun again by the next drain. What one that fails should have told, the next one tells.
+        let begun = Told { at: Some(now), ..told.clone() };
+        self.buffer.set_told(told, begun.clone())?;
+        let named = format!("notify.command {:?}", self.command);
+        run(&self.command, &few(lines, LINES_MAX))
+            .map_err(|error| Failure::of_file("run", &named, &error))?;
+        Ok(self.buffer.set_told(begun, Told { at: Some(now), broken: broken.into_keys().collect() })?)
     }
 }
 
-/// Whether the command ran a short time ago. A clock that was set back does not count.
-fn is_too_soon(told_at: Instant, now: Instant) -> bool {
-    told_at <= now && !told_at.is_older(now, COMMAND_SPACING)
+/// Ends the command that was begun last, and whatever it has begun.
+fn end_command() {
+    if let Some(group) = Pid::from_raw(COMMAND.swap(0, Relaxed)) {
+        // It has ended by itself if there is no such group.
+        kill_process_group(group, Signal::KILL).unwrap_or_default();
+    }
 }
 
 /// Runs a command with these lines as its input. It gets no variable of this program, which may hold secrets.
@@ -177,19 +183,21 @@ fn run(words: &[String], lines: &[String]) -> io::Result<()> {
             command.env_remove(name);
         }
     }
-    let mut child = command.spawn()?;
+    let mut child = command.process_group(0).spawn()?;
+    COMMAND.store(child.id().cast_signed(), Relaxed);
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     // A command that does not read its input may know enough by being called.
     child.stdin.take().map_or(Ok(()), |mut input| input.write_all(text.as_bytes())).unwrap_or_default();
     let started = Moment::now();
     while started.elapsed() < COMMAND_TIMEOUT {
-        match child.try_wait()? {
-            Some(status) if status.success() => return Ok(()),
-            Some(status) => return Err(io::Error::other(format!("it ended with {status}"))),
-            None => thread::sleep(LOOK_EVERY),
+        if let Some(status) = child.try_wait()? {
+            COMMAND.store(0, Relaxed);
+            let failed = || Err(io::Error::other(format!("it ended with {status}")));
+            return if status.success() { Ok(()) } else { failed() };
         }
+        thread::sleep(LOOK_EVERY);
     }
-    child.kill()?;
+    end_command();
     child.wait()?;
     Err(io::Error::new(io::ErrorKind::TimedOut, "it took too long, and was ended"))
 }

@@ -55,6 +55,8 @@ impl Spool {
             let Ok(metadata) = path.symlink_metadata() else { continue };
             if metadata.is_file() {
                 files.push((path, Stamp::of(&metadata)));
+            } else if !metadata.is_dir() {
+                tracing::warn!(path = %path.display(), "what stands in the spool is no file: it is not read, and stays");
             }
         }
         files.sort_by(|one, other| one.0.cmp(&other.0));

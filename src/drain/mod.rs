@@ -122,9 +122,7 @@ impl Locked<'_> {
         match self {
             Locked::Live(_) => "the events that wait go with the next run".to_owned(),
             Locked::Backfill(_, JobRecord { name, .. }) => {
-                format!(
-                    "the events that wait go when the backfill goes on: passbridge backfill resume {name}"
-                )
+                format!("the events that wait go with: passbridge backfill resume {name}")
             }
         }
     }

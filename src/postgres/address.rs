@@ -32,8 +32,9 @@ pub struct Address {
 impl Address {
     /// Reads `postgres://USER@HOST:PORT/DATABASE?sslmode=verify-full`. The error says what is wrong with the URL.
     pub fn parse(url: &str) -> Result<Address, String> {
+        let refuse = |why: &str| Err(why.to_owned());
         if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
-            return Err("it must begin with postgres://".to_owned());
+            return refuse("it must begin with postgres://");
         }
         let (bare, query) = url.split_once('?').unwrap_or((url, ""));
         let (mut mode, mut others) = (None, Vec::new());
@@ -47,29 +48,26 @@ impl Address {
             .parse()
             .map_err(|error| format!("it cannot be read: {}", in_words(&error)))?;
         if config.get_password().is_some() {
-            return Err(
+            return refuse(
                 "it has a password, which a listing of processes or a log may show: put it into buffer.password_file, or into \
-                 the file that PGPASSFILE names"
-                    .to_owned(),
+                 the file that PGPASSFILE names",
             );
         }
         if config.get_user().is_none() || config.get_dbname().is_none() || config.get_hosts().is_empty() {
-            return Err(
-                "it must name a user, a host and a database: postgres://USER@HOST/DATABASE".to_owned()
-            );
+            return refuse("it must name a user, a host and a database: postgres://USER@HOST/DATABASE");
         }
-        let is_near = config.get_hosts().iter().all(|host| match host {
+        let is_near = |host: &Host| match host {
             Host::Unix(_) => true,
             Host::Tcp(name) => matches!(name.as_str(), "localhost" | "127.0.0.1" | "::1"),
-        });
+        };
+        // `hostaddr` leads elsewhere, whatever the host is called.
+        let is_near = config.get_hostaddrs().is_empty() && config.get_hosts().iter().all(is_near);
         let is_verified = match mode {
             Some("verify-full") => true,
             Some("disable") if is_near => false,
             None => !is_near,
             Some("disable") => {
-                return Err(
-                    "sslmode=disable is for a server on this host: events hold personal data".to_owned()
-                );
+                return refuse("sslmode=disable is for a server on this host: events hold personal data");
             }
             Some(other) => {
                 return Err(format!(
@@ -178,6 +176,7 @@ mod tests {
             ("postgres://h/d", "a user"),
             ("postgres://u@h/d?sslmode=require", "verify-full"),
             ("postgres://u@h/d?sslmode=disable", "personal data"),
+            ("postgres://u@localhost/d?hostaddr=192.0.2.1&sslmode=disable", "personal data"),
             ("postgres://u@h/d?colour=red", "cannot be read"),
         ] {
             assert!(said(url).contains(why), "{url}: {}", said(url));
@@ -187,6 +186,7 @@ mod tests {
             ("postgres://u@db.example/d", true),
             ("postgres://u@db.example/d?sslmode=verify-full", true),
             ("postgres://u@localhost/d", false),
+            ("postgres://u@localhost/d?hostaddr=192.0.2.1", true),
             ("postgres://u@localhost/d?sslmode=verify-full", true),
             ("postgres://u@%2Frun%2Fpg:5433/d", false),
             ("postgres://u@/d?host=/run/pg", false),

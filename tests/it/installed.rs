@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use clap_complete::{Shell, generate_to};
 use passbridge::cli;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -181,7 +182,16 @@ fn a_spool_keeps_apart_what_was_used_what_was_not_and_what_is_not_whole() {
 
     // The same name comes again, and neither file is lost.
     program.write("spool/good.ndjson", &line());
-    assert_eq!(program.run(&["ingest", "--spool", spool]).code, 0);
+    // A link could lead to what is not the supplier's, and a pipe may block: neither is read, and both are named.
+    std::os::unix::fs::symlink(program.path("c.toml"), program.path("spool/link.ndjson")).expect("a link");
+    mknodat(CWD, program.path("spool/pipe.ndjson"), FileType::Fifo, Mode::RUSR, 0).expect("a pipe");
+    let told = program.run(&["ingest", "--spool", spool]);
+    assert_eq!(told.code, 0);
+    assert!(
+        ["link.ndjson", "pipe.ndjson"].iter().all(|name| told.err.contains(&format!("{name}\n"))),
+        "{told:?}"
+    );
+    assert!(told.err.contains("is no file: it is not read, and stays"), "{told:?}");
     assert_eq!(names("spool/done"), ["good.ndjson", "good.ndjson.2"]);
     let nowhere = program.run(&["ingest", "--spool", "/no/such/spool"]);
     assert_eq!(nowhere.code, 1);

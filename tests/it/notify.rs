@@ -3,8 +3,10 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::process::Stdio;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
+use std::time::Instant;
 
 use rusqlite::Connection;
 
@@ -78,6 +80,32 @@ fn a_ping_url_that_does_not_answer_loses_nothing_and_is_not_shown() {
     let refused = program.run(&["drain"]);
     assert_eq!((refused.code, refused.err.contains("secret-uuid")), (2, false), "{refused:?}");
     assert!(refused.err.contains("notify.ping_url"), "{refused:?}");
+}
+
+#[test]
+fn a_command_that_hangs_is_ended_with_the_drain_and_not_begun_again_at_once() {
+    let program = Program::bare();
+    let command = "[\"/bin/sh\", \"-c\", \"sleep 600 & echo $$ $! >> pids; wait\"]";
+    program.write("c.toml", &format!("[monitor]\nmax_parked = 0\n[notify]\ncommand = {command}\n"));
+    assert_eq!(program.run(&["init"]).code, 0);
+    program.ingest(2);
+    let drain = || {
+        let mut command = program.command(&["drain"]);
+        command.current_dir(program.path("")).stdout(Stdio::null()).stderr(Stdio::null());
+        assert!(command.status().expect("it runs").success());
+    };
+    drain();
+    let pids = fs::read_to_string(program.path("pids")).expect("what was begun");
+    for pid in pids.split_whitespace() {
+        let lives =
+            || fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+        let started = Instant::now();
+        while lives() {
+            assert!(started.elapsed() < PATIENCE, "process {pid} goes on");
+        }
+    }
+    drain();
+    assert_eq!(fs::read_to_string(program.path("pids")).expect("what was begun"), pids);
 }
 
 #[test]

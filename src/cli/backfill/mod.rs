@@ -194,9 +194,7 @@ impl Backfills<'_> {
             Some(_) if !sources.is_empty() => {
                 return Err(refused(
                     format!("backfill {name} is planned with its inputs already"),
-                    format!(
-                        "run it without inputs, or plan it anew: passbridge backfill plan {name} FILE..."
-                    ),
+                    format!("run it without inputs, or plan anew: passbridge backfill plan {name} FILE..."),
                 ));
             }
             Some(job) => job,

@@ -191,9 +191,7 @@ impl fmt::Display for BackfillReport {
             (counts.looked_up_rows, looked_up(name, counts.looked_up_rows)),
             (
                 unnamed_rows,
-                format!(
-                    "{unnamed_rows} of the delivered rows were refused by Adobe, which did not name them"
-                ),
+                format!("{unnamed_rows} of the delivered rows were refused by Adobe, which named none"),
             ),
             (dead, "dead: passbridge dead-letter list".to_owned()),
         ];
