@@ -134,9 +134,7 @@ fn recount(connection: &Connection) -> Result<Vec<Discrepancy>> {
             .extend(rows.into_iter().map(|(account, rows)| (account, state, Amount::default(), rows.amount)));
     }
     nowhere.retain(|_, rows| *rows != Recount::default());
-    found.extend(
-        nowhere.into_iter().map(|(account, rows)| (account, "nowhere", Amount::default(), rows.amount)),
-    );
+    found.extend(nowhere.into_iter().map(|(of, rows)| (of, "nowhere", Amount::default(), rows.amount)));
     found.sort_unstable_by_key(|(Account { slot, hour, .. }, state, ..)| (*slot, *hour, *state));
     let named = found.into_iter().map(|(Account { requestor, slot, hour }, state, counted, recounted)| {
         let requestor_id = requestor_id_of(connection, requestor)?.to_string();

@@ -390,9 +390,7 @@ impl Judge for ReportError {
                 Code::Refused.usage(format!("name one of which events were: {}", known.join(", ")))
             }
             ReportError::ToCome { .. } => Code::Refused.usage("choose another with --period or --from"),
-            ReportError::TooManyRows { .. } => {
-                Code::Refused.usage("group by less, or ask for a shorter period")
-            }
+            ReportError::TooManyRows { .. } => Code::Refused.usage("group by less, or shorten the period"),
         }
     }
 }

@@ -92,9 +92,7 @@ pub(super) fn may_replace(settings: &Settings, path: &Path) -> Result<(), Failur
     let mut needed = settings.files.iter().cloned().chain(Buffer::side_files(&buffer));
     let output = named(path);
     if needed.any(|file| output.is_some() && [named(&file), fs::canonicalize(&file).ok()].contains(&output)) {
-        return Err(refuse(
-            "it is the configuration, a file that this names, or one of the buffer's, and stays",
-        ));
+        return Err(refuse("it is the configuration, a file that this names, or one of the buffer's"));
     }
     Ok(())
 }

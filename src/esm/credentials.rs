@@ -77,9 +77,7 @@ pub(super) fn software_statement(path: &Path) -> Result<String, ApiError> {
     let refuse = |error: io::Error| refuse("esm.software_statement_file", path, &error);
     let unfit = |why: &str| refuse(io::Error::new(ErrorKind::InvalidData, why));
     if path.as_os_str().is_empty() {
-        return Err(unfit(
-            "no file is named; the TVE Dashboard gives the statement of a registered application",
-        ));
+        return Err(unfit("no file is named; the TVE Dashboard gives the statement of a registered program"));
     }
     whole_file::warn_if_open(path);
     let text = read_secret_text(path).map_err(refuse)?;

@@ -50,9 +50,7 @@ pub(super) fn doubt(
         remarks.push(format!("how the suite is set was last proved on {day}: passbridge suite probe {rsid}"));
     }
     remarks.extend(verdict.and_then(|verdict| verdict.void.as_ref()).map(|void| {
-        format!(
-            "a proof of how the suite is set does not count any more ({void}): passbridge suite check {rsid}"
-        )
+        format!("a proof of how the suite is set counts no more ({void}): passbridge suite check {rsid}")
     }));
     remarks
 }

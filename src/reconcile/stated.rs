@@ -197,9 +197,7 @@ impl<'c> Statements<'c> {
         let without: Vec<&str> = without.map(EventKind::name).collect();
         if !without.is_empty() {
             let without = without.join(", ");
-            told.push(format!(
-                "the ESM reports have no metric of {without}: these are compared without them"
-            ));
+            told.push(format!("the ESM reports have no metric of {without}: they are compared without them"));
         }
         (side, told)
     }

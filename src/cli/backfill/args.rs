@@ -201,9 +201,7 @@ impl InputArgs {
                     let (format, map, slice) = (format.clone(), map.clone(), self.of.slice()?);
                     Ok(JobSource::File { path, format, map, slice })
                 }
-                None => {
-                    Err(refused(format!("the path {path:?} is no text"), "give the file a name in UTF-8"))
-                }
+                None => Err(refused(format!("the path {path:?} is no text"), "give it a name in UTF-8")),
             }
         };
         self.files().iter().map(source).collect()

@@ -28,9 +28,7 @@ pub(super) fn refuse_changed(buffer: &Buffer, job: &JobRecord, plan: &Value) -> 
             JobState::Planned => {
                 format!("see what changed, then plan it anew: passbridge backfill plan {name} FILE...")
             }
-            _ => format!(
-                "put the planned file back; or cancel {name}, and plan what is left under another name"
-            ),
+            _ => format!("put the planned file back; or cancel {name}, and plan the rest under another name"),
         };
         return Err(refused(format!("{} was changed since it was planned: {what}", path.display()), advice));
     }

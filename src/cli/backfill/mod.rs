@@ -335,9 +335,7 @@ impl Backfills<'_> {
         if is_forgotten {
             text.push_str("it had brought no event, and its name is free again");
         } else {
-            text.push_str(&format!(
-                "{discarded} events are discarded; backfill resume {name} brings them back"
-            ));
+            text.push_str(&format!("{discarded} events discarded; backfill resume {name} brings them back"));
             if pending > 0 {
                 text.push_str(&format!(
                     "\n  {pending} events may have been counted and go on waiting, {in_files} of them in files without an answer"

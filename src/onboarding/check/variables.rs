@@ -107,9 +107,7 @@ impl Check<'_> {
         let has_ids = self.suite.form.event_ids == EventIds::On;
         let set = format!("set Unique Event Recording to {USE_EVENT_ID} in {EVENTS_PAGE}");
         let wrong = match recording {
-            Recording::OncePerVisit => {
-                Some(format!("{set}: as it is, all but the first of a visit are lost"))
-            }
+            Recording::OncePerVisit => Some(format!("{set}: so all but the first of a visit are lost")),
             Recording::Always if has_ids => Some(format!(
                 "{set}, or send no IDs with: passbridge suite set {} --event-ids off; as it is, a hit that is repeated after a \
                  lost reply counts twice",
