@@ -65,18 +65,17 @@ fn measure(events_a_request: usize) -> (f64, f64) {
         esm: Default::default(),
         clock: Clock::system(),
     };
-    let server = Server::start(
-        &buffer,
-        ServeOptions {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            ingest: Some(ingest),
-            show: None,
-            has_pages: false,
-            config: ServeConfig { tokens_file, ..ServeConfig::default() },
-            stop_grace: Duration::from_secs(5),
-            clock: Clock::system(),
-        },
-    )
+    let pulse = buffer.pulse().expect("a pulse");
+    let server = Server::start(ServeOptions {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        ingest: Some((ingest, buffer.clone())),
+        pulse: Box::new(move || pulse.look().map_err(|error| error.to_string())),
+        show: None,
+        has_pages: false,
+        config: ServeConfig { tokens_file, ..ServeConfig::default() },
+        stop_grace: Duration::from_secs(5),
+        clock: Clock::system(),
+    })
     .expect("a server");
     let (next, requests) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let started = Instant::now();

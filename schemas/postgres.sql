@@ -2,7 +2,7 @@
 --
 --   event + identity      insert-only; an event's identity is stored once, whoever ingests it
 --   attempt, outcome      insert-only; an attempt without an outcome may have been counted
---   final                 one row an event that is decided: delivered > dead > held, changed by compare-and-set
+--   final                 one row an event that is decided: delivered > discarded > dead > held, changed by compare-and-set
 --   slice                 who sends the visitors of a part of a suite; the epoch rises with each owner
 --   progress, aside       what a slice has covered, and what it left undecided there
 --   posting               moves of the account; each row sums to zero
@@ -49,8 +49,11 @@ CREATE TABLE passbridge.kept_reject (
 CREATE TABLE passbridge.identity (
     id      bytea NOT NULL PRIMARY KEY,
     content bigint NOT NULL,
-    seq     bigint NOT NULL
+    seq     bigint NOT NULL,
+    -- When retention deleted its event. What comes again is a duplicate all the same, for `buffer.dedup_days`.
+    gone_on date
 ) PARTITION BY HASH (id);
+CREATE INDEX identity_gone ON passbridge.identity (gone_on) WHERE gone_on IS NOT NULL;
 DO $$ BEGIN
     FOR n IN 0..15 LOOP
         EXECUTE format('CREATE TABLE passbridge.identity_%s PARTITION OF passbridge.identity FOR VALUES WITH (MODULUS 16, REMAINDER %s)', n, n);
@@ -111,6 +114,8 @@ CREATE TABLE passbridge.aside (
     rsid text NOT NULL,
     n    integer NOT NULL,
     seq  bigint NOT NULL,
+    -- When a person said that it may be repeated, whatever became of the attempts before.
+    accepted_at timestamptz,
     PRIMARY KEY (rsid, n, seq)
 );
 
@@ -143,10 +148,13 @@ CREATE TABLE passbridge.outcome (
 
 CREATE TABLE passbridge.final (
     seq    bigint PRIMARY KEY,
-    state  text NOT NULL CHECK (state IN ('delivered', 'dead', 'held')),
+    state  text NOT NULL CHECK (state IN ('delivered', 'discarded', 'dead', 'held')),
     reason text,
     at     timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+-- Rows come in the order of their time.
+CREATE INDEX final_by_age ON passbridge.final USING brin (at);
+CREATE INDEX final_to_decide ON passbridge.final (state, at) WHERE state IN ('dead', 'held');
 
 CREATE TABLE passbridge.posting (
     requestor        integer NOT NULL,
@@ -163,6 +171,26 @@ CREATE TABLE passbridge.posting (
     dead_units       bigint NOT NULL DEFAULT 0,
     held_events      bigint NOT NULL DEFAULT 0,
     held_units       bigint NOT NULL DEFAULT 0,
-    CHECK (ingested_events = pending_events + delivered_events + dead_events + held_events),
-    CHECK (ingested_units = pending_units + delivered_units + dead_units + held_units)
+    discarded_events bigint NOT NULL DEFAULT 0,
+    discarded_units  bigint NOT NULL DEFAULT 0,
+    -- Deleted by retention, by the state that they left.
+    expired_delivered_events bigint NOT NULL DEFAULT 0,
+    expired_delivered_units  bigint NOT NULL DEFAULT 0,
+    expired_discarded_events bigint NOT NULL DEFAULT 0,
+    expired_discarded_units  bigint NOT NULL DEFAULT 0,
+    -- The units of deleted events that Analytics may have counted too often.
+    over_units       bigint NOT NULL DEFAULT 0,
+    CHECK (ingested_events = pending_events + delivered_events + dead_events + held_events + discarded_events
+           + expired_delivered_events + expired_discarded_events),
+    CHECK (ingested_units = pending_units + delivered_units + dead_units + held_units + discarded_units
+           + expired_delivered_units + expired_discarded_units)
 );
+
+-- The units that Analytics may have counted too often, by event: each attempt beyond the first that may have been counted.
+CREATE VIEW passbridge.repeated AS
+SELECT n.seq, (n.counted - 1) * e.count AS extra
+FROM (SELECT a.seq, count(*) AS counted
+      FROM passbridge.attempt a LEFT JOIN passbridge.outcome o ON o.seq = a.seq AND o.attempt = a.attempt
+      WHERE (o.seq IS NULL OR o.verdict IN ('doubt', 'held', 'delivered')) AND a.form::jsonb ->> 'event_ids' = 'off'
+      GROUP BY a.seq HAVING count(*) > 1) n
+JOIN passbridge.event e ON e.seq = n.seq;

@@ -5,8 +5,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::desk::Desk;
 use super::{Context, Ended, Exit, Failure, Table, output, refused};
-use crate::buffer::{Buffer, Group, Requeue, Requeued, Selection, Undecided, UndecidedEvent, Why};
+use crate::buffer::{Group, Requeue, Requeued, Selection, Undecided, UndecidedEvent, Why};
 use crate::delivery::Sequence;
 use crate::event::PassEvent;
 
@@ -78,7 +79,7 @@ pub(super) struct Found {
 
 impl SelectionArgs {
     /// Finds the selected events. It is an error if no event has any of the numbers, or the reason.
-    pub(super) fn find(&self, names: &Names, buffer: &Buffer) -> Result<Found, Failure> {
+    pub(super) fn find(&self, names: &Names, desk: &Desk) -> Result<Found, Failure> {
         let (selection, limit) = match &self.reason {
             Some(reason) => (Selection::Reason(reason.clone()), 1),
             None if self.all => return Ok(Found { selection: Selection::All, missing: Vec::new() }),
@@ -88,7 +89,7 @@ impl SelectionArgs {
                 (Selection::Sequences(sequences), limit)
             }
         };
-        let there = buffer.undecided(names.state, selection.clone(), limit)?;
+        let there = desk.undecided(names.state, selection.clone(), limit)?;
         let there: HashSet<i64> = there.iter().map(|one| one.seq.0).collect();
         let missing: Vec<i64> = self.sequences.iter().copied().filter(|seq| !there.contains(seq)).collect();
         if there.is_empty() {
@@ -112,10 +113,10 @@ pub(super) struct ListArgs {
     limit: usize,
 }
 
-pub(super) fn list(names: &Names, args: &ListArgs, buffer: &Buffer, context: &Context) -> Ended {
+pub(super) fn list(names: &Names, args: &ListArgs, desk: &Desk, context: &Context) -> Ended {
     let selection = args.reason.clone().map_or(Selection::All, Selection::Reason);
-    let mut groups = buffer.undecided_groups(names.state, &selection)?;
-    let found = buffer.undecided(names.state, selection, args.limit)?;
+    let mut groups = desk.undecided_groups(names.state, &selection)?;
+    let found = desk.undecided(names.state, selection, args.limit)?;
     let all: u64 = groups.iter().map(|group| group.events).sum();
     let not_shown = all - found.len() as u64;
     groups.truncate(GROUPS_SHOWN_MAX);
@@ -189,11 +190,10 @@ struct ShowReport {
 }
 
 /// Shows one dead letter or held event, with the event as a line of NDJSON.
-pub(super) fn show(names: &Names, seq: i64, buffer: &Buffer, context: &Context) -> Ended {
-    let found =
-        buffer.undecided(names.state, Selection::Sequences(vec![Sequence(seq)]), 1)?.into_iter().next();
+pub(super) fn show(names: &Names, seq: i64, desk: &Desk, context: &Context) -> Ended {
+    let found = desk.undecided(names.state, Selection::Sequences(vec![Sequence(seq)]), 1)?.into_iter().next();
     let one = found.ok_or_else(|| names.refuse(names.missing(&[seq])))?;
-    let (mut text, event) = (details(&one), buffer.event(Sequence(seq))?);
+    let (mut text, event) = (details(&one), desk.event(Sequence(seq))?);
     if let Some(event) = &event {
         text.push_str(&serde_json::to_string(event).expect("texts and numbers always serialise"));
     }
@@ -218,10 +218,10 @@ struct RequeueReport {
 }
 
 /// Exits 3 if some events were left, because they may count twice, or if a number matched nothing.
-pub(super) fn requeue(names: &Names, args: &RequeueArgs, buffer: &Buffer, context: &Context) -> Ended {
+pub(super) fn requeue(names: &Names, args: &RequeueArgs, desk: &Desk, context: &Context) -> Ended {
     let how = if args.accept_repeat { Requeue::EvenIfDoubled } else { Requeue::OnlyExact };
-    let Found { selection, missing } = args.selection.find(names, buffer)?;
-    let report = RequeueReport { done: buffer.requeue(names.state, selection, how)?, missing };
+    let Found { selection, missing } = args.selection.find(names, desk)?;
+    let report = RequeueReport { done: desk.requeue(names.state, selection, how)?, missing };
     let Requeued { requeued, may_double: left, .. } = report.done;
     let mut text =
         format!("{requeued} requeued; the next drain sends them, and `backfill resume` those of a backfill");

@@ -1,6 +1,7 @@
 //! `dead-letter`: the events that Adobe rejected.
 
 use super::dead_and_held::{self, ChangedReport, DEAD, Found, ListArgs, RequeueArgs, SelectionArgs};
+use super::desk::Desk;
 use super::{Context, Exit, Failure};
 use crate::buffer::Undecided;
 
@@ -25,14 +26,14 @@ pub(super) enum Command {
 }
 
 pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
-    let (_, buffer) = context.open()?;
+    let desk = Desk::open(context)?;
     match command {
-        Command::List(args) => dead_and_held::list(&DEAD, args, &buffer, context),
-        Command::Show { seq } => dead_and_held::show(&DEAD, *seq, &buffer, context),
-        Command::Requeue(args) => dead_and_held::requeue(&DEAD, args, &buffer, context),
+        Command::List(args) => dead_and_held::list(&DEAD, args, &desk, context),
+        Command::Show { seq } => dead_and_held::show(&DEAD, *seq, &desk, context),
+        Command::Requeue(args) => dead_and_held::requeue(&DEAD, args, &desk, context),
         Command::Discard(args) => {
-            let Found { selection, missing } = args.find(&DEAD, &buffer)?;
-            let discarded = buffer.discard(Undecided::Dead, selection)?;
+            let Found { selection, missing } = args.find(&DEAD, &desk)?;
+            let discarded = desk.discard(Undecided::Dead, selection)?;
             let report = ChangedReport { discarded, missing, verb: "discarded", ..ChangedReport::default() };
             dead_and_held::changed(&DEAD, &report, context)
         }

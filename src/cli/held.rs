@@ -1,6 +1,7 @@
 //! `held`: events that may have been counted, and are not sent again without a decision.
 
 use super::dead_and_held::{self, ChangedReport, Found, HELD, ListArgs, RequeueArgs, SelectionArgs};
+use super::desk::Desk;
 use super::{Context, Exit, Failure};
 use crate::buffer::Undecided;
 
@@ -38,19 +39,19 @@ pub(super) struct SettleArgs {
 }
 
 pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
-    let (_, buffer) = context.open()?;
+    let desk = Desk::open(context)?;
     match command {
-        Command::List(args) => dead_and_held::list(&HELD, args, &buffer, context),
-        Command::Show { seq } => dead_and_held::show(&HELD, *seq, &buffer, context),
-        Command::Requeue(args) => dead_and_held::requeue(&HELD, args, &buffer, context),
+        Command::List(args) => dead_and_held::list(&HELD, args, &desk, context),
+        Command::Show { seq } => dead_and_held::show(&HELD, *seq, &desk, context),
+        Command::Requeue(args) => dead_and_held::requeue(&HELD, args, &desk, context),
         Command::Settle(args) => {
-            let Found { selection, missing } = args.selection.find(&HELD, &buffer)?;
+            let Found { selection, missing } = args.selection.find(&HELD, &desk)?;
             let mut report = ChangedReport { missing, ..ChangedReport::default() };
             if args.delivered {
-                report.delivered = buffer.vouch(selection)?;
+                report.delivered = desk.vouch(selection)?;
                 report.verb = "settled as delivered";
             } else {
-                report.discarded = buffer.discard(Undecided::Held, selection)?;
+                report.discarded = desk.discard(Undecided::Held, selection)?;
                 report.verb = "settled as discarded";
             }
             dead_and_held::changed(&HELD, &report, context)

@@ -8,9 +8,7 @@ use super::settings::Settings;
 /// The page has queries for what people ask for most.
 const SHOWN: &str = "query the tables, as docs/many-workers.md shows";
 /// What does the work of a command that does not work on PostgreSQL yet.
-const INSTEAD: [(&str, &str); 19] = [
-    ("run", "let a timer start passbridge drain on each host, every 30 minutes"),
-    ("serve", "let the senders write files, and ingest those"),
+const INSTEAD: [(&str, &str); 14] = [
     ("backfill", "ingest the history: it goes with the live events, in the order of their time"),
     ("pull", "ingest events in NDJSON or CSV"),
     ("report", SHOWN),
@@ -22,12 +20,9 @@ const INSTEAD: [(&str, &str); 19] = [
     ("pending", "pause the suite: passbridge suite pause RSID"),
     ("inputs", SHOWN),
     ("rejects", "look into the folder that ingest.rejects_dir names"),
-    ("dead-letter", SHOWN),
-    ("held", SHOWN),
     ("forget", "keep the events of people who may ask for it in a buffer that is a file"),
     ("backup", "pg_dump and point-in-time recovery do it"),
     ("restore", "restore the database by its own tools; docs/many-workers.md says what counts again then"),
-    ("retention", "nothing is deleted there, so far"),
 ];
 
 /// Whether the configuration names a database of PostgreSQL.

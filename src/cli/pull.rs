@@ -130,7 +130,7 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         EsmClient::new(config.clone(), args.requestors.clone(), &options::proxy(), buffer.path())?;
     let mut pull = Pull {
         buffer: Arc::clone(&buffer),
-        intake: Intake::new(Arc::clone(&buffer), ingest)?,
+        intake: Intake::new(buffer.clone(), ingest)?,
         rejects_max: settings.config.ingest.rejects_max,
         named: 0,
         of,

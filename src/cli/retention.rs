@@ -1,12 +1,9 @@
 //! `retention`: deletes old events now.
 
-use std::fmt;
-
-use serde::Serialize;
-
 use super::code::Code;
-use super::{Context, Exit, Failure, options};
-use crate::buffer::RetentionReport;
+use super::keeping::{Keeping, Report};
+use super::{Context, Exit, Failure, on_file, options, shared};
+use crate::buffer::Buffer;
 use crate::ingest::retain_rejects;
 
 /// Deletes delivered and discarded events whose retention has passed, now instead of at the end of a drain.
@@ -21,15 +18,16 @@ pub(super) struct Args {
     trust_clock: bool,
 }
 
-#[derive(Debug, Serialize)]
-struct Report {
-    #[serde(flatten)]
-    buffer: RetentionReport,
-    expired_rejects_files: u64,
-}
-
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
-    let (settings, buffer) = context.open()?;
+    let settings = context.settings()?;
+    if on_file::is_on_postgres(&settings) {
+        let keeping = Keeping { trusts_database: args.trust_clock, ..Keeping::new(&settings, context) };
+        let report = shared::block_on(&settings, async |buffer| keeping.retain(buffer).await)?;
+        let what =
+            "nothing was deleted: the clocks of this host and of the database differ by more than a day";
+        return ended(report, what, context);
+    }
+    let buffer = Buffer::open(&context.buffer_options(&settings)?)?;
     let _lock = buffer.lock()?;
     if args.trust_clock {
         buffer.trust_clock()?;
@@ -39,20 +37,15 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         true => 0,
         false => retain_rejects(&buffer, &settings.config.ingest, context.clock.now())?,
     };
-    let jumped = report.clock_jumped.then(|| {
-        let what = "nothing was deleted: the clock has jumped by more than a week";
+    let what = "nothing was deleted: the clock has jumped by more than a week";
+    ended(Report { buffer: report, expired_rejects_files }, what, context)
+}
+
+fn ended(report: Report, what: &str, context: &Context) -> Result<Exit, Failure> {
+    let jumped = report.buffer.clock_jumped.then(|| {
         let advice =
             "if it is right now: passbridge retention --trust-clock; if not, set it, and run this again";
         Failure::of(what, None, Code::Clock.failed(advice))
     });
-    context.ended(&Report { buffer: report, expired_rejects_files }, jumped, Exit::Done)
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RetentionReport { expired_delivered, expired_discarded, forgotten_identities, .. } = self.buffer;
-        writeln!(out, "deleted    {expired_delivered} delivered and {expired_discarded} discarded events")?;
-        writeln!(out, "forgotten  {forgotten_identities} identities of events deleted before")?;
-        writeln!(out, "rejects    {} files deleted", self.expired_rejects_files)
-    }
+    context.ended(&report, jumped, Exit::Done)
 }

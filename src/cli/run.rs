@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 
 use super::pass::Pass;
 use super::signals::{self, Hangup};
-use super::{Context, Exit, Failure, Settings, notify, runtime, serve, settings};
-use crate::buffer::Buffer;
+use super::{Context, Exit, Failure, Settings, notify, on_file, runtime, serve, settings, shared};
+use crate::buffer::{Buffer, SuiteListing};
 use crate::config::Config;
 use crate::drain::Stop;
 use crate::event::Instant;
@@ -45,18 +45,18 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
     let mut settings = context.settings()?;
     let mut seen = [values(&settings.config), values(&settings.config)];
     notify::tell(notify::OPENING);
-    let mut pass = Pass::open(&settings, context)?;
+    let mut slot = Slot::open(&settings, context)?;
     // Problems that every drain would report are reported now.
-    pass.check_ways()?;
-    let last_started = last_started(&pass.buffer)?;
+    let Known { place, suites, last_started } = slot.look()?;
     let (runtime, stop, reload) = (runtime()?, Stop::default(), Arc::new(Notify::new()));
     let on_hangup = Hangup::Reloads(Arc::clone(&reload));
     // Whoever reads the first line of the log may send a signal at once.
     runtime.block_on(async { signals::listen(stop.clone(), on_hangup) })?;
-    tell_setup(&settings, &pass.buffer)?;
-    let servers = serve::listen(&settings, &pass.buffer, context)?;
+    tell_setup(&settings, &place, &suites);
+    let file = slot.file().cloned();
+    let servers = serve::listen(&settings, file.as_ref(), context)?;
     let listens = (!servers.is_empty(), settings.config.serve.ingest);
-    let (watched, mut place) = (Arc::clone(&pass.buffer), pass.buffer.watch()?);
+    let watched = file.as_ref().map(|buffer| Ok::<_, Failure>((buffer, buffer.watch()?))).transpose()?;
     notify::tell(notify::READY);
     let mut report = RunReport::default();
     runtime.block_on(async {
@@ -83,9 +83,7 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
                     served = context.clock.now();
                     report.drains += 1;
                     notify::tell("STATUS=draining");
-                    if let Err(error) =
-                        pass.run(&stop).await.and_then(|passed| passed.failure.map_or(Ok(()), Err))
-                    {
+                    if let Err(error) = slot.run(&stop).await {
                         report.failed += 1;
                         log_failure(&error);
                     }
@@ -93,7 +91,7 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
                 .await;
                 if stop.requested().is_none() {
                     let schedule = settings.config.schedule.clone();
-                    read_again(&mut settings, &mut pass, &mut seen, listens, context);
+                    read_again(&mut settings, &mut slot, &mut seen, listens, context);
                     servers.iter().for_each(Server::reread_tokens);
                     if settings.config.schedule != schedule {
                         // Missed slots of the old schedule do not count for the new schedule.
@@ -106,26 +104,87 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
         tokio::select! {
             () = draining => Ok(()),
             () = closing => Ok(()),
-            lost = serve::buffer_lost(&watched, place.clone(), &context.clock) => Err(Failure::from(lost)),
+            lost = serve::buffer_lost(watched.clone(), &context.clock) => Err(Failure::from(lost)),
             never = notify::keep_watchdog() => match never {},
         }
     })?;
     drop(servers);
-    watched.look(&mut place)?;
+    if let Some((buffer, mut place)) = watched {
+        buffer.look(&mut place)?;
+    }
     let RunReport { drains, failed } = report;
     context.answer(&report, format_args!("stopped after {drains} drains, {failed} of which failed"))
 }
 
-fn tell_setup(settings: &Settings, buffer: &Buffer) -> Result<(), Failure> {
+/// What a slot of the schedule does, with either kind of buffer.
+enum Slot {
+    File(Box<Pass>),
+    Shared(Box<shared::Worker>),
+}
+
+/// What the buffer knows before the first slot.
+struct Known {
+    place: String,
+    suites: Vec<SuiteListing>,
+    /// The start of the last completed drain. Events stored after that time wait for the next drain.
+    last_started: Option<Instant>,
+}
+
+impl Slot {
+    fn open(settings: &Settings, context: &Context) -> Result<Slot, Failure> {
+        Ok(match on_file::is_on_postgres(settings) {
+            true => Slot::Shared(Box::new(shared::Worker::new(settings, context)?)),
+            false => Slot::File(Box::new(Pass::open(settings, context)?)),
+        })
+    }
+
+    /// The same with other settings.
+    fn with(&self, settings: &Settings, context: &Context) -> Result<Slot, Failure> {
+        Ok(match self {
+            Slot::Shared(_) => Slot::Shared(Box::new(shared::Worker::new(settings, context)?)),
+            Slot::File(pass) => Slot::File(Box::new(pass.with(settings, context)?)),
+        })
+    }
+
+    fn file(&self) -> Option<&Arc<Buffer>> {
+        if let Slot::File(pass) = self { Some(&pass.buffer) } else { None }
+    }
+
+    /// Fails if the way to a suite's collection host is not valid.
+    fn look(&self) -> Result<Known, Failure> {
+        match self {
+            Slot::Shared(worker) => {
+                let (place, suites, last_started) = worker.look()?;
+                Ok(Known { place, suites, last_started })
+            }
+            Slot::File(pass) => {
+                pass.check_ways()?;
+                let (buffer, place) = (&pass.buffer, pass.buffer.path().display().to_string());
+                let completed =
+                    buffer.runs(RUNS_LOOKED_AT)?.into_iter().find(|run| run.finished_at.is_some());
+                let last_started = completed.map(|run| run.started_at);
+                Ok(Known { place, suites: buffer.suites()?, last_started })
+            }
+        }
+    }
+
+    async fn run(&self, stop: &Stop) -> Result<(), Failure> {
+        match self {
+            Slot::Shared(worker) => worker.drain(None, stop.clone()).await.map(drop),
+            Slot::File(pass) => pass.run(stop).await?.failure.map_or(Ok(()), Err),
+        }
+    }
+}
+
+fn tell_setup(settings: &Settings, place: &str, suites: &[SuiteListing]) {
     let Config { schedule, delivery, ingest, buffer: kept, .. } = &settings.config;
-    let suites = buffer.suites()?;
     let paused = suites.iter().filter(|listing| listing.suite.state == SuiteState::Paused).count();
     let hosts: BTreeSet<_> = suites.iter().map(|listing| listing.suite.collection_url.to_string()).collect();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         pid = std::process::id(),
         configuration = %settings.file.display(),
-        buffer = %buffer.path().display(),
+        buffer = place,
         cron = schedule.cron,
         timezone = schedule.timezone,
         suites = suites.len(),
@@ -139,22 +198,21 @@ fn tell_setup(settings: &Settings, buffer: &Buffer) -> Result<(), Failure> {
         rejects_dir = %ingest.rejects_dir.display(),
         "started"
     );
-    Ok(())
 }
 
 /// Uses the current content of the configuration file. If it is not valid, nothing changes. `listens` tells if
 /// there are listeners, and if they take events.
 fn read_again(
     settings: &mut Settings,
-    pass: &mut Pass,
+    slot: &mut Slot,
     [at_start, last]: &mut [Values; 2],
     listens: (bool, bool),
     context: &Context,
 ) {
     let read = settings::read(&settings.file).map_err(Failure::from);
-    let taken = read.and_then(|new| Ok((pass.with(&new, context)?, new)));
+    let taken = read.and_then(|new| Ok((slot.with(&new, context)?, new)));
     match taken {
-        Ok((new_pass, new)) => {
+        Ok((new_slot, new)) => {
             let values = values(&new.config);
             let changed = changed_keys(last, &values).join(" ");
             let mut waiting = changed_keys(at_start, &values);
@@ -163,7 +221,7 @@ fn read_again(
             tracing::info!(changed, needs_restart, "the configuration was read again");
             *last = values;
             settings.current.send_replace(new.config.clone());
-            (*pass, *settings) = (new_pass, Settings { current: settings.current.clone(), ..new });
+            (*slot, *settings) = (new_slot, Settings { current: settings.current.clone(), ..new });
         }
         Err(failure) => {
             let (why, advice) = (failure.on_one_line(), &failure.advice);
@@ -225,12 +283,6 @@ fn log_failure(failure: &Failure) {
     } else {
         tracing::error!(why, %advice, exit, "the drain of this slot failed; the next slot tries again");
     }
-}
-
-/// The start of the last completed drain. Events stored after that time wait for the next drain.
-fn last_started(buffer: &Buffer) -> Result<Option<Instant>, Failure> {
-    let runs = buffer.runs(RUNS_LOOKED_AT)?;
-    Ok(runs.into_iter().find(|run| run.finished_at.is_some()).map(|run| run.started_at))
 }
 
 #[cfg(test)]

@@ -7,13 +7,15 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::signals::{self, Hangup};
-use super::{Context, Exit, Failure, Settings, blocking, notify, options, refused, runtime, status};
+use super::{
+    Context, Exit, Failure, Settings, blocking, notify, on_file, options, refused, runtime, shared, status,
+};
 use crate::buffer::{Buffer, BufferError, Watch};
 use crate::clock::Clock;
 use crate::config::{Listen, ServeConfig};
 use crate::drain::Stop;
-use crate::ingest::{FormatChoice, IngestOptions};
-use crate::serve::{ServeOptions, Server};
+use crate::ingest::{Door, FormatChoice, IngestOptions};
+use crate::serve::{Pulse, ServeOptions, Server, Show};
 
 /// The interval of checks that the buffer still exists; a check costs microseconds.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -34,18 +36,21 @@ struct ServeReport {
 
 pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
     notify::tell(notify::OPENING);
-    let (settings, buffer) = context.open()?;
-    let buffer = Arc::new(buffer);
+    let settings = context.settings()?;
+    let file = match on_file::is_on_postgres(&settings) {
+        true => None,
+        false => Some(Arc::new(Buffer::open(&context.buffer_options(&settings)?)?)),
+    };
     let (runtime, stop, reload) = (runtime()?, Stop::default(), Arc::new(Notify::new()));
     runtime.block_on(async { signals::listen(stop.clone(), Hangup::Reloads(Arc::clone(&reload))) })?;
-    let servers = listen(&settings, &buffer, context)?;
+    let servers = listen(&settings, file.as_ref(), context)?;
     if servers.is_empty() {
         return Err(refused(
             "serve.listen and serve.pages_listen are off",
             "set one to a port, such as \"8090\"",
         ));
     }
-    let mut place = buffer.watch()?;
+    let watched = file.as_ref().map(|buffer| Ok::<_, Failure>((buffer, buffer.watch()?))).transpose()?;
     notify::tell(&format!("{}\nSTATUS=listening", notify::READY));
     runtime.block_on(async {
         let rereading = async {
@@ -56,21 +61,23 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
         };
         tokio::select! {
             _ = stop.wait() => Ok(()),
-            lost = buffer_lost(&buffer, place.clone(), &context.clock) => Err(Failure::from(lost)),
+            lost = buffer_lost(watched.clone(), &context.clock) => Err(Failure::from(lost)),
             () = rereading => Ok(()),
             never = notify::keep_watchdog() => match never {},
         }
     })?;
     servers.iter().for_each(Server::close);
     drop(servers);
-    buffer.look(&mut place)?;
+    if let Some((buffer, mut place)) = watched {
+        buffer.look(&mut place)?;
+    }
     context.answer(&ServeReport { stopped: "signal" }, "stopped")
 }
 
 /// Starts the listeners that the configuration asks for: one that takes events, one for pages, or one for both.
 pub(super) fn listen(
     settings: &Settings,
-    buffer: &Arc<Buffer>,
+    file: Option<&Arc<Buffer>>,
     context: &Context,
 ) -> Result<Vec<Server>, Failure> {
     check(settings)?;
@@ -81,16 +88,24 @@ pub(super) fn listen(
             let maps = options::maps(settings, "serve.map", &config.map)?;
             Ok(IngestOptions { maps, ..options::keyed_ingest(settings, FormatChoice::Auto, &context.clock)? })
         };
+        let (pulse, show) = behind(file, settings)?;
+        let storing = || -> Result<Arc<dyn Door + Send + Sync>, Failure> {
+            Ok(match file {
+                Some(buffer) => Arc::clone(buffer) as Arc<dyn Door + Send + Sync>,
+                None => Arc::new(shared::door(settings)?),
+            })
+        };
         let options = ServeOptions {
             listen,
-            ingest: ingest.then(keyed).transpose()?,
-            show: Some(status::show(buffer, settings)),
+            ingest: if ingest { Some((keyed()?, storing()?)) } else { None },
+            pulse,
+            show: Some(show),
             has_pages,
             config: config.clone(),
             stop_grace: Duration::from_secs(settings.config.delivery.stop_grace_seconds),
             clock: context.clock.clone(),
         };
-        let server = Server::start(buffer, options)?;
+        let server = Server::start(options)?;
         tracing::info!(address = %server.address(), ingest, pages = has_pages, "listening");
         Ok::<_, Failure>(server)
     };
@@ -104,6 +119,22 @@ pub(super) fn listen(
         servers.push(start(address, false, true)?);
     }
     Ok(servers)
+}
+
+/// What looks at the buffer for a listener.
+fn behind(file: Option<&Arc<Buffer>>, settings: &Settings) -> Result<(Pulse, Show), Failure> {
+    match file {
+        Some(buffer) => {
+            let pulse = buffer.pulse()?;
+            let pulse = move || pulse.look().map_err(|error| Failure::from(error).on_one_line());
+            Ok((Box::new(pulse), status::show(buffer, settings)))
+        }
+        None => {
+            let address = shared::address(settings)?;
+            let pulse = move || shared::look(&address).map_err(|failure| failure.on_one_line());
+            Ok((Box::new(pulse), status::show_shared(settings)?))
+        }
+    }
 }
 
 /// Fails if events could be posted nowhere, or by anybody.
@@ -124,17 +155,19 @@ pub(super) fn check(settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits until the buffer is no longer at its path or was overwritten, because records in a deleted file are lost.
+/// Waits until a buffer that is a file is no longer at its path or was overwritten, because records in a deleted file are lost.
 /// Meanwhile, logs if the clock shows a time at which no drain is ever due.
-pub(super) async fn buffer_lost(buffer: &Arc<Buffer>, mut place: Watch, clock: &Clock) -> BufferError {
+pub(super) async fn buffer_lost(mut watched: Option<(&Arc<Buffer>, Watch)>, clock: &Clock) -> BufferError {
     let mut told_at: Option<tokio::time::Instant> = None;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        let (looking, mut looked) = (Arc::clone(buffer), place.clone());
-        let found = blocking(move || looking.look(&mut looked).map(|()| looked)).await;
-        match found {
-            Ok(looked) => place = looked,
-            Err(lost) => return lost,
+        if let Some((buffer, place)) = &mut watched {
+            let (looking, mut looked) = (Arc::clone(buffer), place.clone());
+            let found = blocking(move || looking.look(&mut looked).map(|()| looked)).await;
+            match found {
+                Ok(looked) => *place = looked,
+                Err(lost) => return lost,
+            }
         }
         match clock.check() {
             Ok(()) => told_at = None,

@@ -8,14 +8,18 @@ use serde_json::json;
 
 use super::advice::{Judge, Judgement};
 use super::code::Code;
+use super::keeping::Keeping;
 use super::table::write_notes;
 use super::{Context, Exit, Failure, Settings, Table, hint, on_file, options, runtime, until_stopped};
+use crate::buffer::SuiteListing;
 use crate::collection::Collection;
+use crate::drain::{Stop, StopReason};
+use crate::event::Instant;
 use crate::ingest::SharedDoor;
 use crate::postgres::{Address, PostgresError, SharedBuffer, SharedStatus};
 use crate::workers::{self, WorkError, WorkOptions, WorkSummary};
 
-fn address(settings: &Settings) -> Result<Address, Failure> {
+pub(super) fn address(settings: &Settings) -> Result<Address, Failure> {
     let buffer = &settings.config.buffer;
     let address = Address::parse(&buffer.url).expect("the URL was checked when the configuration was read");
     Ok(address.with_password(&buffer.password_file)?)
@@ -28,6 +32,12 @@ pub(super) fn block_on<T>(
 ) -> Result<T, Failure> {
     let address = address(settings)?;
     runtime()?.block_on(async { work(&mut SharedBuffer::open(&address).await?).await })
+}
+
+/// Whether the buffer answers.
+pub(super) fn look(address: &Address) -> Result<(), Failure> {
+    runtime()?.block_on(SharedBuffer::open(address))?;
+    Ok(())
 }
 
 /// The buffer as an ingest sees it.
@@ -61,22 +71,8 @@ pub(super) fn drain(
     deadline: Option<Duration>,
     context: &Context,
 ) -> Result<Exit, Failure> {
-    let delivery = &settings.config.delivery;
-    on_file::refuse_options(
-        delivery.rate_per_host > 0,
-        "there is no rate for all workers, so leave delivery.rate_per_host out",
-    )?;
-    let drain = options::drain(delivery, context);
-    let work = WorkOptions {
-        lanes: drain.lanes,
-        retry: drain.retry,
-        request_timeout: Duration::from_secs(delivery.request_timeout_seconds),
-        stop_grace: drain.stop_grace,
-        deadline,
-        lease: Duration::from_secs(settings.config.workers.lease_seconds),
-    };
-    let (address, out) = (address(settings)?, Collection::new(options::collection(delivery))?);
-    let summary = until_stopped(async |stop| Ok(workers::drain(&address, &out, &work, stop).await?))?;
+    let worker = Worker::new(settings, context)?;
+    let summary = until_stopped(async |stop| worker.drain(deadline, stop).await)?;
     let exit = match &summary {
         WorkSummary { left: true, .. } => Exit::Pending,
         WorkSummary { dead, held, .. } if dead + held > 0 => Exit::Unclean,
@@ -85,6 +81,71 @@ pub(super) fn drain(
     };
     context.form.report(&Drained(summary))?;
     Ok(exit)
+}
+
+/// What it takes to drain as one of many workers.
+pub(super) struct Worker {
+    address: Address,
+    out: Collection,
+    work: WorkOptions,
+    keeping: Keeping,
+}
+
+impl Worker {
+    pub(super) fn new(settings: &Settings, context: &Context) -> Result<Worker, Failure> {
+        let delivery = &settings.config.delivery;
+        on_file::refuse_options(
+            delivery.rate_per_host > 0,
+            "there is no rate for all workers, so leave delivery.rate_per_host out",
+        )?;
+        let drain = options::drain(delivery, context);
+        let work = WorkOptions {
+            lanes: drain.lanes,
+            retry: drain.retry,
+            request_timeout: Duration::from_secs(delivery.request_timeout_seconds),
+            stop_grace: drain.stop_grace,
+            deadline: None,
+            lease: Duration::from_secs(settings.config.workers.lease_seconds),
+        };
+        let (address, out) = (address(settings)?, Collection::new(options::collection(delivery))?);
+        Ok(Worker { address, out, work, keeping: Keeping::new(settings, context) })
+    }
+
+    pub(super) async fn drain(&self, deadline: Option<Duration>, stop: Stop) -> Result<WorkSummary, Failure> {
+        let work = WorkOptions { deadline, ..self.work.clone() };
+        let summary = workers::drain(&self.address, &self.out, &work, stop).await?;
+        let WorkSummary { slices, delivered, dead, held, pending, .. } = summary;
+        tracing::info!(slices, delivered, dead, held, pending, "drain ended");
+        if !matches!(summary.stopped, Some(StopReason::Signal | StopReason::Deadline)) {
+            self.retain().await.unwrap_or_else(|failure| {
+                tracing::warn!(why = failure.on_one_line(), "what is old was not deleted");
+            });
+        }
+        Ok(summary)
+    }
+
+    async fn retain(&self) -> Result<(), Failure> {
+        let report = self.keeping.retain(&mut SharedBuffer::open(&self.address).await?).await?;
+        if report.buffer.clock_jumped {
+            tracing::warn!(
+                "the clocks of this host and of the database differ by more than a day, so nothing was deleted"
+            );
+        }
+        Ok(())
+    }
+
+    /// The database, its suites, and the start of the last drain that covered all slices. Fails if the way to a suite's
+    /// collection host is not valid.
+    pub(super) fn look(&self) -> Result<(String, Vec<SuiteListing>, Option<Instant>), Failure> {
+        runtime()?.block_on(async {
+            let mut buffer = SharedBuffer::open(&self.address).await?;
+            let suites = buffer.suites().await?;
+            for listing in &suites {
+                self.out.host(&listing.suite.collection_url)?;
+            }
+            Ok((self.address.to_string(), suites, buffer.last_covered().await?))
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -125,21 +186,25 @@ pub(super) fn status(settings: &Settings, verify: bool, context: &Context) -> Re
 }
 
 #[derive(Serialize)]
-struct Looked {
+pub(super) struct Looked {
     #[serde(flatten)]
-    status: SharedStatus,
+    pub(super) status: SharedStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
-    discrepancies: Option<Vec<String>>,
+    pub(super) discrepancies: Option<Vec<String>>,
 }
 
 impl fmt::Display for Looked {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SharedStatus { pending, delivered, dead, held, parked, in_doubt, under_way, .. } = &self.status;
+        let SharedStatus { pending, delivered, dead, held, discarded, .. } = &self.status;
+        let SharedStatus { expired, parked, in_doubt, under_way, .. } = &self.status;
         writeln!(
             out,
             "pending    {pending}, of which {parked} parked and {in_doubt} in doubt; {under_way} under way"
         )?;
-        writeln!(out, "delivered  {delivered}\ndead       {dead}\nheld       {held}")?;
+        writeln!(
+            out,
+            "delivered  {delivered}\ndead       {dead}\nheld       {held}\ndiscarded  {discarded}\nexpired    {expired}"
+        )?;
         let over_count = self.status.over_count_max;
         write_notes(
             out,

@@ -1,8 +1,8 @@
 //! What an ingest needs of a buffer, so that files go the same way into each: SQLite's, or the one on PostgreSQL.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::value::RawValue;
 use tokio::runtime::Runtime;
@@ -22,14 +22,19 @@ type Result<T> = std::result::Result<T, IngestError>;
 pub trait Door {
     /// Options of readers whose events are stored, and the state from earlier runs.
     fn readers(&self, options: &IngestOptions) -> Result<(ReaderOptions, Recollection)>;
+    /// The readers' memory of earlier runs, without what was not stored.
+    fn recollection(&self) -> Recollection;
     fn source_secret(&self) -> Result<Vec<u8>>;
     /// The buffer, where it is a file. Another one is neither watched nor compared, and its host keeps room by itself.
     fn as_file(&self) -> Option<&Buffer>;
     fn open_input(&self, path: &str) -> Result<InputId>;
     fn store(&self, batch: Batch) -> Result<StoreReport>;
+    /// Stores several batches. An error means that no sender can rely on any of them.
+    fn store_together(&self, batches: Vec<Batch>) -> Result<Vec<StoreReport>>;
     fn end_input(&self, input: InputId, summary: &RawValue, is_whole: bool) -> Result<()>;
     fn kept_rejects(&self, digests: Vec<RejectDigest>) -> Result<HashMap<RejectDigest, String>>;
     fn remember_rejects(&self, digests: Vec<RejectDigest>, file: String) -> Result<()>;
+    fn pending(&self) -> Result<u64>;
     /// A file of the buffer's user, who must own the folder of rejects too.
     fn path(&self) -> &Path;
 
@@ -65,6 +70,10 @@ impl Door for Buffer {
         memory::stored(self, options)
     }
 
+    fn recollection(&self) -> Recollection {
+        memory::recollection(self)
+    }
+
     fn source_secret(&self) -> Result<Vec<u8>> {
         Ok(self.source_secret()?.to_vec())
     }
@@ -81,6 +90,10 @@ impl Door for Buffer {
         Ok(self.store(batch)?)
     }
 
+    fn store_together(&self, batches: Vec<Batch>) -> Result<Vec<StoreReport>> {
+        Ok(self.store_together(batches)?)
+    }
+
     fn end_input(&self, input: InputId, summary: &RawValue, is_whole: bool) -> Result<()> {
         Ok(self.end_input(input, summary, is_whole)?)
     }
@@ -93,6 +106,10 @@ impl Door for Buffer {
         Ok(self.remember_rejects(digests, file)?)
     }
 
+    fn pending(&self) -> Result<u64> {
+        Ok(self.pending()?)
+    }
+
     fn path(&self) -> &Path {
         self.path()
     }
@@ -101,21 +118,21 @@ impl Door for Buffer {
 /// The buffer on PostgreSQL, with the runtime that its connection needs. Each call blocks.
 pub struct SharedDoor {
     runtime: Runtime,
-    buffer: RefCell<SharedBuffer>,
+    buffer: Mutex<SharedBuffer>,
     config: PathBuf,
 }
 
 impl SharedDoor {
     /// `config` is the configuration file.
     pub fn new(runtime: Runtime, buffer: SharedBuffer, config: PathBuf) -> SharedDoor {
-        SharedDoor { runtime, buffer: RefCell::new(buffer), config }
+        SharedDoor { runtime, buffer: Mutex::new(buffer), config }
     }
 
     fn call<T>(
         &self,
         work: impl AsyncFnOnce(&mut SharedBuffer) -> std::result::Result<T, PostgresError>,
     ) -> Result<T> {
-        let mut buffer = self.buffer.borrow_mut();
+        let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(self.runtime.block_on(work(&mut buffer))?)
     }
 }
@@ -125,6 +142,10 @@ impl Door for SharedDoor {
         // Events need no memory of earlier runs. Exchanges and reports would, and are refused.
         let (readers, memory) = memory::passing(options);
         Ok((ReaderOptions { takes_events_only: true, ..readers }, memory))
+    }
+
+    fn recollection(&self) -> Recollection {
+        Recollection::new(None)
     }
 
     fn source_secret(&self) -> Result<Vec<u8>> {
@@ -146,6 +167,10 @@ impl Door for SharedDoor {
         self.call(async |buffer| buffer.store(batch.input, &batch.events).await)
     }
 
+    fn store_together(&self, batches: Vec<Batch>) -> Result<Vec<StoreReport>> {
+        batches.into_iter().map(|batch| self.store(batch)).collect()
+    }
+
     fn end_input(&self, input: InputId, summary: &RawValue, is_whole: bool) -> Result<()> {
         self.call(async |buffer| buffer.end_input(input, summary.get(), is_whole).await)
     }
@@ -156,6 +181,10 @@ impl Door for SharedDoor {
 
     fn remember_rejects(&self, digests: Vec<RejectDigest>, file: String) -> Result<()> {
         self.call(async |buffer| buffer.remember_rejects(&digests, &file).await)
+    }
+
+    fn pending(&self) -> Result<u64> {
+        self.call(async |buffer| buffer.pending().await)
     }
 
     fn path(&self) -> &Path {

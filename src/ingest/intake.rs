@@ -8,17 +8,17 @@ use std::time::{Duration, Instant as Timer};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::door::Door;
 use super::error::IngestError;
 use super::gate::Gate;
 use super::input::{feed_lines, has_lone_returns};
-use super::memory;
 use super::misplaced;
 use super::options::IngestOptions;
 use super::portion::{Portion, Reject, canonical_text};
 use super::rejects::{Kept, Rejects};
 use super::summary::{Counts, is_zero, unused};
 use super::unpack::{Packing, Unpacked, Zeros, with};
-use crate::buffer::{Buffer, InputId, JobKey, StoreReport, Watch};
+use crate::buffer::{InputId, JobKey, StoreReport, Watch};
 use crate::readers::esm::EsmSummary;
 use crate::readers::memory::Recollection;
 use crate::readers::rest_v2::ExchangeSummary;
@@ -134,11 +134,11 @@ pub enum SubmissionError {
 
 /// Stores submissions, one group after the other.
 pub struct Intake {
-    buffer: Arc<Buffer>,
+    buffer: Arc<dyn Door + Send + Sync>,
     options: IngestOptions,
     readers: ReaderOptions,
     memory: Recollection,
-    place: Watch,
+    place: Option<Watch>,
     inputs: Vec<(String, InputId)>,
     rejects: Option<(Rejects, Timer)>,
     told_full_at: Option<Timer>,
@@ -155,8 +155,8 @@ struct Sorted {
 
 impl Intake {
     /// An intake for this buffer. Make only one: an intake does not see what another has not stored yet.
-    pub fn new(buffer: Arc<Buffer>, options: IngestOptions) -> Result<Intake, IngestError> {
-        let (readers, memory) = memory::stored(&buffer, &options)?;
+    pub fn new(buffer: Arc<dyn Door + Send + Sync>, options: IngestOptions) -> Result<Intake, IngestError> {
+        let (readers, memory) = buffer.readers(&options)?;
         let (place, inputs) = (buffer.watch()?, Vec::new());
         Ok(Intake {
             buffer,
@@ -175,13 +175,13 @@ impl Intake {
     /// order. Events that a receipt counts as stored are durable. An error means that nothing is stored.
     pub fn take(&mut self, group: Vec<PlainSubmission>) -> Vec<Result<Receipt, SubmissionError>> {
         let count = group.len();
-        match self.buffer.free_bytes() {
-            Ok(free_bytes) if free_bytes >= self.options.config.min_free_bytes => {}
-            Ok(free_bytes) => {
+        match self.buffer.has_room(&self.options, 0) {
+            Ok(()) => {}
+            Err(IngestError::DiskFloor { free_bytes, .. }) => {
                 self.tell_full(free_bytes);
                 return vec![Err(SubmissionError::DiskFull); count];
             }
-            Err(error) => return vec![Err(refusal_of(error.into())); count],
+            Err(error) => return vec![Err(refusal_of(error)); count],
         }
         let sorted: Vec<_> = group.into_iter().map(|submission| self.read(submission)).collect();
         let taken = if sorted.iter().any(|sorted| matches!(sorted, Err(SubmissionError::Failed))) {
@@ -189,7 +189,7 @@ impl Intake {
         } else {
             // What was stored in a file that somebody overwrote meanwhile may be lost, so nobody gets a receipt.
             let stored = self.store(sorted);
-            stored.and_then(|all| Ok(self.buffer.look(&mut self.place).map(|()| all)?)).map_err(refusal_of)
+            stored.and_then(|all| self.buffer.look(&mut self.place).map(|()| all)).map_err(refusal_of)
         };
         taken.unwrap_or_else(|refusal| {
             // Nothing was stored, so the readers must forget these submissions.
@@ -229,11 +229,16 @@ impl Intake {
 
     /// Makes the readers forget what was not stored: a new `Recollection` has read no row of the buffer yet.
     fn forget_changes(&mut self) {
-        self.memory = memory::recollection(&self.buffer);
+        self.memory = self.buffer.recollection();
     }
 
     fn read(&mut self, PlainSubmission(submission): PlainSubmission) -> Result<Sorted, SubmissionError> {
         let Submission { path, format, mut body, map } = submission;
+        if self.readers.takes_events_only && format != Format::Ndjson {
+            return Err(SubmissionError::Unreadable(
+                "is no list of events, and a buffer on PostgreSQL takes events alone, so far".to_owned(),
+            ));
+        }
         if has_lone_returns(&body) {
             feed_lines(&mut body);
         }
@@ -287,7 +292,9 @@ impl Intake {
     ) -> Result<Vec<Result<Receipt, SubmissionError>>, IngestError> {
         let mut batches = Vec::new();
         for Sorted { portion, kept, raised, .. } in sorted.iter_mut().flatten() {
-            *raised = self.gate.tell(&self.buffer, &self.options, &portion.events)?;
+            if let Some(file) = self.buffer.as_file() {
+                *raised = self.gate.tell(file, &self.options, &portion.events)?;
+            }
             raised.iter().for_each(|days| tracing::warn!(path = portion.path, "{days}"));
             let input = self.input(&portion.path)?;
             self.keep(kept, &portion.rejects)?;

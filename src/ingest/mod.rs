@@ -44,6 +44,8 @@ pub use intake::{
 pub use load::{Observer, Origin, Progress, RejectsLimit, load, preview};
 pub use options::{FormatChoice, IngestOptions, Maps};
 pub use paths::expand;
-pub use rejects::{KeptReject, RejectsFile, files_of_rejects, kept_rejects, rejects_files, retain_rejects};
+pub use rejects::{
+    KeptReject, RejectsFile, expire_rejects, files_of_rejects, kept_rejects, rejects_files, retain_rejects,
+};
 pub(crate) use summary::is_zero;
 pub use summary::{Counts, IngestSummary, InputFailure, InputSummary, Warning};

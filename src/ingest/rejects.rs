@@ -215,19 +215,25 @@ impl Rejects {
 /// Deletes the files of rejects whose last write is older than `ingest.rejects_days`, and returns their number. Makes
 /// the buffer forget all missing files. The caller must hold the drain lock and must have checked the clock.
 pub fn retain_rejects(buffer: &Buffer, config: &IngestConfig, now: Instant) -> Result<u64, IngestError> {
+    let expired = expire_rejects(config, now)?.len() as u64;
+    for file in buffer.files_of_rejects()? {
+        if !config.rejects_dir.join(&file).exists() {
+            buffer.forget_file_of_rejects(file)?;
+        }
+    }
+    Ok(expired)
+}
+
+/// Deletes old files of rejects. Returns their names.
+pub fn expire_rejects(config: &IngestConfig, now: Instant) -> Result<Vec<String>, IngestError> {
     let dir = &config.rejects_dir;
     let age = Duration::from_secs(u64::from(config.rejects_days) * 86_400);
     let failed = |source| refuse(dir, source);
-    let mut expired = 0;
+    let mut expired = Vec::new();
     for (file, written_at) in files_of_rejects(dir).map_err(failed)? {
         if written_at.is_older(now, age) {
             fs::remove_file(&file).map_err(failed)?;
-            expired += 1;
-        }
-    }
-    for file in buffer.files_of_rejects()? {
-        if !dir.join(&file).exists() {
-            buffer.forget_file_of_rejects(file)?;
+            expired.push(file.file_name().unwrap_or_default().to_string_lossy().into_owned());
         }
     }
     Ok(expired)

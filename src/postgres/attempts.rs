@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Error};
+use tokio_postgres::{Client, Error, Row};
 
 use super::database::SharedBuffer;
 use super::error::PostgresError;
@@ -27,6 +27,8 @@ words! {
         Doubt = "doubt",
         Held = "held",
         Dead = "dead",
+        /// A person decided that it is never sent.
+        Discarded = "discarded",
         Delivered = "delivered",
     }
 }
@@ -92,7 +94,8 @@ const ATTEMPT: &str = "INSERT INTO passbridge.attempt (seq, attempt, rsid, n, ep
      SELECT u.seq, u.attempt, u.rsid, u.n, u.epoch, $8, u.form, u.first_hit
      FROM unnest($1::int8[], $2::int8[], $3::text[], $4::int4[], $5::int8[], $6::text[], $7::int4[])
         AS u(seq, attempt, rsid, n, epoch, form, first_hit)
-     WHERE NOT EXISTS (SELECT FROM passbridge.final f WHERE f.seq = u.seq) RETURNING attempt";
+     WHERE NOT EXISTS (SELECT FROM passbridge.final f WHERE f.seq = u.seq)
+     ON CONFLICT (seq, attempt) DO UPDATE SET at = EXCLUDED.at RETURNING attempt";
 
 const OUTCOME: &str = "INSERT INTO passbridge.outcome (seq, attempt, verdict, hits_sent, reason)
      SELECT * FROM unnest($1::int8[], $2::int8[], $3::text[], $4::int4[], $5::text[]) ON CONFLICT DO NOTHING";
@@ -107,16 +110,21 @@ const DECIDE_AGAIN: &str =
     "UPDATE passbridge.final f SET state = u.state, reason = u.reason, at = clock_timestamp()
      FROM unnest($1::int8[], $2::text[], $3::text[]) AS u(seq, state, reason) WHERE f.seq = u.seq";
 
+/// The term of the account for events without a final state.
+pub(super) const PENDING: &str = "pending";
+
 /// Each row moves events from a term of the account to another, and sums to zero.
 const POST: &str = "INSERT INTO passbridge.posting (requestor, slot, hour, pending_events, pending_units,
-        delivered_events, delivered_units, dead_events, dead_units, held_events, held_units)
+        delivered_events, delivered_units, dead_events, dead_units, held_events, held_units, discarded_events, discarded_units)
      SELECT e.requestor, e.slot, e.occurred_at / 3600000000000, sum(m.pending), sum(m.pending * e.count),
-        sum(m.delivered), sum(m.delivered * e.count), sum(m.dead), sum(m.dead * e.count), sum(m.held), sum(m.held * e.count)
+        sum(m.delivered), sum(m.delivered * e.count), sum(m.dead), sum(m.dead * e.count), sum(m.held), sum(m.held * e.count),
+        sum(m.discarded), sum(m.discarded * e.count)
      FROM unnest($1::int8[], $2::text[], $3::text[]) AS u(seq, was, becomes) JOIN passbridge.event e ON e.seq = u.seq
-     CROSS JOIN LATERAL (SELECT -(u.was = 'pending')::int AS pending,
+     CROSS JOIN LATERAL (SELECT (u.becomes = 'pending')::int - (u.was = 'pending')::int AS pending,
         (u.becomes = 'delivered')::int - (u.was = 'delivered')::int AS delivered,
         (u.becomes = 'dead')::int - (u.was = 'dead')::int AS dead,
-        (u.becomes = 'held')::int - (u.was = 'held')::int AS held) m
+        (u.becomes = 'held')::int - (u.was = 'held')::int AS held,
+        (u.becomes = 'discarded')::int - (u.was = 'discarded')::int AS discarded) m
      GROUP BY 1, 2, 3";
 
 impl SharedBuffer {
@@ -128,23 +136,32 @@ impl SharedBuffer {
             .iter()
             .map(|attempt| ((attempt.claim.rsid.as_str(), attempt.claim.n), &attempt.claim))
             .collect();
-        self.write(async |client| {
-            let mut granted = Granted::default();
-            if !claims.is_empty() {
-                let owned = fence(client, worker, &claims).await?;
-                let is_owned = |claim: &Claim| owned.contains(&(claim.rsid.to_string(), claim.n));
-                granted.lost =
-                    claims.values().filter(|claim| !is_owned(claim)).map(|claim| Arc::clone(claim)).collect();
-                let attempts: Vec<&Attempt> =
-                    group.attempts.iter().filter(|attempt| is_owned(&attempt.claim)).collect();
-                granted.attempts = begin(client, worker, &attempts).await?;
-            }
-            let ((), decided) =
-                tokio::try_join!(end(client, &group.outcomes), decide(client, &group.decisions))?;
-            granted.decided = decided;
-            Ok(granted)
-        })
-        .await
+        let mut granted = self
+            .write(async |client| {
+                let mut granted = Granted::default();
+                if !claims.is_empty() {
+                    let owned = fence(client, worker, &claims).await?;
+                    let is_owned = |claim: &Claim| owned.contains(&(claim.rsid.to_string(), claim.n));
+                    granted.lost = claims
+                        .values()
+                        .filter(|claim| !is_owned(claim))
+                        .map(|claim| Arc::clone(claim))
+                        .collect();
+                    let attempts: Vec<&Attempt> =
+                        group.attempts.iter().filter(|attempt| is_owned(&attempt.claim)).collect();
+                    granted.attempts = begin(client, worker, &attempts).await?;
+                }
+                let ((), decided) =
+                    tokio::try_join!(end(client, &group.outcomes), decide(client, &group.decisions))?;
+                granted.decided = decided;
+                Ok(granted)
+            })
+            .await?;
+        if !self.lost_from_sight.is_empty() {
+            // A transaction that the server lost from sight had decided them.
+            granted.decided.extend(group.decisions.iter().map(|decision| decision.seq));
+        }
+        Ok(granted)
     }
 }
 
@@ -207,40 +224,42 @@ async fn end(client: &Client, outcomes: &[Outcome]) -> Result<(), Error> {
     client.execute_typed(OUTCOME, &values).await.map(drop)
 }
 
-/// Changes the states of events, each only upwards: delivered before dead before held. So the success that a frozen worker
-/// records late counts once, and its failure moves nothing.
+/// Changes the states of events, each only upwards: delivered before discarded before dead before held. So the success that a
+/// frozen worker records late counts once, and its failure moves nothing.
 async fn decide(client: &Client, decisions: &[Decision]) -> Result<HashSet<i64>, Error> {
-    if decisions.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let new = change(client, DECIDE, &decisions.iter().collect::<Vec<_>>()).await?;
-    let known: Vec<&Decision> = decisions.iter().filter(|decision| !new.contains(&decision.seq)).collect();
-    let mut moves: Vec<(&Decision, String)> = decisions
-        .iter()
-        .filter(|decision| new.contains(&decision.seq))
-        .map(|decision| (decision, "pending".to_owned()))
-        .collect();
-    if !known.is_empty() {
-        let seqs: Vec<i64> = known.iter().map(|decision| decision.seq).collect();
+    let (mut open, mut moves) = (decisions.iter().collect::<Vec<&Decision>>(), Vec::new());
+    while !open.is_empty() {
+        let new = change(client, DECIDE, &open).await?;
+        let is_new = |decision: &&Decision| new.contains(&decision.seq);
+        moves.extend(open.iter().copied().filter(is_new).map(|decision| (decision, PENDING)));
+        open.retain(|decision| !is_new(decision));
+        let seqs: Vec<i64> = open.iter().map(|decision| decision.seq).collect();
         let states = client.query_typed(DECIDED, &[(&seqs, Type::INT8_ARRAY)]).await?;
-        let states: BTreeMap<i64, String> = states.iter().map(|row| (row.get(0), row.get(1))).collect();
-        let higher = |decision: &&Decision| {
-            let was = states.get(&decision.seq)?;
-            (decision.state > was.parse().ok()?).then(|| was.clone())
+        let state = |row: &Row| Some((row.get(0), row.get::<_, &str>(1).parse::<Verdict>().ok()?));
+        let states: BTreeMap<i64, Verdict> = states.iter().filter_map(state).collect();
+        let higher = |decision: &Decision| {
+            states.get(&decision.seq).filter(|was| decision.state > **was).map(|was| was.as_str())
         };
-        let raised: Vec<(&Decision, String)> =
-            known.into_iter().filter_map(|decision| Some((decision, higher(&decision)?))).collect();
+        let raised: Vec<(&Decision, &str)> =
+            open.iter().filter_map(|decision| Some((*decision, higher(decision)?))).collect();
         change(client, DECIDE_AGAIN, &raised.iter().map(|(decision, _)| *decision).collect::<Vec<_>>())
             .await?;
         moves.extend(raised);
+        // A person may have requeued an event between the two statements, so that it has no state any more.
+        open.retain(|decision| !states.contains_key(&decision.seq));
     }
     let seqs: Vec<i64> = moves.iter().map(|(decision, _)| decision.seq).collect();
-    let was: Vec<&str> = moves.iter().map(|(_, was)| was.as_str()).collect();
+    let was: Vec<&str> = moves.iter().map(|(_, was)| *was).collect();
     let becomes: Vec<&str> = moves.iter().map(|(decision, _)| decision.state.as_str()).collect();
+    post(client, &seqs, &was, &becomes).await?;
+    Ok(seqs.into_iter().collect())
+}
+
+/// Moves events from terms of the account to others.
+pub(super) async fn post(client: &Client, seqs: &[i64], was: &[&str], becomes: &[&str]) -> Result<(), Error> {
     let values =
         [(&seqs as _, Type::INT8_ARRAY), (&was as _, Type::TEXT_ARRAY), (&becomes as _, Type::TEXT_ARRAY)];
-    client.execute_typed(POST, &values).await?;
-    Ok(seqs.into_iter().collect())
+    client.execute_typed(POST, &values).await.map(drop)
 }
 
 async fn change(client: &Client, sql: &str, decisions: &[&Decision]) -> Result<HashSet<i64>, Error> {

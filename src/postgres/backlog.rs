@@ -24,7 +24,7 @@ pub struct Earlier {
     pub form_text: Arc<str>,
     /// The hits that were counted, and are not sent again.
     pub hits_sent: i32,
-    /// Whether an attempt may have been counted.
+    /// Whether an attempt may have been counted, and nobody has accepted that it is repeated.
     pub is_in_doubt: bool,
 }
 
@@ -62,7 +62,7 @@ macro_rules! page {
                     AND (SELECT a.seq FROM passbridge.aside a WHERE a.rsid = $1 AND a.n = $2 AND a.seq = e.seq) IS NOT NULL,
                 t.form, t.hits_sent, t.is_in_doubt
              FROM (
-                (SELECT x.*, FALSE AS is_aside FROM unnest($3::int4[], $4::text[]) AS q(requestor, since)
+                (SELECT x.*, FALSE AS is_aside, NULL::timestamptz AS accepted_at FROM unnest($3::int4[], $4::text[]) AS q(requestor, since)
                  CROSS JOIN LATERAL (
                     SELECT e.* FROM passbridge.event e
                     WHERE e.requestor = q.requestor AND (e.", $bucket, " & 15) = $2 AND (e.occurred_at, e.seq) > ($6, $7)
@@ -71,13 +71,14 @@ macro_rules! page {
                     ORDER BY e.occurred_at, e.seq LIMIT $8) x
                  ORDER BY x.occurred_at, x.seq LIMIT $8)
                 UNION ALL
-                (SELECT e.*, TRUE FROM passbridge.aside a JOIN passbridge.event e ON e.seq = a.seq
+                (SELECT e.*, TRUE, a.accepted_at FROM passbridge.aside a JOIN passbridge.event e ON e.seq = a.seq
                  WHERE a.rsid = $1 AND a.n = $2 AND e.requestor = ANY($3) AND (e.occurred_at, e.seq) > ($6, $7)
                  ORDER BY e.occurred_at, e.seq LIMIT $8)) e
              JOIN passbridge.requestor r ON r.requestor = e.requestor
              CROSS JOIN LATERAL (
                 SELECT min(a.form) FILTER (WHERE o.seq IS NULL OR o.verdict = 'doubt' OR o.hits_sent > 0) AS form,
-                       max(o.hits_sent) AS hits_sent, bool_or(o.seq IS NULL OR o.verdict = 'doubt') AS is_in_doubt
+                       max(o.hits_sent) AS hits_sent,
+                       bool_or((o.seq IS NULL OR o.verdict = 'doubt') AND a.at > coalesce(e.accepted_at, '-infinity')) AS is_in_doubt
                 FROM passbridge.attempt a LEFT JOIN passbridge.outcome o ON o.seq = a.seq AND o.attempt = a.attempt
                 WHERE a.seq = e.seq) t
              ORDER BY e.occurred_at, e.seq LIMIT $8"
@@ -128,7 +129,8 @@ impl SharedBuffer {
     }
 }
 
-fn read(row: &Row) -> Result<Waiting> {
+/// Reads the columns that begin every select of events: seq, id, requestor_id, slot, occurred_at, count, body.
+pub(super) fn stored_event(row: &Row) -> Result<PassEvent> {
     let damaged = || PostgresError::Damaged("an event cannot be read");
     let columns = StoredColumns {
         occurred_at: Instant::from_nanos(row.get(4)),
@@ -136,6 +138,11 @@ fn read(row: &Row) -> Result<Waiting> {
         requestor_id: RequestorId::new(row.get::<_, &str>(2)).map_err(|_| damaged())?,
         count: row.get::<_, i32>(5).cast_unsigned(),
     };
+    PassEvent::from_stored(columns, row.get(6)).ok_or_else(damaged)
+}
+
+fn read(row: &Row) -> Result<Waiting> {
+    let damaged = || PostgresError::Damaged("an event cannot be read");
     let form: Option<&str> = row.get(9);
     let earlier = form.map(|text| {
         let hits_sent = row.get::<_, Option<i32>>(10).unwrap_or(0);
@@ -145,7 +152,7 @@ fn read(row: &Row) -> Result<Waiting> {
     Ok(Waiting {
         seq: row.get(0),
         id: EventId::from_bytes(row.get::<_, &[u8]>(1).try_into().map_err(|_| damaged())?),
-        event: PassEvent::from_stored(columns, row.get(6)).ok_or_else(damaged)?,
+        event: stored_event(row)?,
         earlier: earlier.transpose()?,
     })
 }

@@ -25,6 +25,12 @@ const STATEMENT_MAX: Duration = Duration::from_secs(60);
 /// The waits between tries double from the first to the last.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// The number of the present transaction, and since when the server counts what it writes: from its last crash on, or earlier.
+const TRACE: &str =
+    "SELECT pg_current_xact_id()::text, (SELECT coalesce(stats_reset::text, '') FROM pg_stat_wal)";
+/// What became of a transaction; NULL if the server went through a crash since. What it had not written was lost with it, and
+/// the numbers of those transactions are given again.
+const FATE: &str = "SELECT CASE WHEN coalesce(stats_reset::text, '') = $2 THEN pg_xact_status($1::text::xid8) END FROM pg_stat_wal";
 /// How long a transaction may be idle before the server ends it, unless a shorter lease says less.
 const IDLE_MAX: Duration = Duration::from_secs(10);
 
@@ -35,14 +41,21 @@ pub(super) type Values<'a> = [(&'a (dyn ToSql + Sync), Type)];
 pub struct SharedBuffer {
     pub(super) address: Address,
     client: Option<Client>,
+    /// The transactions of the last write of which the server cannot tell whether they were committed.
+    pub(super) lost_from_sight: Vec<String>,
     /// How long a transaction of this connection may be idle: below the time after which a lease passes on.
     pub idle_max: Duration,
 }
 
 impl SharedBuffer {
+    fn new(address: &Address) -> SharedBuffer {
+        let lost_from_sight = Vec::new();
+        SharedBuffer { address: address.clone(), client: None, lost_from_sight, idle_max: IDLE_MAX }
+    }
+
     /// Connects, and checks that the server is safe and has the buffer's schema.
     pub async fn open(address: &Address) -> Result<SharedBuffer> {
-        let mut buffer = SharedBuffer { address: address.clone(), client: None, idle_max: IDLE_MAX };
+        let mut buffer = SharedBuffer::new(address);
         match buffer.schema().await? {
             Some(SCHEMA) => Ok(buffer),
             Some(found) => Err(PostgresError::OtherSchema { place: buffer.place(), found, known: SCHEMA }),
@@ -52,7 +65,7 @@ impl SharedBuffer {
 
     /// Creates the schema. Fails if there is one.
     pub async fn create(address: &Address) -> Result<()> {
-        let mut buffer = SharedBuffer { address: address.clone(), client: None, idle_max: IDLE_MAX };
+        let mut buffer = SharedBuffer::new(address);
         if buffer.schema().await?.is_some() {
             return Err(PostgresError::Exists { place: buffer.place() });
         }
@@ -138,12 +151,14 @@ impl SharedBuffer {
     }
 
     /// Does work in one durable transaction. While the database is away, or others were faster, does it again. If the
-    /// connection broke at the commit, asks what became of the transaction, and does nothing twice.
+    /// connection broke at the commit, asks what became of the transaction. Only if the server cannot tell, the work is done
+    /// again although it may be done: so it must come to the same where it finds itself done.
     pub(super) async fn write<T>(
         &mut self,
         work: impl AsyncFn(&Client) -> std::result::Result<T, Error>,
     ) -> Result<T> {
         let mut patience = Patience::new();
+        self.lost_from_sight.clear();
         // On the server's side, an idle transaction ends by itself: a frozen worker must hold its locks no longer.
         let begin = format!(
             "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL idle_in_transaction_session_timeout = {}",
@@ -156,9 +171,11 @@ impl SharedBuffer {
             };
             let error = match done {
                 Transacted::Done(value) => return Ok(value),
-                Transacted::Unknown(value, xid) => {
-                    if self.is_committed(&xid).await? {
-                        return Ok(value);
+                Transacted::Unknown(value, trace) => {
+                    match self.is_committed(&trace).await? {
+                        Some(true) => return Ok(value),
+                        Some(false) => {}
+                        None => self.lost_from_sight.push(trace.xid),
                     }
                     None
                 }
@@ -172,15 +189,14 @@ impl SharedBuffer {
         }
     }
 
-    /// Whether a transaction was committed, once that is settled.
-    async fn is_committed(&mut self, xid: &str) -> Result<bool> {
+    /// Whether a transaction was committed, once that is settled; `None` if the server cannot tell.
+    async fn is_committed(&mut self, trace: &Trace) -> Result<Option<bool>> {
         self.client = None;
         loop {
-            let select = "SELECT pg_xact_status($1::text::xid8)";
-            let row = self.row(select, &[(&xid, Type::TEXT)]).await?;
+            let row = self.row(FATE, &[(&trace.xid, Type::TEXT), (&trace.since, Type::TEXT)]).await?;
             match row.get::<_, Option<String>>(0).as_deref() {
                 Some("in progress") => sleep(PAUSE_FIRST).await,
-                status => return Ok(status == Some("committed")),
+                status => return Ok(status.map(|status| status == "committed")),
             }
         }
     }
@@ -215,10 +231,16 @@ impl Patience {
     }
 }
 
+/// What finds a transaction again.
+struct Trace {
+    xid: String,
+    since: String,
+}
+
 enum Transacted<T> {
     Done(T),
     /// The server did not say whether it committed.
-    Unknown(T, String),
+    Unknown(T, Trace),
     /// Without an error, the server did not answer.
     Undone(Option<Error>),
 }
@@ -230,19 +252,17 @@ async fn transact<T>(
 ) -> Transacted<T> {
     let started = async {
         // Both go out together.
-        let (begun, xid) = tokio::join!(
-            client.batch_execute(begin),
-            client.query_typed("SELECT pg_current_xact_id()::text", &[])
-        );
+        let (begun, trace) = tokio::join!(client.batch_execute(begin), client.query_typed(TRACE, &[]));
         begun?;
-        let xid: String = xid?[0].get(0);
-        Ok((work(client).await?, xid))
+        let row = &trace?[0];
+        let trace = Trace { xid: row.get(0), since: row.get(1) };
+        Ok((work(client).await?, trace))
     };
     match timeout(STATEMENT_MAX, started).await {
-        Ok(Ok((value, xid))) => match timeout(STATEMENT_MAX, client.batch_execute("COMMIT")).await {
+        Ok(Ok((value, trace))) => match timeout(STATEMENT_MAX, client.batch_execute("COMMIT")).await {
             Ok(Ok(())) => Transacted::Done(value),
             // Whatever the error says: only the server's record of the transaction tells what became of it.
-            Ok(Err(_)) | Err(_) => Transacted::Unknown(value, xid),
+            Ok(Err(_)) | Err(_) => Transacted::Unknown(value, trace),
         },
         Ok(Err(error)) => {
             // If the rollback fails, the connection is gone, and with it the transaction.

@@ -1,5 +1,6 @@
 //! Why the buffer on PostgreSQL could not do something.
 
+use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 
@@ -62,6 +63,8 @@ pub(super) fn is_passing(error: &Error) -> bool {
             SqlState::T_R_SERIALIZATION_FAILURE,
             SqlState::T_R_DEADLOCK_DETECTED,
             SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+            // What pgbouncer says while the server behind it is away.
+            SqlState::PROTOCOL_VIOLATION,
             // A server that became a standby meanwhile: its successor answers soon at the same name.
             SqlState::READ_ONLY_SQL_TRANSACTION,
         ]
@@ -88,7 +91,9 @@ impl PostgresError {
             }
             Some(code) if *code == SqlState::READ_ONLY_SQL_TRANSACTION => PostgresError::ReadOnly { place },
             // The client's own word for a server that asks for a password.
-            None if source.to_string().contains("password missing") => PostgresError::LogIn { place, source },
+            None if source.source().is_some_and(|cause| cause.to_string() == "password missing") => {
+                PostgresError::LogIn { place, source }
+            }
             _ if is_passing(&source) => PostgresError::Away { place, source },
             _ => PostgresError::Failed { place, source },
         }

@@ -8,6 +8,7 @@ use super::database::SharedBuffer;
 use super::error::Result;
 use super::leases::WorkerId;
 use super::suites::SharedRoute;
+use crate::event::Instant;
 use crate::suite::Rsid;
 
 /// What a drain covers: what was stored when it began.
@@ -42,6 +43,13 @@ impl SharedBuffer {
         Ok(Cut { snapshot: row.get(0), begun: row.get(1) })
     }
 
+    /// The start of the last drain that covered all slices of all suites that flow; `None` if one never was.
+    pub async fn last_covered(&mut self) -> Result<Option<Instant>> {
+        let select = "SELECT (extract(epoch FROM nullif(min(l.covered_at), '-infinity')) * 1000000000)::int8
+             FROM passbridge.slice l JOIN passbridge.suite s USING (rsid) WHERE NOT s.is_paused";
+        Ok(self.row(select, &[]).await?.get::<_, Option<i64>>(0).map(Instant::from_nanos))
+    }
+
     /// How many slices of the suites are still to cover.
     pub async fn open_slices(&mut self, rsids: &[&str], cut: &Cut) -> Result<Open> {
         let select = "SELECT count(*) FILTER (WHERE covered_at < $2::text::timestamptz), count(*)
@@ -50,19 +58,24 @@ impl SharedBuffer {
         Ok(Open { open: row.get(0), all: row.get(1) })
     }
 
-    /// Claims up to `most` slices that the cut has not reached, and that nobody owns, or somebody who is gone.
+    /// Claims up to `most` slices that the cut has not reached, and that nobody owns, or somebody who is gone; or this worker
+    /// itself without knowing it, because the answer to a claim was lost.
     pub async fn claim(
         &mut self,
         worker: &WorkerId,
         rsids: &[&str],
         cut: &Cut,
         most: i64,
+        known: &[&Claim],
     ) -> Result<Vec<Claim>> {
+        let names: Vec<&str> = known.iter().map(|claim| claim.rsid.as_str()).collect();
+        let numbers: Vec<i32> = known.iter().map(|claim| claim.n).collect();
         // A sub-select would be evaluated again when a row changed meanwhile, and lock more rows than its limit.
         let update = "WITH free AS MATERIALIZED (
                 SELECT s.rsid, s.n FROM passbridge.slice s
                 WHERE s.rsid = ANY($2) AND s.covered_at < $3::text::timestamptz
                   AND (s.owner IS NULL
+                       OR s.owner = $1 AND NOT EXISTS (SELECT FROM unnest($5::text[], $6::int4[]) k(rsid, n) WHERE k.rsid = s.rsid AND k.n = s.n)
                        OR NOT EXISTS (SELECT FROM passbridge.worker w WHERE w.worker = s.owner AND w.gone_at > clock_timestamp()))
                 ORDER BY random() LIMIT $4 FOR UPDATE SKIP LOCKED)
              UPDATE passbridge.slice s SET owner = $1, epoch = s.epoch + 1 FROM free f
@@ -72,6 +85,8 @@ impl SharedBuffer {
             (&rsids as _, Type::TEXT_ARRAY),
             (&cut.begun as _, Type::TEXT),
             (&most as _, Type::INT8),
+            (&names as _, Type::TEXT_ARRAY),
+            (&numbers as _, Type::INT4_ARRAY),
         ];
         let rows = self.write(async |client| client.query_typed(update, &values).await).await?;
         let claim = |row: &tokio_postgres::Row| {

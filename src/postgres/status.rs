@@ -16,6 +16,9 @@ pub struct SharedStatus {
     pub delivered: i64,
     pub dead: i64,
     pub held: i64,
+    pub discarded: i64,
+    /// Delivered and discarded events that retention deleted.
+    pub expired: i64,
     /// Pending events whose requestor has no suite, or whose suite is paused.
     pub parked: i64,
     /// Pending events with an attempt of unknown outcome, which nobody makes any more.
@@ -28,6 +31,21 @@ pub struct SharedStatus {
     pub requestors: Vec<RequestorLine>,
     pub workers: Vec<WorkerLine>,
     pub slices: Vec<SliceLine>,
+    pub database: DatabaseHealth,
+}
+
+/// How the database itself does, as far as its user may see.
+#[derive(Debug, Clone, Serialize)]
+pub struct DatabaseHealth {
+    pub connections: i64,
+    pub connections_max: i64,
+    /// The age of the oldest snapshot of another session: what was deleted since stays on disk.
+    pub oldest_snapshot_seconds: f64,
+    pub prepared_transactions: i64,
+    pub bytes: i64,
+    pub dead_rows: i64,
+    /// How far the slowest standby is behind; `None` without one.
+    pub standby_lag_bytes: Option<i64>,
 }
 
 /// The account, in events.
@@ -46,7 +64,12 @@ pub struct RequestorLine {
     pub requestor_id: String,
     /// `None` if its events are parked, because no suite is mapped.
     pub rsid: Option<String>,
+    pub ingested: i64,
     pub pending: i64,
+    pub delivered: i64,
+    pub dead: i64,
+    pub held: i64,
+    pub discarded: i64,
 }
 
 /// A worker that holds a lease, or owns slices that nobody has claimed yet.
@@ -67,6 +90,9 @@ pub struct SliceLine {
     pub owned: i64,
     /// When the slice that has waited longest was covered; `None` if one never was.
     pub covered_at: Option<String>,
+    /// The same in seconds since the Unix epoch.
+    #[serde(skip)]
+    pub covered_seconds: Option<f64>,
 }
 
 impl SharedBuffer {
@@ -75,7 +101,8 @@ impl SharedBuffer {
         let select = "SELECT coalesce(sum(ingested_events), 0)::int8, coalesce(sum(pending_events), 0)::int8,
                 coalesce(sum(delivered_events), 0)::int8, coalesce(sum(dead_events), 0)::int8, coalesce(sum(held_events), 0)::int8,
                 coalesce(sum(ingested_units), 0)::int8, coalesce(sum(pending_units), 0)::int8,
-                coalesce(sum(delivered_units), 0)::int8, coalesce(sum(dead_units + held_units), 0)::int8
+                coalesce(sum(delivered_units), 0)::int8, coalesce(sum(dead_units + held_units + discarded_units + expired_delivered_units + expired_discarded_units), 0)::int8,
+                coalesce(sum(discarded_events), 0)::int8, coalesce(sum(expired_delivered_events + expired_discarded_events), 0)::int8
              FROM passbridge.posting";
         let row = self.row(select, &[]).await?;
         let [
@@ -88,8 +115,10 @@ impl SharedBuffer {
             pending_units,
             delivered_units,
             others,
+            discarded,
+            expired,
         ] = std::array::from_fn(|column| row.get::<_, i64>(column));
-        let is_balanced = ingested == pending + delivered + dead + held
+        let is_balanced = ingested == pending + delivered + dead + held + discarded + expired
             && ingested_units == pending_units + delivered_units + others;
         let accounting =
             Accounting { ingested, ingested_units, pending_units, delivered_units, balanced: is_balanced };
@@ -101,7 +130,8 @@ impl SharedBuffer {
                   AND NOT EXISTS (SELECT FROM passbridge.final f WHERE f.seq = a.seq))
              SELECT count(DISTINCT seq) FILTER (WHERE NOT is_live), count(*) FILTER (WHERE is_live) FROM open";
         let doubts = self.row(doubts, &[]).await?;
-        let requestors = "SELECT r.requestor_id, r.rsid, sum(p.pending_events)::int8, bool_or(s.is_paused)
+        let requestors = "SELECT r.requestor_id, r.rsid, sum(p.pending_events)::int8, bool_or(s.is_paused), sum(p.ingested_events)::int8,
+                sum(p.delivered_events)::int8, sum(p.dead_events)::int8, sum(p.held_events)::int8, sum(p.discarded_events)::int8
              FROM passbridge.posting p JOIN passbridge.requestor r ON r.requestor = p.requestor
              LEFT JOIN passbridge.suite s ON s.rsid = r.rsid GROUP BY 1, 2 ORDER BY 1";
         let requestors = self.rows(requestors, &[]).await?;
@@ -111,28 +141,50 @@ impl SharedBuffer {
             delivered,
             dead,
             held,
+            discarded,
+            expired,
             parked: requestors.iter().filter(is_parked).map(|row| row.get::<_, i64>(2)).sum(),
             in_doubt: doubts.get(0),
             under_way: doubts.get(1),
             over_count_max: self.over_count().await?,
             accounting,
-            requestors: requestors
-                .iter()
-                .map(|row| RequestorLine { requestor_id: row.get(0), rsid: row.get(1), pending: row.get(2) })
-                .collect(),
+            requestors: requestors.iter().map(of_requestor).collect(),
             workers: self.workers().await?,
             slices: self.slices().await?,
+            database: self.health().await?,
         })
+    }
+
+    async fn health(&mut self) -> Result<DatabaseHealth> {
+        let select = "SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()),
+                current_setting('max_connections')::int8,
+                (SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float8 FROM pg_stat_activity
+                 WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid()),
+                (SELECT count(*) FROM pg_prepared_xacts), pg_database_size(current_database()),
+                (SELECT coalesce(sum(n_dead_tup), 0)::int8 FROM pg_stat_user_tables WHERE schemaname = 'passbridge'),
+                (SELECT max(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn))::int8 FROM pg_stat_replication)";
+        let row = self.row(select, &[]).await?;
+        Ok(DatabaseHealth {
+            connections: row.get(0),
+            connections_max: row.get(1),
+            oldest_snapshot_seconds: row.get(2),
+            prepared_transactions: row.get(3),
+            bytes: row.get(4),
+            dead_rows: row.get(5),
+            standby_lag_bytes: row.get(6),
+        })
+    }
+
+    /// How many events wait.
+    pub async fn pending(&mut self) -> Result<u64> {
+        let select = "SELECT coalesce(sum(pending_events), 0)::int8 FROM passbridge.posting";
+        Ok(self.row(select, &[]).await?.get::<_, i64>(0).cast_unsigned())
     }
 
     /// Each attempt beyond the first that may have been counted.
     async fn over_count(&mut self) -> Result<i64> {
-        let select = "SELECT coalesce(sum((n.counted - 1) * e.count), 0)::int8 FROM (
-                SELECT a.seq, count(*) AS counted
-                FROM passbridge.attempt a LEFT JOIN passbridge.outcome o ON o.seq = a.seq AND o.attempt = a.attempt
-                WHERE (o.seq IS NULL OR o.verdict IN ('doubt', 'held', 'delivered')) AND a.form::jsonb ->> 'event_ids' = 'off'
-                GROUP BY a.seq HAVING count(*) > 1) n
-             JOIN passbridge.event e ON e.seq = n.seq";
+        let select = "SELECT coalesce((SELECT sum(extra) FROM passbridge.repeated), 0)::int8
+                + coalesce((SELECT sum(over_units) FROM passbridge.posting), 0)::int8";
         Ok(self.row(select, &[]).await?.get(0))
     }
 
@@ -153,13 +205,15 @@ impl SharedBuffer {
 
     async fn slices(&mut self) -> Result<Vec<SliceLine>> {
         let select = "SELECT rsid, count(*), count(owner),
-                to_char(nullif(min(covered_at), '-infinity') AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')
+                to_char(nullif(min(covered_at), '-infinity') AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),
+                extract(epoch FROM nullif(min(covered_at), '-infinity'))::float8
              FROM passbridge.slice GROUP BY rsid ORDER BY rsid";
         let line = |row: &Row| SliceLine {
             rsid: row.get(0),
             slices: row.get(1),
             owned: row.get(2),
             covered_at: row.get(3),
+            covered_seconds: row.get(4),
         };
         Ok(self.rows(select, &[]).await?.iter().map(line).collect())
     }
@@ -174,7 +228,8 @@ impl SharedBuffer {
                 SELECT requestor, slot, hour, state, sum(m.events) AS events, sum(m.units) AS units
                 FROM passbridge.posting p CROSS JOIN LATERAL (VALUES
                     ('pending', p.pending_events, p.pending_units), ('delivered', p.delivered_events, p.delivered_units),
-                    ('dead', p.dead_events, p.dead_units), ('held', p.held_events, p.held_units)) AS m(state, events, units)
+                    ('dead', p.dead_events, p.dead_units), ('held', p.held_events, p.held_units),
+                    ('discarded', p.discarded_events, p.discarded_units)) AS m(state, events, units)
                 GROUP BY 1, 2, 3, 4)
              SELECT format('requestor %s, event%s, hour %s: %s rows and %s in the account are %s', requestor, slot, hour,
                            coalesce(c.events, 0), coalesce(p.events, 0), state)
@@ -183,5 +238,18 @@ impl SharedBuffer {
              ORDER BY 1 LIMIT $1";
         let values = [(&DISCREPANCIES_MAX as _, tokio_postgres::types::Type::INT8)];
         Ok(self.rows(select, &values).await?.iter().map(|row| row.get(0)).collect())
+    }
+}
+
+fn of_requestor(row: &Row) -> RequestorLine {
+    RequestorLine {
+        requestor_id: row.get(0),
+        rsid: row.get(1),
+        ingested: row.get(4),
+        pending: row.get(2),
+        delivered: row.get(5),
+        dead: row.get(6),
+        held: row.get(7),
+        discarded: row.get(8),
     }
 }

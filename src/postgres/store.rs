@@ -41,7 +41,9 @@ const STORE: &str = "WITH new AS MATERIALIZED (
         FROM new JOIN fresh USING (seq) GROUP BY 1, 2, 3)
     SELECT ord FROM new JOIN fresh USING (seq)";
 
-const FIRST_OF: &str = "SELECT u.ord, i.content <> u.content, coalesce(p.path, ''), coalesce(e.line, 0)
+/// An event that a lost transaction of this input stored after all is none of an earlier line.
+const FIRST_OF: &str = "SELECT u.ord, i.content <> u.content, coalesce(p.path, ''), coalesce(e.line, 0),
+        coalesce(e.xid::text = ANY($4) AND e.input = $5, FALSE)
      FROM unnest($1::bytea[], $2::int8[], $3::int8[]) AS u(id, content, ord) JOIN passbridge.identity i ON i.id = u.id
      LEFT JOIN passbridge.event e ON e.seq = i.seq LEFT JOIN passbridge.input p ON p.input = e.input ORDER BY u.ord";
 
@@ -93,10 +95,14 @@ impl SharedBuffer {
             (&ids as _, Type::BYTEA_ARRAY),
             (&contents as _, Type::INT8_ARRAY),
             (&indices as _, Type::INT8_ARRAY),
+            (&std::mem::take(&mut self.lost_from_sight) as _, Type::TEXT_ARRAY),
+            (&input.0 as _, Type::INT8),
         ];
         for row in self.rows(FIRST_OF, &values).await? {
             let index = row.get::<_, i64>(0) as usize;
-            if row.get(1) {
+            if row.get(4) {
+                report.stored += 1;
+            } else if row.get(1) {
                 let (first_path, first_line) = (row.get(2), row.get::<_, i64>(3).cast_unsigned());
                 let line = events[index].line;
                 report.conflicts.push(Conflict { index, line, first_path, first_line });

@@ -10,8 +10,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::error::ServeError;
 use super::reply::Refusal;
 use super::thread::Thread;
-use crate::buffer::{Buffer, BufferError};
-use crate::ingest::{Counts, IngestError, IngestOptions, Intake, PlainSubmission, Receipt, Submission};
+use crate::buffer::BufferError;
+use crate::ingest::{Counts, Door, IngestError, IngestOptions, Intake, PlainSubmission, Receipt, Submission};
 use crate::meter::{Labels, METER, UnderWay};
 
 /// A group is full after this many unpacked bytes. Only the last body of a group may exceed the limit, even by far.
@@ -55,13 +55,12 @@ impl Sender {
 
 impl Counter {
     pub(super) fn open(
-        buffer: &Arc<Buffer>,
+        buffer: Arc<dyn Door + Send + Sync>,
         options: IngestOptions,
         backlog_max_events: u64,
     ) -> Result<Counter, ServeError> {
         let (waiting, submissions) = mpsc::sync_channel(WAITING_MAX);
         let (ready, is_ready) = mpsc::sync_channel(1);
-        let buffer = Arc::clone(buffer);
         let thread = Thread::start("intake", move || {
             let worker = Intake::new(Arc::clone(&buffer), options).map(|intake| Worker {
                 intake,
@@ -99,7 +98,7 @@ impl Counter {
 
 struct Worker {
     intake: Intake,
-    buffer: Arc<Buffer>,
+    buffer: Arc<dyn Door + Send + Sync>,
     /// The most events that may wait in the buffer; 0: no limit.
     backlog_max_events: u64,
     /// The result of the last comparison of the backlog with the limit, a few seconds old.

@@ -40,10 +40,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 
-use crate::buffer::Buffer;
 use crate::clock::Clock;
 use crate::config::ServeConfig;
-use crate::ingest::IngestOptions;
+use crate::ingest::{Door as Storing, IngestOptions};
 use counter::Counter;
 use door::Door;
 use health::Health;
@@ -54,6 +53,7 @@ use tokens::Tokens;
 use write_timeout::TimedSocket;
 
 pub use error::ServeError;
+pub use health::Pulse;
 pub use tokens::{TokensError, check as check_tokens};
 pub use version::Version;
 pub use views::{Show, Shown, View};
@@ -76,8 +76,9 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 pub struct ServeOptions {
     /// The address to listen on; port 0 takes any free port.
     pub listen: SocketAddr,
-    /// How submissions are read and stored; `None`: only `/healthz` answers.
-    pub ingest: Option<IngestOptions>,
+    /// How submissions are read, and where they are stored; `None`: only `/healthz` answers.
+    pub ingest: Option<(IngestOptions, Arc<dyn Storing + Send + Sync>)>,
+    pub pulse: Pulse,
     /// What makes the views of the buffer; `None`: this listener shows none.
     pub show: Option<Show>,
     /// Whether it shows more of them than readiness.
@@ -100,14 +101,14 @@ pub struct Server {
 
 impl Server {
     /// Starts to serve. Once this function has returned, requests are answered.
-    pub fn start(buffer: &Arc<Buffer>, options: ServeOptions) -> Result<Server, ServeError> {
+    pub fn start(options: ServeOptions) -> Result<Server, ServeError> {
         let refuse = |source| ServeError::Listen { address: options.listen, source };
         let listener = std::net::TcpListener::bind(options.listen).map_err(refuse)?;
         listener.set_nonblocking(true).map_err(refuse)?;
         let address = listener.local_addr().map_err(refuse)?;
         let config = options.config;
         let intake = match options.ingest {
-            Some(ingest) => {
+            Some((ingest, buffer)) => {
                 let maps = ingest.maps.named.clone();
                 let tokens = Arc::new(Tokens::read(&config.tokens_file, "serve.tokens_file", maps)?);
                 Some((tokens, Counter::open(buffer, ingest, config.backlog_max_events)?))
@@ -122,7 +123,7 @@ impl Server {
         let tokens = senders.into_iter().chain(door.as_ref().and_then(Door::tokens)).collect();
         let (stop, stopped) = watch::channel(false);
         let serving = Arc::new(Serving {
-            desk: Desk::new(Health::start(buffer)?, door, intake, request_timeout, options.clock),
+            desk: Desk::new(Health::start(options.pulse)?, door, intake, request_timeout, options.clock),
             stopped,
             idle_timeout: Duration::from_secs(config.idle_timeout_seconds),
             write_timeout: request_timeout,

@@ -254,9 +254,7 @@ impl HostWork {
         for claim in granted.lost {
             let place = self.slices.iter().find(|(_, slice)| slice.claim == claim).map(|(place, _)| *place);
             if let Some(place) = place {
-                tracing::warn!(rsid = %claim.rsid, slice = claim.n, "another worker took a slice over, because the lease had ended");
-                self.summary.lost_slices += 1;
-                self.forget(place);
+                self.lose(place);
             }
         }
         for sending in chosen {
@@ -447,10 +445,12 @@ impl HostWork {
         self.summary.in_doubt += u64::from(parcel.is_doubted);
         self.summary.left = true;
         let behind = self.lines.end(parcel.visitor);
-        let Some(slice) = self.slices.get_mut(&parcel.place) else { return };
         for parcel in std::iter::once(parcel).chain(behind) {
-            slice.left.push(parcel.seq);
-            slice.waiting -= 1;
+            // Those behind may be of a later claim of the slice.
+            if let Some(slice) = self.slices.get_mut(&parcel.place) {
+                slice.left.push(parcel.seq);
+                slice.waiting -= 1;
+            }
         }
     }
 

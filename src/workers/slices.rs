@@ -8,7 +8,7 @@ use super::host::{HostWork, SliceWork};
 use super::suite::SuiteWork;
 use super::work::Place;
 use crate::drain::StopReason;
-use crate::postgres::{PostgresError, SharedRoute};
+use crate::postgres::{Claim, PostgresError, SharedRoute};
 
 impl HostWork {
     /// Claims free slices up to the fair share, gives back what is above it, and stops suites that were paused.
@@ -34,11 +34,19 @@ impl HostWork {
             .take(surplus)
             .for_each(|slice| slice.is_leaving = true);
         if share > owned && open.open > owned && self.work.lease.is_held() {
-            let claims = self.buffer.claim(&self.work.worker, &rsids, &self.cut, share - owned).await?;
+            let known: Vec<&Claim> = self.slices.values().map(|slice| &*slice.claim).collect();
+            let most = share - owned;
+            let claims = self.buffer.claim(&self.work.worker, &rsids, &self.cut, most, &known).await?;
             for claim in claims {
                 let Some(number) = routes.iter().position(|route| route.suite.form.rsid == claim.rsid) else {
                     continue;
                 };
+                // Others had it meanwhile, and this worker did not know yet: what it remembers of it is forgotten.
+                let place = (going[number], claim.n);
+                let stale = self.slices.keys().find(|(suite, n, _)| (*suite, *n) == place).copied();
+                if let Some(stale) = stale {
+                    self.lose(stale);
+                }
                 let backlog = self.reader.backlog(&claim, &self.cut, &routes[number]).await?;
                 let slice = SliceWork {
                     claim: Arc::new(claim),
@@ -100,6 +108,14 @@ impl HostWork {
                 self.leave_refused(refused);
             }
         }
+    }
+
+    /// Forgets a slice that others took over.
+    pub(super) fn lose(&mut self, place: Place) {
+        let claim = &self.slices[&place].claim;
+        tracing::warn!(rsid = %claim.rsid, slice = claim.n, "another worker took a slice over, because the lease had ended");
+        self.summary.lost_slices += 1;
+        self.forget(place);
     }
 
     /// Forgets a slice that this worker does not own any more, with its events.

@@ -49,9 +49,12 @@ impl WorkSummary {
         let (all, own) = match decision.state {
             Verdict::Delivered => (&mut self.delivered, &mut suite.delivered),
             Verdict::Dead => (&mut self.dead, &mut suite.dead),
-            Verdict::Held | Verdict::Doubt | Verdict::Retry | Verdict::Refused | Verdict::Unsent => {
-                (&mut self.held, &mut suite.held)
-            }
+            Verdict::Held
+            | Verdict::Doubt
+            | Verdict::Retry
+            | Verdict::Refused
+            | Verdict::Unsent
+            | Verdict::Discarded => (&mut self.held, &mut suite.held),
         };
         (*all, *own) = (*all + 1, *own + 1);
     }

@@ -234,6 +234,20 @@ fn the_full_configuration_has_every_key_at_its_default() {
 }
 
 #[test]
+fn the_configuration_of_many_workers_names_the_database_and_who_may_post() {
+    let text = shipped("kubernetes-postgres.yaml");
+    let (_, block) = text.split_once("passbridge.toml: |\n").expect("a configuration");
+    let (block, _) = block.split_once("---").expect("its end");
+    let block: String =
+        block.lines().map(|line| format!("{}\n", line.strip_prefix("    ").unwrap_or(line))).collect();
+    let config: Config = toml::from_str(&block).expect("keys of the configuration");
+    assert!(config.buffer.url.ends_with("sslmode=verify-full") && config.serve.ingest);
+    for file in [&config.buffer.password_file, &config.serve.tokens_file, &config.serve.pages_tokens_file] {
+        assert!(file.starts_with("/etc/passbridge-secrets"), "{file:?}");
+    }
+}
+
+#[test]
 fn the_short_configuration_only_says_where_things_lie() {
     let short: Table = shipped("passbridge.toml").parse().expect("TOML");
     let keys: Vec<String> = short

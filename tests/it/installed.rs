@@ -266,7 +266,7 @@ fn the_package_names_what_there_is_and_leaves_no_unit_out() {
         units.extend(found.into_iter().filter(|_| folder == "deploy"));
     }
     let others = texts(&deploy("")).into_keys().filter(|name| !units.contains(name));
-    let containers = ["Dockerfile", "Dockerfile.dockerignore", "kubernetes.yaml"];
+    let containers = ["Dockerfile", "Dockerfile.dockerignore", "kubernetes-postgres.yaml", "kubernetes.yaml"];
     assert_eq!(others.collect::<Vec<_>>(), containers, "installed by no package");
     let scripts: Vec<_> = texts(&deploy("debian")).into_keys().collect();
     assert_eq!(scripts, ["postinst", "postrm", "prerm"]);

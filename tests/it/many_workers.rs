@@ -5,10 +5,8 @@
 //! signal the server's processes: `.ci/run` starts one. `psql` does what a person would do there.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -17,6 +15,14 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::program::Program;
 use crate::support::{FIRST_SECOND, PATIENCE, REQUESTOR, RSID, counted, event, sandbox_with};
+use server::{Cluster, Database, Swallower, wait_until};
+
+mod decisions;
+mod errors;
+mod faults;
+mod house;
+mod keeping;
+mod server;
 
 const WORKERS: usize = 3;
 const EVENTS: usize = 6_000;
@@ -36,96 +42,20 @@ lease_seconds = 2
 [log]
 level = \"warn\"
 ";
-
-/// A database of its own on the server of the tests, which goes with the test.
-struct Database {
-    server: String,
-    name: String,
-}
+/// Attempts in slices that had a later owner by then.
+const STALE_ATTEMPTS: &str = "SELECT count(*) FROM passbridge.attempt a
+     JOIN (SELECT rsid, n, epoch, min(at) AS began FROM passbridge.attempt GROUP BY 1, 2, 3) b ON b.rsid = a.rsid AND b.n = a.n
+     WHERE a.epoch < b.epoch AND a.at > b.began";
 
 impl Database {
-    /// `None` without a server.
-    fn new(name: &str) -> Option<Database> {
-        let server = env::var("PASSBRIDGE_TEST_POSTGRES").ok()?;
-        let database = Database { server, name: format!("{name}_{}", std::process::id()) };
-        database.on_server(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", database.name));
-        database.on_server(&format!("CREATE DATABASE {}", database.name));
-        Some(database)
-    }
-
-    fn url(&self) -> String {
-        let (bare, query) = self.server.split_once('?').unwrap_or((&self.server, ""));
-        let (bare, _) = bare.rsplit_once('/').expect("a URL with a database");
-        format!("{bare}/{}?{query}", self.name)
-    }
-
-    fn on_server(&self, sql: &str) -> String {
-        psql(&self.server, sql)
-    }
-
-    fn ask(&self, sql: &str) -> String {
-        psql(&self.url(), sql)
-    }
-
-    /// A session in which statements are open until [`Session::end`].
-    fn session(&self, url: &str, sql: &str) -> Session {
-        let mut psql = Command::new("psql");
-        psql.args([url, "-q", "-v", "ON_ERROR_STOP=1"]).stdin(Stdio::piped()).stdout(Stdio::null());
-        let mut child = psql.spawn().expect("psql starts");
-        let mut input = child.stdin.take().expect("its input");
-        writeln!(input, "{sql}").expect("a statement");
-        let session = Session { input: Some(input), child };
-        let waits = format!(
-            "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND query LIKE '{}%'",
-            sql.trim_end_matches(';').rsplit(';').next().unwrap_or_default().trim().replace('\'', "''")
-        );
-        wait_until("the session is idle in its transaction", || self.on_server(&waits) != "0");
-        session
-    }
-
     fn program(&self) -> Program {
         Program::with(&format!("[buffer]\nurl = \"{}\"\n{CONFIG}", self.url()))
     }
 }
 
-impl Drop for Database {
-    fn drop(&mut self) {
-        self.on_server(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
-    }
-}
-
-struct Session {
-    input: Option<ChildStdin>,
-    child: Child,
-}
-
-impl Session {
-    fn end(mut self, sql: &str) {
-        writeln!(self.input.take().expect("it is open"), "{sql}").expect("a statement");
-        assert!(self.child.wait().expect("psql ends").success());
-    }
-}
-
-/// Tries again while the server starts.
-fn psql(url: &str, sql: &str) -> String {
-    let started = Instant::now();
-    loop {
-        let asked = Command::new("psql").args([url, "-qAt", "-v", "ON_ERROR_STOP=1", "-c", sql]).output();
-        let asked = asked.expect("psql starts");
-        if asked.status.success() {
-            return String::from_utf8(asked.stdout).expect("UTF-8").trim().to_owned();
-        }
-        assert!(started.elapsed() < PATIENCE, "{sql}: {}", String::from_utf8_lossy(&asked.stderr));
-        sleep(Duration::from_millis(100));
-    }
-}
-
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !is_so() {
-        assert!(started.elapsed() < PATIENCE, "never: {what}");
-        sleep(Duration::from_millis(50));
-    }
+/// Maps the requestor of the tests to their suite.
+fn map(program: &Program, sandbox: &Handle, options: &[&str]) {
+    program.map(REQUESTOR, RSID, &sandbox.url(), options);
 }
 
 /// The events of visitors in turn, numbered in eVar6.
@@ -226,14 +156,14 @@ impl Drop for Workers<'_> {
     }
 }
 
-fn assert_balanced(program: &Program) {
+fn assert_balanced(program: &Program, ingested: usize) {
     let (code, status) = program.json(&["status", "--verify"]);
     assert_eq!(
         (code, &status["accounting"]["balanced"], &status["discrepancies"]),
         (0, &true.into(), &serde_json::json!([])),
         "{status}"
     );
-    assert_eq!(status["accounting"]["ingested"], EVENTS);
+    assert_eq!(status["accounting"]["ingested"], ingested);
 }
 
 #[test]
@@ -241,21 +171,19 @@ fn many_workers_lose_nothing_and_count_each_event_once_in_order_whatever_dies() 
     let Some(database) = Database::new("deaths") else { return };
     let sandbox = collector("latency=10ms; reset-before:1%; reset-after:1%; seed=7");
     let program = database.program();
-    let url = sandbox.url();
-    let add = ["suite", "add", "--requestor", REQUESTOR, "--rsid", RSID, "--collection-url", &url];
-    assert_eq!(program.run(&add).code, 0);
+    map(&program, &sandbox, &[]);
     ingest(&program, "events.ndjson", 0..EVENTS);
     let mut workers = Workers::start(&program);
 
     workers.wait_accepted(&sandbox, 300);
     workers.kill(0);
-    assert_balanced(&program);
+    assert_balanced(&program, EVENTS);
 
     workers.wait_accepted(&sandbox, 1_200);
     workers.signal(1, Signal::STOP);
     sleep(FROZEN);
     workers.signal(1, Signal::CONT);
-    assert_balanced(&program);
+    assert_balanced(&program, EVENTS);
 
     workers.wait_accepted(&sandbox, 2_400);
     // The death of one of its processes makes the server drop everything and recover, as `pg_ctl restart -m immediate` does.
@@ -267,13 +195,13 @@ fn many_workers_lose_nothing_and_count_each_event_once_in_order_whatever_dies() 
     database.ask("SELECT 1");
     workers.tend();
     workers.is_server_down = false;
-    assert_balanced(&program);
+    assert_balanced(&program, EVENTS);
 
     workers.wait_accepted(&sandbox, 3_600);
     database.ask(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'passbridge' AND datname = current_database()",
     );
-    assert_balanced(&program);
+    assert_balanced(&program, EVENTS);
 
     workers.wait_accepted(&sandbox, 4_800);
     workers.kill(2);
@@ -284,16 +212,13 @@ fn many_workers_lose_nothing_and_count_each_event_once_in_order_whatever_dies() 
         sleep(Duration::from_millis(100));
     }
     drop(workers);
-    assert_balanced(&program);
+    assert_balanced(&program, EVENTS);
     let (_, status) = program.json(&["status"]);
     assert_eq!(status["delivered"], EVENTS, "{status}");
     assert_eq!(counted(&sandbox), EVENTS as u64);
     assert_in_order(&sandbox);
     // No worker records an attempt in a slice that has had a later owner.
-    let stale = "SELECT count(*) FROM passbridge.attempt a
-         JOIN (SELECT rsid, n, epoch, min(at) AS began FROM passbridge.attempt GROUP BY 1, 2, 3) b ON b.rsid = a.rsid AND b.n = a.n
-         WHERE a.epoch < b.epoch AND a.at > b.began";
-    assert_eq!(database.ask(stale), "0");
+    assert_eq!(database.ask(STALE_ATTEMPTS), "0");
 }
 
 /// Each event was accepted, and the first hits of each visitor in the order of their time.
@@ -315,9 +240,7 @@ fn what_commits_late_is_sent_and_an_idle_writer_elsewhere_stops_no_drain() {
     let Some(database) = Database::new("late") else { return };
     let sandbox = collector("");
     let program = database.program();
-    let url = sandbox.url();
-    let add = ["suite", "add", "--requestor", REQUESTOR, "--rsid", RSID, "--collection-url", &url];
-    assert_eq!(program.run(&add).code, 0);
+    map(&program, &sandbox, &[]);
     let elsewhere = database.session(&database.server, "BEGIN; SELECT pg_current_xact_id();");
     // An identity that another session holds makes the ingest of it wait, with its numbers taken.
     let id = event(play(3)).identity().0;
@@ -360,9 +283,7 @@ fn a_stop_hands_the_slices_over_without_doubt() {
     let Some(database) = Database::new("stop") else { return };
     let sandbox = collector("latency=20ms");
     let program = database.program();
-    let url = sandbox.url();
-    let add = ["suite", "add", "--requestor", REQUESTOR, "--rsid", RSID, "--collection-url", &url];
-    assert_eq!(program.run(&add).code, 0);
+    map(&program, &sandbox, &[]);
     ingest(&program, "events.ndjson", 0..1_000);
     let mut drain = program.command(&["drain"]).spawn().expect("the program starts");
     assert!(sandbox.wait_accepted(100, PATIENCE));
@@ -379,14 +300,120 @@ fn a_stop_hands_the_slices_over_without_doubt() {
 }
 
 #[test]
+fn a_worker_that_was_frozen_claims_nothing_in_slices_that_others_took_over() {
+    let Some(database) = Database::new("frozen") else { return };
+    let sandbox = collector("latency=50ms");
+    let program = database.program();
+    // Nothing that is in doubt is repeated, so whatever is accepted twice was sent by two workers at the same time.
+    map(&program, &sandbox, &["--on-ambiguous", "hold"]);
+    ingest(&program, "events.ndjson", 0..EVENTS / 3);
+    let mut frozen = program.command(&["drain"]).spawn().expect("the program starts");
+    assert!(sandbox.wait_accepted(100, PATIENCE));
+    kill_process(Pid::from_child(&frozen), Signal::STOP).expect("it stops");
+    let before = sandbox.accepted_count();
+    let mut heir = program.command(&["drain"]).spawn().expect("the program starts");
+    assert!(sandbox.wait_accepted(before + 100, PATIENCE), "the slices were taken over");
+    kill_process(Pid::from_child(&frozen), Signal::CONT).expect("it goes on");
+    for worker in [&mut heir, &mut frozen] {
+        let ended = worker.wait().expect("it ends").code();
+        assert!(matches!(ended, Some(0 | 3 | 75)), "{ended:?}");
+    }
+    assert_eq!(database.ask(STALE_ATTEMPTS), "0");
+    let mut times: BTreeMap<String, u32> = BTreeMap::new();
+    sandbox.hits().iter().for_each(|hit| *times.entry(hit.evars[&6].clone()).or_default() += 1);
+    times.retain(|_, times| *times > 1);
+    assert_eq!(times, BTreeMap::new(), "two workers sent the same events");
+    let (_, status) = program.json(&["status", "--verify"]);
+    let [delivered, held] = ["delivered", "held"].map(|state| status[state].as_u64().expect("a number"));
+    assert!(delivered + held == EVENTS as u64 / 3 && held <= 8, "{status}");
+}
+
+#[test]
+fn a_worker_that_finds_its_slices_free_again_after_it_was_frozen_sends_all_of_them() {
+    let Some(database) = Database::new("free") else { return };
+    let sandbox = collector("latency=50ms");
+    let program = database.program();
+    map(&program, &sandbox, &[]);
+    ingest(&program, "events.ndjson", 0..2_000);
+    let owned = || {
+        database.ask("SELECT coalesce(max(count), 0) FROM (SELECT count(*) FROM passbridge.slice WHERE owner IS NOT NULL GROUP BY owner) o")
+    };
+    let start = || program.command(&["drain"]).spawn().expect("the program starts");
+    let (mut frozen, mut heir) = (start(), start());
+    wait_until("each has its half", || owned() == "8");
+    assert!(sandbox.wait_accepted(100, PATIENCE));
+    kill_process(Pid::from_child(&frozen), Signal::STOP).expect("it stops");
+    wait_until("the other has all slices that are left", || {
+        database.ask("SELECT count(DISTINCT owner) FROM passbridge.slice WHERE owner IS NOT NULL") == "1"
+    });
+    // The other gives them back before the frozen one learns that it lost them, and for a while nothing can be sent.
+    sandbox.set_faults("status=503".parse().expect("a fault"));
+    kill_process(Pid::from_child(&heir), Signal::TERM).expect("it stops");
+    heir.wait().expect("it ends");
+    kill_process(Pid::from_child(&frozen), Signal::CONT).expect("it goes on");
+    sleep(Duration::from_secs(3));
+    sandbox.set_faults("".parse().expect("no fault"));
+    let started = Instant::now();
+    while frozen.try_wait().expect("a child").is_none() {
+        assert!(started.elapsed() < PATIENCE, "it stands still: {}", program.json(&["status"]).1);
+        sleep(Duration::from_millis(100));
+    }
+    let (_, status) = program.json(&["status", "--verify"]);
+    assert_eq!((&status["pending"], &status["delivered"]), (&0.into(), &2_000.into()), "{status}");
+    assert_eq!((counted(&sandbox), database.ask(STALE_ATTEMPTS)), (2_000, "0".to_owned()));
+}
+
+#[test]
+fn what_a_crash_of_the_server_swallowed_at_its_commit_is_stored_all_the_same() {
+    let Some(cluster) =
+        Cluster::start(&["autovacuum = off", "bgwriter_lru_maxpages = 0", "checkpoint_timeout = 1h"])
+    else {
+        return;
+    };
+    let database = Database::on(&cluster.url(), "swallowed");
+    let program = database.program();
+    let swallower = Swallower::before(&cluster);
+    let config = format!("[buffer]\nurl = \"{}\"\n{CONFIG}", database.url_at(&swallower.url()));
+    program.write("c.toml", &config);
+    program.write("events.ndjson", &plays(0..10));
+    // What is not written yet is lost with the server.
+    let ask_number = |sql: &str| database.ask(sql).parse::<i64>().expect("a number");
+    let pid = |sql: &str| Pid::from_raw(ask_number(sql) as i32).expect("a process");
+    let writer = pid("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'");
+    kill_process(writer, Signal::STOP).expect("it stops");
+    swallower.arm();
+    let mut ingest = program.command(&["ingest", &program.place("events.ndjson"), "--json"]);
+    let ingest = ingest.stdout(Stdio::piped()).spawn().expect("the program starts");
+    swallower.swallowed.recv_timeout(PATIENCE).expect("it comes to the commit");
+    let backend = "FROM pg_stat_activity WHERE application_name = 'passbridge' AND backend_xid IS NOT NULL";
+    let lost = ask_number(&format!("SELECT backend_xid {backend}"));
+    let backend = pid(&format!("SELECT pid {backend}"));
+    kill_process(backend, Signal::KILL).expect("the server's process is killed");
+    let gone = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {}", writer.as_raw_nonzero());
+    wait_until("the server has recovered", || database.ask(&gone) == "0");
+    assert!(
+        ask_number("SELECT pg_current_xact_id()") <= lost,
+        "the crash lost the transaction, and others get its number"
+    );
+    while ask_number("SELECT pg_current_xact_id()") < lost {}
+    swallower.cut.send(()).expect("the connection ends");
+    let done = ingest.wait_with_output().expect("it ends");
+    let report: serde_json::Value = serde_json::from_slice(&done.stdout).expect("a document");
+    let is_there = database.ask("SELECT count(*) FROM passbridge.event");
+    assert_eq!(
+        (&report["total"]["stored"], &report["total"]["duplicates"], &is_there[..]),
+        (&10.into(), &0.into(), "10"),
+        "{report}"
+    );
+}
+
+#[test]
 fn what_a_database_cannot_do_yet_is_said_before_anything_is_done() {
     let program = Program::bare();
     let config = "[buffer]\nurl = \"postgres://nobody@127.0.0.1:1/none\"\n";
     program.write("c.toml", config);
     for (args, exit, says) in [
-        (&["run"][..], 2, "let a timer start passbridge"),
-        (&["retention"], 2, "nothing is deleted there"),
-        (&["dead-letter", "list"], 2, "docs/many-workers.md"),
+        (&["report"][..], 2, "docs/many-workers.md"),
         (&["backup", "copy.db"], 2, "pg_dump"),
         (&["drain", "--limit", "3"], 2, "drain takes --deadline alone"),
         (&["status", "--check"], 2, "status takes --verify alone"),

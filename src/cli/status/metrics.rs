@@ -16,6 +16,7 @@ use crate::cli::code::Code;
 use crate::delivery::{DeadReason, Trouble};
 use crate::event::Instant;
 use crate::meter::{Labels, METER};
+use crate::postgres::{RequestorLine, SharedStatus, SliceLine};
 use crate::serve::Version;
 
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -51,6 +52,11 @@ fn written(of_buffer: impl FnOnce(&mut Metrics)) -> String {
     let mut text = String::new();
     encode(&mut text, &metrics.registry).expect("a string takes every text");
     text
+}
+
+/// The same of a buffer on PostgreSQL, under the same names where they mean the same.
+pub(super) fn shared_text(status: &SharedStatus) -> String {
+    written(|metrics| metrics.shared(status))
 }
 
 struct Metrics {
@@ -192,6 +198,64 @@ impl Metrics {
         );
         let attempts = report.troubles.iter().map(|one| (labels(one), one.attempts as f64));
         self.gauge("trouble_attempts", "Attempts of the last drain that met each trouble", attempts);
+    }
+
+    fn shared(&mut self, status: &SharedStatus) {
+        let SharedStatus { parked, in_doubt, under_way, over_count_max, accounting, workers, .. } = status;
+        self.value("parked_events", "Pending events that wait for a suite to flow", *parked as f64);
+        self.value("in_doubt_events", "Pending events with an attempt in doubt", *in_doubt as f64);
+        self.value("under_way_events", "Attempts that live workers make", *under_way as f64);
+        let over = "The most units that Analytics may have counted too often";
+        self.value("over_count_units", over, *over_count_max as f64);
+        let is_balanced = f64::from(u8::from(accounting.balanced));
+        self.value("account_balanced", "1 if the account balances, else 0", is_balanced);
+        let mut suites: BTreeMap<Labels, [f64; 6]> = BTreeMap::new();
+        for RequestorLine { rsid, ingested, pending, delivered, dead, held, discarded, .. } in
+            &status.requestors
+        {
+            let own = [ingested, delivered, pending, dead, held, discarded];
+            let sums = suites.entry(suite(rsid)).or_default();
+            sums.iter_mut().zip(own).for_each(|(sum, more)| *sum += *more as f64);
+        }
+        let of = |place: usize| suites.iter().map(move |(suite, sums)| (suite.clone(), sums[place]));
+        self.counter("events_ingested", "Events ever stored", of(0));
+        self.counter("events_delivered", "Events ever delivered, by suite", of(1));
+        let states = (2..).zip(["pending", "dead", "held", "discarded"]);
+        let states: Vec<Sample> = states
+            .flat_map(|(place, state)| {
+                of(place).map(move |(suite, sum)| ([suite, label("state", state)].concat(), sum))
+            })
+            .collect();
+        self.gauge("events", "Events by suite and state", states);
+        let alive = workers.iter().filter(|worker| worker.is_alive).count();
+        self.value("workers_alive", "Workers that hold a lease", alive as f64);
+        let slices = |pick: fn(&SliceLine) -> f64| {
+            status.slices.iter().map(move |line| (label("suite", &line.rsid), pick(line)))
+        };
+        self.gauge("slices", "Slices by suite", slices(|line| line.slices as f64));
+        self.gauge("slices_owned", "Slices that a worker owns, by suite", slices(|line| line.owned as f64));
+        let covered = slices(|line| line.covered_seconds.unwrap_or_default());
+        self.gauge(
+            "slices_covered_timestamp_seconds",
+            "The start of the last drain that covered all slices of a suite",
+            covered,
+        );
+        let database = &status.database;
+        let (connections, max) = (database.connections, database.connections_max);
+        self.value("database_connections", "Connections to the database", connections as f64);
+        self.value("database_connections_max", "The most connections that its server takes", max as f64);
+        let snapshot = database.oldest_snapshot_seconds;
+        self.value(
+            "database_oldest_snapshot_seconds",
+            "Age of the oldest snapshot: what was deleted since stays",
+            snapshot,
+        );
+        let prepared = database.prepared_transactions as f64;
+        self.value("database_prepared_transactions", "Prepared transactions on the server", prepared);
+        self.value("database_bytes", "Size of the database", database.bytes as f64);
+        self.value("database_dead_rows", "Rows that vacuum has to remove", database.dead_rows as f64);
+        let lag = database.standby_lag_bytes.map(|bytes| bytes as f64);
+        self.value("database_standby_lag_bytes", "How far the slowest standby is behind", lag);
     }
 
     /// What this process has counted since it began.

@@ -18,7 +18,7 @@ use crate::event::RequestorId;
 use look::StatusReport;
 use monitor::Check;
 use text::Answer;
-pub(super) use views::show;
+pub(super) use views::{show, show_shared};
 
 /// Shows where every event is: what waits and since when, what stands in the way, accounting, last runs.
 ///

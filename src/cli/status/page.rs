@@ -51,6 +51,15 @@ pub(super) fn document(
     live_document(&title, STYLE, SCRIPT, &body)
 }
 
+/// The status of a buffer on PostgreSQL, as `status` prints it.
+pub(super) fn shared_document(text: &str) -> String {
+    let body = html! {
+        main id="status" { h1 { "passbridge" } pre { (text) } }
+        p id="stale" role="status" hidden {}
+    };
+    live_document("passbridge", STYLE, SCRIPT, &body)
+}
+
 /// A figure with its place in the document of `status --json`.
 fn figure(place: &str, value: i64) -> Markup {
     html! { span data-json=(place) data-value=(value) { (grouped(value)) } }

@@ -9,10 +9,12 @@ use super::look::look;
 use super::{event_page, metrics, monitor, page};
 use crate::buffer::{Buffer, Selection, Undecided};
 use crate::cli::safe::safe;
-use crate::cli::{Failure, Settings};
+use crate::cli::shared::{self, Looked};
+use crate::cli::{Failure, Settings, runtime};
 use crate::config::Config;
 use crate::delivery::Sequence;
 use crate::event::Instant;
+use crate::postgres::{Address, SharedBuffer};
 use crate::serve::{Show, Shown, View};
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -21,12 +23,42 @@ const HTML: &str = "text/html; charset=utf-8";
 pub(in super::super) fn show(buffer: &Arc<Buffer>, settings: &Settings) -> Show {
     let (buffer, config) = (Arc::clone(buffer), settings.current.subscribe());
     // A clone, because whoever borrows keeps the configuration from being renewed.
-    Box::new(move |view| {
-        shown(&buffer, &config.borrow().clone(), view).or_else(|failure| match view {
-            // Whoever collects metrics keeps none of a reply that is not 200.
-            View::Metrics => Ok(measured(metrics::of_failure(failure.code))),
-            _ => Err(format!("{}; try: {}", failure.on_one_line(), failure.advice)),
-        })
+    Box::new(move |view| told(shown(&buffer, &config.borrow().clone(), view), view))
+}
+
+fn told(shown: Result<Shown, Failure>, view: View) -> Result<Shown, String> {
+    shown.or_else(|failure| match view {
+        // Whoever collects metrics keeps none of a reply that is not 200.
+        View::Metrics => Ok(measured(metrics::of_failure(failure.code))),
+        _ => Err(format!("{}; try: {}", failure.on_one_line(), failure.advice)),
+    })
+}
+
+/// What makes the views of a buffer on PostgreSQL.
+pub(in super::super) fn show_shared(settings: &Settings) -> Result<Show, Failure> {
+    let address = shared::address(settings)?;
+    Ok(Box::new(move |view| told(shown_shared(&address, view), view)))
+}
+
+fn shown_shared(address: &Address, view: View) -> Result<Shown, Failure> {
+    if view == View::Ready {
+        shared::look(address)?;
+        return Ok(json(true, &BTreeMap::from([("status", "ready")])));
+    }
+    // A connection for each look: where the database is away, it is said at once.
+    let status = runtime()?.block_on(async { SharedBuffer::open(address).await?.status().await })?;
+    Ok(match view {
+        View::Status => json(true, &status),
+        View::Metrics => measured(metrics::shared_text(&status)),
+        View::Page => {
+            let text = page::shared_document(&Looked { status, discrepancies: None }.to_string());
+            Shown { status: 200, content_type: HTML, text: text.into() }
+        }
+        View::Check | View::Event { .. } | View::Ready => {
+            let text =
+                "where the buffer is on PostgreSQL there is /readyz, /status, /metrics and /, so far\n";
+            Shown { status: 404, content_type: "text/plain; charset=utf-8", text: text.into() }
+        }
     })
 }
 

@@ -1,0 +1,56 @@
+//! Keeps what is old for as long as the configuration says, where the buffer is on PostgreSQL; and what `retention` reports of
+//! either kind of buffer.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{Context, Failure, Settings, options};
+use crate::buffer::{RetentionPolicy, RetentionReport};
+use crate::clock::Clock;
+use crate::config::IngestConfig;
+use crate::ingest;
+use crate::postgres::SharedBuffer;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    #[serde(flatten)]
+    pub(super) buffer: RetentionReport,
+    pub(super) expired_rejects_files: u64,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RetentionReport { expired_delivered, expired_discarded, forgotten_identities, .. } = self.buffer;
+        writeln!(out, "deleted    {expired_delivered} delivered and {expired_discarded} discarded events")?;
+        writeln!(out, "forgotten  {forgotten_identities} identities of events deleted before")?;
+        writeln!(out, "rejects    {} files deleted", self.expired_rejects_files)
+    }
+}
+
+/// What retention needs.
+pub(super) struct Keeping {
+    pub(super) policy: RetentionPolicy,
+    pub(super) ingest: IngestConfig,
+    pub(super) clock: Clock,
+    /// Whether what the database takes for old is old, whatever the clock of this host says.
+    pub(super) trusts_database: bool,
+}
+
+impl Keeping {
+    pub(super) fn new(settings: &Settings, context: &Context) -> Keeping {
+        let (ingest, clock) = (settings.config.ingest.clone(), context.clock.clone());
+        Keeping { policy: options::retention(settings), ingest, clock, trusts_database: false }
+    }
+
+    pub(super) async fn retain(&self, buffer: &mut SharedBuffer) -> Result<Report, Failure> {
+        let now = (!self.trusts_database).then(|| self.clock.now());
+        let report = buffer.retain(self.policy, now).await?;
+        let mut expired = Vec::new();
+        if !report.clock_jumped {
+            expired = ingest::expire_rejects(&self.ingest, self.clock.now())?;
+            buffer.forget_rejects(&expired).await?;
+        }
+        Ok(Report { buffer: report, expired_rejects_files: expired.len() as u64 })
+    }
+}
