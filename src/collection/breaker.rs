@@ -51,7 +51,7 @@ impl Default for BreakerOptions {
 pub enum Permit {
     /// The request may go out; its outcome must be recorded.
     Go,
-    /// The same, for this request alone. If it does not go out after all, the permit must be given back.
+    /// Only this one request may go out. Its outcome must be recorded, or the permit given back if it is not sent.
     Probe,
     Wait(Duration),
     /// There was no sign of life for too long: send nothing more in this run.

@@ -52,7 +52,8 @@ pub(super) struct Ward {
     /// Why the suite was stopped.
     pub(super) fault: Option<SuiteFault>,
     refused: Vec<Refused>,
-    /// Events that the previous run refused and left, and whether the suite has succeeded between that run and this one.
+    /// Events that the suite refused in the previous run and that were left pending. The next field tells whether a hit of
+    /// the suite has succeeded since.
     pub(super) refused_before: HashSet<Sequence>,
     pub(super) has_succeeded_since: bool,
     /// The waiting events of each lane, in their order.
@@ -194,10 +195,10 @@ impl Ward {
         // waits like any other, so that the trial does not expect a reply to it.
         self.in_trial -= usize::from(std::mem::take(&mut parcel.is_candidate));
         if self.phase == Phase::Flows {
-            // The trial ended after the lane's look. Later events of the visitor wait until the lane has this one back.
+            // The lane looked before the trial ended. The visitor's later events wait until the lane takes this one back.
             self.phase = Phase::Watched;
         }
-        // Usually this is the last place. But a claimed event may be given back after a later one of its visitor came.
+        // An event usually goes to the end. But a lane may return a claimed one after a later one of its visitor came.
         let waiting = &mut self.waiting[lane];
         let is_later = |other: &Parcel| other.visitor == parcel.visitor && other.order() > parcel.order();
         let place = waiting.iter().position(is_later).unwrap_or(waiting.len());
@@ -540,7 +541,7 @@ mod tests {
         assert_eq!(ward.phase, Phase::Watched, "events wait here");
         let numbers: Vec<i64> = ward.take_back(0, false).1.iter().map(|one| one.event.sequence.0).collect();
         assert_eq!((numbers, ward.phase), (vec![5, 6, 7], Phase::Flows));
-        // The lane had looked before the suite flowed again, so its event comes late.
+        // The lane looked while the suite was on trial, and hands this event in after the trial has ended.
         ward.wait(0, parcel(8, 9));
         assert_eq!(ward.phase, Phase::Watched);
     }

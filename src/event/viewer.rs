@@ -8,26 +8,27 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use super::Property;
 
-/// Words that mean "no viewer", in upper or lower case, with bars between them. All rooms use this list, for every
-/// identifier. If such a word were sent as an ID, Adobe would count all these viewers as one giant visitor. Version 1
-/// of the visitor rules has the first row, version 2 the first two; version 3 knows each word in brackets or quotes too,
-/// and version 4 in Base64 and with other signs between its parts (`NOT_SET`). Here each is with its row, by its length,
-/// because every identifier of every event is compared with them.
+/// The words of [`WORDS`], each with its row, grouped by length because every identifier of every event is compared with
+/// them. They mean "no viewer", in upper or lower case: if one were sent as an ID, Adobe would count all these viewers as
+/// one giant visitor. Each version of the visitor rules uses one row more than the version before. Version 3 also
+/// recognises a word in brackets or quotes, and version 4 a word in Base64 or with other signs between its parts
+/// (`NOT_SET`).
 static NOBODY: LazyLock<Vec<Vec<(usize, &str)>>> = LazyLock::new(|| {
     let rows = WORDS.iter().enumerate();
     let words = || rows.clone().flat_map(|(row, words)| words.split('|').map(move |word| (row, word)));
     let longest = words().map(|(_, word)| word.len()).max().unwrap_or(0);
     (0..=longest).map(|length| words().filter(|(_, word)| word.len() == length).collect()).collect()
 });
+/// A row has bars between its words.
 const WORDS: [&str; 4] = [
     "0|null|unknown",
     // Databases, JavaScript, and devices whose owner limits tracking write these.
     "undefined|none|nil|\\n|(null)|(none)|<null>|nan|n/a|-|[object object]|00000000-0000-0000-0000-000000000000",
-    // So do Go, R, pandas, Julia, pivot tables and Analytics; numbers and flags became texts; and what was masked.
+    // Go, R, pandas, Julia, pivot tables and Analytics write these. Some were numbers or flags, some replace what was masked.
     "%!s(<nil>)|%!v(<nil>)|%!d(<nil>)|%!s(missing)|na|n.a.|nat|not set|not available|no value|unset|(blank)|(empty)|(missing)|--|0.0|-0|-0.0|false|\
      redacted|masked|[filtered]|[hidden]|[removed]|[secret]|[sensitive]",
-    // And these: numbers at the end of their range, addresses of network cards that Android shows in the place of its own,
-    // an Android ID that many emulators share, and the digests (MD5, SHA-1, SHA-256) of the empty text, `null` and `undefined`.
+    // The last row has the largest numbers of some types, the address that Android shows in place of its network card's, an
+    // Android ID that many emulators share, and digests (MD5, SHA-1, SHA-256) of the empty text, `null` and `undefined`.
     concat!(
         "true|nullptr|undef|missing|empty|unspecified|notset|notavailable|notapplicable|novalue|optional.empty|anonymous|-1|-1.0|",
         "infinity|2147483647|4294967295|9223372036854775807|18446744073709551615|%s|%d|%v|%@|02:00:00:00:00:00|9774d56d682e549c|",
@@ -37,34 +38,34 @@ const WORDS: [&str; 4] = [
         "1b2m2y8asgtpgamy7phcfg==|2jmj7l5rsw0yvb/vlwaykk/ybwk=|47deqpj8hbsa+/timw+5jceuqerkm5nmpjwzg3hsufu="
     ),
 ];
-/// Those of these words that databases write for no value in any column; also in brackets. Version 4 sends no eVar for them.
+/// The words that databases write where a column has no value. They may be in brackets. Version 4 sends no eVar for them.
 const NO_VALUES: [&str; 2] = ["null", "\\n"];
 /// How programs begin to print an object instead of its value, in lower case.
 const OBJECTS: [&str; 7] = ["[object ", "#<object", "<object ", "<function ", "java.lang.", "[ljava.", "[b@"];
-/// What stands before and behind a name in a template whose value was never put in, with bars between them.
+/// What encloses a placeholder that a template never filled: pairs with bars between them, a space between the two of a pair.
 const TEMPLATES: &str = "< >|{ }|[ ]|% %|@ @|__ __|#{ }|$ |: ";
 /// What may stand between the parts of a word; `%` is for `%20`.
 const SEPARATORS: [char; 5] = [' ', '_', '-', '+', '%'];
-/// Signs beside those of ASCII that stand in the place of a value.
+/// Signs outside ASCII that are written in place of a value, as punctuation of ASCII is.
 const DASHES: &str = " \u{2013}\u{2014}\u{2026}\u{b7}";
 /// What joins words to one identifier.
 const JOINTS: [char; 9] = ['-', '_', ':', '|', '@', '.', '/', ';', ' '];
-/// A mask has so many stars: fewer may stand in a name.
+/// A text with at least this many stars is a mask. Fewer may be part of a name.
 const STARS_MIN: usize = 3;
 /// What encloses a word: brackets and quotes.
 const BRACKETS: [(char, char); 6] =
     [('(', ')'), ('<', '>'), ('[', ']'), ('{', '}'), ('"', '"'), ('\'', '\'')];
-/// "Not available" in the languages of Excel, and what it shows while it waits, with bars between them.
+/// What Excel shows for "not available" in each of its languages, and while it fetches data, with bars between.
 const NOT_AVAILABLE: &str =
     "#n/a|#nv|#n/d|#n/b|#i/t|#yok|#н/д|#δ/υ|#hiányzik|#není_k_dispozici|#getting_data";
-/// An identifier of zeros only means "no viewer" if it has at least this many digits: a UUID has 32, an Experience
-/// Cloud ID 38.
+/// An identifier that consists of zeros means "no viewer" if it has at least this many digits: a UUID has 32, an
+/// Experience Cloud ID 38.
 const ZEROS_MIN: usize = 32;
-/// A mask has at least this many letters, and so has what a spreadsheet shows for a number in a narrow column.
+/// A mask has at least this many letters. So has the row of `#` that a spreadsheet shows in a narrow column.
 const MASK_MIN: usize = 2;
-/// A spreadsheet keeps so many digits of a number. JavaScript keeps 17 at most.
+/// A spreadsheet keeps this many digits of a number, and JavaScript at most 17.
 const SPREADSHEET_DIGITS: usize = 15;
-/// An address of a network card has this many digits; only zeros or only `f` are no address.
+/// The address of a network card has this many digits. If all are zeros, or all are `f`, it is no address.
 const CARD_DIGITS: usize = 12;
 /// How the user ID of a degraded authentication begins. That ID belongs to nobody (Pass REST API V2, samples of
 /// profiles of type `degraded`).
@@ -93,8 +94,8 @@ pub enum VisitorRules {
     V2,
     /// More words for "no viewer"; every spelling of an address; identifiers without signs of a spreadsheet.
     V3,
-    /// All words for "no viewer", also encoded or in another spelling; templates and printed objects are no viewer; an
-    /// address of the own machine or of all machines is none.
+    /// All words for "no viewer", also encoded or spelt otherwise. Templates and printed objects mean "no viewer" too.
+    /// Loopback, unspecified and broadcast addresses are ignored.
     #[default]
     V4,
 }
@@ -126,8 +127,8 @@ impl VisitorRules {
         Some(if value == bare(text) { text } else { value })
     }
 
-    /// The text that the eVar of a property shows; `None` if a database wrote that there is none, but for IDs. From version 3 on, an MVPD
-    /// User ID or a visitor ID is shown without what a spreadsheet put around it.
+    /// The text that the eVar of a property shows. From version 4 on, it is `None` where a database wrote that there is no
+    /// value. An MVPD User ID or a visitor ID always has a text, from version 3 on without what a spreadsheet put around it.
     pub fn shown(self, property: Property, text: &str) -> Option<&str> {
         if !matches!(property, Property::MvpdUserId | Property::VisitorId) {
             return (self < VisitorRules::V4 || !is_no_value(text)).then_some(text);
@@ -174,7 +175,7 @@ impl VisitorRules {
         let found = nodes.map(|node| address_of_node(unmapped(node)).map(|found| found.to_canonical()));
         let mut found = found.filter(|found| !found.is_some_and(is_of_nobody));
         let first = found.next()?;
-        // What many networks have says less than the address of the network behind which it is.
+        // Many networks have the same private addresses, so the first public address after one tells more.
         let is_alone = !first.is_some_and(is_shared);
         found.flatten().find(|found| !is_alone && !is_shared(*found)).or(first)
     }
@@ -188,12 +189,12 @@ impl VisitorRules {
 /// Whether a text is what a database writes for no value, in any column.
 pub fn is_no_value(text: &str) -> bool {
     let text = bare(text);
-    // Most texts are longer, and this is asked of every column.
+    // The length is checked for speed: every column is asked, and most texts are too long to match.
     text.len() <= "<null>".len()
         && NO_VALUES.iter().any(|word| inside(text).unwrap_or(text).eq_ignore_ascii_case(word))
 }
 
-/// What is in brackets or quotes; `None` if the text is not.
+/// The text between brackets or quotes; `None` if nothing encloses it.
 fn inside(text: &str) -> Option<&str> {
     BRACKETS.into_iter().find_map(|(open, close)| text.strip_prefix(open)?.strip_suffix(close))
 }
@@ -234,8 +235,8 @@ pub fn has_zeros_behind(text: &str) -> bool {
         })
 }
 
-/// Whether an identifier is a number of more digits than a spreadsheet keeps, and then whether it ends in 0, as one does whose
-/// last digits a spreadsheet, or JavaScript, made zeros.
+/// Whether a number ends in 0; `None` unless it has more digits than a spreadsheet keeps. A spreadsheet, or JavaScript,
+/// may have replaced the last digits of such a number with zeros.
 pub fn long_number_ends_in_zero(text: &str) -> Option<bool> {
     let is_long = text.len() > SPREADSHEET_DIGITS && text.bytes().all(|digit| digit.is_ascii_digit());
     is_long.then(|| text.ends_with('0'))
@@ -287,14 +288,14 @@ pub(super) fn is_invisible(letter: char) -> bool {
     matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
 }
 
-/// The text in Base64; `None` if it is none, or so short that it may be a name.
+/// The text that this Base64 encodes; `None` if it is no Base64, or if its text is so short that it may be a name.
 fn decoded(text: &str) -> Option<String> {
     let bytes = STANDARD_NO_PAD.decode(text.trim_end_matches('=')).ok()?;
     String::from_utf8(bytes).ok().filter(|plain| text.ends_with('=') || plain.len() >= 4)
 }
 
-/// Whether a short text has no letter or digit, or is a zero (`0.00`), a card's address of one digit, an object that was
-/// printed, or the name of a place in a template.
+/// Whether a text is left over from a missing value: punctuation alone, a zero (`0.00`), a network card's address of
+/// nothing but zeros or `f`, a printed object, or a placeholder of a template.
 fn is_left_over(text: &str) -> bool {
     let digits = || text.chars().filter(|letter| !"-:.,+".contains(*letter));
     let is_all =
@@ -322,7 +323,7 @@ fn has_signs(text: &str) -> bool {
     !text.bytes().all(|letter| letter.is_ascii_alphanumeric())
 }
 
-/// Whether letters of a text were masked: no person can be told by the rest.
+/// Whether letters of a text were masked, so that the rest does not identify a person.
 fn is_masked(text: &str) -> bool {
     let is_mark = |mark: &str| text.to_ascii_lowercase().contains(mark);
     text.matches('*').count() >= STARS_MIN
@@ -336,7 +337,7 @@ fn is_made_of(text: &str, is_word: &dyn Fn(&str) -> bool) -> bool {
     parts().count() > 1 && parts().all(|part| !part.bytes().all(|it| it.is_ascii_digit()) && is_word(part))
 }
 
-/// Whether a text is one letter again and again: an empty number, or what a mask left (`***`, `xxxx-xxxx`).
+/// Whether a text repeats one letter: the zeros of an empty UUID, or the letters of a mask (`***`, `xxxx-xxxx`).
 fn is_one_letter(text: &str) -> bool {
     let letters = || text.chars().filter(|letter| *letter != '-');
     let is_all = |(letter, min): (char, usize)| {
@@ -358,21 +359,21 @@ fn address_of_node(node: &str) -> Option<IpAddr> {
     }
 }
 
-/// The node without the mark of an IPv4 address in IPv6, which programs also put before an address with a port.
+/// The node without `::ffff:`, the mark of IPv4 in IPv6. Programs also put it before an IPv4 address with a port.
 fn unmapped(node: &str) -> &str {
     let (mark, rest) = node.split_at_checked("::ffff:".len()).unwrap_or(("", node));
     if mark.eq_ignore_ascii_case("::ffff:") && rest.contains('.') { rest } else { node }
 }
 
-/// Whether an address is of no viewer: of the own machine, of all machines, or none.
+/// Whether an address belongs to no viewer: a loopback, broadcast or unspecified address.
 fn is_of_nobody(address: IpAddr) -> bool {
     address.is_loopback() || address.is_unspecified() || address == IpAddr::V4(Ipv4Addr::BROADCAST)
 }
 
-/// Whether many networks have this address inside: it tells no two viewers apart.
+/// Whether many networks use this address internally. Such an address does not distinguish viewers.
 pub fn is_shared(address: IpAddr) -> bool {
     match address {
-        // 100.64.0.0/10 is what carriers have inside (RFC 6598).
+        // Carriers use 100.64.0.0/10 within their networks (RFC 6598).
         IpAddr::V4(it) => {
             it.is_private() || it.is_link_local() || it.octets()[0] == 100 && it.octets()[1] & 0xC0 == 64
         }

@@ -16,7 +16,7 @@ use crate::word::words;
 /// Without a store, rows whose time is over are dropped when this many rows are in memory.
 const SWEEP_ROWS: usize = 100_000;
 
-/// This many changes must be stored before reading goes on: a log of polls changes rows, but gives no event.
+/// From this many changes in memory on, they are stored before more is read: polls change rows without giving an event.
 const CHANGES_MAX: usize = 20_000;
 
 /// The most marks in each of the two sets of `Recollection::marks`. When the newer set is full, the older set
@@ -61,7 +61,7 @@ pub trait Memory: Send {
     /// The feed of a requestor; `None` before its first event. The feed never changes.
     fn feed(&mut self, requestor_id: &str) -> MemoryResult<Option<Feed>>;
 
-    /// The requestors with their MVPDs of which something is counted in a UTC hour, from the Unix epoch.
+    /// The pairs of requestor and MVPD that have a count in this UTC hour, numbered from the Unix epoch.
     fn counted(&mut self, hour: i64) -> MemoryResult<Vec<(String, String)>>;
 }
 
@@ -85,7 +85,7 @@ impl Keyring {
         Keyring(Hmac::new_from_slice(secret).expect("HMAC takes keys of any length"))
     }
 
-    /// A digest without the secret, in a third of the time, for parts that are safe, such as keyed digests.
+    /// A digest without the secret, three times as fast. Nobody can learn anything from its parts, such as keyed digests.
     pub fn derived(&self, name: &str, parts: &[&[u8]]) -> MemoryKey {
         let mut hash = Sha256::new();
         feed_parts(name, parts, |bytes| hash.update(bytes));

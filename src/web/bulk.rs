@@ -174,7 +174,7 @@ impl BulkClient {
         looked_up(&endpoint, &answer, key, rows)
     }
 
-    /// The file as a multipart form. The key in the boundary makes sure that the gzip has no such line.
+    /// The file as a multipart form. The boundary contains the key, so that no line of the gzip equals the boundary.
     fn form(&self, url: &Url, upload: &Upload) -> RequestBuilder {
         let boundary = format!("passbridge-{}", upload.key);
         let head = format!(
@@ -204,7 +204,7 @@ fn uploaded(endpoint: &Endpoint, answer: &Answer, key: &str, written: u64) -> Up
         Ok(None) => match status {
             StatusCode::PAYLOAD_TOO_LARGE => Uploaded::TooLarge,
             StatusCode::TOO_MANY_REQUESTS => Uploaded::NotReceived(answer.refusal(endpoint)),
-            // A gateway may answer 503, 408 or 409 although Adobe has received the file.
+            // A gateway may answer these, or with a 5xx, although Adobe has received the file.
             StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT => unknown(&text(&answer.body)),
             status if status.is_client_error() => Uploaded::Refused(answer.refusal(endpoint)),
             _ => unknown(&text(&answer.body)),
@@ -247,7 +247,7 @@ impl FileAnswer {
     fn outcome(self, status: StatusCode, key: &str, written: u64) -> Result<Option<Uploaded>, String> {
         let is_one_of = |codes: &[&str]| codes.iter().any(|code| self.status_code.eq_ignore_ascii_case(code));
         let (is_in, is_not_in) = (is_one_of(&IS_IN), is_one_of(&IS_NOT_IN));
-        // Adobe's answer to an upload names its key. Without it, a look-up has to show that the file arrived.
+        // Adobe's answer names the key of the file. Where the key is missing, only a look-up can show that the file arrived.
         let is_nameless = is_in && status.is_success() && self.idempotency_key.is_none();
         if is_nameless || self.is_of_another(key) {
             return Err(OTHER_KEY.to_owned());

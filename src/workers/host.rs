@@ -6,7 +6,7 @@
 //!                 └── back, or to rest                                           <────────┘
 //! ```
 //!
-//! One loop does it all, so that outcomes and new attempts share a transaction: while it commits, the lanes send.
+//! One loop does all of this, so that outcomes and new attempts share a transaction. While it commits, the lanes send.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use crate::postgres::{
 };
 use crate::suite::OnAmbiguous;
 
-/// How often the worker looks for free slices, for its fair share, and whether suites were paused.
+/// How often the worker looks for free slices, computes its fair share, and checks whether suites were paused.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// A slice with fewer events in memory than this reads its next page.
 const WAITING_LOW: usize = 512;
@@ -45,7 +45,7 @@ const LEASE_POLL: Duration = Duration::from_millis(20);
 pub(super) struct SliceWork {
     pub(super) claim: Arc<Claim>,
     pub(super) backlog: Backlog,
-    /// Events in memory, those under way among them.
+    /// How many events are in memory, including those under way.
     pub(super) waiting: usize,
     pub(super) in_flight: usize,
     /// Events that this drain leaves pending.
@@ -75,7 +75,7 @@ pub(super) struct HostWork {
     /// Whether slices that others own are still to be covered.
     pub(super) waits_for_others: bool,
     pub(super) look_at: Instant,
-    /// When the breaker asks to be asked again.
+    /// When the breaker, which refused a permit, may be asked again.
     pub(super) permit_at: Option<Instant>,
 }
 
@@ -110,7 +110,7 @@ impl HostWork {
         })
     }
 
-    /// Works until every slice is covered, by this worker or another, or until the stop.
+    /// Works until this worker or others have sent the backlog of every slice, or until the run stops.
     pub(super) async fn run(mut self) -> Result<WorkSummary, PostgresError> {
         let mut grace_ends: Option<Instant> = None;
         loop {
@@ -159,7 +159,7 @@ impl HostWork {
         }
     }
 
-    /// Chooses the next events to send: one a visitor, one a lane, as far as the breaker lets them.
+    /// Chooses the next events to send, at most one for each visitor and each idle lane, while the breaker permits it.
     fn choose(&mut self) -> Vec<Sending> {
         let mut chosen: Vec<Sending> = Vec::new();
         self.permit_at = None;
@@ -170,7 +170,7 @@ impl HostWork {
             let slice =
                 self.slices.get_mut(&parcel.place).filter(|slice| !slice.is_leaving && !suite.is_stopped);
             let Some(slice) = slice else {
-                // It is forgotten with its slice.
+                // The event may not be sent now. It rests until the worker gives its slice back, and forgets the event.
                 self.lines.rest(parcel, now + LOOK_EVERY);
                 continue;
             };
@@ -206,8 +206,8 @@ impl HostWork {
         chosen
     }
 
-    /// Records what there is and reads the next pages meanwhile; then sends what was granted. Returns false if there was nothing
-    /// to do.
+    /// Records new attempts, outcomes and decisions, and reads the next pages meanwhile; then sends the attempts that the
+    /// buffer granted. Returns false if there was nothing to do.
     pub(super) async fn record(
         &mut self,
         chosen: Vec<Sending>,
@@ -384,7 +384,7 @@ impl HostWork {
         self.done(parcel);
     }
 
-    /// Takes the step that the rules of the drain name.
+    /// Does with an event what the rules of the drain decide for its outcome.
     fn step(&mut self, parcel: Parcel, outcome: &Outcome) {
         let situation = Situation {
             attempts: parcel.attempts,
@@ -423,14 +423,14 @@ impl HostWork {
         }
     }
 
-    /// Takes the step with a refused event that is at fault itself.
+    /// Does the next step for a refused event, once a later success has shown that the event, not the suite, is at fault.
     fn settle_refused(&mut self, refused: Refused) {
         if self.slices.contains_key(&refused.parcel.place) {
             self.step(refused.parcel, &refused.outcome);
         }
     }
 
-    /// Leaves a refused event of which nobody knows who is at fault to the next drain, unless its suite holds what is in doubt.
+    /// Leaves a refused event to the next drain if it is unknown who is at fault; holds it if it is in doubt and its suite says so.
     pub(super) fn leave_refused(&mut self, refused: Refused) {
         let Refused { parcel, outcome, .. } = refused;
         let policy = self.suites[parcel.place.0].route.suite.on_ambiguous;
@@ -446,7 +446,7 @@ impl HostWork {
         self.summary.left = true;
         let behind = self.lines.end(parcel.visitor);
         for parcel in std::iter::once(parcel).chain(behind) {
-            // Those behind may be of a later claim of the slice.
+            // The visitor's later events may belong to a later claim of the same slice.
             if let Some(slice) = self.slices.get_mut(&parcel.place) {
                 slice.left.push(parcel.seq);
                 slice.waiting -= 1;

@@ -1,7 +1,7 @@
 //! Counts events as they are read, by suite, requestor and day.
 //!
-//! Memory grows with the number of distinct entries, up to a limit. A hash table doubles when 7/8 of it is used, so
-//! an entry takes 8/7 to 16/7 of a slot, and half more while the table grows:
+//! Memory grows with the number of distinct entries, up to a limit. A hash table doubles when 7/8 of it is used, so an
+//! entry takes 8/7 to 16/7 of a slot. While a table grows, the old one is kept too, which takes half as much again:
 //!
 //! ```text
 //! per million                      slot      at most
@@ -123,7 +123,7 @@ pub(super) struct Tally {
     seen: HashMap<Digest, [u8; 4]>,
     visitors: HashMap<Digest, Visitor>,
     day_visitors: HashSet<Digest>,
-    /// Events that came while the table of events was full, and while a table of visitors was full.
+    /// Two counts: events that came while the table of events was full, and those while a table of visitors was.
     unremembered: [u64; 2],
     conflicts_in_buffer: u64,
     conflicts_in_inputs: u64,
@@ -370,7 +370,7 @@ impl Tally {
         Ok(())
     }
 
-    /// Warns if an event of a later second was sent for a visitor. Adobe cannot order hits within a second.
+    /// Warns if a visitor was already sent an event of a later second than the first new one. Adobe orders hits by seconds.
     fn warn_of_order(&mut self, warnings: &mut Vec<Warning>) -> Result<(), BufferError> {
         let Some(earliest) = self.earliest else { return Ok(()) };
         let mut found = vec![[0_u64; 2]; self.suites.len()];

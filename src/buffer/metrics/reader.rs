@@ -64,7 +64,7 @@ pub struct UserMark {
     pub is_synthetic: bool,
 }
 
-/// Whether events count that a person discarded.
+/// Whether events that a person discarded are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Discarded {
     #[default]
@@ -145,8 +145,8 @@ impl MetricsReader {
         each_hour(&self.connection, select, (first, last), show)
     }
 
-    /// Does the same for the units whose events left the buffer undelivered: they were erased, or they were
-    /// discarded and then expired.
+    /// Calls `show` for the units of these hours whose events left the buffer undelivered: they were erased, or they
+    /// were discarded and then expired.
     pub fn each_withdrawn(&self, first: i64, last: i64, show: impl FnMut(CountedHour)) -> Result<()> {
         let select =
             "SELECT hour, metric_group, slot, units_00, units_15, units_30, units_45 FROM metric_withdrawn
@@ -154,7 +154,7 @@ impl MetricsReader {
         each_hour(&self.connection, select, (first, last), show)
     }
 
-    /// The units of these UTC hours that a person discarded. Of events that retention deleted before schema 9, nobody knows.
+    /// The units that a person discarded in these UTC hours. Those that retention deleted before schema 9 are missing.
     pub fn discarded(&self, first: i64, last: i64, measure: MeasureOf) -> Result<Vec<CountedHour>> {
         let select =
             "SELECT hour, metric_group, slot, units_00, units_15, units_30, units_45 FROM metric_discarded
@@ -175,7 +175,7 @@ impl MetricsReader {
         Ok(found)
     }
 
-    /// The requestors, each with a UTC day, whose users still have those of events that were taken back.
+    /// The pairs of requestor and UTC day whose user counts still include the users of events that were taken back.
     pub fn stale_users(&self, first_day: i64, last_day: i64) -> Result<Vec<(String, i64)>> {
         let select = "SELECT requestor_id, day FROM metric_users_stale JOIN requestors USING (requestor)
              WHERE day BETWEEN ?1 AND ?2 ORDER BY day, requestor_id";
