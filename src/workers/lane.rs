@@ -1,4 +1,4 @@
-//! A lane sends the hits of one event after the other, each while the lease is held.
+//! A lane sends the hits of one event after the other, and begins a hit only while the lease is held.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub(super) struct Parcel {
 }
 
 impl Parcel {
-    /// Maps and encodes an event. What may have been counted keeps the form of its attempts.
+    /// Maps and encodes an event. An event that may have been counted keeps the form of its earlier attempts.
     pub(super) fn new(place: Place, route: &SharedRoute, waiting: &Waiting) -> Result<Parcel, DeadReason> {
         let (form, text, hits_sent) = match &waiting.earlier {
             Some(earlier) => (&earlier.form, Arc::clone(&earlier.form_text), earlier.hits_sent),
@@ -68,7 +68,7 @@ pub(super) enum End {
 pub(super) struct Reply {
     pub(super) parcel: Parcel,
     pub(super) attempt: i64,
-    /// The number of the attempt among those of its suite.
+    /// The number of the attempt within its suite.
     pub(super) number: u64,
     pub(super) is_probe: bool,
     /// Hits that got SUCCESS.
@@ -85,7 +85,7 @@ pub(super) struct Sending {
     pub(super) is_probe: bool,
 }
 
-/// Sends the hits of an event that are left.
+/// Sends the hits of an event that were not counted yet.
 pub(super) async fn send(
     sending: Sending,
     mut connection: Connection,
@@ -108,6 +108,6 @@ pub(super) async fn send(
             outcome => break End::Met(outcome),
         }
     };
-    // Without a receiver the drain has ended, and the attempt stays in doubt.
+    // If nobody receives, the drain has ended, and the attempt stays in doubt.
     drop(replies.send(Reply { parcel, attempt, number, is_probe, hits, end, connection }));
 }

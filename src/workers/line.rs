@@ -19,7 +19,7 @@ struct Line {
 #[derive(Default)]
 pub(super) struct Lines {
     lines: HashMap<VisitorKey, Line>,
-    /// Visitors whose first event may be sent; some may have become held or gone since.
+    /// Visitors whose first event may be sent, except those that were held or removed since they were added.
     ready: VecDeque<VisitorKey>,
     /// Events in backoff.
     resting: HashMap<VisitorKey, Parcel>,
@@ -73,13 +73,13 @@ impl Lines {
         self.free(visitor);
     }
 
-    /// Puts an event back that may be sent again from an instant on.
+    /// Puts an event into backoff until an instant.
     pub(super) fn rest(&mut self, parcel: Parcel, until: Instant) {
         self.due.insert((until, parcel.visitor));
         self.resting.insert(parcel.visitor, parcel);
     }
 
-    /// Lets those go whose rest is over.
+    /// Puts the events whose backoff is over back into their lines.
     pub(super) fn wake(&mut self, now: Instant) {
         while let Some((until, visitor)) = self.due.first().copied().filter(|(until, _)| *until <= now) {
             self.due.remove(&(until, visitor));
@@ -99,8 +99,8 @@ impl Lines {
         self.lines.remove(&visitor).unwrap_or_default().events.into_iter()
     }
 
-    /// Forgets the visitors of a slice, those whose first event was refused among them. Those with an event under way stay held
-    /// until its reply.
+    /// Forgets the visitors of a slice, including those whose first event was refused. A visitor with an event under
+    /// way stays held until the reply comes.
     pub(super) fn forget(&mut self, place: Place, refused: impl Iterator<Item = VisitorKey>) {
         let is_other = |parcel: &Parcel| parcel.place != place;
         let rested = self.resting.extract_if(|_, parcel| !is_other(parcel)).map(|(visitor, _)| visitor);
@@ -114,7 +114,7 @@ impl Lines {
         self.lines.retain(|_, line| line.is_held || !line.events.is_empty());
     }
 
-    /// Whether an event of a suite may still be sent, now or after its rest.
+    /// Whether an event of a suite may still be sent, now or after its backoff.
     pub(super) fn has_ready(&self, suite: usize) -> bool {
         let is_of = |parcel: &Parcel| parcel.place.0 == suite;
         self.resting.values().any(is_of)

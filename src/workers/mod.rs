@@ -1,9 +1,9 @@
-//! A worker: one of many processes that drain the same buffer on PostgreSQL, each the visitors of its slices.
+//! A worker: one of many processes that drain the same buffer on PostgreSQL. Each sends for the visitors of its slices.
 //!
 //! - In: the address of the buffer, a collection, options, a stop. Out: a [`WorkSummary`].
-//! - Guarantees: a visitor's hits are in chronological order, whichever worker sends them; an attempt is durable before it is
-//!   made; what was under way when a worker died is in doubt, and nothing else; a worker that comes back after its lease ended
-//!   starts no request; the drain ends when every slice was covered, by whomever.
+//! - Guarantees: a visitor's hits are in chronological order, whichever worker sends them; an attempt is durable before
+//!   it is made; what was under way when a worker died is in doubt, and nothing else; a worker that comes back after
+//!   its lease ended starts no request; the drain ends when every slice was covered, by any worker.
 //! - Does not know: SQL, sockets, schedules, texts for people.
 //! - Rules: `docs/many-workers.md`. What a reply means for an event is decided by `drain`.
 
@@ -31,9 +31,9 @@ pub use tally::WorkSummary;
 use work::Work;
 pub use work::WorkOptions;
 
-/// What the clocks of two hosts may differ by while a lease is measured, and what a frozen sender may be late by.
+/// How far the clocks of two hosts may drift apart during a lease, and how late a frozen sender may still write.
 const SKEW: Duration = Duration::from_secs(1);
-/// A lease is renewed so often that one lost renewal does no harm.
+/// How often a lease is renewed within its length: one lost renewal does no harm.
 const RENEWALS_A_LEASE: u32 = 3;
 
 /// Why a worker could not go on. What it had under way is in doubt.
@@ -45,14 +45,14 @@ pub enum WorkError {
     Way(#[from] CollectionError),
 }
 
-/// Drains, together with the other workers, what was stored before.
+/// Drains the events that were stored before the call, together with the other workers.
 pub async fn drain(
     address: &Address,
     out: &Collection,
     options: &WorkOptions,
     stop: Stop,
 ) -> Result<WorkSummary, WorkError> {
-    // Its parts share this thread: a worker's time goes to the database and to the collection host.
+    // The parts of a worker share this thread, because they mostly wait for the database and the collection host.
     LocalSet::new().run_until(drain_here(address, out, options, stop)).await
 }
 
@@ -87,7 +87,7 @@ async fn drain_here(
     while let Some(ended) = hosts.join_next().await {
         match ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
             Ok(tally) => summary.add(tally),
-            // The others end as after a signal, and record what they have.
+            // The work for the other hosts ends as after a signal, and records the outcomes that it has.
             Err(error) => {
                 work.stop.request(StopReason::Signal);
                 failure = failure.or(Some(error));

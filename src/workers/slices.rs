@@ -26,7 +26,7 @@ impl HostWork {
         let live = self.buffer.live_workers().await?.max(1);
         let share = (open.all + live - 1) / live;
         let owned = self.slices.values().filter(|slice| !slice.is_leaving).count() as i64;
-        // Those that another worker gets are given back between attempts, not in the middle of one.
+        // The surplus goes to other workers: each slice is given back between attempts, not in the middle of one.
         let surplus = usize::try_from(owned - share).unwrap_or(0);
         self.slices
             .values_mut()
@@ -41,7 +41,7 @@ impl HostWork {
                 let Some(number) = routes.iter().position(|route| route.suite.form.rsid == claim.rsid) else {
                     continue;
                 };
-                // Others had it meanwhile, and this worker did not know yet: what it remembers of it is forgotten.
+                // Another worker owned the slice meanwhile, unnoticed: what this worker remembers of the slice is out of date.
                 let place = (going[number], claim.n);
                 let stale = self.slices.keys().find(|(suite, n, _)| (*suite, *n) == place).copied();
                 if let Some(stale) = stale {
@@ -63,7 +63,7 @@ impl HostWork {
         Ok(())
     }
 
-    /// Covers slices that are done, and gives back those that must go.
+    /// Records the slices that are done as covered, and gives back the slices that are leaving.
     pub(super) async fn end_slices(&mut self, is_stopped: bool) -> Result<(), PostgresError> {
         if is_stopped || !(self.group.outcomes.is_empty() && self.group.decisions.is_empty()) {
             return Ok(());
@@ -89,14 +89,14 @@ impl HostWork {
                 self.summary.slices += u64::from(covered);
                 self.summary.lost_slices += u64::from(!covered);
                 self.forget(place);
-                // What is free now may be all that was to be done.
+                // If this was the last open slice, the next look shows it and ends the drain: look at once.
                 self.look_at = Instant::now();
             }
         }
         Ok(())
     }
 
-    /// Leaves the refused events of a suite, once no other event can show who is at fault.
+    /// Leaves the refused events of a suite pending, once no other event can show who is at fault.
     fn conclude(&mut self, number: usize) {
         let suite = &self.suites[number];
         let mut own = self.slices.iter().filter(|((suite, ..), _)| *suite == number);

@@ -1,7 +1,7 @@
 //! A suite of a host in a drain: who is at fault for refusals, the events or their suite.
 //!
-//! The rule is that of `drain::verdict`, without its trials: a later success condemns the events that were refused before; many
-//! refusals in a row without one stop the suite for this drain, and its events wait.
+//! The rule is that of `drain::verdict`, without its trials: a later success condemns the events that were refused
+//! before; many refusals in a row without a success stop the suite for this drain, and its events wait.
 
 use super::lane::Parcel;
 use super::work::Place;
@@ -12,7 +12,7 @@ use crate::postgres::SharedRoute;
 /// nobody, few enough to show a wrong setting soon.
 const REFUSED_IN_A_ROW_MAX: usize = 20;
 
-/// A refused event of which it is not known yet who is at fault.
+/// A refused event, while it is unknown whether the event or its suite is at fault.
 pub(super) struct Refused {
     pub(super) parcel: Parcel,
     pub(super) outcome: Outcome,
@@ -23,7 +23,7 @@ pub(super) struct Refused {
 pub(super) struct SuiteWork {
     pub(super) route: SharedRoute,
     pub(super) in_flight: usize,
-    /// Whether nothing more is sent to it: it was paused, or it refuses all.
+    /// Whether nothing more is sent to the suite, because it was paused or refused too many visitors in a row.
     pub(super) is_stopped: bool,
     numbered: u64,
     refused: Vec<Refused>,
@@ -40,7 +40,7 @@ impl SuiteWork {
         self.numbered
     }
 
-    /// Keeps a refused event. Returns whether the suite is stopped by it.
+    /// Keeps a refused event. Returns whether this refusal stops the suite.
     pub(super) fn refuse(&mut self, parcel: Parcel, outcome: Outcome) -> bool {
         self.refused.push(Refused { parcel, outcome, known_at: self.numbered });
         let stops = !self.is_stopped && self.refused.len() >= REFUSED_IN_A_ROW_MAX;
@@ -48,7 +48,7 @@ impl SuiteWork {
         stops
     }
 
-    /// Returns the events that are at fault, because this later attempt succeeded.
+    /// Returns the refused events that are at fault, because the attempt with this number began later and succeeded.
     pub(super) fn succeed(&mut self, number: u64) -> Vec<Refused> {
         let (at_fault, others) =
             std::mem::take(&mut self.refused).into_iter().partition(|refused| refused.known_at < number);
@@ -60,7 +60,7 @@ impl SuiteWork {
         !self.refused.is_empty()
     }
 
-    /// Returns the events of which this drain does not learn who is at fault; of one slice, or all.
+    /// Takes the refused events of one slice, or all: this drain does not learn whether they or the suite are at fault.
     pub(super) fn take_refused(&mut self, slice: Option<Place>) -> Vec<Refused> {
         let is_of = |refused: &mut Refused| slice.is_none_or(|place| refused.parcel.place == place);
         self.refused.extract_if(.., is_of).collect()

@@ -8,7 +8,7 @@ use crate::drain::{StopReason, SuiteSummary};
 use crate::postgres::{Decision, Verdict};
 use crate::suite::Rsid;
 
-/// What a worker did in a drain. `pending` and `parked` count events of the whole buffer, the others those of this worker.
+/// What a worker did in a drain. Only `pending` and `parked` count events of the whole buffer.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct WorkSummary {
     pub worker: String,

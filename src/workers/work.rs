@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::drain::{RetryLimits, Stop};
 use crate::postgres::{Address, Lease, PostgresError, SharedBuffer, WorkerId};
 
-/// A suite, the number of a slice, and the epoch of its claim: what comes back from an earlier claim must not count in a later one.
+/// The index of a suite, the number of a slice, and the epoch of its claim, so that a late reply counts for its own claim.
 pub(super) type Place = (usize, i32, i64);
 /// The text of a form, which many attempts share.
 pub(super) type FormText = Arc<str>;
@@ -17,7 +17,7 @@ pub struct WorkOptions {
     /// Requests in flight per collection host.
     pub lanes: usize,
     pub retry: RetryLimits,
-    /// How long a request may take: after a death, so long nobody else sends for its visitors.
+    /// How long a request may take. The slices of a dead worker stay unclaimed for this time after its lease.
     pub request_timeout: Duration,
     /// How long a stop waits for requests in flight.
     pub stop_grace: Duration,
@@ -40,7 +40,7 @@ impl Work {
     /// Another connection to the buffer.
     pub(super) async fn open(&self) -> Result<SharedBuffer, PostgresError> {
         let mut buffer = SharedBuffer::open(&self.address).await?;
-        // A worker that is frozen within a transaction must not hold its locks longer than its lease.
+        // A worker that is frozen within a transaction must not hold database locks longer than its lease.
         buffer.idle_max = self.lease.length / 2;
         Ok(buffer)
     }
