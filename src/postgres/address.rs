@@ -1,4 +1,4 @@
-//! The address of the database, and its password, which stands in no URL.
+//! The address of the database, and its password, which no URL may have.
 
 use std::env;
 use std::fmt;
@@ -15,9 +15,9 @@ use super::error::PostgresError;
 use crate::web::read_secret_text;
 use crate::whole_file::warn_if_open;
 
-/// How long connecting may take: longer than a failover of a name needs to answer, shorter than a lease by default.
+/// How long connecting may take: long enough for a failover to another server, shorter than the default lease.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A server that vanished without a word is noticed within this time.
+/// How long sent bytes may stay unacknowledged before the connection counts as broken.
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
 const PORT: u16 = 5432;
 
@@ -25,7 +25,7 @@ const PORT: u16 = 5432;
 #[derive(Clone)]
 pub struct Address {
     pub(super) config: Config,
-    /// Whether the server must prove by a certificate that it is the one of the URL.
+    /// Whether the server must prove by a certificate that it has the host name of the URL.
     pub(super) is_verified: bool,
 }
 
@@ -60,7 +60,7 @@ impl Address {
             Host::Unix(_) => true,
             Host::Tcp(name) => matches!(name.as_str(), "localhost" | "127.0.0.1" | "::1"),
         };
-        // `hostaddr` leads elsewhere, whatever the host is called.
+        // With `hostaddr`, the connection goes to that address, whatever the name of the host is.
         let is_near = config.get_hostaddrs().is_empty() && config.get_hosts().iter().all(is_near);
         let is_verified = match mode {
             Some("verify-full") => true,
@@ -83,7 +83,7 @@ impl Address {
         Ok(Address { config, is_verified })
     }
 
-    /// Adds the password of a file; without one, that of PGPASSFILE or `~/.pgpass`, if there is an entry.
+    /// Adds the password in a file. If the path is empty, takes it from PGPASSFILE or `~/.pgpass`, if an entry fits.
     pub fn with_password(mut self, file: &Path) -> Result<Address, PostgresError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
@@ -103,7 +103,7 @@ impl Address {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !is_named => return Ok(self),
             text => text.map_err(failed(&path))?,
         };
-        // As libpq does, which ignores such a file; here it is said.
+        // libpq ignores a file that others may read; here it is an error.
         if fs::metadata(&path).map_err(failed(&path))?.mode() & 0o077 != 0 {
             return Err(failed(&path)(io::Error::other("others may read it: chmod 600")));
         }
@@ -149,7 +149,7 @@ fn in_words(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-/// Without any password.
+/// The address for messages, without user and password.
 impl fmt::Display for Address {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = match self.config.get_hosts().first() {

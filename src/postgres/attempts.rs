@@ -1,4 +1,4 @@
-//! Attempts, their outcomes, and what is decided about events: many of all lanes in one transaction.
+//! Attempts, their outcomes, and decisions about events. One transaction records many of them, from all lanes.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use crate::suite::Rsid;
 use crate::word::words;
 
 words! {
-    /// What an attempt came to; of an event, what was decided.
+    /// The result of an attempt, or the state that was decided for an event.
     #[derive(PartialOrd, Ord)]
     pub enum Verdict {
         /// The event stays pending, and nothing of the attempt was counted.
         Retry = "retry",
-        /// The same. The reply refused it, and it is not known yet who is at fault.
+        /// The same, but the reply refused the hit, and it is not known yet whether the event or its suite is at fault.
         Refused = "refused",
         /// The lane had to stop before it wrote a byte of the next hit.
         Unsent = "unsent",
@@ -27,7 +27,7 @@ words! {
         Doubt = "doubt",
         Held = "held",
         Dead = "dead",
-        /// A person decided that it is never sent.
+        /// A person decided that the event is never sent.
         Discarded = "discarded",
         Delivered = "delivered",
     }
@@ -37,15 +37,15 @@ words! {
 #[derive(Debug, Clone)]
 pub struct Attempt {
     pub seq: i64,
-    /// A random number.
+    /// A random number that names the attempt.
     pub attempt: i64,
     pub claim: Arc<Claim>,
     pub form: Arc<str>,
-    /// The hits before this one were counted.
+    /// The index of the first hit to send; the hits before it were counted.
     pub first_hit: i32,
 }
 
-/// What an attempt came to.
+/// The result of an attempt.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     pub seq: i64,
@@ -58,14 +58,14 @@ pub struct Outcome {
 /// The end of an event: delivered, dead or held.
 #[derive(Debug, Clone)]
 pub struct Decision {
-    /// The suite, for whoever counts.
+    /// The suite, by which the worker's summary counts.
     pub rsid: Rsid,
     pub seq: i64,
     pub state: Verdict,
     pub reason: Option<String>,
 }
 
-/// What is recorded together.
+/// What one transaction records.
 #[derive(Debug, Default)]
 pub struct Group {
     pub attempts: Vec<Attempt>,
@@ -78,14 +78,14 @@ pub struct Group {
 pub struct Granted {
     /// The attempts that may be made.
     pub attempts: HashSet<i64>,
-    /// The events whose state changed. Of the others, somebody had decided before.
+    /// The events whose state changed. All others had the decided state, or a higher one, before.
     pub decided: HashSet<i64>,
     /// The slices that this worker does not own any more.
     pub lost: Vec<Arc<Claim>>,
 }
 
-/// A statement of its own before the attempts: in one statement, the snapshot would be older than the lock, and the epoch of
-/// an earlier owner would pass.
+/// Locks the owned slices, in a statement before the one for the attempts. In a single statement, the snapshot would be
+/// older than the lock, and an attempt with an outdated epoch would pass.
 const FENCE: &str = "SELECT s.rsid, s.n FROM passbridge.slice s
      JOIN unnest($1::text[], $2::int4[], $3::int8[]) AS u(rsid, n, epoch) ON s.rsid = u.rsid AND s.n = u.n AND s.epoch = u.epoch
      WHERE s.owner = $4 ORDER BY s.rsid, s.n FOR SHARE OF s";
@@ -158,7 +158,7 @@ impl SharedBuffer {
             })
             .await?;
         if !self.lost_from_sight.is_empty() {
-            // A transaction that the server lost from sight had decided them.
+            // An earlier try, whose end the server cannot tell, may have decided these events.
             granted.decided.extend(group.decisions.iter().map(|decision| decision.seq));
         }
         Ok(granted)
@@ -224,8 +224,8 @@ async fn end(client: &Client, outcomes: &[Outcome]) -> Result<(), Error> {
     client.execute_typed(OUTCOME, &values).await.map(drop)
 }
 
-/// Changes the states of events, each only upwards: delivered before discarded before dead before held. So the success that a
-/// frozen worker records late counts once, and its failure moves nothing.
+/// Changes the states of events, each only to a higher one: held < dead < discarded < delivered. So a success that a
+/// frozen worker records late counts once, and a late failure changes nothing.
 async fn decide(client: &Client, decisions: &[Decision]) -> Result<HashSet<i64>, Error> {
     let (mut open, mut moves) = (decisions.iter().collect::<Vec<&Decision>>(), Vec::new());
     while !open.is_empty() {

@@ -12,19 +12,19 @@ use super::suites::{SharedRoute, read_form};
 use crate::event::{EventId, EventKind, Instant, PassEvent, RequestorId, StoredColumns};
 use crate::suite::{HitForm, IdentityKind};
 
-/// The events of a page: one read takes a few milliseconds, and holds some 300 KiB of bodies.
+/// The number of events in a page: one read takes a few milliseconds, and holds some 300 KiB of bodies.
 const PAGE_EVENTS: i64 = 256;
 /// A snapshot in which nothing is visible.
 const NOTHING: &str = "1:1:";
 
-/// What earlier attempts of an event left open: any repeat goes out in their form.
+/// What earlier attempts of an event left open. Any repeat has the form of those attempts.
 #[derive(Debug, Clone)]
 pub struct Earlier {
     pub form: HitForm,
     pub form_text: Arc<str>,
     /// The hits that were counted, and are not sent again.
     pub hits_sent: i32,
-    /// Whether an attempt may have been counted, and nobody has accepted that it is repeated.
+    /// Whether an attempt may have been counted, and no person has accepted a repeat of it.
     pub is_in_doubt: bool,
 }
 
@@ -43,7 +43,7 @@ pub struct Backlog {
     cut: Cut,
     identity: IdentityKind,
     requestors: Vec<i32>,
-    /// What is covered already, by the place of each requestor.
+    /// The snapshot up to which each requestor is covered, in the order of `requestors`.
     since: Vec<String>,
     claim: Claim,
     /// The time and the number of the last event.
@@ -51,8 +51,8 @@ pub struct Backlog {
     pub is_exhausted: bool,
 }
 
-/// The page of one kind of bucket. What is final is left out by the caller and not by the query: the plan shall never depend on
-/// how many events are final.
+/// The query of a page, by one kind of bucket. The caller, not the query, leaves out events with a final state, so that
+/// the query plan never depends on their number.
 macro_rules! page {
     ($bucket:literal) => {
         concat!(
@@ -102,7 +102,7 @@ impl SharedBuffer {
         })
     }
 
-    /// The next undecided events. An empty page is not the end.
+    /// The next undecided events. An empty page is not the end; `is_exhausted` tells it.
     pub async fn page(&mut self, backlog: &mut Backlog) -> Result<Vec<Waiting>> {
         let rsid = backlog.claim.rsid.as_str();
         let values = [

@@ -13,23 +13,23 @@ use super::tls::Tls;
 /// The schema that this program writes.
 const SCHEMA: i32 = 1;
 const SCHEMA_SQL: &str = include_str!("../../schemas/postgres.sql");
-/// `pg_current_xact_id` and `pg_snapshot` came with 13; what is tested is 15 and later.
+/// `pg_current_xact_id` and `pg_snapshot` came with PostgreSQL 13; tests cover 15 and later.
 const SERVER_MIN: i32 = 150_000;
-/// The key of the advisory lock under which the schema is made: "passbrid" in ASCII. It ends with its transaction, so it
-/// never stays with a connection of pgbouncer.
+/// The key of the advisory lock under which the schema is made: "passbrid" in ASCII. The lock ends with its
+/// transaction, so it never stays on a connection of pgbouncer.
 const SCHEMA_LOCK: i64 = 0x7061_7373_6272_6964;
 /// How long work goes on trying while the database is away: a restart or a failover takes less.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// A statement takes milliseconds; one that takes so long will not be answered any more.
+/// A statement takes milliseconds; one without an answer after this time will get none.
 const STATEMENT_MAX: Duration = Duration::from_secs(60);
 /// The waits between tries double from the first to the last.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// The number of the present transaction, and since when the server counts what it writes: from its last crash on, or earlier.
+/// The number of the present transaction, and when the server last reset its statistics, as it does after a crash.
 const TRACE: &str =
     "SELECT pg_current_xact_id()::text, (SELECT coalesce(stats_reset::text, '') FROM pg_stat_wal)";
-/// What became of a transaction; NULL if the server went through a crash since. What it had not written was lost with it, and
-/// the numbers of those transactions are given again.
+/// What became of a transaction; NULL if the statistics were reset since, as by a crash. A crash loses transactions
+/// that were not written to disk, and the server gives their numbers again.
 const FATE: &str = "SELECT CASE WHEN coalesce(stats_reset::text, '') = $2 THEN pg_xact_status($1::text::xid8) END FROM pg_stat_wal";
 /// How long a transaction may be idle before the server ends it, unless a shorter lease says less.
 const IDLE_MAX: Duration = Duration::from_secs(10);
@@ -41,9 +41,9 @@ pub(super) type Values<'a> = [(&'a (dyn ToSql + Sync), Type)];
 pub struct SharedBuffer {
     pub(super) address: Address,
     client: Option<Client>,
-    /// The transactions of the last write of which the server cannot tell whether they were committed.
+    /// The transactions of the last write for which the server cannot tell whether they were committed.
     pub(super) lost_from_sight: Vec<String>,
-    /// How long a transaction of this connection may be idle: below the time after which a lease passes on.
+    /// How long a transaction of this connection may be idle: a shorter time than a lease.
     pub idle_max: Duration,
 }
 
@@ -150,16 +150,16 @@ impl SharedBuffer {
         rows.into_iter().next().ok_or(PostgresError::Damaged("a row is missing"))
     }
 
-    /// Does work in one durable transaction. While the database is away, or others were faster, does it again. If the
-    /// connection broke at the commit, asks what became of the transaction. Only if the server cannot tell, the work is done
-    /// again although it may be done: so it must come to the same where it finds itself done.
+    /// Does work in one durable transaction. Repeats it while the database is away, or after a conflict with another
+    /// transaction. If the connection broke at the commit, asks the server what became of the transaction. If the server
+    /// cannot tell, repeats the work although it may be committed, so `work` must allow for finding its own result.
     pub(super) async fn write<T>(
         &mut self,
         work: impl AsyncFn(&Client) -> std::result::Result<T, Error>,
     ) -> Result<T> {
         let mut patience = Patience::new();
         self.lost_from_sight.clear();
-        // On the server's side, an idle transaction ends by itself: a frozen worker must hold its locks no longer.
+        // The server itself ends an idle transaction, so that a frozen worker does not keep its locks.
         let begin = format!(
             "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL idle_in_transaction_session_timeout = {}",
             self.idle_max.as_millis()
@@ -231,7 +231,7 @@ impl Patience {
     }
 }
 
-/// What finds a transaction again.
+/// What identifies a transaction when the server is asked about it later.
 struct Trace {
     xid: String,
     since: String,
@@ -241,7 +241,7 @@ enum Transacted<T> {
     Done(T),
     /// The server did not say whether it committed.
     Unknown(T, Trace),
-    /// Without an error, the server did not answer.
+    /// `None` means that the server did not answer.
     Undone(Option<Error>),
 }
 
@@ -251,7 +251,7 @@ async fn transact<T>(
     work: &impl AsyncFn(&Client) -> std::result::Result<T, Error>,
 ) -> Transacted<T> {
     let started = async {
-        // Both go out together.
+        // Both statements go out together, in one round trip.
         let (begun, trace) = tokio::join!(client.batch_execute(begin), client.query_typed(TRACE, &[]));
         begun?;
         let row = &trace?[0];

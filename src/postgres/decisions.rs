@@ -15,7 +15,7 @@ use crate::suite::IdentityKind;
 /// Events moved in one transaction.
 const MOVED_A_TRANSACTION: usize = 1_000;
 
-/// The values stay in JSON: one that no text can have, such as a zero character, must not stop the list of all others.
+/// The values stay JSON, because the text type cannot hold a zero character, and one such value must not fail the list.
 const GROUPS: &str = "SELECT coalesce(f.reason, ''), (e.body::json -> 'mvpd')::text, (e.body::json -> 'resource_id')::text, count(*)
      FROM passbridge.final f JOIN passbridge.event e USING (seq)
      WHERE f.state = $1 AND ($2::text IS NULL OR f.reason = $2) AND ($3::int8[] IS NULL OR f.seq = ANY($3))
@@ -39,17 +39,17 @@ const CHOSEN: &str = "SELECT f.seq, EXISTS (
 const EVENT: &str = "SELECT e.seq, e.id, r.requestor_id, e.slot, e.occurred_at, e.count, e.body
      FROM passbridge.event e JOIN passbridge.requestor r USING (requestor) WHERE e.seq = $1";
 
-/// In the order in which workers lock them, and only those that nobody else has decided since.
+/// Locks events in the order in which workers do, against deadlocks, and only events that are still in the selected state.
 const LOCK: &str =
     "SELECT seq FROM passbridge.final WHERE seq = ANY($1) AND state = $2 ORDER BY seq FOR UPDATE";
 
-/// What its slice had covered is sent by the next owner of the slice. Without a suite, nothing of it is covered.
+/// Sets requeued events aside: the next owner of their slice skips what is covered. Without a suite, there is no slice.
 const ASIDE: &str = "INSERT INTO passbridge.aside (rsid, n, seq, accepted_at)
      SELECT r.rsid, CASE WHEN r.rsid = ANY($2) THEN e.ecid_bucket ELSE e.mvpd_bucket END & 15, e.seq, clock_timestamp()
      FROM passbridge.event e JOIN passbridge.requestor r USING (requestor) WHERE e.seq = ANY($1) AND r.rsid IS NOT NULL
      ON CONFLICT (rsid, n, seq) DO UPDATE SET accepted_at = EXCLUDED.accepted_at";
 
-/// The values of the parameters of a selection.
+/// The values of the query parameters for a selection.
 struct Filters<'a> {
     state: Verdict,
     reason: Option<&'a str>,
@@ -108,7 +108,7 @@ impl SharedBuffer {
         rows.first().map(stored_event).transpose()
     }
 
-    /// Makes events pending, so that the next drain sends them again. What may have been counted keeps its form.
+    /// Makes events pending, so that the next drain sends them again. An event that may have been counted keeps its form.
     pub async fn requeue(&mut self, state: Undecided, which: &Selection, how: Requeue) -> Result<Requeued> {
         self.move_all(state, which, how, None).await
     }

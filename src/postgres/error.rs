@@ -16,7 +16,7 @@ pub(super) type Result<T> = std::result::Result<T, PostgresError>;
 pub enum PostgresError {
     #[error("cannot read the password in {path:?}")]
     Password { path: PathBuf, source: io::Error },
-    /// No server answers, or it is starting up, shutting down or out of connections, and stays so.
+    /// No server answers, or the server is starting up, shutting down or out of connections for too long.
     #[error("cannot use the database {place}")]
     Away { place: String, source: Error },
     #[error("cannot log in to the database {place}")]
@@ -52,7 +52,7 @@ pub enum PostgresError {
     NotYet,
 }
 
-/// Whether the same may succeed soon: the server restarts, a failover is under way, or others took what was wanted.
+/// Whether the same statement may succeed soon: after a restart, a failover, or a conflict with another transaction.
 pub(super) fn is_passing(error: &Error) -> bool {
     match error.code() {
         Some(code) => [
@@ -65,7 +65,7 @@ pub(super) fn is_passing(error: &Error) -> bool {
             SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
             // What pgbouncer says while the server behind it is away.
             SqlState::PROTOCOL_VIOLATION,
-            // A server that became a standby meanwhile: its successor answers soon at the same name.
+            // The server became a standby meanwhile. The new primary soon answers at the same name.
             SqlState::READ_ONLY_SQL_TRANSACTION,
         ]
         .contains(code),
@@ -90,7 +90,7 @@ impl PostgresError {
                 PostgresError::LogIn { place, source }
             }
             Some(code) if *code == SqlState::READ_ONLY_SQL_TRANSACTION => PostgresError::ReadOnly { place },
-            // The client's own word for a server that asks for a password.
+            // The client reports a missing password by these words alone, without an SQL state.
             None if source.source().is_some_and(|cause| cause.to_string() == "password missing") => {
                 PostgresError::LogIn { place, source }
             }

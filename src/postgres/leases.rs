@@ -28,7 +28,7 @@ impl WorkerId {
 pub struct Lease {
     until_nanos: Arc<AtomicU64>,
     pub length: Duration,
-    /// How long after its lease a worker is taken for gone: longer than any request that it may have begun.
+    /// How long after the end of its lease a worker counts as gone: longer than any request that it may have begun.
     pub margin: Duration,
 }
 
@@ -51,7 +51,7 @@ fn nanos(time: Duration) -> u64 {
 impl SharedBuffer {
     /// Begins or renews the lease of a worker.
     pub async fn renew(&mut self, worker: &WorkerId, host: &str, lease: &Lease) -> Result<()> {
-        // The own clock starts before the database's: the lease never ends there before it ends here.
+        // This host's clock is read before the database's, so the lease never ends in the database before it ends here.
         let asked_at = since_boot();
         let (pid, length) = (process::id().cast_signed(), lease.length.as_secs_f64());
         let gone = (lease.length + lease.margin).as_secs_f64();

@@ -12,7 +12,7 @@ const BATCH: i64 = 5_000;
 /// The clocks of this host and of the database differ by less than this, or one of them is wrong.
 const DIFFERENCE_MAX_SECONDS: i64 = 86_400;
 
-/// A day after its outcome, no worker has an event under way any more. What may have been counted too often is kept as a sum.
+/// Waits a day after the final state, while a worker may still have the event. Keeps the sum of what was over-counted.
 const EXPIRE: &str = "WITH old AS MATERIALIZED (
         SELECT f.seq, f.state FROM passbridge.final f
         WHERE f.at < now() - make_interval(days => greatest($1, 1)) AND f.state IN ('delivered', 'discarded')
@@ -39,7 +39,7 @@ const EXPIRE: &str = "WITH old AS MATERIALIZED (
 const FORGET: &str = "DELETE FROM passbridge.identity WHERE id IN (
         SELECT id FROM passbridge.identity WHERE gone_on < current_date - $1 LIMIT $2)";
 
-/// Each statement adds a row for each hour that it touches. Those of an hour become one, once they are many.
+/// Each statement that changes events adds a posting per hour. Once there are many postings of an hour, this makes them one.
 const FOLD: &str = "WITH old AS (
         DELETE FROM passbridge.posting WHERE (requestor, slot, hour) IN (
             SELECT requestor, slot, hour FROM passbridge.posting GROUP BY 1, 2, 3 HAVING count(*) > 8)
@@ -52,8 +52,8 @@ const FOLD: &str = "WITH old AS (
      FROM old GROUP BY 1, 2, 3";
 
 impl SharedBuffer {
-    /// Deletes old events and identities, by the database's clock. Many workers may do it at the same time. `now` is that of
-    /// this host's clock, and `None` trusts the database's.
+    /// Deletes old events and identities, by the database's clock. Many workers may do it at the same time. `now` is
+    /// the time of this host, and must be near the database's; `None` skips that check.
     pub async fn retain(&mut self, policy: RetentionPolicy, now: Option<Instant>) -> Result<RetentionReport> {
         let row = self.row("SELECT extract(epoch FROM now())::int8", &[]).await?;
         let differs =

@@ -1,4 +1,4 @@
-//! Slices: parts of a suite's visitors. Its owner alone sends the hits of a slice.
+//! Slices: each is a part of a suite's visitors, and only its owner sends their hits.
 
 use std::collections::BTreeMap;
 
@@ -14,9 +14,9 @@ use crate::suite::Rsid;
 /// What a drain covers: what was stored when it began.
 #[derive(Debug, Clone)]
 pub struct Cut {
-    /// A `pg_snapshot`: transactions commit out of the order of their numbers, and a snapshot knows which had.
+    /// A `pg_snapshot`: transactions commit out of the order of their numbers, and a snapshot tells which had committed.
     pub(super) snapshot: String,
-    /// Before the snapshot, on the database's clock.
+    /// An instant before the snapshot, by the database's clock.
     pub(super) begun: String,
 }
 
@@ -25,7 +25,7 @@ pub struct Cut {
 pub struct Claim {
     pub rsid: Rsid,
     pub n: i32,
-    /// How often the slice has changed hands: what an earlier owner still writes is refused by it.
+    /// How often the slice has changed hands. Attempts with the epoch of an earlier owner are refused.
     pub epoch: i64,
 }
 
@@ -43,7 +43,7 @@ impl SharedBuffer {
         Ok(Cut { snapshot: row.get(0), begun: row.get(1) })
     }
 
-    /// The start of the last drain that covered all slices of all suites that flow; `None` if one never was.
+    /// The start of the last drain that covered all slices of all active suites; `None` if a slice was never covered.
     pub async fn last_covered(&mut self) -> Result<Option<Instant>> {
         let select = "SELECT (extract(epoch FROM nullif(min(l.covered_at), '-infinity')) * 1000000000)::int8
              FROM passbridge.slice l JOIN passbridge.suite s USING (rsid) WHERE NOT s.is_paused";
@@ -58,8 +58,8 @@ impl SharedBuffer {
         Ok(Open { open: row.get(0), all: row.get(1) })
     }
 
-    /// Claims up to `most` slices that the cut has not reached, and that nobody owns, or somebody who is gone; or this worker
-    /// itself without knowing it, because the answer to a claim was lost.
+    /// Claims up to `most` slices that the cut has not reached, and that have no owner, or an owner who is gone. Also
+    /// claims those that this worker owns without knowing it, because the answer to a claim was lost.
     pub async fn claim(
         &mut self,
         worker: &WorkerId,
@@ -70,7 +70,7 @@ impl SharedBuffer {
     ) -> Result<Vec<Claim>> {
         let names: Vec<&str> = known.iter().map(|claim| claim.rsid.as_str()).collect();
         let numbers: Vec<i32> = known.iter().map(|claim| claim.n).collect();
-        // A sub-select would be evaluated again when a row changed meanwhile, and lock more rows than its limit.
+        // A sub-select would run again when a row changed meanwhile, and would lock more rows than its limit.
         let update = "WITH free AS MATERIALIZED (
                 SELECT s.rsid, s.n FROM passbridge.slice s
                 WHERE s.rsid = ANY($2) AND s.covered_at < $3::text::timestamptz
@@ -96,7 +96,7 @@ impl SharedBuffer {
         Ok(rows.iter().filter_map(claim).collect())
     }
 
-    /// The cut up to which each requestor of a slice is covered.
+    /// The snapshot up to which each requestor of a slice is covered.
     pub(super) async fn progress(&mut self, claim: &Claim) -> Result<BTreeMap<i32, String>> {
         let rsid = claim.rsid.as_str();
         let select = "SELECT requestor, cut::text FROM passbridge.progress WHERE rsid = $1 AND n = $2";

@@ -21,7 +21,7 @@ pub struct SharedStatus {
     pub expired: i64,
     /// Pending events whose requestor has no suite, or whose suite is paused.
     pub parked: i64,
-    /// Pending events with an attempt of unknown outcome, which nobody makes any more.
+    /// Pending events with an attempt of unknown outcome that no live worker is making any more.
     pub in_doubt: i64,
     /// Attempts that live workers make at this moment.
     pub under_way: i64,
@@ -34,12 +34,12 @@ pub struct SharedStatus {
     pub database: DatabaseHealth,
 }
 
-/// How the database itself does, as far as its user may see.
+/// The health of the database itself, as far as its user may see it.
 #[derive(Debug, Clone, Serialize)]
 pub struct DatabaseHealth {
     pub connections: i64,
     pub connections_max: i64,
-    /// The age of the oldest snapshot of another session: what was deleted since stays on disk.
+    /// The age of the oldest snapshot of another session: rows that were deleted since then stay on disk.
     pub oldest_snapshot_seconds: f64,
     pub prepared_transactions: i64,
     pub bytes: i64,
@@ -58,7 +58,7 @@ pub struct Accounting {
     pub balanced: bool,
 }
 
-/// What waits of a requestor.
+/// The events of a requestor, by state.
 #[derive(Debug, Clone, Serialize)]
 pub struct RequestorLine {
     pub requestor_id: String,
@@ -72,7 +72,7 @@ pub struct RequestorLine {
     pub discarded: i64,
 }
 
-/// A worker that holds a lease, or owns slices that nobody has claimed yet.
+/// A worker that holds a lease, or still owns slices because no other worker has claimed them.
 #[derive(Debug, Clone, Serialize)]
 pub struct WorkerLine {
     pub worker: String,
@@ -88,7 +88,7 @@ pub struct SliceLine {
     pub rsid: String,
     pub slices: i64,
     pub owned: i64,
-    /// When the slice that has waited longest was covered; `None` if one never was.
+    /// When the slice that has waited longest was last covered; `None` if a slice was never covered.
     pub covered_at: Option<String>,
     /// The same in seconds since the Unix epoch.
     #[serde(skip)]
@@ -175,13 +175,13 @@ impl SharedBuffer {
         })
     }
 
-    /// How many events wait.
+    /// How many events are pending.
     pub async fn pending(&mut self) -> Result<u64> {
         let select = "SELECT coalesce(sum(pending_events), 0)::int8 FROM passbridge.posting";
         Ok(self.row(select, &[]).await?.get::<_, i64>(0).cast_unsigned())
     }
 
-    /// Each attempt beyond the first that may have been counted.
+    /// The units of all attempts, beyond the first of each event, that may have been counted.
     async fn over_count(&mut self) -> Result<i64> {
         let select = "SELECT coalesce((SELECT sum(extra) FROM passbridge.repeated), 0)::int8
                 + coalesce((SELECT sum(over_units) FROM passbridge.posting), 0)::int8";
@@ -218,7 +218,7 @@ impl SharedBuffer {
         Ok(self.rows(select, &[]).await?.iter().map(line).collect())
     }
 
-    /// Recounts every row, and names where the account says something else. One statement sees one moment.
+    /// Recounts every row, and names each difference from the account. One statement reads both at the same moment.
     pub async fn verify(&mut self) -> Result<Vec<String>> {
         let select = "WITH counted AS (
                 SELECT e.requestor, e.slot, e.occurred_at / 3600000000000 AS hour, coalesce(f.state, 'pending') AS state,

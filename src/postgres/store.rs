@@ -12,8 +12,8 @@ use crate::buffer::{Conflict, InputId, NewEvent, RejectDigest, StoreReport};
 use crate::mapping;
 use crate::suite::{HitForm, IdentityKind};
 
-/// The forms by which visitors are spread over buckets. The suite of an event may change, and so may its identity: the
-/// buckets of both kinds are stored, and equal visitors have equal buckets in each.
+/// The forms by which visitors are spread over buckets. The suite of an event may change, and with it the kind of
+/// identity, so the buckets of both kinds are stored. For each kind, equal visitors have equal buckets.
 static FORMS: LazyLock<[HitForm; 2]> = LazyLock::new(|| {
     let rsid = "slices".parse().expect("letters are an ID");
     let form = HitForm::with_defaults(rsid);
@@ -41,7 +41,7 @@ const STORE: &str = "WITH new AS MATERIALIZED (
         FROM new JOIN fresh USING (seq) GROUP BY 1, 2, 3)
     SELECT ord FROM new JOIN fresh USING (seq)";
 
-/// An event that a lost transaction of this input stored after all is none of an earlier line.
+/// If a transaction of unknown end stored an event of this input after all, its line is no duplicate of an earlier one.
 const FIRST_OF: &str = "SELECT u.ord, i.content <> u.content, coalesce(p.path, ''), coalesce(e.line, 0),
         coalesce(e.xid::text = ANY($4) AND e.input = $5, FALSE)
      FROM unnest($1::bytea[], $2::int8[], $3::int8[]) AS u(id, content, ord) JOIN passbridge.identity i ON i.id = u.id
@@ -115,7 +115,7 @@ impl SharedBuffer {
 
     /// The numbers of the requestors of events. A new requestor gets a number.
     async fn requestors(&mut self, events: &[NewEvent]) -> Result<BTreeMap<String, i32>> {
-        // In their order, for the same reason as the identities.
+        // Sorted, for the same reason as the identities of `STORE`.
         let ids: BTreeMap<&str, ()> = events.iter().map(|event| (event.requestor_id.as_str(), ())).collect();
         let ids: Vec<&str> = ids.into_keys().collect();
         let values = [(&ids as _, Type::TEXT_ARRAY)];

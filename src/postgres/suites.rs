@@ -12,7 +12,7 @@ use crate::buffer::SuiteListing;
 use crate::event::{RequestorId, VisitorRules};
 use crate::suite::{HitForm, ReportSuite, Rsid, SuiteState};
 
-/// The slices of a suite. More workers than that have no work; an index of `event` has this number.
+/// How many slices a suite has: more workers than this would have no work. An index of `event` has this number too.
 pub(super) const SLICES: i32 = 16;
 /// The buckets of visitors that slices are made of, so that a later release can choose another number of slices.
 pub(super) const BUCKETS: u64 = 1024;
@@ -51,7 +51,7 @@ fn with_rules(form: HitForm, number: i64) -> Result<HitForm> {
     Ok(HitForm { visitor_rules, ..form })
 }
 
-/// What a change of suites met, which is no failure of the database.
+/// How a mapping of requestors ended, when the database did not fail.
 enum Mapped {
     Done,
     Elsewhere(String, String),
