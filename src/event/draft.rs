@@ -126,7 +126,7 @@ impl Draft {
         let value = match value {
             RawValue::Absent => return Ok(true),
             RawValue::Text(text) if text.is_empty() => return Ok(true),
-            // Of properties, what a database writes for no value is part of the event's identity, and hits leave it out.
+            // In a property, a database's text for no value stays: it is part of the event's identity, and hits leave it out.
             RawValue::Text(text) if matches!(bit, SEEN_EVENT_ID | SEEN_COUNT) && is_no_value(&text) => {
                 return Ok(true);
             }
@@ -146,7 +146,8 @@ impl Draft {
 
     fn set_property(&mut self, property: Property, value: &RawValue<'_>) -> Result<(), EventError> {
         let text = plain_text(value);
-        // A viewer's identifier that a spreadsheet spoilt is a text. It later counts as unknown, with a warning.
+        // A viewer's identifier that a spreadsheet spoilt passes here, as text. Later it counts as unknown, with a
+        // warning.
         if property == Property::RequestorId || IDENTIFIERS_OF_VIEWER.contains(&property) {
             refuse_exponent(property.name(), value)?;
         }
@@ -217,7 +218,7 @@ fn read_kind(value: &RawValue<'_>) -> Result<EventKind, EventError> {
     })
 }
 
-/// Refuses a number with an exponent as an identifier: very many IDs may have become the same `1e22`.
+/// Refuses a number with an exponent as an identifier: many different IDs may have become the same `1e22`.
 fn refuse_exponent(key: &'static str, value: &RawValue<'_>) -> Result<(), EventError> {
     let is_marked = matches!(value, RawValue::Number(number) if number.contains(['e', 'E']));
     if is_marked { Err(EventError::Exponent(key, clip(plain_text(value)))) } else { Ok(()) }

@@ -34,7 +34,7 @@ impl RequestorId {
             "a spreadsheet spoilt it; export that column as text"
         } else if text.chars().any(is_invisible) {
             "it has letters without a width; take them out"
-        // The rule that the published schema states; what version 4 adds is about viewers.
+        // Version 3 is the rule that the published schema states. What version 4 adds concerns viewers alone.
         } else if !text.is_empty() && VisitorRules::V3.known(text).is_none() {
             "it says that there is none"
         } else {

@@ -1,10 +1,10 @@
-//! What a person takes of a source, and by which keys an event without an ID is known.
+//! The part of a source that a person selects, and the keys that make the ID of an event without one.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Instant, PassEvent, RequestorId};
 
-/// A slice of a source. What is empty or `None` limits nothing.
+/// A slice of a source. An empty or absent field limits nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Slice {

@@ -14,7 +14,7 @@ pub struct StoredColumns {
     pub count: u32,
 }
 
-/// Writes the canonical event as one line of NDJSON would have it.
+/// Writes the canonical event with the keys and values of a line of NDJSON.
 impl Serialize for PassEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
@@ -79,7 +79,7 @@ impl PassEvent {
     }
 }
 
-/// Where a text of a stored body stands, without its quotes. A reader of any JSON would take three times as long.
+/// Where a text of a stored body stands, without its quotes. A general JSON reader would take three times as long.
 struct Text {
     start: usize,
     end: usize,
