@@ -41,7 +41,7 @@ impl Buffer {
         let now = self.now().nanos();
         self.write(move |transaction| set_fact(transaction, MOVED_AT, now))?;
         self.copy_to(to, goes_on, &|target| forget_fact(target, MOVED_AT)).inspect_err(|_| {
-            // The error that is reported is the first one.
+            // If this fails too, the first error is the one to report.
             self.write(|transaction| forget_fact(transaction, MOVED_AT)).unwrap_or_default();
         })
     }
@@ -52,7 +52,7 @@ impl Buffer {
         goes_on: &dyn Fn() -> bool,
         mark: &dyn Fn(&Connection) -> Result<()>,
     ) -> Result<()> {
-        // SQLite would read what lies beside the copy into it.
+        // SQLite would read an old log or journal beside the copy into the copy.
         let mut stale = STALE.iter().map(|ending| beside(to, ending));
         if let Some(stale) = stale.find(|path| fs::symlink_metadata(path).is_ok()) {
             return Err(BufferError::Exists(stale));

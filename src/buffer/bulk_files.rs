@@ -199,7 +199,7 @@ impl Buffer {
         }
     }
 
-    /// The suites whose live events are in files that were sent and are not done. Deletes those that were never sent.
+    /// The suites whose live events are in files that were sent and are not done. Deletes files that were never sent.
     /// The caller holds the lock of drains.
     pub fn suites_in_files(&self) -> Result<BTreeSet<Rsid>> {
         let sent = self.withdraw_unsent(JobKey::is_standing)?;

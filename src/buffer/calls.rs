@@ -1,4 +1,4 @@
-//! The server calls of a backfill: planned, sent and left. A hit is one, and so is a row of a file.
+//! The server calls of a backfill: planned, sent and left. Each hit is one server call, and so is each row of a file.
 
 use rusqlite::Connection;
 use serde::Serialize;
@@ -15,7 +15,7 @@ const LOOKED_AT_MAX: u64 = 1_000_000;
 /// The server calls of a backfill.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct JobCalls {
-    /// All calls of the backfill, as its sending began last; `None` before.
+    /// All calls of the backfill, counted when its sending last began; `None` if it never began.
     pub planned_calls: Option<u64>,
     /// Calls that Adobe took, repeats included. Those of a drain count once it has ended.
     pub sent_calls: u64,

@@ -1,4 +1,4 @@
-//! Claims: attempts that may be on the wire. Those that became durable together are a wave, which is one row for each form.
+//! Claims: attempts that may be on the wire. The claims that one transaction stores are one row (a wave) for each form.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -24,7 +24,7 @@ pub struct Claims {
 #[derive(Default)]
 pub(super) struct Changed {
     new: BTreeMap<FormKey, Vec<Sequence>>,
-    /// The waves that lost claims, and whether an event of those is still pending.
+    /// The waves that lost claims, and whether an event of the lost claims is still pending.
     waves: BTreeMap<i64, bool>,
 }
 
@@ -56,7 +56,7 @@ impl Claims {
             } else {
                 1
             };
-            // Another drain takes the claims of this one for those of a dead run if somebody has removed the lock file.
+            // If somebody removed the lock file, another drain may have taken this run for dead, and its claims for doubts.
             if written == 0 {
                 return Err(BufferError::ClaimsTaken);
             }

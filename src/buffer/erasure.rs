@@ -23,7 +23,7 @@ use crate::event::{Instant, MeasureOf};
 /// Events erased in one transaction.
 const ERASED_A_TRANSACTION: usize = 1_000;
 
-/// What a text is that is held of a person, and the text.
+/// A text that the buffer holds of a person: first what kind of text it is.
 type HeldText = (&'static str, String);
 
 /// What was erased.
@@ -35,7 +35,7 @@ pub struct Forgotten {
     pub memory_rows: u64,
     /// The person's digests that were replaced in the metrics.
     pub metric_digests: u64,
-    /// The MVPDs of the events, as these spell them.
+    /// The MVPDs of the events, as the events spell them.
     pub mvpds: BTreeSet<String>,
 }
 
@@ -63,7 +63,7 @@ impl Buffer {
         Ok(forgotten)
     }
 
-    /// What [`Buffer::forget`] would erase. Does it in a transaction that is taken back.
+    /// What [`Buffer::forget`] would erase. Erases in a transaction, and rolls it back.
     pub fn count_to_forget(&self, forget: &Forget) -> Result<Forgotten> {
         let (found, mvpds) = self.read(|connection| find(connection, forget))?;
         let people = self.read(|connection| metrics::people_of(connection, forget, &found, self.measure))?;

@@ -84,7 +84,7 @@ pub struct Batch {
     pub memory: Vec<MemoryRow>,
     /// The unique accounts that ESM stated in the same reports.
     pub stated: Vec<StatedAccounts>,
-    /// Lines among them that were rejected. They are only counted.
+    /// How many lines of the same portion were rejected.
     pub rejected: u64,
 }
 

@@ -10,7 +10,8 @@ use super::rows::{EventColumns, EventRef, event_of, value};
 use super::sqlite::open_reader;
 use crate::event::{EventId, Instant, PassEvent, RequestorId};
 
-/// Rows read from one snapshot. A reader of the output that stalls then keeps no snapshot, which would let the write-ahead log grow.
+/// Rows read from one snapshot. A stalled reader of the output then keeps no snapshot, and the write-ahead log does not
+/// grow.
 const ROWS_A_SNAPSHOT: usize = 4_096;
 
 /// A stored event, as the view `v_events` has it.
@@ -75,7 +76,7 @@ impl Buffer {
 }
 
 impl Exporter {
-    /// Behind all rows that were shown.
+    /// The cursor behind all rows that were shown.
     pub fn cursor(&self) -> ExportCursor {
         self.cursor
     }
@@ -160,7 +161,7 @@ impl Exporter {
         while let Some(row) = rows.next()? {
             passed = next(row, &columns)?;
         }
-        // What is left up to the end was deleted.
+        // If there was no row, all rows up to the end were deleted.
         self.cursor.passed[index] = if passed == before { end.max(passed) } else { passed };
         Ok(passed != before)
     }

@@ -17,7 +17,7 @@ pub struct Forget {
     pub id: String,
     /// The MVPD of the ID. `None` if the ID alone is enough.
     pub mvpd: Option<String>,
-    /// The maps by which rejected lines, or rows of the inbox, may have come: those have words of their own.
+    /// The maps by which rejected lines, or rows of the inbox, may have come: such lines have the words of their map.
     pub maps: BTreeMap<String, Arc<Map>>,
 }
 
@@ -28,8 +28,8 @@ impl Forget {
     }
 
     /// Whether an event with this ID and this MVPD belongs to the person. For an event without an MVPD, the ID is
-    /// enough. White space, letters without a width and what a spreadsheet puts around an ID make no difference, nor does
-    /// the case of an MVPD, which is one to Analytics, or the form of an address.
+    /// enough. White space, letters without a width and what a spreadsheet puts around an ID make no difference, nor
+    /// does the case of an MVPD, which Analytics ignores, or the form of an address.
     pub(super) fn is_of(&self, id: &str, mvpd: Option<&str>) -> bool {
         let (property, wanted_id, wanted_mvpd) = self.wanted();
         let is_other = |mvpd: &str| wanted_mvpd.is_some_and(|wanted| folded(mvpd) != folded(wanted));
@@ -98,7 +98,7 @@ impl Forget {
                 _ => format!("u{unit:04x}"),
             };
             let escaped: String = bare.encode_utf16().map(escaped).collect();
-            // A number may be longer than what readers of JSON keep of it.
+            // A JSON reader may round a long number, so the text is searched for its digits, too.
             let is_number = !value.is_empty() && value.bytes().all(|digit| digit.is_ascii_digit());
             let is_end = |letter: char| !letter.is_ascii_alphanumeric() && !".+-".contains(letter);
             values.iter().any(|found| identifier(found) == value)
@@ -129,7 +129,7 @@ fn folded(mvpd: &str) -> String {
     identifier(mvpd).to_lowercase()
 }
 
-/// The text with one mark in the place of all letters in a row that are not of ASCII.
+/// The text with one mark in place of each run of letters that are not ASCII.
 fn without_other_letters(text: &str) -> String {
     let mut left = String::new();
     for letter in text.chars() {

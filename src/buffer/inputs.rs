@@ -78,8 +78,8 @@ impl Buffer {
     }
 }
 
-/// Counts what came of a batch: how many events are stored, from the number `first` on, duplicates, conflicts and rejected
-/// lines.
+/// Adds a batch to the counts of its input: stored events, whose numbers begin with `first`, duplicates, conflicts and
+/// rejected lines.
 pub(super) fn count(
     transaction: &Transaction<'_>,
     input: InputId,

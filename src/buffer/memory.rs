@@ -19,7 +19,7 @@ use crate::readers::memory::{Feed, Memory, MemoryError, MemoryKey, MemoryRow};
 /// A row stays at least a week after it was stored. An old log may arrive over several days, and its rows
 /// must not be dropped at once because its events are old.
 const STAYS_NANOS: i64 = 7 * 86_400_000_000_000;
-/// For so long an input can be taken back with what ESM stated: as its totals stay, unless `esm.dedup_days` says otherwise.
+/// How long an input can be taken back with what ESM stated: as long as the totals of ESM stay by default (`esm.dedup_days`).
 const BEFORE_STAYS_NANOS: i64 = 400 * 86_400_000_000_000;
 /// Rows dropped in one transaction of retention.
 const DROPPED_A_TRANSACTION: u64 = 10_000;
@@ -78,7 +78,7 @@ impl Buffer {
     }
 }
 
-/// Stores what the reader of an input remembers. Of the newest input of exchanges, keeps what its rows were before.
+/// Stores what the reader of an input remembers. For the newest input of exchanges, also keeps its rows as they were before.
 pub(super) fn store(
     transaction: &Transaction<'_>,
     rows: &[MemoryRow],
@@ -106,7 +106,7 @@ pub(super) fn store(
                 keep_before(transaction, (row.key, row.key), input, &was, now)?;
             }
         }
-        // A row without a text is new: nobody sets it twice.
+        // A row with an empty text is set only once, so it had no text before.
         if !is_of_esm(row) && row.body.as_deref() != Some("") {
             keep.execute((row.key.0, input))?;
         }
@@ -154,7 +154,7 @@ fn refuse_counted_meanwhile(connection: &Connection, key: &[u8; 16], row: &str) 
     if esm::follows_from(row, stored.as_deref()) { Ok(stored) } else { Err(BufferError::CountedMeanwhile) }
 }
 
-/// The key of what stood under a key before an input changed it. Those of later inputs come behind it.
+/// The key under which the earlier text of a key is kept when an input changes it. The keys for later inputs sort behind it.
 fn before_key(key: MemoryKey, input: i64) -> [u8; 16] {
     let mut of_input = [0; 16];
     of_input[..8].copy_from_slice(&key.0[8..]);
@@ -168,8 +168,8 @@ fn is_first(connection: &Connection, row: MemoryKey, input: InputId) -> Result<b
     Ok(first::<i64>(connection, select, (row.0, input), only)?.is_some())
 }
 
-/// Keeps what ESM had stated before an input changes it; an empty text for nothing. Nothing is kept of the first input, which
-/// stored `row`: before it, ESM had stated nothing.
+/// Keeps what ESM had stated before an input changes it; an empty text if ESM had stated nothing. Keeps nothing for the
+/// input that first stored `row`, because before it, ESM had stated nothing.
 pub(super) fn keep_before(
     connection: &Connection,
     (key, row): (MemoryKey, MemoryKey),
@@ -185,8 +185,8 @@ pub(super) fn keep_before(
     run(connection, insert, (before_key(key, input.0), drops_at, format!("{}{was}", esm::BEFORE), input))
 }
 
-/// What ESM stated, without the change by an input; `None` if the input did not change it. `undo` takes a text, and what the
-/// input changed from and to.
+/// What ESM stated, without the change by an input; `None` if the input did not change it. `undo` gets a text, and the
+/// texts before and after the input's change.
 pub(super) fn without(
     connection: &Connection,
     (key, row): (MemoryKey, MemoryKey),
@@ -214,7 +214,7 @@ pub(super) fn without(
     Ok(Some(undo(&stated, before, after)))
 }
 
-/// Takes back what an input changed in what the records of an hour lack.
+/// Takes back an input's change of the row that says which columns the records of an hour lack.
 pub(super) fn take_back_lacking(connection: &Connection, key: MemoryKey, input: InputId) -> Result<()> {
     let stated = first(connection, "SELECT body FROM source_memory WHERE key = ?1", [key.0], only)?;
     let Some(stated) = stated else { return Ok(()) };

@@ -62,8 +62,8 @@ pub enum Change {
 }
 
 impl Buffer {
-    /// Records changes in one durable transaction: the deliveries at its end, the others in their order.
-    /// Gives the claims of the run back as they are then.
+    /// Records changes in one durable transaction: the deliveries at its end, the others in their order. Returns the
+    /// claims of the run as they are after the changes.
     pub async fn record(&self, run: RunId, mut claims: Claims, changes: Vec<Change>) -> Result<Claims> {
         self.write_async(move |transaction| {
             let mut moves = Moves::new(transaction);

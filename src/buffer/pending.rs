@@ -70,16 +70,16 @@ pub struct TakenBack {
     pub left_with_attempt: u64,
     /// Events that stay, because ESM raised the same count again and that increase stays.
     pub left_below_later: u64,
-    /// Days of requestors whose users still have those of the events, because other events of the day are gone.
+    /// Days of requestors whose counted users still include users of the events, because other events of the day are gone.
     pub days_with_old_users: u64,
 }
 
 /// Why nothing was taken back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotTaken {
-    /// A part of an input of exchanges was selected, and their logins and profiles go back as a whole.
+    /// Only a part of an input of exchanges was selected, but its logins and profiles go back as a whole.
     PartOfExchanges(i64),
-    /// Other exchanges came in after this input, and what they say may rest on it.
+    /// Other exchanges came in after this input, and their events may depend on it.
     LaterExchanges(i64),
 }
 
@@ -89,7 +89,7 @@ struct Found {
     groups: BTreeMap<(i64, i64, RequestorKey), PendingGroup>,
     /// The events without an attempt.
     free: Vec<Sequence>,
-    /// Inputs before schema 9 with events whose IDs are as those of exchanges.
+    /// Inputs from before schema 9 with events whose IDs look like those of exchanges.
     former_exchanges: BTreeSet<i64>,
 }
 
@@ -198,8 +198,8 @@ fn group_of(
     group.ok_or_else(|| BufferError::damage("a requestor is gone"))
 }
 
-/// The input of exchanges among those found, if it can be taken back. What an exchange left for later ones (that it was
-/// seen, logins, profiles) is known as it was before the newest input of exchanges, and only as a whole.
+/// The input of exchanges among those found, if it can be taken back. The buffer keeps what exchanges leave for later
+/// ones (logins, profiles) as it was before the newest input of exchanges, and only as a whole.
 fn exchanges_of(
     connection: &Connection,
     selection: &PendingSelection,
@@ -233,7 +233,7 @@ struct Traces {
     requestors: BTreeMap<RequestorKey, RequestorId>,
 }
 
-/// Takes some events back. Returns how many, with their units. `last_of` is the input of exchanges of which they are the last.
+/// Takes some events back. Returns how many, with their units. `last_of` is the input of exchanges whose last events these are.
 fn take_some(
     transaction: &Transaction<'_>,
     sequences: &[Sequence],
@@ -283,8 +283,8 @@ fn take_some(
     Ok((traces.gone.len() as u64, units))
 }
 
-/// Takes back what ESM stated beside its counts, in the hours of an input of which nothing is left. Of hours and requestors of
-/// whom nothing is left, forgets how ESM groups them, and the kind of feed.
+/// Takes back what ESM stated beside its counts, for hours in which an input has no event left. Forgets how ESM groups
+/// an hour without any event left, and the kind of feed of a requestor without any.
 fn forget_empty(connection: &Connection, traces: &Traces) -> Result<()> {
     let is_empty = |requestor: RequestorKey, from: i64, to: i64| {
         let select = "SELECT total(ingested_events - taken_back_events) = 0 FROM ledger

@@ -5,7 +5,7 @@ use super::error::Result;
 use super::facts::{fact, set_fact};
 use crate::event::Instant;
 
-/// The facts that hold until when ESM was pulled, each with the names of its requestors behind it.
+/// How the names of the facts begin that hold until when ESM was pulled. The names of the requestors follow.
 const PULLED_TO: &str = "esm_pulled_to ";
 
 impl Buffer {

@@ -32,18 +32,18 @@ pub struct PendingEvent {
     pub reference: EventRef,
     pub id: EventId,
     pub event: PassEvent,
-    /// The hit form of earlier attempts of which something was or may have been counted; `None` if there are none.
+    /// The hit form of earlier attempts whose hits were counted, or may have been; `None` if there are none.
     pub doubted: Option<Doubted>,
 }
 
-/// The hit form that every repeat of an event keeps that is in doubt or partly sent.
+/// The hit form of an event that is in doubt or partly sent. Every repeat keeps this form.
 #[derive(Debug, Clone)]
 pub struct Doubted {
     pub form: Arc<HitForm>,
     pub form_key: FormKey,
     /// Whether an attempt may have been counted; if not, the event is partly sent.
     pub is_in_doubt: bool,
-    /// Its first hits that were answered SUCCESS and are not sent again.
+    /// How many of its first hits were answered SUCCESS. These are not sent again.
     pub hits_sent: u32,
 }
 

@@ -1,4 +1,4 @@
-//! Events that came again: which lines of an input repeated which stored events, for whoever traces one of the two.
+//! Events that came again: which lines of an input repeated which stored events, so that a trace finds one by the other.
 //!
 //! A file that is read again repeats its events in their order, so one row has all of them. Nothing is read to make the rows.
 
@@ -9,14 +9,14 @@ use super::keys::InputId;
 use super::rows::run;
 use crate::delivery::Sequence;
 
-/// The most rows that a batch adds. A batch has at most 10,000 lines, or those of one request, so that a file which repeats
-/// events in any order adds a tenth of a row for each line.
+/// The most rows that a batch adds. A batch of a file has at most 10,000 lines, so a file that repeats events in random
+/// order adds about one row for ten lines.
 const ROWS_MAX: usize = 1_000;
 
-/// The most lines of a row, so that the rows which may have an event are found by its number.
+/// The most lines of a row. So a row with a given event begins at most this many numbers before the event.
 pub(super) const EVENTS_MAX: i64 = 10_000;
 
-/// Some lines in a row that repeat as many events in a row.
+/// Consecutive lines of an input that repeat consecutive events, one each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Repeat {
     first: Sequence,

@@ -25,7 +25,7 @@ pub struct Restored {
     pub path: PathBuf,
     pub from: PathBuf,
     pub schema: i64,
-    /// Where the next command copies an old schema before it migrates it; `None` if the schema is this program's own.
+    /// Where the next command copies the buffer before it migrates an old schema; `None` if the schema is this program's own.
     pub upgrade_copy: Option<PathBuf>,
     /// When the copy was made, by its own mark; without a mark, when its file was last changed.
     pub copied_at: Instant,
@@ -133,7 +133,7 @@ fn check(from: &Path, copy: &WholeFile, changed_at: Instant) -> Result<Instant> 
             }
         };
         if fact(target, CURSOR_SERIES)?.is_some() {
-            // The copy gives out numbers again that cursors have passed.
+            // Cursors of the replaced buffer are invalid: the copy gives out again numbers that they have passed.
             set_fact(target, CURSOR_SERIES, u32::from_be_bytes(random()).into())?;
         }
         target.pragma_update(None, "journal_mode", "WAL")?;
@@ -142,7 +142,7 @@ fn check(from: &Path, copy: &WholeFile, changed_at: Instant) -> Result<Instant> 
     checked.map_err(|error| damaged(from, error))
 }
 
-/// Names the write-ahead log in an error about a damaged copy: one of another database damages what it is read into.
+/// Names the write-ahead log in an error about a damaged copy: the log of another database damages the copy.
 fn with_log(error: BufferError, log: Option<&Path>) -> BufferError {
     let Some(log) = log else { return error };
     let (path, why) = match error {

@@ -86,8 +86,8 @@ impl RunRecord {
 }
 
 impl Buffer {
-    /// Begins a drain of a job; the caller holds the lock. Fails with [`BufferError::StillRuns`] if another process runs too. Turns claims of crashed runs into doubts, holds
-    /// events in doubt if their suite's policy says so, and decides which events the run covers.
+    /// Begins a drain; the caller holds the lock. Fails with [`BufferError::StillRuns`] if another process drains. Turns claims
+    /// of crashed runs into doubts, holds events in doubt if their suite's policy says so, and chooses the events to cover.
     pub fn begin_run(&self, job: JobKey) -> Result<RunStart> {
         let (now, path) = (self.now(), self.path().to_owned());
         self.write(move |transaction| {
@@ -118,7 +118,7 @@ impl Buffer {
         })
     }
 
-    /// Ends the turn of a run that nothing can be recorded of, because its lock is another process's by now.
+    /// Ends the turn of a run that can record nothing any more, because another process has its lock.
     pub fn end_turn(&self, job: JobKey) -> Result<()> {
         let delete = "DELETE FROM facts WHERE name = ?1 AND value = ?2";
         self.change(delete, (runner_of(job), sqlite::mark(self.path())))
@@ -228,8 +228,8 @@ fn runner_of(job: JobKey) -> &'static str {
     if job == JobKey::LIVE { DRAIN_RUNNER } else { BACKFILL_RUNNER }
 }
 
-/// Marks this process as the one that runs. Fails if another one did and still lives: it has the lock of a file that was removed,
-/// and its claims are attempts under way.
+/// Marks this process as the one that runs. Fails if the process of the earlier mark still lives: the file of its lock
+/// was removed, but its claims are attempts under way.
 fn take_turn(transaction: &Transaction<'_>, job: JobKey, path: &Path) -> Result<()> {
     let name = runner_of(job);
     let runner = fact(transaction, name)?.and_then(|mark| sqlite::maker(mark, path));

@@ -37,7 +37,7 @@ pub struct Status {
     pub parked: i64,
     /// Pending events with an attempt of unknown outcome.
     pub in_doubt: i64,
-    /// Pending events of which some hits were counted, and which go on at the next one.
+    /// Pending events with some counted hits. The next attempt begins with the first hit that was not counted.
     pub partly_sent: i64,
     /// Pending live events in files that were sent and whose answer is not recorded. Only their suite's drain settles them.
     pub in_files: i64,
@@ -152,7 +152,7 @@ impl Buffer {
         self.read(accounting_of_suites)
     }
 
-    /// What came in and what was delivered of each hour since this one.
+    /// How many events of each hour since this one came in, and how many were delivered.
     pub fn hourly(&self, since: Instant) -> Result<Vec<Hourly>> {
         // The list of slots lets SQLite use the key of the ledger, whatever its statistics say.
         let select =

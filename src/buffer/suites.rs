@@ -82,8 +82,8 @@ impl Buffer {
         })
     }
 
-    /// Replaces the settings of a known suite, its state included. Events in doubt keep the form of their attempts. Fails
-    /// if visitors would be made otherwise while an event is partly sent.
+    /// Replaces the settings of a known suite, its state included. Events in doubt keep the form of their attempts.
+    /// Fails if the new settings would change how visitors are made while an event is partly sent.
     pub fn set_suite(&self, suite: ReportSuite) -> Result<()> {
         self.write(move |transaction| {
             suite_key(transaction, &suite.form.rsid)?;

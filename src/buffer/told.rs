@@ -1,4 +1,4 @@
-//! Which broken limits people were told of, so that each is told once, also by drains of a timer.
+//! Which broken limits people were told of, so that each is told once, even if a timer starts a new process for each drain.
 
 use std::collections::BTreeSet;
 
@@ -8,15 +8,15 @@ use super::facts::{fact, forget_fact, set_fact};
 use super::rows::{all, only};
 use crate::event::Instant;
 
-/// The fact that holds when somebody was told last, and the start of the names of those that hold what was told.
+/// The fact that holds when somebody was told last. The name of the fact for a told limit begins with `TOLD`.
 const TOLD_AT: &str = "told_at";
 const TOLD: &str = "told:";
 
-/// What people know.
+/// What people were told.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Told {
     pub at: Option<Instant>,
-    /// The names of the limits that were told as broken, and not yet as well again.
+    /// The names of the limits that people were told are broken, and were not told since are kept again.
     pub broken: BTreeSet<String>,
 }
 
@@ -30,7 +30,7 @@ impl Buffer {
         })
     }
 
-    /// Records that people know `told.broken`, instead of `former`.
+    /// Replaces what people were told before by what they are told now.
     pub fn set_told(&self, former: Told, told: Told) -> Result<()> {
         self.write(move |transaction| {
             let (at, name) = (told.at.map_or(0, Instant::nanos), |check: &String| format!("{TOLD}{check}"));

@@ -24,7 +24,7 @@ pub struct Search<'a> {
     pub user: Option<&'a str>,
     /// Only events of this line of these inputs.
     pub line: Option<(&'a [InputRecord], u64)>,
-    /// Only events of whose identity and count this is true.
+    /// Only events for whose identity and count this returns true.
     pub is_it: Option<&'a dyn Fn(EventId, u32) -> bool>,
 }
 
@@ -36,7 +36,7 @@ pub struct RepeatRecord {
     pub path: String,
     pub line: u64,
     pub opened_at: Instant,
-    /// Whether its content was another one.
+    /// Whether the repeat had other content than the stored event.
     pub is_conflict: bool,
 }
 
@@ -63,7 +63,7 @@ pub struct TracedEvent {
     pub backfill: Option<String>,
     /// `pending`, `in_flight`, `in_file`, `delivered`, `held`, `dead` or `discarded`.
     pub state: String,
-    /// Since when, and by which run. No run delivered what a person vouched for.
+    /// Since when the event has this state, and the run that gave it; no run if a person vouched for the event.
     pub since: Option<Instant>,
     pub run: Option<RunId>,
     /// Why it is dead or held.
@@ -106,7 +106,7 @@ impl Buffer {
         self.all(select, (numbers(inputs), line), repeat)
     }
 
-    /// Searches events, and tells from time to time how many numbers it has looked at, and of how many.
+    /// Searches events. Calls `tell` from time to time with how many numbers it has looked at, and how many there are.
     pub fn search(&self, what: &Search<'_>, tell: &mut dyn FnMut(u64, u64)) -> Result<Vec<Sequence>> {
         let select = "SELECT coalesce(min(seq), 1) AS low, coalesce(max(seq), 0) AS high FROM events";
         let whole = self.first(select, [], |row| Ok((row.get("low")?, row.get("high")?)))?;
@@ -188,7 +188,7 @@ fn traced(connection: &Connection, sequence: Sequence) -> Result<Option<TracedEv
          WHERE r.seq > ?1 - ?2 AND r.seq <= ?1 AND r.seq + r.events > ?1 ORDER BY r.input, line";
     event.repeats = all(connection, select, (sequence, EVENTS_MAX), repeat)?;
     if event.state == "delivered" {
-        // An index of numbers would cost every delivery. In 10 million rows one is found within a second, the latest first.
+        // An index by event would slow down every delivery. Without it, a search of 10 million rows takes a second at most.
         let select = "SELECT delivered_at, run FROM delivered WHERE seq = ?1 ORDER BY n DESC LIMIT 1";
         let found =
             first(connection, select, [sequence], |row| Ok((row.get("delivered_at")?, row.get("run")?)))?;

@@ -40,7 +40,7 @@ impl Discrepancy {
 const QUICKLY_CHECKED: [&str; 4] = ["facts", "ledger", "suites", "runs"];
 
 impl Buffer {
-    /// What is damaged in the tables that everything depends on. Reads these alone; `None` if they are whole.
+    /// The damage in the tables that everything depends on; `None` if they are whole. Reads only these tables.
     pub fn quick_damage(&self) -> Result<Option<String>> {
         self.read(|connection| {
             for table in QUICKLY_CHECKED {

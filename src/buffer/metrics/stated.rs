@@ -1,4 +1,4 @@
-//! What ESM stated, and what it did not. Of unique accounts the latest statement counts.
+//! What ESM stated, and which columns its records lack. For unique accounts, the latest statement counts.
 
 use std::collections::BTreeMap;
 
@@ -68,8 +68,8 @@ pub(in super::super) fn take_back(
 }
 
 impl MetricsReader {
-    /// The kinds of events whose columns the ESM records of a requestor lack in a UTC hour, by the digest of
-    /// each MVPD that lacks any. Releases before this one did not note it: of the hours that they read, there is none.
+    /// The kinds of events whose columns the ESM records of a requestor lack in a UTC hour, by the digest of each MVPD
+    /// that lacks any. Earlier releases did not note this, so the result is empty for the hours that they read.
     pub fn lacking(&self, requestor_id: &str, hour: i64) -> Result<BTreeMap<u64, KindSet>> {
         let select = "SELECT body FROM source_memory WHERE key = ?1";
         let row: Option<String> =

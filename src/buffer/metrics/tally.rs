@@ -195,7 +195,7 @@ impl Withdrawals {
     /// Subtracts the units from the counts, as if the events had never come in.
     pub(in super::super) fn subtract(self, connection: &Connection) -> Result<()> {
         self.counts.apply(connection, SUBTRACT)?;
-        // A row without units would be part of the span of time in which the buffer has counts.
+        // A row without units would still extend the time span in which the buffer has counts.
         for (hour, group, slot) in self.counts.sums.keys() {
             let delete = "DELETE FROM metric_counts WHERE (hour, metric_group, slot) = (?1, ?2, ?3)
                  AND units_00 + units_15 + units_30 + units_45 = 0";

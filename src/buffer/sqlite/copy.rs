@@ -33,7 +33,7 @@ pub(in super::super) fn copy(from: &Connection, to: &Path, goes_on: &dyn Fn() ->
         Ok(())
     })
     .map_err(|error| match &error {
-        // The buffer is only read, so what could not be written is the copy.
+        // The buffer is only read, so the disk of the copy is the full one.
         BufferError::Sqlite(source)
             if FULL.contains(&source.sqlite_error().map_or(0, |of| of.extended_code)) =>
         {

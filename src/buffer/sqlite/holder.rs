@@ -35,7 +35,7 @@ impl Holder {
         let text = fs::read_to_string(&lock).unwrap_or_default();
         let mut lines = text.lines();
         let (pid, command) = lines.next().unwrap_or_default().split_once(' ').unwrap_or_default();
-        // Releases before wrote one line.
+        // Earlier releases wrote only one line.
         let is_near = lines.next().is_none_or(|named| named == namespace());
         let written_at = fs::metadata(&lock).and_then(|metadata| metadata.modified()).ok();
         let since = written_at.filter(|_| !text.is_empty());
