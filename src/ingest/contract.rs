@@ -15,7 +15,7 @@ pub struct Contract {
 }
 
 impl Contract {
-    /// Checks the names in a section. The error says which is none, and what is nearest.
+    /// Checks the names in a section. The error quotes the unknown name and the nearest known one.
     pub fn new(name: &str, config: &ContractConfig, clock: &Clock) -> Result<Contract, String> {
         let mut config = config.clone();
         for key in &mut config.required {
@@ -28,7 +28,7 @@ impl Contract {
         }
     }
 
-    /// Whether events of this source are to keep it.
+    /// Whether the contract applies to events of this source.
     pub(super) fn is_of(&self, source: &str) -> bool {
         let sources = &self.config.sources;
         sources.is_empty() || sources.iter().any(|pattern| fits(pattern.as_bytes(), source.as_bytes()))

@@ -1,4 +1,4 @@
-//! What an ingest needs of a buffer, so that files go the same way into each: SQLite's, or the one on PostgreSQL.
+//! What an ingest needs of a buffer, so that events go the same way into both: the SQLite file, and the buffer on PostgreSQL.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -18,14 +18,14 @@ use crate::readers::memory::Recollection;
 
 type Result<T> = std::result::Result<T, IngestError>;
 
-/// A buffer, as an ingest sees it. Each function is that of [`Buffer`] with its name, unless it says more.
+/// A buffer, as an ingest sees it. Each function without a comment does the same as the function of [`Buffer`] with its name.
 pub trait Door {
     /// Options of readers whose events are stored, and the state from earlier runs.
     fn readers(&self, options: &IngestOptions) -> Result<(ReaderOptions, Recollection)>;
     /// The readers' memory of earlier runs, without what was not stored.
     fn recollection(&self) -> Recollection;
     fn source_secret(&self) -> Result<Vec<u8>>;
-    /// The buffer, where it is a file. Another one is neither watched nor compared, and its host keeps room by itself.
+    /// The buffer, if it is a file. What needs a file, such as a look at its disk space, is left out for PostgreSQL.
     fn as_file(&self) -> Option<&Buffer>;
     fn open_input(&self, path: &str) -> Result<InputId>;
     fn store(&self, batch: Batch) -> Result<StoreReport>;

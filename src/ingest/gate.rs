@@ -6,26 +6,26 @@ use super::options::IngestOptions;
 use crate::buffer::{Buffer, BufferError, NewEvent, Recognition};
 use crate::event::{EventId, EventKind, Instant, RequestorId};
 
-/// So few units of a requestor's day are no re-export, and a rare event doubles by one that comes late.
+/// Up to this many added units of a requestor's day are no re-export: a rare event doubles when one more comes late.
 const UNITS_IGNORED: u64 = 10;
 /// The most identities of an input that are remembered, 32 MB. Beyond that, what the input repeats counts as new.
 const REMEMBERED_MAX: usize = 1 << 20;
-/// The most days of requestors that are known at the same time, 10 MB: what is posted can name any.
+/// The most days of requestors that are known at the same time, 10 MB: posted events can name any day.
 const DAYS_MAX: usize = 10_000;
 const DAY_SECONDS: i64 = 86_400;
 
-/// The units of an event of a requestor's day.
+/// The units of one kind of event on a requestor's day.
 struct Cell {
     delivered: u64,
     waiting: u64,
-    /// What was added since, and what the present input would add.
+    /// The units that earlier inputs added, and those that the present input would add.
     taken: u64,
     added: u64,
 }
 
 impl Cell {
-    /// Whether so many units more make more than 1.5 times of it. What waits counts too: while a day is being sent, its
-    /// delivered count alone says little.
+    /// Whether `more` units are more than half of the delivered and waiting units. Waiting units count too: while a day
+    /// is being sent, its delivered units alone say little.
     fn is_raised(&self, more: u64) -> bool {
         2 * more > self.delivered + self.waiting
     }
@@ -73,15 +73,15 @@ impl Gate {
         Ok(())
     }
 
-    /// Ends an input. Returns the days that it raises, each with a text. Its events are taken, unless it is a file and
-    /// raises one.
+    /// Ends an input. Returns the days that the input raises, each with a text. Counts the input's events as taken,
+    /// unless it is a file and raises a day.
     pub(super) fn end(&mut self, is_file: bool) -> Vec<(String, String)> {
         let mut raised = Vec::new();
         for ((requestor_id, day), cells) in &self.days {
             let units = |of: fn(&Cell) -> u64| {
                 cells.values().map(|cell| if cell.is_raised(of(cell)) { of(cell) } else { 0 }).sum::<u64>()
             };
-            // A day is told once.
+            // Each day is told only once.
             if units(|cell| cell.taken + cell.added) <= UNITS_IGNORED
                 || units(|cell| cell.taken) > UNITS_IGNORED
             {
@@ -110,7 +110,7 @@ impl Gate {
         raised
     }
 
-    /// What to tell of live events that nobody can keep out.
+    /// The warning about live events that raise days but cannot be kept out.
     pub(super) fn tell(
         &mut self,
         buffer: &Buffer,

@@ -294,8 +294,8 @@ fn broken(source: io::Error) -> InputError {
     InputError::Read(ReadError::Broken { line: 1, source })
 }
 
-/// A file or a pipe. Where it may pause, a pipe without data fails with `WouldBlock` every `LOOK_EVERY`. After a stop, one more read returns what is ready, and the next read fails: it does not report the
-/// end of the input, because the data may stop within a line.
+/// A file or a pipe. With `may_pause`, a pipe without data fails with `WouldBlock` every `LOOK_EVERY`. After a stop, one more
+/// read returns what is ready. The next read fails instead of ending the input, because the data may stop within a line.
 struct Stoppable {
     file: File,
     stop: Arc<AtomicBool>,
@@ -335,7 +335,7 @@ pub(super) fn feed_lines(bytes: &mut [u8]) {
     bytes.iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
 }
 
-/// A source whose lines end with a carriage return alone, with line feeds.
+/// Reads a source whose lines end with a carriage return alone, and makes line feeds of these.
 struct LineFeeds<R>(R);
 
 impl<R: Read> Read for LineFeeds<R> {

@@ -41,7 +41,7 @@ const REJECTS_OPEN: Duration = Duration::from_secs(5);
 /// The shortest time between two log lines about a full disk, because senders retry again and again.
 const TELL_FULL_EVERY: Duration = Duration::from_secs(60);
 
-/// The limit on the kept rejects, for those who could raise it. Of what is posted or pulled, the lower limit counts.
+/// The limit on the kept rejects, as text for people who could raise it. For requests and ESM reports, the lower limit counts.
 pub fn rejects_limit(rejects_max: u32) -> String {
     let posted = format!("ingest.rejects_max for a file, {REJECTS_HELD_MAX} for a request or an ESM report");
     if rejects_max < REJECTS_HELD_MAX { "ingest.rejects_max".to_owned() } else { posted }

@@ -46,7 +46,7 @@ pub trait Observer {
     /// Called after a portion of lines was stored and is durable.
     fn progress(&mut self, progress: &Progress<'_>);
 
-    /// The most lines to reject. Nothing is stored of the portion that has more, and of what follows.
+    /// The most lines to reject. The portion that goes beyond it is not stored, nor is anything after it.
     fn rejects_limit(&self) -> Option<RejectsLimit> {
         None
     }
@@ -61,7 +61,7 @@ pub trait Observer {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum RejectsLimit {
     Lines(u64),
-    /// Of the lines that were read, once these are a thousand or the input has ended.
+    /// A share of the lines read. It counts once 1,000 lines are read, or the input has ended.
     Percent(f64),
 }
 
@@ -256,12 +256,12 @@ impl Load<'_> {
         }
     }
 
-    /// Keeps the input of a portion out, if it is a live file that raises days far above what was delivered of them. Of what
-    /// comes through a pipe, which cannot be read twice, the days are only told.
+    /// Keeps the input of a portion out, if it is a live file that raises days far above what was delivered of them.
+    /// For a pipe, which cannot be read twice, only warns of the days.
     fn is_out(&mut self, read: &Read) -> Result<bool, IngestError> {
         let (input, events) = (read.input, &read.portion.events);
         let before = self.options.settled_before();
-        // Where many ingest at the same time, what one sees of a day says nothing.
+        // On PostgreSQL, many processes ingest at the same time, and one of them does not see all that a day gains.
         let Some(buffer) = self.buffer.as_file() else { return Ok(false) };
         if !read.is_late || self.passed == Some(input) || !buffer.planning()?.has_delivered_before(before)? {
             return Ok(false);
@@ -288,7 +288,7 @@ impl Load<'_> {
         Ok(true)
     }
 
-    /// Counts what a whole file adds, and stores nothing. What fails here fails again where it is told.
+    /// Counts what a whole file adds, and stores nothing. Ignores errors of the file, which the caller meets again and reports.
     fn read_ahead(&mut self, buffer: &Buffer, input: usize) -> Result<(), IngestError> {
         let (path, options) = (&self.inputs[input], self.options);
         let (readers, mut memory) = self.buffer.readers(options)?;

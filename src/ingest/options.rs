@@ -38,7 +38,7 @@ pub struct IngestOptions {
     pub maps: Maps,
     /// What events must be like to be taken.
     pub contracts: Vec<Contract>,
-    /// What of the files is taken.
+    /// The part of the files that is taken.
     pub slice: Slice,
     /// The days to which a live file may add although they were delivered; `None`: no file is kept out.
     pub accept_days: Option<Vec<DaySpan>>,
@@ -71,12 +71,12 @@ impl IngestOptions {
         self.contracts.iter().filter(|contract| contract.is_of(source)).cloned().collect()
     }
 
-    /// What happened before this is of a day that ended more than 24 hours ago.
+    /// Events before this instant are of days that ended more than 24 hours ago.
     pub(super) fn settled_before(&self) -> Instant {
         Instant::of_quarter((self.clock.now().unix_quarter().div_euclid(96) - 1) * 96)
     }
 
-    /// Whether live events are among these, of a day that ended so long ago.
+    /// Whether these events are live, and one of them is of a day that ended more than 24 hours ago.
     pub(super) fn has_settled(&self, events: &[NewEvent]) -> bool {
         let before = self.settled_before();
         self.job == JobKey::LIVE && events.iter().any(|event| event.occurred_at < before)

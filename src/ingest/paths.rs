@@ -30,14 +30,14 @@ fn expanded(argument: &Path) -> Vec<PathBuf> {
     } else if argument.is_dir() {
         files_below(argument.to_owned(), &mut found);
     }
-    // By two stars, a folder and what is below it may both match.
+    // With `**`, a folder and the files below it may both match.
     let mut known = HashSet::new();
     found.retain(|path| known.insert(path.clone()));
     if found.is_empty() { vec![argument.to_owned()] } else { found }
 }
 
-/// Adds a file, or the files below a folder. Folders behind links could lead back, and a name with a point or an
-/// underscore in front is the mark of a program, such as `_SUCCESS`. A pipe is passed over: its writer may never come.
+/// Adds a file, or the files below a folder. Leaves out links to folders, which could lead back, names with a leading
+/// point or underscore, which programs use for marks such as `_SUCCESS`, and pipes, whose writer may never come.
 fn files_below(path: PathBuf, found: &mut Vec<PathBuf>) {
     if !path.is_dir() {
         if path.metadata().is_ok_and(|it| !it.is_file()) {
@@ -54,7 +54,7 @@ fn files_below(path: PathBuf, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The paths that match a pattern. Folders that cannot be read are found as they are.
+/// The paths that match a pattern. Adds folders that cannot be read to `found`, so that opening them says why.
 fn matches(pattern: &Path, found: &mut Vec<PathBuf>) -> Vec<PathBuf> {
     let mut paths = vec![PathBuf::new()];
     for component in pattern.components() {

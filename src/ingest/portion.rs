@@ -24,8 +24,8 @@ const PORTION_LINES_MAX: usize = 10_000;
 const PORTION_BYTES_MAX: usize = 8 << 20;
 /// The longest time that lines of a pipe wait to be stored.
 const STREAM_TIME: Duration = Duration::from_secs(1);
-/// So many lines of a pipe are stored at once, unless they come faster than every `STREAM_LINES_TIME`: then larger
-/// portions are stored as soon, at half the cost.
+/// This many lines of a pipe are stored without a further wait, but not before `STREAM_LINES_TIME`: fast lines are
+/// stored in larger portions, at half the cost.
 const STREAM_LINES: usize = 1_000;
 const STREAM_LINES_TIME: Duration = Duration::from_millis(100);
 /// The reason for rejecting a line that looks like an exchange, in a source of another format.
@@ -49,10 +49,10 @@ pub(super) struct Portion {
     pub(super) rejects_not_held: u64,
     /// The contracts that its source must keep.
     pub(super) contracts: Vec<Contract>,
-    /// What of the events is taken, and how many were left out.
+    /// The slice of the events that is taken, and how many events were left out.
     pub(super) slice: Slice,
     pub(super) outside_slice: u64,
-    /// The map by which all its events come. A sender must not get past it with a line of a rejects file, which may name no map.
+    /// The map by which all events must come. A sender must not get past it with a rejected line, which may name no map.
     pub(super) only_by: Option<Arc<str>>,
 }
 
@@ -67,8 +67,8 @@ impl Portion {
         !(events.is_empty() && changes.is_empty() && stated.is_empty() && rejects.is_empty())
     }
 
-    /// Reads lines until the portion or the memory is full, or the input ends. Returns true if there may be more. What
-    /// comes through a pipe, which has a time, does not wait for a full portion.
+    /// Reads lines until the portion or the memory is full, or the input ends. Returns true if there may be more. With
+    /// `stream_since`, as for a pipe, lines do not wait for a full portion.
     pub(super) fn fill(
         &mut self,
         reader: &mut dyn Reader,

@@ -28,8 +28,8 @@ pub(super) struct Read {
     /// The bytes of the input read so far, and its size if it is known; both before unpacking.
     pub(super) input_bytes_read: u64,
     pub(super) input_bytes: Option<u64>,
-    /// Whether events so far are of days that ended long ago, so that the input may be kept out. The thread ends
-    /// with it, because the next one must not be read with what is remembered of it.
+    /// Whether events so far are of days that ended long ago, so that the input may be kept out. The thread then ends
+    /// with this input: the readers' memory of an input that is kept out must not affect the next input.
     pub(super) is_late: bool,
     /// How the input ended; set in its last portion.
     pub(super) end: Option<InputEnd>,

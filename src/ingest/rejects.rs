@@ -264,7 +264,7 @@ pub struct RejectsFile {
     pub name: String,
     pub written_at: Instant,
     pub lines: u64,
-    /// By reason, without the values in it: how many lines, and the first of them, as path and number. A line that was mended in place has none.
+    /// By reason without values: how many lines, and the path and number of the first. A line mended in place has no reason.
     pub reasons: BTreeMap<String, (u64, String)>,
 }
 
@@ -300,8 +300,8 @@ pub fn kept_rejects(dir: &Path, input: &str, line: u64) -> Result<Vec<KeptReject
     Ok(found)
 }
 
-/// Passes each line of the files of rejects, with its file and when that was last written; `None` if the line was mended
-/// to something else.
+/// Passes each line of the files of rejects, with its file and when the file was last written. Passes `None` for a line
+/// that was mended to something else.
 fn each_kept(
     dir: &Path,
     mut show: impl FnMut(&Path, Instant, Option<RejectedLine<'_>>),

@@ -69,7 +69,7 @@ pub struct InputSummary {
     /// Events that were left out, because they are not in the slice that was asked for.
     #[serde(skip_serializing_if = "is_zero")]
     pub outside_slice: u64,
-    /// Its bytes and their SHA-256, before unpacking, if it is a file or a stream that was read to its end.
+    /// The size of the input in bytes and its SHA-256, before unpacking, if the input was read to its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -245,13 +245,13 @@ impl IngestSummary {
         portion.rejects.iter().for_each(|reject| self.rejected(input, reject));
     }
 
-    /// Tells of days that the events of an input raise, and that nobody could keep out.
+    /// Warns of days that an input raises, if the input could not be kept out.
     pub(super) fn raised(&mut self, input: usize, days: Option<String>) {
         let path = self.inputs[input].path.clone();
         days.into_iter().for_each(|days| self.note(format!("{path}: {days}")));
     }
 
-    /// Records that an input is kept out because of these days, and if events before them are stored.
+    /// Records that an input is kept out because of these days, and whether earlier events of the input are stored.
     pub(super) fn kept_out(&mut self, input: usize, raised: Vec<(String, String)>, id: InputId) {
         let (mut days, mut told): (Vec<_>, Vec<_>) = raised.into_iter().unzip();
         days.dedup();

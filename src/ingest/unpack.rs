@@ -42,7 +42,7 @@ impl Packing {
 /// The zero bytes of an input, which a power loss or a log that is cut under its writer leaves.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Zeros {
-    /// Those behind the last byte that is not zero, and those before it, with the line of the first.
+    /// The zero bytes at the end of the input, and those before, with the line of the first of these.
     pub(super) at_end: u64,
     inside: u64,
     first_line: u64,

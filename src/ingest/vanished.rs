@@ -6,7 +6,7 @@ use crate::buffer::Filled;
 
 /// The fewest events, before and now, by which a requestor is judged: fewer may lack a key by chance.
 const EVENTS_MIN: u32 = 20;
-/// The share of the earlier events, in percent, that is nearly all of them.
+/// The share of the earlier events, in percent, that counts as nearly all.
 const NEARLY_ALL_PERCENT: u32 = 95;
 
 /// A note for each requestor that lost keys.
