@@ -135,8 +135,8 @@ impl<R: BufRead> Records<R> {
         is_mark && (raw.len() == 5 || raw.trim_ascii_end().len() == 5)
     }
 
-    /// Whether the current record is a header, perhaps right behind a last cell: it has two or more names of columns or keys
-    /// and no time, or two or more of the required names.
+    /// Whether the current record is a header, perhaps joined to the last cell of a row: it has two or more names of
+    /// columns or keys and no time, or two or more required names.
     fn is_header_again(&self, columns: &[String], map: Option<&Map>) -> bool {
         let raw;
         let cells = match self.cells() {
@@ -244,7 +244,7 @@ fn time_column(columns: &[String], map: Option<&Map>) -> Option<usize> {
     columns.iter().position(is_key)
 }
 
-/// The separator of a header: what the map says or, if it says nothing, the one that gives the most known names.
+/// The separator of a header: the one of the map or, if the map has none, the one that gives the most known names.
 fn separator_of(header: &[u8], map: Option<&Map>) -> u8 {
     if let Some(separator) = map.and_then(Map::separator) {
         return separator;

@@ -109,7 +109,7 @@ pub struct Excerpt<'a> {
     pub map: Option<Arc<str>>,
     /// Whether an earlier run replaced bytes that were not UTF-8 by U+FFFD.
     pub is_lossy: bool,
-    /// The digest of a line that may have secrets, so that `bytes` has nothing of it.
+    /// The digest of a line that may have secrets. `bytes` then has nothing of the line.
     pub(super) hidden: Option<[u8; 32]>,
 }
 
@@ -231,7 +231,7 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
-    /// Why a line is refused that has bytes of no text, as a power loss or DOS leaves them. They are part of no value.
+    /// Why a line is refused that has bytes outside its values that are no text, as a power loss or DOS leaves them.
     pub(super) fn of_filler(line: &[u8]) -> Option<RejectReason> {
         match line.iter().rev().take_while(|byte| **byte == 0).count() {
             0 if line.last() == Some(&0x1A) => Some(RejectReason::Recognised(

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, ErrorKind, Read};
 
 use super::lines::BYTE_ORDER_MARK;
 
-/// Whether a source with this start is a list of objects, and no line that begins with a bracket.
+/// Whether a source with this start is a list of objects, not a line of another program that begins with a bracket.
 pub fn starts_as_list(start: &[u8]) -> bool {
     let start = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start).trim_ascii_start();
     let inside = start.strip_prefix(b"[").map(<[u8]>::trim_ascii_start);
@@ -27,7 +27,7 @@ impl<R: BufRead> ListElements<R> {
         ListElements { source, lines: Vec::new(), given: 0, depth: 0, is_in_text: false, is_escaped: false }
     }
 
-    /// The byte for the lines, if any, that stands for a byte of the list.
+    /// The byte that a byte of the list becomes in the lines, if any.
     fn step(&mut self, byte: u8) -> Option<u8> {
         if self.is_in_text {
             self.is_in_text = self.is_escaped || byte != b'"';

@@ -11,8 +11,8 @@ use crate::event::PassEvent;
 const BEHIND_PARTS: &str = "is a part of an exchange, or of an object on several lines, or follows one, so nothing of it is kept: put each object on a \
      line of its own, as jq -c . FILE does, and ingest exchanges with --format rest-v2 (or har)";
 
-/// Makes a line of a source, and remarks on its event. Of a rejected line behind a part of an exchange nothing is kept
-/// or quoted, unless the line is a whole event but for a mistake.
+/// Makes a line of a source, and notes remarks about its event. A rejected line behind a part of an exchange is neither
+/// kept nor quoted, unless it is an object with members of an event.
 pub(super) fn line<'a>(
     remarks: &mut Remarks,
     number: u64,

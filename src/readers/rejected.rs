@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::line::Excerpt;
 
-/// One rejected line. An event may have keys of these names beside its own, so others are refused.
+/// One rejected line. Unknown fields are refused, because an event may have keys with these names too, beside its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RejectedLine<'a> {

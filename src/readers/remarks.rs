@@ -20,12 +20,12 @@ pub struct Remarks {
     pub(super) without_end: Seen,
     /// Events that came by a map.
     pub(super) mapped: Seen,
-    /// What the map takes from keys that none of them has; empty if there is no such key.
+    /// The keys that the map takes properties from but no event has; empty if there are none.
     pub(super) unmet: String,
     spoilt: Seen,
     nameless: Seen,
     with_zeros: Seen,
-    /// Numbers of more digits than a spreadsheet keeps, and those of them that end in 0.
+    /// Numbers with more digits than a spreadsheet keeps, and how many of these end in 0.
     long_numbers: u64,
     rounded: Seen,
     lost_addresses: Seen,
@@ -123,7 +123,7 @@ impl Remarks {
              at most, so that several users, devices or events become one; export these columns as text",
             self.long_numbers, self.rounded.first
         );
-        // Of other numbers one in ten ends so.
+        // Of numbers that were not rounded, one in ten ends in 0.
         let rounded_ids = match self.rounded.count * 2 > self.long_numbers {
             true => &self.rounded,
             false => &Seen::default(),

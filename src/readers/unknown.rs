@@ -20,9 +20,9 @@ pub struct UnknownKeys {
     names: BTreeMap<String, u64>,
     /// How often keys were found whose names are beyond the first [`NAMES_MAX`].
     others: u64,
-    /// The first one since [`UnknownKeys::take_first`] was called; empty if there is none.
+    /// The first key that was noted since [`UnknownKeys::take_first`] was called; empty if there is none.
     first: String,
-    /// The keys that a map takes from, and that were found.
+    /// The keys that were found and that a map takes properties from.
     met: BTreeSet<String>,
 }
 
@@ -43,7 +43,7 @@ impl UnknownKeys {
         first
     }
 
-    /// Notes a key that a map takes from.
+    /// Notes that a key was found that a map takes properties from.
     pub(super) fn meet(&mut self, key: &str) {
         if !self.met.contains(key) {
             self.met.insert(key.to_owned());
@@ -86,7 +86,7 @@ impl fmt::Display for UnknownKeys {
             write!(out, "{comma}{name:?} ({count} times")?;
             match nearest(name) {
                 (key, 0..=NEAR_MISS_MAX) if key != name => write!(out, "; is it {key:?}?)")?,
-                // A map may take a key of an event from elsewhere.
+                // The name is a key of events, but the map takes that key from elsewhere.
                 _ => out.write_str(")")?,
             }
         }

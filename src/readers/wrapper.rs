@@ -20,7 +20,7 @@ const KNOWN: [&str; 20] = [
 struct Place {
     is_exchange: bool,
     is_text: bool,
-    /// The names of the members down to it, the last one first, each with `[]` behind it if it is a list.
+    /// The names of the members on the way to it, the innermost first, each with `[]` behind it if it is a list.
     names: Vec<String>,
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn wrapped(line: &str, has_secrets: bool) -> Option<String> {
     let step = |name: &String| {
         let (bare, list) = name.strip_suffix("[]").map_or((&**name, ""), |bare| (bare, "[]"));
         match bare.as_bytes() {
-            // Where a number is the name of an event, others stand beside it.
+            // A number as a name is the key of one event among others, so all members are taken.
             digits if digits.iter().all(u8::is_ascii_digit) => format!(".[]{list}"),
             [b'@' | b'0'..=b'9', ..] => format!(".\"{bare}\"{list}"),
             _ => format!(".{name}"),

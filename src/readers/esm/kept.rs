@@ -1,5 +1,5 @@
 //! The rows that memory keeps for ESM: `esm TOTAL BEFORE` for a count; for an hour of a requestor `esm GROUPING`, and
-//! `esm lacking COLUMNS` if records of it lack columns; and `esm before WHAT` of what an input changed.
+//! `esm lacking COLUMNS` if its records lack columns; and `esm before WHAT` for what an input changed.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,12 @@ pub(super) const NO_SECRET: &[u8] = b"esm";
 /// The start of every row for ESM, which distinguishes it from rows about a person.
 pub const ROW_PREFIX: &str = "esm ";
 
-/// What the key of a row is about that has the grouping of an hour.
+/// The subject in the key of the row with the grouping of an hour.
 pub const GROUPING: &str = "grouping";
 /// The first word of a row that tells which columns the records of an hour lack. After it, each MVPD that lacks any has a
 /// word: its [`mvpd_digest`] in hexadecimal digits, a colon, and the bits of the [`KindSet`].
 pub const LACKING: &str = "lacking";
-/// The start of a row with what a row about what is lacking, or a number of accounts, was before an input changed it.
+/// The start of a row that keeps what a `LACKING` row, or a number of accounts, was before an input changed it.
 pub const BEFORE: &str = "esm before ";
 
 /// The key of a row about an hour of a requestor, which is counted from the Unix epoch.
@@ -30,7 +30,7 @@ pub const EVERY_MVPD: u64 = 0;
 /// More bytes of an MVPD's name than this do not count for its digest, because Analytics cuts names of more than 255.
 const MVPD_BYTES_MAX: usize = 200;
 
-/// The longest row about what is lacking: of some thousand MVPDs. Nobody has so many.
+/// The longest row about missing columns, in bytes: enough for a thousand MVPDs, more than anybody has.
 const LACKING_BYTES_MAX: usize = 24_000;
 
 /// The kinds of events whose columns the records of an hour lack, by the digest of each MVPD that lacks any.
@@ -44,8 +44,8 @@ pub fn lacking(row: Option<&str>) -> BTreeMap<u64, KindSet> {
     words.split_whitespace().filter_map(read).collect()
 }
 
-/// The row after a change of what an MVPD lacks; `None` if it stays as it is. Only one word is read and written, because
-/// a large report changes a row with a hundred MVPDs for each of them.
+/// The `LACKING` row after a change for one MVPD; `None` if the row stays as it is. Only one word is read and written,
+/// because a large report changes a row with a hundred MVPDs for each of them.
 pub(super) fn with_lacking(
     row: Option<String>,
     mvpd: u64,
@@ -65,7 +65,7 @@ pub(super) fn with_lacking(
     (after != before && row.len() <= LACKING_BYTES_MAX).then_some(row)
 }
 
-/// A row about what is lacking without the change from `before` to `after`, which are such rows or empty.
+/// A `LACKING` row without the change from `before` to `after`, which are such rows or empty.
 pub fn lacking_without(row: &str, before: &str, after: &str) -> String {
     let (before, after) = (lacking(Some(before)), lacking(Some(after)));
     let mut row = row.to_owned();
@@ -77,8 +77,8 @@ pub fn lacking_without(row: &str, before: &str, after: &str) -> String {
     row
 }
 
-/// The key of the unique accounts that ESM stated, for the row with what they were before an input changed them; and the key of
-/// the row that the first input of their hour stored.
+/// The key of the row that keeps unique accounts as they were before an input changed them, and the key of the row that
+/// the first input of their hour stored.
 pub fn accounts_keys(stated: &StatedAccounts) -> (MemoryKey, MemoryKey) {
     let StatedAccounts { requestor_id, from, to, mvpd, dimensions, .. } = stated;
     let span = [from, to].map(|at| at.nanos().to_be_bytes());
@@ -88,7 +88,7 @@ pub fn accounts_keys(stated: &StatedAccounts) -> (MemoryKey, MemoryKey) {
     (Keyring::new(NO_SECRET).derived("accounts", &parts), hour)
 }
 
-/// A digest that an MVPD has as ESM spells it and as reports show it: case, white space and controls do not count.
+/// A digest of an MVPD, the same for ESM's spelling and that of reports: case, white space and controls do not count.
 /// Names would make the rows of a large report too long.
 pub fn mvpd_digest(mvpd: &str) -> u64 {
     let is_shown = |letter: &char| {
@@ -123,8 +123,8 @@ pub(super) fn first_word(row: &str) -> Option<&str> {
 }
 
 /// Whether a row may still replace the stored row. Two ingests of the same hour may read the same total before either
-/// stores a new one; the second would then count the increase of the first again. So a row contains the total before
-/// it, which must be the stored total. The grouping of an hour never changes. Of what is lacking the last word counts.
+/// stores a new one; the second would then count the increase of the first again. So a row contains the total before it,
+/// which must be the stored total. The grouping of an hour never changes. A `LACKING` row always replaces the stored one.
 pub fn follows_from(row: &str, stored: Option<&str>) -> bool {
     let known = stored.and_then(first_word);
     match row.split(' ').collect::<Vec<_>>()[..] {

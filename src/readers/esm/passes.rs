@@ -103,8 +103,8 @@ fn resolve(shown: &[Shown], moments: &[(usize, Moment)], passes: &mut [Pass]) {
     if shown.is_empty() {
         return;
     }
-    // From one record to the next, how often the time rises and falls: at all; within a day but not within
-    // the repeated hour; and the latter between records with equal dimensions. Days may stand in any order.
+    // From one record to the next, how often the time rises and falls: in all (`all`); within a day but not within the
+    // repeated hour (`outside`); the same between records with equal dimensions (`alike`). Days may be in any order.
     let [mut all, mut outside, mut alike] = <[Turns; 3]>::default();
     let is_shown = |index: usize| shown.binary_search_by_key(&index, |each| each.index).is_ok();
     let mut last: HashMap<Option<[u8; 16]>, (bool, NaiveDateTime)> = HashMap::new();
@@ -119,7 +119,7 @@ fn resolve(shown: &[Shown], moments: &[(usize, Moment)], passes: &mut [Pass]) {
         outside.see(any.filter(is_outside), *local);
         alike.see(same.filter(is_outside), *local);
     }
-    // Where the repeated hour stands alone, the clock goes back once at most.
+    // If the report has no other hour of these days, the time falls at most once: where the clock goes back.
     let is_alone = outside.rises == 0 && outside.falls == 0;
     let is_sorted =
         outside.is_one_way() || is_alone && all.rises != all.falls && all.rises.min(all.falls) <= 1;
@@ -151,9 +151,9 @@ impl Turns {
     }
 }
 
-/// Finds where the clock was set back, in records that are in the order of time. Records before that place are of the
-/// first hour, records after it of the second. If the place is uncertain, only two records with the same time and
-/// dimensions get a pass: so where such pairs stand side by side and the time never falls, as in an order by dimensions.
+/// Finds where the clock was set back, in records that are in the order of time. Records before that place are of the first
+/// hour, records after it of the second. If the place is uncertain, only two records with the same time and dimensions get
+/// a pass. It is uncertain where such pairs stand side by side and the time never falls, as in an order by dimensions.
 fn settle(mut shown: Vec<&Shown>, is_backwards: bool, is_order_known: bool, passes: &mut [Pass]) {
     if !is_order_known {
         shown.iter().for_each(|each| passes[each.index] = Pass::Unknown);

@@ -27,7 +27,7 @@ const HOUR_NANOS: i64 = 3_600_000_000_000;
 /// Reads a report. The number of a `Line` is the number of its record from 1, or in CSV its first line.
 pub struct EsmReader {
     keyring: Keyring,
-    /// The records that are not taken yet. The pass says which hour is meant if the clock shows two hours alike.
+    /// The records that are not taken yet. The pass says which hour a record means if the clock shows that hour twice.
     records: VecDeque<(Record, Pass)>,
     grouping: Grouping,
     ready: VecDeque<(u64, PassEvent)>,
@@ -35,7 +35,7 @@ pub struct EsmReader {
     new_hours: HashSet<MemoryKey>,
     /// The MVPDs, as digests, of the hours of requestors that were counted before this report.
     seen: BTreeMap<i64, BTreeMap<String, BTreeSet<u64>>>,
-    /// Those hours of which the report has a count again. Another page of the same report has none.
+    /// The hours among these that the report counts again. Another page of the same report counts none of them.
     again: HashSet<MemoryKey>,
     summary: EsmSummary,
     remarks: Remarks,
@@ -244,9 +244,9 @@ impl EsmReader {
         }
     }
 
-    /// Notes which columns a new record of an MVPD lacks, and which of them a known record has now. `counted` are the
-    /// kinds of its events that were counted before. Nothing is noted of a record in which all is 0, because nobody shows
-    /// its figures. The note is kept for ever, as the metrics are. `is_new` saves asking for what no record of the hour has.
+    /// Notes which columns a new record of an MVPD lacks, and which of them a known record has now. `counted` are the kinds
+    /// of its events that were counted before. Notes nothing of a record whose counts are all 0, because no report shows
+    /// it. The note stays for ever, as the metrics do. With `is_new`, no total of the hour is known, so none is looked up.
     fn note_lacking(
         &self,
         counts: &[Count],
@@ -275,7 +275,7 @@ impl EsmReader {
         Ok(())
     }
 
-    /// Notes the MVPDs of which an hour that was counted before this report has nothing any more.
+    /// Notes the MVPDs that were counted in an hour before, but of which this report has nothing in that hour.
     fn note_vanished(&mut self, memory: &mut Recollection) -> MemoryResult<()> {
         for (hour, requestors) in std::mem::take(&mut self.seen) {
             for (requestor_id, mvpd) in memory.counted(hour)? {

@@ -94,7 +94,7 @@ impl Record {
     }
 }
 
-/// Whoever is counted has one of each of these. In a report by one of them, at least one record names it.
+/// Dimensions that every counted event has. A report by one of them names it in at least one record.
 pub(super) const ALWAYS_NAMED: [&str; 4] = ["media-company", "proxy", "mvpd", "requestor-id"];
 
 /// The first of these dimensions that is blank in all records, as in a report that was made without it. If such a
@@ -132,7 +132,7 @@ fn shape_of(
 pub(super) struct Report {
     pub(super) records: Vec<Record>,
     pub(super) remarks: Remarks,
-    /// The records of pages that are there twice.
+    /// How many records are in pages that the document has twice.
     pub(super) repeated: u64,
     /// The limit of rows, if the report has reached it. The report may then lack rows.
     pub(super) reached_limit: Option<u64>,

@@ -35,7 +35,7 @@ pub struct StatedCount {
     /// The start and the end of its minute, hour or day.
     pub from: Instant,
     pub to: Instant,
-    /// `None` if the record has a blank cell, or none, where other records of the report have a number.
+    /// `None` if the record's cell is blank or missing, though other records of the report have a number there.
     pub total: Option<u64>,
     /// The identity of the count: a digest of its metric, requestor, time and dimensions.
     pub identity: MemoryKey,
@@ -90,7 +90,7 @@ impl StatedReport {
             let (from, to) = span(record, &self.grouping.config, pass)?;
             let counts = self.grouping.counts_at(record, from)?;
             let nothing = self.grouping.nothing_at(record, from)?;
-            // A record without the metric at all says that nothing of it happened; one with a blank says nothing.
+            // A record without the metric means that nothing happened. A record with a blank metric says nothing about it.
             let is_lacking = |(metric, _): &&(&str, _)| {
                 record.has_name(metric) && !counts.iter().any(|count| count.metric == *metric)
             };
@@ -126,10 +126,10 @@ impl StatedReport {
     }
 }
 
-/// Checks that a report in JSON is the requested one: each record has the dimensions of `esm.group_by` and no others, none
-/// of them blank in all records, is of one of these requestors, if any are named, and has a time down to the hour from
-/// `from` until before `to`. Returns the limit of rows, the report's own or `esm.rows`, if the report has reached it. An
-/// error says why it is another report.
+/// Checks that a report in JSON is the requested one: each record has exactly the dimensions of `esm.group_by`, is of
+/// one of `requestors` unless that is empty, and has an hour from `from` until before `to`; and no dimension is blank
+/// in all records. Returns the limit of rows, the report's own or `esm.rows`, if the report has reached it. An error
+/// says why it is another report.
 pub fn checked(
     document: &[u8],
     config: &EsmConfig,

@@ -16,7 +16,7 @@ pub struct StatedAccounts {
     pub to: Instant,
     /// The MVPD; empty if the record has none.
     pub mvpd: String,
-    /// The dimensions but `requestor-id`: a line `name=value` for each. For `mvpd` the line has only the name.
+    /// The dimensions except `requestor-id`: a line `name=value` for each. For `mvpd`, the line has only the name.
     pub dimensions: String,
     pub accounts: u64,
 }
@@ -48,9 +48,9 @@ pub struct EsmSummary {
     pub decreased_units: u64,
     /// The first record with such a correction.
     pub first_decrease: Option<u64>,
-    /// MVPDs of requestors, in hours that were counted before, of which a later report has nothing. They stay counted.
+    /// How many MVPDs of requestors a later report lacks in an hour that was counted before. They stay counted.
     pub vanished: u64,
-    /// The first of them, in words.
+    /// The first of these MVPDs, as text for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_vanished: Option<String>,
     /// Records that repeat others of the report. Each is counted once.
@@ -70,7 +70,7 @@ impl EsmSummary {
             .then(|| format!("{why} {records} records has a number for one of the metrics {names}"))
     }
 
-    /// What to say of the report, each with the first record that it is about.
+    /// The notes to report, each with the first record that it is about.
     pub fn notes(&self) -> Vec<(Option<u64>, String)> {
         let metrics = few(self.skipped_metrics.keys(), METRICS_TOLD_MAX).join(", ");
         let EsmSummary { decreases, decreased_units, repeated, .. } = self;

@@ -1,7 +1,7 @@
 //! A map: how the keys and values of another program become those of an event.
 //!
-//! Readers of NDJSON and CSV hand each key and value to [`Map::take`] instead of to the draft, so a map means the same
-//! in every format. Keys and words are compared without case. A property that a map gives is taken from there alone.
+//! Readers of NDJSON and CSV hand each key and value to [`Map::take`] instead of to the draft, so a map means the same in
+//! every format. Keys and words are compared without case. A property that a map gives is taken only from where the map says.
 
 mod time;
 
@@ -21,9 +21,9 @@ type Words = BTreeMap<String, String>;
 /// A map whose names and words are checked.
 #[derive(Debug)]
 pub struct Map {
-    /// What a rejected line says of the map it came by.
+    /// The name of the map, which a rejected line keeps.
     name: Arc<str>,
-    /// The properties that a key gives. A key inside an object has the names of the objects in front, with points.
+    /// The properties that each key gives. A key inside objects begins with their names, as in `viewer.id`.
     sources: BTreeMap<String, Vec<&'static str>>,
     /// The objects to look into.
     prefixes: BTreeSet<String>,
@@ -85,7 +85,7 @@ impl Map {
         self.name.clone()
     }
 
-    /// What the map takes from keys that no line had.
+    /// The properties that the map takes from keys that no line had, each with its key.
     pub(super) fn unmet(&self, keys: &UnknownKeys) -> Vec<String> {
         let unmet = self.sources.iter().filter(|(path, _)| !keys.has_met(path));
         unmet.map(|(path, names)| format!("{} from {path:?}", names.join(" and "))).collect()
@@ -113,8 +113,8 @@ impl Map {
         names.map_or_else(|| self.own(&column) == Some(name), |names| names.contains(&name))
     }
 
-    /// The first of these properties, or of those that the map takes from a column, for which a header has no column,
-    /// behind the name of the column that is missing.
+    /// The first missing column of a header, and its property: a property of `required`, or one that the map takes from
+    /// a column.
     pub(super) fn missing(
         &self,
         header: &[&str],
@@ -131,7 +131,7 @@ impl Map {
         of_map.chain(own).find(|(path, _)| !has(path))
     }
 
-    /// Why an object is no event that lacks a property that the map takes from a key.
+    /// Why an object is no event, if it lacks a property that the map takes from a key.
     pub(super) fn why_missing(&self, name: &'static str) -> Option<String> {
         let source = self.source_of(name)?;
         Some(format!("{name} is missing: the map takes it from {source:?}, which has no value"))
@@ -186,13 +186,13 @@ impl Map {
             .try_for_each(|(name, value)| draft.set(name, RawValue::Text(value.as_str().into())).map(drop))
     }
 
-    /// A property of what becomes of a line; `None` if that has none, or the line is no JSON object.
+    /// A property of the event that a line becomes; `None` if the event lacks it, or if the line is no JSON object.
     pub fn property(&self, property: Property, line: &str) -> Option<String> {
         let Members(members) = serde_json::from_str(line).ok()?;
         let mut draft = Draft::default();
         for (key, json) in members {
             let (key, unknown) = (unquoted(key).ok()?, &mut UnknownKeys::default());
-            // Of two values nobody knows which is right. Why else the line was rejected does not matter here.
+            // If a key has two values, nobody knows which is right. Other reasons to reject the line do not matter here.
             if let Err(EventError::Twice(_)) = self.take((&mut draft, unknown), &key, raw_value(json), json) {
                 return None;
             }

@@ -1,4 +1,4 @@
-//! Reads times that say neither their form nor their zone, as a map says.
+//! Reads times in the form and the zone that a map says, because the times themselves do not tell these.
 
 use chrono::format::{Fixed, Item, Numeric, StrftimeItems};
 use chrono::{DateTime, LocalResult, NaiveDateTime, TimeZone};
@@ -22,9 +22,9 @@ const UTC: [&str; 4] = ["UTC", "Etc/UTC", "GMT", "Etc/GMT"];
 /// The form of the times of a source.
 #[derive(Debug)]
 pub(super) enum TimeForm {
-    /// As those of events, and without an offset if there is a zone.
+    /// The form of events' times. With a zone, a time may lack an offset.
     Own(Option<Zone>),
-    /// Whole units since 1970, each of so many nanoseconds.
+    /// Whole units since 1970: the name of the unit, and its nanoseconds.
     Unix(&'static str, i64),
     Pattern(String, Option<Zone>),
 }

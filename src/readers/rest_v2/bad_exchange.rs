@@ -10,7 +10,7 @@ pub(super) const HAS_EXPONENT: &str =
     "has a number with an exponent (1e22) in the place of a text: digits may be lost";
 pub(super) const HAS_LISTS: &str = "has a list in a list in the place of a text";
 pub(super) const IS_FLOAT: &str = "is a number with a fraction or of more than 64 bits, which many programs change: write it as text, in quotes";
-/// What may be wrong with a value in the place of a text.
+/// What may be wrong with a value where a text is expected.
 pub(super) const WRONG_TEXTS: [&str; 4] = [HAS_HALF, HAS_EXPONENT, HAS_LISTS, IS_FLOAT];
 
 /// Why a line is no exchange. It quotes nothing of the line.

@@ -61,7 +61,7 @@ pub(super) struct Device(pub BTreeMap<Cow<'static, str>, String>);
 impl Device {
     /// The device in `X-Device-Info`; `None` if the header does not decode.
     fn of_header(header: &str) -> Option<Device> {
-        // Some loggers write what the header holds.
+        // Some loggers write the decoded JSON of the header.
         let is_plain = header.trim_start().starts_with('{');
         let json = if is_plain { header.as_bytes().to_vec() } else { decode(header)? };
         let json = String::from_utf8_lossy(&json);
@@ -118,7 +118,7 @@ impl Device {
         self.set(Property::NormalizedClientlessDeviceType, platform.as_deref());
     }
 
-    /// Adobe's word for the platform, as in ESM's `platform`; else the family of the operating system.
+    /// Adobe's word for the platform, as in ESM's `platform`; if there is none, the family of the operating system.
     fn platform(&self) -> Option<&str> {
         use Property::{
             DeviceHardwareManufacturer, DeviceHardwareVendor, DeviceOsFamily, DeviceOsName, DeviceOsVendor,

@@ -32,7 +32,7 @@ pub(super) struct Exchange {
     pub(super) text_bytes: usize,
     pub(super) started_at: Instant,
     pub(super) answered_at: Instant,
-    /// The duration, rounded to milliseconds, and what was added or cut off by that, in microseconds.
+    /// The duration, rounded to milliseconds, and the microseconds that the rounding added or removed.
     pub(super) duration_ms: Option<u64>,
     pub(super) rounded_us: i64,
     pub(super) endpoint: Endpoint,
@@ -232,7 +232,7 @@ impl<'a> Spelling<'a> {
     }
 }
 
-/// The digest of what a request has in the place of its device's identifier, even if that names no device.
+/// The digest of a request's device identifier, even if the identifier names no device.
 fn device(headers: &Headers<'_>, keyring: &Keyring) -> Option<MemoryKey> {
     let identifier = headers::device_identifier(headers.device_identifier.as_deref().unwrap_or_default())?;
     Some(keyring.digest("device", &[&identifier]))

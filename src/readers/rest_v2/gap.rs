@@ -13,7 +13,7 @@ use crate::event::{Property, VisitorRules};
 
 /// What an exchange lacks, if this rule applied to it and gave these events.
 pub(super) fn gaps(exchange: &Exchange, rule: Rule, events: &[Derived]) -> impl Iterator<Item = Gap> {
-    // A request with a code in its path has no such header, and neither has a browser during a logout.
+    // A request with a code in its path has no device header, nor has a request of a browser during a logout.
     let has_code = matches!(exchange.endpoint, ProfileOfCode | ResumeSession | RetrieveSession | UserAgent);
     let has_device = !has_code && exchange.hop.is_none() && exchange.endpoint != Endpoint::Configuration;
     let is_used = (200..300).contains(&exchange.status) || !events.is_empty();

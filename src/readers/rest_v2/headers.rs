@@ -35,7 +35,7 @@ pub(super) struct Headers<'a> {
     /// Whether the request has a platform identity: `Adobe-Subject-Token` or Roku's header.
     pub has_platform_token: bool,
     pub location: Option<Cow<'a, str>>,
-    /// The same headers as an earlier release read them, if it read them in another way. It knows the exchange by these.
+    /// The same headers as an earlier release read them, if that differs. Its fingerprint of the exchange depends on them.
     pub earlier: Option<Box<Headers<'a>>>,
 }
 
@@ -100,7 +100,7 @@ impl<'a> Headers<'a> {
         places.into_iter().find_map(|(name, place)| is(name).then_some(place))
     }
 
-    /// The headers of a request, with the place to which its answer redirects.
+    /// The headers of a request, with the `Location` of its answer.
     pub(super) fn redirected(mut self, answer: Headers<'a>, beside: Option<Cow<'a, str>>) -> Headers<'a> {
         let before = answer.earlier.map_or_else(|| answer.location.clone(), |earlier| earlier.location);
         if self.earlier.is_some() || before != answer.location {

@@ -13,9 +13,9 @@ const WORDS: &str = "started_at|\"startedat|\"started-at|starteddatetime|bearer 
 /// What the names of secrets contain, in lower case and without the characters that join their words, with bars between them.
 const SECRETS: &str = "token|secret|password|passwd|passphrase|passcode|pwd|apikey|accesskey|privatekey|sessionkey|encryptionkey|jwt|cookie|\
      authorization|bearer|credential|samlre|assertion|signature|softwarestatement|temppassidentity";
-/// Names that are those of a secret as a whole.
+/// Whole names of secrets, which are too short to look for inside other names.
 const SECRETS_ALONE: &str = "pass|pin|otp|auth|basicauth|sig|sas|refresh";
-/// Names that contain one and are none: keys of an event, columns of ESM and of reports about tokens.
+/// Names that contain one of `SECRETS` but name no secret: keys of events, columns of ESM and of reports about tokens.
 const NO_SECRETS: &str = "tokentype|tokensource|tokensources|mediatokens|tokenttl|tokencount|tokenscount";
 /// What may stand between a name and the colon, equals sign or bracket before its value: quotes, escaped in some way.
 const QUOTES: [&str; 10] = ["\"", "'", "\\", " ", "%22", "%27", "&quot;", "&#34;", "x22", "u0022"];
@@ -26,7 +26,7 @@ const PACKED: [&[u8]; 3] = [b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"]
 
 /// A shorter run of letters has no room for a word and a secret.
 const RUN_MIN: usize = 16;
-/// A text has at least this many bytes: random bytes have so many letters in a row once in 10^8 cases.
+/// A text has at least this many bytes: random bytes have that many letters in a row once in 10^8 cases.
 const PACKED_TEXT_MIN: usize = 20;
 
 /// The reason for rejecting a line with packed text.
@@ -34,7 +34,7 @@ pub const PACKED_TEXT: &str = "holds text as Base64, as hexadecimal digits or as
      unpack it first, as base64 -d or xxd -r -p does";
 
 /// Whether these bytes look like an exchange with the Pass REST API V2, or like a part of one, also if the exchange is
-/// in Base64, in hexadecimal digits, or a list of the numbers of its bytes. Whatever is packed there may be one too.
+/// in Base64, in hexadecimal digits, or a list of the numbers of its bytes. Packed data inside may be an exchange too.
 pub fn is_like_exchange(bytes: &[u8]) -> bool {
     let has_word = |bytes: &[u8]| {
         let small = bytes.to_ascii_lowercase();
@@ -59,7 +59,7 @@ pub fn has_packed_text(bytes: &[u8]) -> bool {
     })
 }
 
-/// Whether it holds for the bytes that a part of this line may stand for, in one of the ways to write bytes as letters.
+/// Whether `holds` is true for bytes that a part of this line may encode, in one of the ways to write bytes as letters.
 fn has_hidden(line: &[u8], holds: &dyn Fn(&[u8]) -> bool) -> bool {
     if line.len() < RUN_MIN {
         return false;
@@ -106,8 +106,8 @@ fn is_secret(name: &str) -> bool {
     is_one_of(SECRETS_ALONE) || SECRETS.split('|').any(|part| plain.contains(part)) && !is_one_of(NO_SECRETS)
 }
 
-/// Whether a line has letters in an escape of URLs, of XML or of nginx' logs, so that nobody finds in it whom it names. JSON and
-/// rows of CSV hold such texts as they are.
+/// Whether a line has letters in an escape of URLs, of XML or of nginx' logs, so that a search for a person in the line
+/// may fail. JSON and rows of CSV hold such texts as they are.
 pub fn has_escapes(line: &str) -> bool {
     let is_hex = |text: &str| text.len() >= 2 && text.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit);
     let is_entity = |text: &str| {
@@ -121,7 +121,7 @@ pub fn has_escapes(line: &str) -> bool {
         || line.split('&').skip(1).any(is_entity)
 }
 
-/// The bytes that a run of letters may stand for. Other letters, such as of an escape, may be in front of them.
+/// The bytes that a run of letters may encode. The run may begin with letters that do not belong to the code, such as an escape.
 fn packed(run: &str) -> impl Iterator<Item = Vec<u8>> {
     let of_base64 = |run: &str| decode_base64(&run[..run.len() / 4 * 4]).unwrap_or_default();
     let of_digits = |run: &str| {

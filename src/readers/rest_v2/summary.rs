@@ -40,7 +40,7 @@ pub struct ExchangeSummary {
     pub gaps: [Lacking; Gap::ALL.len()],
 }
 
-/// How many exchanges lack something, the line of the first, and why that one lacks it if there are several reasons.
+/// How many exchanges lack something, the line of the first, and the reason for the first if there are several.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Lacking {
     pub exchanges: u64,
@@ -64,7 +64,7 @@ fn rows<S: Serializer>(
 words! {
     /// What an exchange lacks. Each word is the key under which JSON has the number of such exchanges.
     pub enum Gap {
-        /// Only a part of a millisecond of its duration tells the exchange from another one.
+        /// The exchange differs from another one only in a part of a millisecond of its duration.
         Distinction = "alike",
         DeviceIdentifier = "without_device",
         Code = "without_code",

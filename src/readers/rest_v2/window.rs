@@ -33,7 +33,7 @@ pub(super) struct Window {
     latest: Instant,
     /// The latest start of the exchanges that were taken; `None` before the first.
     taken_to: Option<Instant>,
-    /// What the duration of each exchange lost by rounding, of those that started in the same instant as the last one.
+    /// For each exchange that started in the same instant as the last one, what its duration lost by rounding.
     moment: HashMap<MemoryKey, i64>,
     is_begun: bool,
     /// Whether the whole source is sorted before any exchange is taken, as far as the window has room.
@@ -170,7 +170,7 @@ impl Window {
         bounds: TimeBounds,
         memory: &mut Recollection,
     ) -> Result<Option<RejectReason>, ReadError> {
-        // An exchange that starts long before those of an earlier source is out of order too.
+        // An exchange that starts long before the exchanges of an earlier source is out of order too.
         let taken_to = self.taken_to.unwrap_or_else(|| {
             Instant::from_nanos(memory.latest().nanos().saturating_sub(self.window_nanos()))
         });

@@ -225,7 +225,7 @@ impl<'a> Derivation<'a> {
         Ok(self.state.login(code)?.unwrap_or_else(new))
     }
 
-    /// Where a login is remembered that no code tells from others: its first profile does.
+    /// The key for a login that has no code of its own: its first profile tells it from others.
     fn place_of(&self, profile: &Profile) -> MemoryResult<MemoryKey> {
         let parts = [self.exchange.service_provider.as_bytes(), &serde_json::to_vec(profile)?];
         Ok(self.state.keyring.digest("login of profile", &parts))

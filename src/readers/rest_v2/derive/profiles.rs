@@ -31,7 +31,7 @@ impl Derivation<'_> {
             self.emit(rule, EventKind::AuthnOk, &Facts::of_profile(profile, Some(&login)))?;
         }
         login.is_done = true;
-        // If the session did not give the code, only the profile tells the session that its login is complete.
+        // If no session with this code was seen, a login of another session learns only by the profile that it is complete.
         let of_profile = Some(of_profile).filter(|_| !login.is_requested);
         self.state.keep_login(place, &login, of_profile)?;
         self.keep_new_profile(profile, login.device_id.as_deref())?;

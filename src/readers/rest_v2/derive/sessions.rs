@@ -96,7 +96,7 @@ impl Derivation<'_> {
         if is_sent && self.config.authn_requested_at == AuthnRequestedAt::Session {
             self.request_authn(rule, &mut login)?;
         }
-        // A login without a code and a session ID is only found by its device, which looks for logins that counted.
+        // A login without a code and a session ID is found only by its device, and only if it has counted.
         if let Some(place) = place.or(login.is_requested.then(|| self.own_place())) {
             self.state.keep_login(place, &login, keys.into_iter().flatten())?;
             if let Some(device) = &login.device_id {
