@@ -1,4 +1,4 @@
-//! The thread that stores: it takes all waiting submissions as one group, and gives each sender its receipt.
+//! The thread that stores submissions: it takes all that wait as one group, and gives each sender a receipt.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Who may look at the views: with a file of tokens whoever has one; without, whoever asks under a name of this host, so that
-//! no page of another site can read them through a browser that is near.
+//! Who may look at the views: with a file of tokens, everybody with a token; without one, everybody who asks by a name
+//! of this host, so that a page of another site cannot read the views through a browser on this network.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ impl Door {
         self.tokens.clone()
     }
 
-    /// Readiness is for everybody, like `/healthz`: it shows no figure.
+    /// Answers a view. Readiness is for everybody, like `/healthz`, because it shows no figure.
     pub(super) async fn answer(&self, request: &Request<Incoming>, view: View) -> Result<Reply, Refusal> {
         get_only(request.method())?;
         if view != View::Ready {
@@ -75,8 +75,8 @@ impl Door {
     }
 }
 
-/// Whether this is an address, `localhost` or one of these names; with or without a port. Another site can make its name lead
-/// here, but never ask by an address.
+/// Whether this is an address, `localhost` or one of these names; with or without a port. Another site can make its own
+/// name lead to this host, but its pages never ask by an address.
 fn is_own(host: &str, names: &[String]) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),

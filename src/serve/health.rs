@@ -8,7 +8,7 @@ use super::looks::Looks;
 /// The longest time that the buffer may take to answer; it is shorter than the time-out of usual monitors.
 const WITHIN: Duration = Duration::from_secs(4);
 
-/// Looks whether the buffer answers, by a connection of its own. The error is for the log.
+/// Checks whether the buffer answers, on a connection of its own. The error is for the log.
 pub type Pulse = Box<dyn Fn() -> Result<(), String> + Send>;
 
 /// Checks the buffer with its own thread and database connection, both opened at the start. So the check also works

@@ -36,7 +36,7 @@ impl<Q: Copy + Eq + Hash + Send + 'static, A: Clone + Send + 'static> Looks<Q, A
         Ok(Looks { questions, _thread: thread })
     }
 
-    /// `None` if there is no answer within this time, or too many requests wait.
+    /// Asks a question; `None` if there is no answer within this time, or if too many requests wait.
     pub(super) async fn ask(&self, question: Q, within: Duration) -> Option<A> {
         let (client, answer) = oneshot::channel();
         self.questions.try_send((question, client)).ok()?;

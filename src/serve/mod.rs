@@ -1,5 +1,5 @@
-//! The listeners: the HTTP collector, which stores events and exchanges that other programs post, and what monitors and
-//! people look at.
+//! The listeners: the HTTP collector, which stores events and exchanges that other programs post, and the views for
+//! monitors and people.
 //!
 //! - In: `POST /v1/events` and `POST /v1/exchanges` with a bearer token, plain or gzip; `GET` of `/healthz`, `/version` and the
 //!   views of the buffer. Out: 202 with the result of every line; the views as their maker wrote them.
@@ -81,7 +81,7 @@ pub struct ServeOptions {
     pub pulse: Pulse,
     /// What makes the views of the buffer; `None`: this listener shows none.
     pub show: Option<Show>,
-    /// Whether it shows more of them than readiness.
+    /// Whether this listener shows more views than readiness.
     pub has_pages: bool,
     pub config: ServeConfig,
     /// The longest time that a stop waits for current requests.
@@ -133,7 +133,7 @@ impl Server {
         let (ready, waiting) = std::sync::mpsc::channel();
         let served = async move {
             render_a_date().await;
-            // The caller waits for nothing else, and waits for sure.
+            // Sending cannot fail, because the caller waits for this.
             ready.send(()).unwrap_or_default();
             match TcpListener::from_std(listener) {
                 Ok(listener) => serving.accept(listener, options.stop_grace).await,
@@ -141,7 +141,7 @@ impl Server {
             }
         };
         let thread = Thread::start("serve", move || runtime.block_on(served))?;
-        // A thread that panics drops its end, which its hook has told of.
+        // If the thread panicked, receiving fails, and the panic hook has printed the message already.
         waiting.recv().unwrap_or_default();
         Ok(Server { address, tokens, stop, _thread: thread })
     }
@@ -276,7 +276,7 @@ async fn render_a_date() {
     drop(http1::Builder::new().serve_connection(TokioIo::new(tokio::io::empty()), nobody).await);
 }
 
-/// Raises the limit on open files if possible, and returns the number of connections that it allows.
+/// Raises the limit on open files if possible, and returns how many connections the limit allows.
 fn connections_max() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let wanted = CONNECTIONS_MAX as u64 + OTHER_FILES;

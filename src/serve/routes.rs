@@ -35,7 +35,7 @@ use crate::ingest::{Receipt, Submission};
 use crate::meter::METER;
 use crate::readers::Format;
 
-/// What a program may ask here; a test holds it against what is answered.
+/// The paths and replies of the listener, for programs; a test compares them with the real replies.
 const OPENAPI: &str = include_str!("../../schemas/listener.openapi.json");
 /// The shortest time between two log lines about refused tokens, so that guessing cannot fill the log.
 const TELL_REFUSED_EVERY: Duration = Duration::from_secs(60);
@@ -79,7 +79,7 @@ impl Desk {
         Desk { intake, request_timeout, room, health, door, refused: Mutex::default(), clock }
     }
 
-    /// Answers nothing but 503, without a date, while the clock shows a time that no event can have.
+    /// Answers a request. While the clock shows a time that no event can have, the only answer is 503, without a date.
     pub(super) async fn answer(&self, request: Request<Incoming>, guest: Guest) -> Reply {
         let answered = match self.clock.check() {
             Ok(()) => self.route(request, guest).await,

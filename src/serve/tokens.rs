@@ -1,4 +1,4 @@
-//! The bearer tokens of those who may send, or look: a file with one token a line, which is read again when it changes.
+//! The bearer tokens of those who may send or look: a file with one token a line, which is read again when it changes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -56,7 +56,7 @@ pub(super) struct Tokens {
 
 pub(super) type Maps = BTreeMap<String, Arc<Map>>;
 
-/// The digest of a token, so that the comparison takes the same time for tokens of any length, and its sender's map.
+/// The digest of a token and the map of its sender. Comparing digests takes the same time for tokens of any length.
 type Known = ([u8; 32], Option<Arc<Map>>);
 
 #[derive(Debug)]
@@ -102,8 +102,8 @@ impl Tokens {
         self.look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Reads the file again if it has changed. If it is missing, empty or wrong, all senders are refused: otherwise a
-    /// mistake in the file would keep a removed token valid.
+    /// Reads the file again if it has changed. If the file is missing, empty or wrong, all senders are refused:
+    /// otherwise a mistake in it would keep a removed token valid.
     fn look(&self, state: &mut State) {
         let now = Instant::now();
         state.looked_at = now;
@@ -141,8 +141,8 @@ pub(super) fn sender_of(request: &Request<Incoming>, tokens: &Tokens) -> Result<
     })
 }
 
-/// Refuses a request without a token as [`sender_of`] does, but takes it as the password of any user too: a browser asks for one.
-/// Nobody may post so, or the page of another site could through a browser that knows the password.
+/// Refuses a request without a token as [`sender_of`] does, but also takes the token as a password, which browsers ask
+/// for. Posts need the bearer token: with a password, another site's page could post through a browser that knows it.
 pub(super) fn looker_of(request: &Request<Incoming>, tokens: &Tokens) -> Result<(), Refusal> {
     if password(request).is_some_and(|token| tokens.find(&token).is_some()) {
         return Ok(());

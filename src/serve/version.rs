@@ -10,7 +10,7 @@ use crate::buffer::known_schema;
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Version {
     pub version: &'static str,
-    /// `None` where whoever built the program did not set `PASSBRIDGE_COMMIT`: a copy of the source may have no history.
+    /// `None` if `PASSBRIDGE_COMMIT` was not set at the build: a copy of the source may have no history.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commit: Option<&'static str>,
     pub schema: i64,

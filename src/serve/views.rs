@@ -27,10 +27,10 @@ pub struct Shown {
     /// 200, 404, or 503 if something is wrong.
     pub status: u16,
     pub content_type: &'static str,
-    /// Shared by all replies of one look.
+    /// The body, shared by all replies that one look answers.
     pub text: Bytes,
 }
 
-/// Makes the answers. It is given by whoever knows the limits and the words.
+/// Makes the answers. The caller of the server provides it, and knows the limits and the words.
 pub type Show = Box<dyn Fn(View) -> Answer + Send>;
 pub(super) type Answer = Result<Shown, String>;
