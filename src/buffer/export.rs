@@ -10,8 +10,7 @@ use super::rows::{EventColumns, EventRef, event_of, value};
 use super::sqlite::open_reader;
 use crate::event::{EventId, Instant, PassEvent, RequestorId};
 
-/// Rows read from one snapshot. A stalled reader of the output then keeps no snapshot, and the write-ahead log does not
-/// grow.
+/// Rows read from one snapshot. A stalled reader of the output then keeps no snapshot, so the log does not grow.
 const ROWS_A_SNAPSHOT: usize = 4_096;
 
 /// A stored event, as the view `v_events` has it.

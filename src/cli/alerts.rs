@@ -30,7 +30,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(60);
 const COMMAND_SPACING: Duration = Duration::from_secs(5 * 60);
 /// How long the command may run. Mail and chat take seconds.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often it is looked whether the command has ended.
+/// How often to check whether the command has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How often a ping is tried, and the pause between two tries: one lost packet shall wake nobody.
 const PING_TRIES: u32 = 3;
@@ -44,7 +44,7 @@ const FAREWELL_MAX: Duration = Duration::from_secs(15);
 /// The process group of the command that runs; 0 while none does.
 static COMMAND: AtomicI32 = AtomicI32::new(0);
 
-/// Passes on what is to be told. Dropping it waits a bounded time until all is told.
+/// Passes pings to the thread that sends them. Dropping it waits a bounded time until all is told.
 pub(super) struct Notifier {
     pings: Option<SyncSender<Ping>>,
     done: Receiver<()>,
@@ -72,7 +72,7 @@ impl Notifier {
         let (is_done, done) = mpsc::sync_channel(1);
         let told = move || {
             teller.tell(&waiting);
-            // Whoever waited has gone if this fails.
+            // If this fails, nobody waits any more.
             is_done.send(()).unwrap_or_default();
         };
         thread::Builder::new().name("notify".to_owned()).spawn(told).map_err(Failure::starting)?;
@@ -155,7 +155,8 @@ impl Teller {
         if lines.is_empty() || told.at.is_some_and(|at| at <= now && !at.is_older(now, COMMAND_SPACING)) {
             return Ok(());
         }
-        // One that hangs is not begun again by the next drain. What one that fails should have told, the next one tells.
+        // Recorded first: a command that hangs is not started again at once. If it fails, the next one tells the same
+        // changes.
         let begun = Told { at: Some(now), ..told.clone() };
         self.buffer.set_told(told, begun.clone())?;
         let named = format!("notify.command {:?}", self.command);
@@ -165,10 +166,10 @@ impl Teller {
     }
 }
 
-/// Ends the command that was begun last, and whatever it has begun.
+/// Ends the command that was started last, and all processes of its group.
 fn end_command() {
     if let Some(group) = Pid::from_raw(COMMAND.swap(0, Relaxed)) {
-        // It has ended by itself if there is no such group.
+        // If there is no such group, the command has ended by itself.
         kill_process_group(group, Signal::KILL).unwrap_or_default();
     }
 }
@@ -186,7 +187,7 @@ fn run(words: &[String], lines: &[String]) -> io::Result<()> {
     let mut child = command.process_group(0).spawn()?;
     COMMAND.store(child.id().cast_signed(), Relaxed);
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    // A command that does not read its input may know enough by being called.
+    // A command need not read its input: for some, the call alone says enough.
     child.stdin.take().map_or(Ok(()), |mut input| input.write_all(text.as_bytes())).unwrap_or_default();
     let started = Moment::now();
     while started.elapsed() < COMMAND_TIMEOUT {

@@ -79,7 +79,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     context.answer(&report, format_args!("{} ({bytes} bytes){moved}", path.display()))
 }
 
-/// Such as `passbridge-20261130T013000Z.db`: in the order of names is the order of time.
+/// A name such as `passbridge-20261130T013000Z.db`: names sort in the order of time.
 fn name_at(now: Instant) -> String {
     let digits: String = now.to_the_second().replace(['-', ':'], "");
     format!("{PREFIX}{digits}{ENDING}")

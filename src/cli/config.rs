@@ -92,7 +92,7 @@ fn show(path: &Path, only_given: bool) -> Result<ShowReport, Failure> {
         for (key, value) in values.as_table().into_iter().flatten() {
             let key = format!("{section}.{key}");
             let from = places.get(&key);
-            // No key can be given as an empty text, and a secret is written as one.
+            // A given secret is written as an empty text, which no other key can have.
             let is_secret = from.is_some() && value.as_str() == Some("");
             let value = if is_secret { Value::String(HIDDEN.to_owned()) } else { value.clone() };
             if from.is_some() || !only_given {

@@ -41,7 +41,7 @@ impl Context {
         Ok(settings)
     }
 
-    /// Fails if the buffer is on PostgreSQL, where the commands that open it so do not work yet.
+    /// Fails if the buffer is on PostgreSQL: commands that open a file do not work there yet.
     pub(super) fn buffer_options(&self, settings: &Settings) -> Result<BufferOptions, Failure> {
         on_file::refuse(settings)?;
         Ok(BufferOptions {
@@ -113,7 +113,7 @@ pub(super) fn runtime() -> Result<Runtime, Failure> {
     Builder::new_current_thread().enable_all().build().map_err(Failure::starting)
 }
 
-/// Fails if too few files may be open for a runtime: tokio panics where it finds no place for those of its signals.
+/// Fails if too few files may be open for a runtime: tokio panics if it cannot open the sockets for its signals.
 pub(super) fn spare_files() -> io::Result<()> {
     [(); 3].map(|()| UnixStream::pair()).into_iter().collect::<io::Result<Vec<_>>>().map(drop)
 }

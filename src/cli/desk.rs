@@ -1,4 +1,4 @@
-//! The buffer before a person who decides about its events: a file, or the one on PostgreSQL.
+//! The buffer for a person who decides about its events: a file, or a database of PostgreSQL.
 
 use std::cell::RefCell;
 
@@ -10,7 +10,7 @@ use crate::delivery::Sequence;
 use crate::event::PassEvent;
 use crate::postgres::{PostgresError, SharedBuffer, Verdict};
 
-/// Each function is that of [`Buffer`] with its name.
+/// Each function does the same as the function of [`Buffer`] with its name.
 pub(super) enum Desk {
     File(Buffer),
     Shared(Runtime, Box<RefCell<SharedBuffer>>),

@@ -51,7 +51,7 @@ pub(super) struct Whom {
 }
 
 impl Whom {
-    /// The person, and what must be the same.
+    /// The person, and the words for what is compared.
     pub(super) fn find(&self, settings: &Settings) -> Result<(Forget, &'static str), Failure> {
         let given = [
             (Property::MvpdUserId, &self.mvpd_user_id, "this MVPD and user ID; the ID is case-sensitive"),
@@ -81,7 +81,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Ended {
     })?;
     let Forgotten { events, inbox_rows, memory_rows, metric_digests, ref mvpds } = found;
     let mut failure = None;
-    // What fails keeps nothing else from being erased.
+    // A part that fails does not keep the other parts from being erased.
     let mut part = |erased: Result<u64, Failure>| {
         erased.unwrap_or_else(|error| {
             failure.get_or_insert(error);

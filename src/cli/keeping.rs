@@ -1,5 +1,4 @@
-//! Keeps what is old for as long as the configuration says, where the buffer is on PostgreSQL; and what `retention` reports of
-//! either kind of buffer.
+//! Retention for a buffer on PostgreSQL, and the report of `retention` for both kinds of buffer.
 
 use std::fmt;
 
@@ -33,7 +32,7 @@ pub(super) struct Keeping {
     pub(super) policy: RetentionPolicy,
     pub(super) ingest: IngestConfig,
     pub(super) clock: Clock,
-    /// Whether what the database takes for old is old, whatever the clock of this host says.
+    /// Whether the database's clock alone decides what is old, even if this host's clock differs.
     pub(super) trusts_database: bool,
 }
 

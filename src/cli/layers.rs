@@ -69,7 +69,7 @@ fn mistake(place: impl Into<String>, why: String) -> Mistake {
     Mistake { place: place.into(), why }
 }
 
-/// What the layers together say: the configuration without the keys that are mistaken, and each mistake.
+/// The result of all layers: the configuration without the mistaken keys, and each mistake.
 pub(super) struct Layers {
     pub(super) config: Config,
     /// Unread variables, and keys of earlier releases.

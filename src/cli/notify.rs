@@ -1,5 +1,5 @@
-//! What a service manager is told of `run` and `serve`: that they are ready, what they do, that they still turn, and that
-//! they stop. This is the protocol of `sd_notify(3)`. Without `NOTIFY_SOCKET` nobody is told anything.
+//! What a service manager is told of `run` and `serve`: that they are ready, what they do, that they still work, and
+//! that they stop. This is the protocol of `sd_notify(3)`. Without `NOTIFY_SOCKET` nobody is told anything.
 
 use std::convert::Infallible;
 use std::os::unix::net::UnixDatagram;
@@ -9,12 +9,12 @@ use std::{env, future, io};
 use tokio::time::sleep;
 
 pub(super) const READY: &str = "READY=1";
-/// Before the buffer is opened, which may migrate it: an hour more to start. The watchdog counts only after READY.
+/// Told before the buffer is opened, which may migrate it: asks for an hour more. The watchdog counts only after READY.
 pub(super) const OPENING: &str =
     "EXTEND_TIMEOUT_USEC=3600000000\nSTATUS=opening the buffer; an older one is migrated";
 pub(super) const STOPPING: &str = "STOPPING=1\nSTATUS=stopping: what is under way is finished and recorded";
 
-/// Tells one state. That it cannot be told is logged and hinders nothing.
+/// Tells the service manager a state. If that fails, it is logged, and the work goes on.
 pub(super) fn tell(state: &str) {
     let Some(socket) = env::var_os("NOTIFY_SOCKET") else { return };
     let sent = || -> io::Result<usize> {
@@ -28,7 +28,7 @@ pub(super) fn tell(state: &str) {
     }
 }
 
-/// Tells the watchdog, twice within its time, that this runtime still turns. Never ends.
+/// Tells the watchdog, twice within its time, that this runtime still works. Never ends.
 pub(super) async fn keep_watchdog() -> Infallible {
     let micros = env::var("WATCHDOG_USEC").ok().and_then(|micros| micros.parse().ok());
     let Some(every) =

@@ -1,11 +1,11 @@
-//! What works with a buffer that is a file alone, and what does its work where the buffer is on PostgreSQL.
+//! Refuses commands that work only with a file, and says what does their work on PostgreSQL.
 
 use std::env;
 
 use super::failure::{Failure, refused};
 use super::settings::Settings;
 
-/// The page has queries for what people ask for most.
+/// That page has queries for what people ask most often.
 const SHOWN: &str = "query the tables, as docs/many-workers.md shows";
 /// What does the work of a command that does not work on PostgreSQL yet.
 const INSTEAD: [(&str, &str); 14] = [
@@ -30,7 +30,7 @@ pub(super) fn is_on_postgres(settings: &Settings) -> bool {
     !settings.config.buffer.url.is_empty()
 }
 
-/// Refuses a command that works with a file alone.
+/// Refuses a command that works only with a file.
 pub(super) fn refuse(settings: &Settings) -> Result<(), Failure> {
     if !is_on_postgres(settings) {
         return Ok(());

@@ -70,7 +70,7 @@ impl Pass {
         settings: &Settings,
         context: &Context,
     ) -> Result<Pass, Failure> {
-        // What a credential for files lacks concerns nobody whose suites all go as single hits.
+        // If all suites go as single hits, a bad credential for files is no error.
         let is_wanted = buffer.suites()?.iter().any(|listing| listing.suite.route != LiveRoute::Dia);
         let client = options::bulk_client(settings);
         let client = if is_wanted { client? } else { client.unwrap_or_default() };
@@ -163,7 +163,7 @@ impl Pass {
 }
 
 impl DrainReport {
-    /// What a monitoring service is told: a drain that had to leave what could have gone has failed, unless it was asked to.
+    /// The ping for a monitoring service: failed if the drain left events that could be sent, unless it was asked to end early.
     fn ping(&self) -> Ping {
         let RunSummary { stopped, left, troubles, .. } = &self.run;
         let has_failed = match stopped {

@@ -138,7 +138,7 @@ impl Slot {
         })
     }
 
-    /// The same with other settings.
+    /// The same slot with other settings.
     fn with(&self, settings: &Settings, context: &Context) -> Result<Slot, Failure> {
         Ok(match self {
             Slot::Shared(_) => Slot::Shared(Box::new(shared::Worker::new(settings, context)?)),

@@ -111,7 +111,7 @@ pub(super) fn listen(
     };
     let mut servers = Vec::new();
     if let Listen::At(address) = config.listen {
-        // Who may post from other hosts shall not see all figures by that alone.
+        // Other hosts that may post must not see all figures without a token for pages.
         let is_private = address.ip().is_loopback() || !pages_tokens_file.as_os_str().is_empty();
         servers.push(start(address, ingest, is_private && config.pages_listen == Listen::Off)?);
     }
@@ -121,7 +121,7 @@ pub(super) fn listen(
     Ok(servers)
 }
 
-/// What looks at the buffer for a listener.
+/// What a listener needs to look at the buffer: the health check, and what makes the views.
 fn behind(file: Option<&Arc<Buffer>>, settings: &Settings) -> Result<(Pulse, Show), Failure> {
     match file {
         Some(buffer) => {

@@ -33,7 +33,7 @@ pub(super) struct Settings {
     pub(super) warnings: Vec<String>,
     /// Whether the file itself has a client secret or a ping URL, in place of the name of a file.
     pub(super) has_secret: bool,
-    /// What those read who look at the buffer while the configuration is read again: listeners and notices.
+    /// The current configuration, for listeners and notices, which see it change when it is read again.
     pub(super) current: watch::Sender<Config>,
     /// The files and folders that the configuration names, and the file itself.
     pub(super) files: Vec<PathBuf>,

@@ -1,4 +1,4 @@
-//! The commands on a buffer in PostgreSQL, which many workers share, and what the others say there.
+//! The commands on a buffer in PostgreSQL, which many workers share.
 
 use std::fmt;
 use std::time::Duration;

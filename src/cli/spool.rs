@@ -13,7 +13,7 @@ use crate::whole_file::{beside, make_folder};
 
 const DONE: &str = "done";
 const REJECTED: &str = "rejected";
-/// Of one name so many files are kept beside each other; a supplier that reuses a name daily needs decades for them.
+/// The most files of one name in a folder: a supplier that reuses a name daily needs decades for that many.
 const SAME_NAME_MAX: u32 = 10_000;
 
 /// The files of a folder, as they were before they were read.
@@ -22,7 +22,7 @@ pub(super) struct Spool {
     files: Vec<(PathBuf, Stamp)>,
 }
 
-/// What changes where somebody writes to a file, or puts another one in its place.
+/// Values that change when somebody writes to a file or replaces it.
 #[derive(PartialEq)]
 struct Stamp {
     device: u64,
@@ -35,9 +35,9 @@ struct Stamp {
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Moved {
     done: Vec<PathBuf>,
-    /// Not all of them was used: lines were rejected, or they could not be read.
+    /// Files of which a part was not used: lines were rejected, or reading failed.
     rejected: Vec<PathBuf>,
-    /// They changed while they were read, or were not reached before a stop; the next ingest takes them.
+    /// Files that changed while they were read, or were not reached before a stop. The next ingest takes them.
     stays: Vec<PathBuf>,
 }
 
@@ -51,7 +51,7 @@ impl Spool {
             if name.starts_with(b".") || name.ends_with(b".part") {
                 continue;
             }
-            // Whoever moved it meanwhile has taken it.
+            // If the file is gone, another process has taken it.
             let Ok(metadata) = path.symlink_metadata() else { continue };
             if metadata.is_file() {
                 files.push((path, Stamp::of(&metadata)));

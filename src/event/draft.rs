@@ -146,8 +146,7 @@ impl Draft {
 
     fn set_property(&mut self, property: Property, value: &RawValue<'_>) -> Result<(), EventError> {
         let text = plain_text(value);
-        // A viewer's identifier that a spreadsheet spoilt passes here, as text. Later it counts as unknown, with a
-        // warning.
+        // A viewer's identifier that a spreadsheet spoilt stays text here. Later it counts as unknown, with a warning.
         if property == Property::RequestorId || IDENTIFIERS_OF_VIEWER.contains(&property) {
             refuse_exponent(property.name(), value)?;
         }

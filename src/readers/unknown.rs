@@ -86,7 +86,7 @@ impl fmt::Display for UnknownKeys {
             write!(out, "{comma}{name:?} ({count} times")?;
             match nearest(name) {
                 (key, 0..=NEAR_MISS_MAX) if key != name => write!(out, "; is it {key:?}?)")?,
-                // The name is a key of events, but the map takes that key from elsewhere.
+                // No key is near, or the name is itself a key, which the map takes from elsewhere.
                 _ => out.write_str(")")?,
             }
         }

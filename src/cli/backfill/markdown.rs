@@ -75,7 +75,7 @@ fn risk(plan: &Plan) -> &'static str {
     }
 }
 
-/// When so many seconds of sending are over; `None` if that is too far ahead.
+/// When this many seconds of sending are over; `None` if that is too far ahead.
 fn finished_at(from: Instant, seconds: u64, hours: Option<Hours>, zone: Zone) -> Option<Instant> {
     let after = |minutes: i64| Instant::from_nanos(from.nanos() + minutes * MINUTE_NANOS);
     let (mut left, mut minutes) = (i64::try_from(seconds.div_ceil(60)).ok()?, 0);

@@ -26,7 +26,7 @@ pub(crate) struct Shown {
     pub(crate) counts: JobCounts,
     #[serde(flatten)]
     pub(crate) calls: JobCalls,
-    /// When its hours begin, while it waits for them.
+    /// When the backfill's hours begin, if it waits for them.
     pub(crate) waits_until: Option<String>,
     pub(crate) is_at_work: bool,
     #[serde(flatten)]

@@ -13,7 +13,7 @@ use crate::cli::{Failure, Settings};
 use crate::suite::{Readiness, SuiteState};
 use crate::whole_file::{beside, refuse_open_folder};
 
-/// Room for so many times `ingest.min_free_bytes` is enough; less is a warning before nothing is taken in any more.
+/// This many times `ingest.min_free_bytes` should be free. Less is a warning; below `min_free_bytes`, ingest stops.
 const ROOM_FACTOR: u64 = 4;
 
 /// A question to the buffer that cannot be answered is a finding too.

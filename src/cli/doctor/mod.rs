@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Err(failure) => findings.push(Finding::of("configuration", None).failed(&failure)),
     }
     if args.before_start {
-        // Only a mistake that a person has to mend keeps `run` from starting for good. It starts, or tries again, with all others.
+        // Only a mistake that a person has to mend keeps `run` from starting. With all other faults, it starts or tries again.
         findings.iter_mut().filter(|found| !found.is_usage).for_each(Finding::soften);
     }
     let failed = findings.iter().any(|found| found.level == Level::Failed);
@@ -96,7 +96,7 @@ fn configuration(context: &Context, findings: &mut Vec<Finding>) -> Result<Setti
     Ok(settings)
 }
 
-/// What is wrong between the keys, where each alone is allowed.
+/// The contradictions between keys whose values are allowed one by one.
 pub(super) fn broken_rules(settings: &Settings) -> Vec<Failure> {
     let Config { ingest, serve: listeners, delivery, .. } = &settings.config;
     let rules = [

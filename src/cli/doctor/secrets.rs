@@ -60,7 +60,7 @@ pub(super) fn findings(settings: &Settings) -> Vec<Finding> {
     findings
 }
 
-/// Whether `run` reads the secret of this key before it begins. Others fail only what they are for.
+/// Whether `run` reads the secret of this key before it begins. Without another secret, only the work that needs it fails.
 fn stops_run(key: &str, Config { serve, .. }: &Config) -> bool {
     match key {
         "rest_v2.secret_file" | SERVICE_KEYS | "serve.tokens_file" => serve.ingest,

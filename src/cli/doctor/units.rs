@@ -22,7 +22,7 @@ const SHIPPED: [(&str, &str); 16] = shipped!(
     "passbridge-pull-esm.service" "passbridge-pull-esm.timer" "passbridge-reconcile@.service" "passbridge-reconcile@.timer"
 );
 
-/// Looks below this root; nothing is wrong where no unit is installed, as in a container or beside cron.
+/// Looks for units below this root. If none is installed, as in a container or beside cron, nothing is wrong.
 pub(super) fn findings(root: &Path) -> Vec<Finding> {
     let installed: Vec<_> =
         SHIPPED.iter().filter_map(|(name, text)| Some((*name, *text, place(root, name)?))).collect();
@@ -71,7 +71,7 @@ fn place(root: &Path, name: &str) -> Option<PathBuf> {
     FOLDERS.iter().map(|folder| root.join(folder).join(name)).find(|path| path.exists())
 }
 
-/// What systemd reads of a unit, wherever the program lies.
+/// The lines of a unit that systemd reads, without the folder of the program.
 fn lines(text: &str) -> Vec<String> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', ';']));
     lines
@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(told(), [warning(ALARM)]);
         fs::write(below(&format!("etc/systemd/system/{ALARM}")), "").expect("a unit");
         assert!(told().is_empty());
-        // One's own copy wins over that of the package, and both at once would drain twice.
+        // A unit in /etc wins over the package's. The service and the drain timer together would drain twice.
         fs::write(below(&format!("etc/systemd/system/{service}")), "[Service]\n").expect("a unit");
         symlink("x", wants[1].join("passbridge-drain.timer")).expect("a link");
         assert_eq!(told(), [warning(service), (service.to_owned(), Level::Failed)]);

@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let options = ReportOptions { period, requestors, by, discarded };
     let report = report(&buffer, &options)?;
     if let Some(path) = &args.html {
-        // Rows by viewer name people.
+        // Rows by an ID of a viewer name people.
         let is_personal =
             |by: &Dimension| matches!(by, Dimension::Property(Property::MvpdUserId | Property::VisitorId));
         let readers = if options.by.iter().any(is_personal) { Readers::Owner } else { Readers::Umask };
@@ -91,8 +91,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Opens where a page goes that replaces no file: a device or a pipe, and /dev/stdout, whatever it leads to. A link to a file is
-/// replaced, and that file is left alone.
+/// Opens an output that is no file to replace: a device, a pipe, or what /dev/stdout leads to. `None` for a file, and
+/// for a link to a file: the link is replaced, and its file stays.
 fn stream(path: &Path, settings: &Settings) -> Result<Option<File>, Failure> {
     if !path.starts_with("/dev") && fs::metadata(path).map_or(true, |known| known.is_file()) {
         return may_replace(settings, path).map(|()| None);

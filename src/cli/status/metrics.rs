@@ -54,7 +54,7 @@ fn written(of_buffer: impl FnOnce(&mut Metrics)) -> String {
     text
 }
 
-/// The same of a buffer on PostgreSQL, under the same names where they mean the same.
+/// The metrics of a buffer on PostgreSQL. Those that mean the same as for a file have the same names.
 pub(super) fn shared_text(status: &SharedStatus) -> String {
     written(|metrics| metrics.shared(status))
 }
@@ -272,7 +272,7 @@ impl Metrics {
         own.register("collector_group_submissions", "Submissions that were stored together", group);
     }
 
-    /// What this process takes, where the system tells. Names without our prefix, as every exporter has them.
+    /// The memory and files of this process, if the system tells them. The names lack our prefix, as in every exporter.
     fn process(&mut self) {
         let Ok(memory) = fs::read_to_string("/proc/self/status") else { return };
         let kib = |line: &str| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.trim().parse().ok();

@@ -126,8 +126,8 @@ pub(super) fn ages(report: &StatusReport, limit: Span) -> Vec<Check> {
     ]
 }
 
-/// Checks since when each host or suite keeps events waiting. A trouble of a run that left none is over: what waits
-/// came in since.
+/// Checks since when each host or suite keeps events waiting. If the last run left no event, its troubles are over:
+/// events that wait came in since.
 fn troubles(report: &StatusReport, limit: Span) -> Vec<Check> {
     let last = report.status.runs.iter().find_map(|run| run.summary.as_ref());
     let has_left = last.is_none_or(|summary| summary.get("left") != Some(&false.into()));
@@ -146,7 +146,7 @@ pub(super) fn overdue(checks: &[Check], trouble: &Trouble) -> bool {
     checks.iter().any(|one| one.check == "max_trouble" && one.broken && one.says.starts_with(&text))
 }
 
-/// What else keeps this house from its work: a drain that failed, a full disk, a clock that has jumped, an account that is off.
+/// Checks of the whole host: a drain that failed, a full disk, a clock that has jumped, an account that does not balance.
 fn house(report: &StatusReport, floor: u64) -> [Check; 4] {
     let off = (!report.status.accounting.balanced)
         .then(|| "the account is off: passbridge status --verify".to_owned());

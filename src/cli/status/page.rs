@@ -150,7 +150,7 @@ fn tiles(report: &StatusReport) -> Markup {
     }
 }
 
-/// Those that are no broken limit yet: the head of the page names these.
+/// The troubles that break no limit yet. The head of the page names the broken limits.
 fn troubles(report: &StatusReport, checks: &[Check]) -> Markup {
     let troubles: Vec<_> = report.troubles.iter().filter(|one| !overdue(checks, one)).collect();
     html! {

@@ -22,13 +22,13 @@ const HTML: &str = "text/html; charset=utf-8";
 /// What makes the views of this buffer.
 pub(in super::super) fn show(buffer: &Arc<Buffer>, settings: &Settings) -> Show {
     let (buffer, config) = (Arc::clone(buffer), settings.current.subscribe());
-    // A clone, because whoever borrows keeps the configuration from being renewed.
+    // The configuration is cloned, because a borrow would keep it from being renewed.
     Box::new(move |view| told(shown(&buffer, &config.borrow().clone(), view), view))
 }
 
 fn told(shown: Result<Shown, Failure>, view: View) -> Result<Shown, String> {
     shown.or_else(|failure| match view {
-        // Whoever collects metrics keeps none of a reply that is not 200.
+        // Collectors of metrics drop a reply that is not 200, so the failure is told as a metric.
         View::Metrics => Ok(measured(metrics::of_failure(failure.code))),
         _ => Err(format!("{}; try: {}", failure.on_one_line(), failure.advice)),
     })
@@ -45,7 +45,7 @@ fn shown_shared(address: &Address, view: View) -> Result<Shown, Failure> {
         shared::look(address)?;
         return Ok(json(true, &BTreeMap::from([("status", "ready")])));
     }
-    // A connection for each look: where the database is away, it is said at once.
+    // Each look opens a connection of its own, so that it fails at once if the database is away.
     let status = runtime()?.block_on(async { SharedBuffer::open(address).await?.status().await })?;
     Ok(match view {
         View::Status => json(true, &status),

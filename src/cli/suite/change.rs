@@ -105,7 +105,7 @@ pub(super) async fn resume_shared(args: &ResumeArgs, buffer: &mut SharedBuffer) 
     Ok(args.rsid.clone())
 }
 
-/// The suite that arguments ask for, over the known one.
+/// The suite with the given settings; the other settings are those of the known suite, or the defaults.
 fn wanted(args: &AddArgs, known: Option<ReportSuite>) -> Result<ReportSuite, Failure> {
     let is_known = known.is_some();
     let base = match (known, &args.collection_url) {
