@@ -39,7 +39,7 @@ pub(super) fn forget(connection: &Connection, sequences: &[Sequence]) -> Result<
     )
 }
 
-/// Deletes some attempts from before an instant, and those of a clock that was ahead of `now`. Returns how many.
+/// Deletes some attempts made before an instant, or after `now` by a clock that was ahead. Returns how many.
 pub(super) fn prune(connection: &Connection, before: i64, now: Instant) -> Result<u64> {
     let delete = "DELETE FROM attempts WHERE attempt IN
              (SELECT attempt FROM (SELECT attempt, at FROM attempts ORDER BY attempt LIMIT ?2) WHERE at < ?1 OR at > ?3)";

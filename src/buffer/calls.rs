@@ -17,7 +17,7 @@ const LOOKED_AT_MAX: u64 = 1_000_000;
 pub struct JobCalls {
     /// All calls of the backfill, counted when its sending last began; `None` if it never began.
     pub planned_calls: Option<u64>,
-    /// Calls that Adobe took, repeats included. Those of a drain count once it has ended.
+    /// Calls that Adobe took, including repeats. The calls of a drain count once the drain has ended.
     pub sent_calls: u64,
     /// Calls of the pending events that have an active suite or none.
     pub left_calls: u64,

@@ -23,7 +23,7 @@ use crate::event::{Instant, MeasureOf};
 /// Events erased in one transaction.
 const ERASED_A_TRANSACTION: usize = 1_000;
 
-/// A text that the buffer holds of a person: first what kind of text it is.
+/// The kind of a text that the buffer holds of a person, and the text.
 type HeldText = (&'static str, String);
 
 /// What was erased.
@@ -79,7 +79,7 @@ impl Buffer {
         })
     }
 
-    /// What is held of a person, as [`Buffer::forget`] finds it: events, and the texts of other rows, each with what it is.
+    /// What the buffer holds of a person, as [`Buffer::forget`] finds it: events, and texts of other rows with their kinds.
     pub fn held_of(&self, whom: &Forget) -> Result<(Vec<Sequence>, Vec<HeldText>)> {
         self.read(|connection| {
             let inbox = inbox_of(connection, whom)?.into_iter().map(|(_, body)| ("inbox_row", body));

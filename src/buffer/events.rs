@@ -308,8 +308,8 @@ impl<'a> Inserts<'a> {
     }
 }
 
-/// The number of the stored event with the same identity, and the conflict if its content is another one. The number is
-/// `None` if that event has expired or was erased.
+/// The number of the stored event with the same identity, and the conflict if its content differs. The number is `None`
+/// if that event has expired or was erased.
 fn first_of(
     connection: &Connection,
     index: usize,

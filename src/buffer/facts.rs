@@ -21,7 +21,7 @@ pub(super) const INBOX_LEFT_SINCE: &str = "inbox_left_since";
 /// The facts that hold the mark of the process that sends live events, and of the one that sends a backfill.
 pub(super) const DRAIN_RUNNER: &str = "drain_runner";
 pub(super) const BACKFILL_RUNNER: &str = "backfill_runner";
-/// The fact that tells the cursors of this buffer from those of others, and from those before a restore.
+/// The fact that tells cursors of this buffer from cursors of other buffers, and from cursors before a restore.
 pub(super) const CURSOR_SERIES: &str = "cursor_series";
 
 pub(super) fn fact(connection: &Connection, name: &str) -> Result<Option<i64>> {

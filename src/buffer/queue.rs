@@ -43,7 +43,7 @@ pub struct Doubted {
     pub form_key: FormKey,
     /// Whether an attempt may have been counted; if not, the event is partly sent.
     pub is_in_doubt: bool,
-    /// How many of its first hits were answered SUCCESS. These are not sent again.
+    /// How many of the event's first hits were answered SUCCESS. These are not sent again.
     pub hits_sent: u32,
 }
 

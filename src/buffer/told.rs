@@ -8,7 +8,7 @@ use super::facts::{fact, forget_fact, set_fact};
 use super::rows::{all, only};
 use crate::event::Instant;
 
-/// The fact that holds when somebody was told last. The name of the fact for a told limit begins with `TOLD`.
+/// The fact that holds when somebody was told last, and how the names of the facts of told limits begin.
 const TOLD_AT: &str = "told_at";
 const TOLD: &str = "told:";
 
@@ -16,7 +16,7 @@ const TOLD: &str = "told:";
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Told {
     pub at: Option<Instant>,
-    /// The names of the limits that people were told are broken, and were not told since are kept again.
+    /// The limits that people were last told are broken. Once they are told that a limit is kept again, it is not here.
     pub broken: BTreeSet<String>,
 }
 

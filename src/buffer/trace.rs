@@ -17,7 +17,7 @@ use crate::suite::HitForm;
 /// Sequence numbers that a search looks at before it tells its progress. This takes less than a tenth of a second.
 const SEARCHED_AT_ONCE: i64 = 100_000;
 
-/// What to search for. A search reads all events, or those of the inputs.
+/// What to search for. A search reads all events or, with `line`, the events of its inputs.
 #[derive(Default)]
 pub struct Search<'a> {
     /// Only events whose mvpd_user_id or visitor_id is this.

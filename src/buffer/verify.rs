@@ -36,7 +36,7 @@ impl Discrepancy {
     }
 }
 
-/// The tables that the quick check reads: those without which nothing works, and that stay small.
+/// The tables that the quick check reads: small ones, without which nothing works.
 const QUICKLY_CHECKED: [&str; 4] = ["facts", "ledger", "suites", "runs"];
 
 impl Buffer {

@@ -24,9 +24,9 @@ use crate::config::Config;
 use crate::harmless::few;
 use crate::web::{Ping, Pinger};
 
-/// How often the limits are compared between drains: a breach shall be told within a minute.
+/// How often the limits are compared between drains, so that people are told of a breach within a minute.
 const CHECK_EVERY: Duration = Duration::from_secs(60);
-/// The shortest time between two runs of the command. What changes meanwhile is told together.
+/// The shortest time between two runs of the command. Changes in between are told together.
 const COMMAND_SPACING: Duration = Duration::from_secs(5 * 60);
 /// How long the command may run. Mail and chat take seconds.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);

@@ -11,9 +11,9 @@ use super::doctor::broken_rules;
 use super::layers::{self, Mistake};
 use super::{Context, Exit, Failure, Table, settings};
 
-/// What stands for the value of a key that nobody has set.
+/// The place that is shown for a key that nobody has set.
 const DEFAULT: &str = "default";
-/// What stands for a secret that is set.
+/// The value that is shown for a secret that is set.
 const HIDDEN: &str = "...";
 
 /// Checks the configuration, or shows every key with its value and where that comes from. Reads no other file.

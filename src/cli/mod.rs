@@ -84,7 +84,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     commands::run(args.collect()).into()
 }
 
-/// The commands with all their options, for whoever writes pages and completions of them.
+/// The commands with all their options, from which pages of the manual and completions are made.
 #[doc(hidden)]
 pub fn command() -> clap::Command {
     commands::command()

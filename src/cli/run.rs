@@ -50,7 +50,7 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
     let Known { place, suites, last_started } = slot.look()?;
     let (runtime, stop, reload) = (runtime()?, Stop::default(), Arc::new(Notify::new()));
     let on_hangup = Hangup::Reloads(Arc::clone(&reload));
-    // Whoever reads the first line of the log may send a signal at once.
+    // Signals are handled before the first line of the log, because its reader may send one at once.
     runtime.block_on(async { signals::listen(stop.clone(), on_hangup) })?;
     tell_setup(&settings, &place, &suites);
     let file = slot.file().cloned();

@@ -113,7 +113,7 @@ fn is_used(input: &InputSummary, summary: &IngestSummary, bytes: u64) -> Option<
     }
 }
 
-/// Moves a file into a folder of the same disk, beside those that had its name before.
+/// Moves a file into a folder on the same disk. Earlier files of the same name stay beside it.
 fn move_to(path: &Path, folder: &Path) -> io::Result<PathBuf> {
     let wanted = folder.join(path.file_name().unwrap_or_default());
     let numbered = (2..=SAME_NAME_MAX).map(|number| beside(&wanted, &format!(".{number}")));

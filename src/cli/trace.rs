@@ -120,7 +120,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Ended {
     context.done(&report)
 }
 
-/// The rule of a line, if the file that was ingested has exchanges without an event, and is still there as it was.
+/// The rule of a line, if its file had exchanges without an event, and has not changed since it was ingested.
 fn rule_of(input: &InputRecord, line: u64, mut options: IngestOptions) -> Option<String> {
     let (_, digest) = (input.of_summary("unused_by_rule")?, input.of_summary("digest")?.as_str());
     options.rest_v2.asked_line = Some(line);

@@ -9,8 +9,8 @@ use std::path::{Component, Path, PathBuf};
 use super::input::InputPath;
 use super::pattern::fits;
 
-/// The inputs of the arguments, those of a folder or a pattern in the order of their names. What is no file stays as it
-/// is, so that opening it says why. Standard input gets the name of its source.
+/// The inputs of the arguments. Files of a folder or a pattern are in the order of their names. An argument that finds
+/// no file stays as it is, so that opening it says why. Standard input gets the name of its source.
 pub fn expand(arguments: &[PathBuf], source: &str) -> Vec<InputPath> {
     let input = |path| match InputPath::new(path) {
         InputPath::StandardInput(_) => InputPath::StandardInput(source.to_owned()),

@@ -212,7 +212,7 @@ pub(super) enum InputEnd {
         guess: Option<Guess>,
         zeros: Zeros,
         summary: Box<SourceSummary>,
-        /// The bytes and their digest. They are those of the whole input if `result` is no error.
+        /// The number of bytes read, and their digest; of the whole input if `result` is no error.
         content: Option<(u64, String)>,
     },
 }

@@ -128,8 +128,8 @@ const POST: &str = "INSERT INTO passbridge.posting (requestor, slot, hour, pendi
      GROUP BY 1, 2, 3";
 
 impl SharedBuffer {
-    /// Records a group. The attempts of slices that are lost, and of events that are decided, are not granted; outcomes are
-    /// facts, and are recorded whoever owns the slice now.
+    /// Records a group. Grants no attempt in a lost slice, and none of an event with a final state. Outcomes are facts,
+    /// and are recorded even if the slice has another owner now.
     pub async fn record(&mut self, worker: &WorkerId, group: &Group) -> Result<Granted, PostgresError> {
         let claims: BTreeMap<(&str, i32), &Arc<Claim>> = group
             .attempts

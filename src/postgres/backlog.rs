@@ -24,7 +24,7 @@ pub struct Earlier {
     pub form_text: Arc<str>,
     /// The hits that were counted, and are not sent again.
     pub hits_sent: i32,
-    /// Whether an attempt may have been counted, and no person has accepted a repeat of it.
+    /// Whether an attempt may have been counted, and no person has accepted a repeat.
     pub is_in_doubt: bool,
 }
 

@@ -106,7 +106,7 @@ fn line(start: &[u8], first_line: usize, is_all: bool) -> Option<Guess> {
 fn form_of(line: &[u8]) -> Option<(Format, &'static str)> {
     let mut values = serde_json::Deserializer::from_slice(line).into_iter::<Members<'_>>();
     let members = values.next()?.ok()?;
-    // An event may have the exchange beside it of which it was made. A log of a gateway has no kind of event.
+    // An event may carry the exchange that it was made of. A line of a gateway's log names no kind of event.
     let kind = members.member::<String>("event").and_then(|kind| EventKind::from_name(&kind));
     if EVENT.iter().all(|name| members.has(name)) && (kind.is_some() || !members.is_exchange()) {
         return Some((Format::Ndjson, "occurred_at, event and requestor_id"));
@@ -118,7 +118,7 @@ fn form_of(line: &[u8]) -> Option<(Format, &'static str)> {
     is_rejected.then_some((Format::Ndjson, "what a line of a rejects file has"))
 }
 
-/// The format of a line of which only the start is known, and what shows the format.
+/// The format of a line that is cut off, and what shows the format.
 fn form_of_part(line: &[u8]) -> Option<(Format, &'static str)> {
     let small = line.to_ascii_lowercase();
     let has = |name: &str| memchr::memmem::find(&small, format!("\"{name}\"").as_bytes()).is_some();

@@ -114,7 +114,7 @@ pub struct Excerpt<'a> {
 }
 
 impl Excerpt<'static> {
-    /// The excerpt for a line of which only this text is known.
+    /// The excerpt of a line if only this text of it is known.
     pub(super) fn of_text(text: String) -> Excerpt<'static> {
         let line_bytes = text.len() as u64;
         Excerpt { bytes: text.into_bytes().into(), ..Excerpt::part(b"", line_bytes) }

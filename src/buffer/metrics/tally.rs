@@ -231,7 +231,7 @@ pub(in super::super) fn build(connection: &Connection, measure: MeasureOf) -> Re
     tally.apply(connection)
 }
 
-/// The UTC hour after the last hour of which events were deleted; `None` if no event was deleted.
+/// The UTC hour after the last hour with deleted events; `None` if no event was deleted.
 pub(super) fn hour_behind_the_gone(connection: &Connection) -> Result<Option<i64>> {
     value(
         connection,

@@ -160,7 +160,7 @@ impl WayArgs {
 }
 
 impl InputArgs {
-    /// The files, those of folders and patterns too.
+    /// The files, including those that folders and patterns name.
     pub(super) fn files(&self) -> Vec<InputPath> {
         ingest::expand(&self.inputs, "-")
     }

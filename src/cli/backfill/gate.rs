@@ -12,7 +12,7 @@ use crate::job::JobState;
 /// The most days of requestors that a refusal names, so that it stays readable.
 const NAMED_MAX: usize = 40;
 
-/// Fails if a file that is not loaded yet is another one than the plan has read.
+/// Fails if a file that is not loaded yet differs from the file that the plan has read.
 pub(super) fn refuse_changed(buffer: &Buffer, job: &JobRecord, plan: &Value) -> Result<(), Failure> {
     let name = &job.name;
     for input in buffer.job_inputs(job.key)?.into_iter().filter(|input| !input.is_loaded) {

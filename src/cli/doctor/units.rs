@@ -1,4 +1,4 @@
-//! The units of systemd: those installed against those of this release, and whether anything drains and anybody is told.
+//! The units of systemd: whether the installed ones are of this release, whether one drains, and whether alarms reach anybody.
 
 use std::fs;
 use std::path::{Path, PathBuf};

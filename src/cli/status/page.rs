@@ -17,7 +17,7 @@ use crate::report::thousands;
 pub(super) const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// What stands where there is no value.
+/// The text in the place of a missing value.
 const NONE: &str = "\u{2013}";
 /// The hours of a small chart.
 pub(super) const HOURS: usize = 48;

@@ -16,7 +16,7 @@ pub struct StatedReport {
     records: Vec<Record>,
     passes: Vec<Pass>,
     grouping: Grouping,
-    /// The metrics of which a record has a number.
+    /// The metrics for which at least one record has a number.
     metrics: Vec<(&'static str, EventKind)>,
     keyring: Keyring,
     /// The limit of rows, if the report has reached it. The report may then lack rows.

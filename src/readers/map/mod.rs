@@ -15,7 +15,7 @@ use super::unknown::{UnknownKeys, event_key};
 use crate::config::MapConfig;
 use crate::event::{Draft, EventError, EventKind, Property, RawValue, key_named};
 
-/// Words of a source, in lower case, and what stands for them in an event.
+/// Words of a source, in lower case, each with its value in an event.
 type Words = BTreeMap<String, String>;
 
 /// A map whose names and words are checked.

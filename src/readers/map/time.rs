@@ -16,7 +16,7 @@ const UNITS: [(&str, i64); 4] = [
 /// The forms of a time without an offset, where a map names a zone and no form.
 const PLAIN: [&str; 4] = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"];
 
-/// The names of the zone that a Z stands for.
+/// The names of the zone that a `Z` means.
 const UTC: [&str; 4] = ["UTC", "Etc/UTC", "GMT", "Etc/GMT"];
 
 /// The form of the times of a source.

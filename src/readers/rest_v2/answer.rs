@@ -93,7 +93,7 @@ pub(super) struct Logout {
     pub(super) leg: Option<(MemoryKey, MemoryKey)>,
 }
 
-/// An enhanced error, of which only the code is read.
+/// An enhanced error. Only its code is read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 struct ErrorBody {

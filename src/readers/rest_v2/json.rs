@@ -84,7 +84,7 @@ pub(super) fn millis_of(json: &str) -> Option<i64> {
 }
 
 /// The members of an object, in their order. An empty list counts as an empty object. Anything else is an error, and so
-/// is a member that stands twice: either may be right.
+/// is a member that occurs twice, because either value may be right.
 pub(super) struct Entries<T>(pub Vec<(String, T)>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
