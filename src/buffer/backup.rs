@@ -14,7 +14,7 @@ use super::sqlite::{WholeLock, check, copy, finish, open_reader};
 use crate::event::Instant;
 use crate::whole_file::{beside, folder, share_owner};
 
-/// The endings of the file that a backup makes, and of files of SQLite beside it and beside its unfinished copy.
+/// Endings of files that must not exist yet: the copy, and SQLite's files beside it and its unfinished version.
 const STALE: [&str; 7] = ["", "-wal", "-shm", "-journal", ".partial-wal", ".partial-shm", ".partial-journal"];
 
 /// What to do with a buffer that is a copy.

@@ -23,7 +23,7 @@ crate::word::words! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExportCursor {
     pub(super) of: ExportOf,
-    /// The number that the buffer has since it was made or restored.
+    /// The number that the buffer got when it was made or last restored.
     pub(super) series: i64,
     /// The last sequence number, or the last numbers in the tables `undelivered` and `delivered`.
     pub(super) passed: [i64; 2],

@@ -40,8 +40,8 @@ pub struct DoubtedEvent {
 }
 
 impl DoubtedEvent {
-    /// How many attempts in doubt may have counted the event too often. If the event is held, dead, discarded
-    /// or vouched for, no other attempt counted it, so one of the attempts in doubt may have done so rightly.
+    /// How many attempts in doubt may have counted the event too often. If the event is held, dead, discarded or
+    /// vouched for, no other attempt counted it, so one count by an attempt in doubt is not too many.
     pub(super) fn attempts_too_many(&self) -> i64 {
         let is_unanswered = self.is_settled || matches!(self.state.as_str(), "held" | "dead" | "discarded");
         i64::from(self.attempts) - i64::from(is_unanswered)

@@ -46,8 +46,8 @@ impl Forget {
         if property == Property::IpAddress { "" } else { id }
     }
 
-    /// Whether a rejected line that came by the map of this name is about the person. The ID is enough where it is not known
-    /// which MVPD the map makes of the line.
+    /// Whether a rejected line that came by the map of this name is about the person. The ID is enough if it is unknown
+    /// which MVPD the map gives the line.
     pub fn concerns_by(&self, map: &str, text: &str) -> bool {
         let value = |property| self.maps.get(map).and_then(|map| map.property(property, text));
         let has_id = || value(self.property).is_some_and(|id| self.by_id_alone().is_of(&id, None));

@@ -1,6 +1,6 @@
 //! Events that came again: which lines of an input repeated which stored events, so that a trace finds one by the other.
 //!
-//! A file that is read again repeats its events in their order, so one row has all of them. Nothing is read to make the rows.
+//! A file that is read again repeats its events in their order, so a row covers thousands. Nothing is read to make the rows.
 
 use rusqlite::Connection;
 

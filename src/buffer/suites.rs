@@ -231,7 +231,7 @@ fn refuse_other_settings(known: &ReportSuite, given: &ReportSuite) -> Result<()>
     }
 }
 
-/// Fails if this suite has or may have counted pending or held events (with `requestor`: events of this requestor).
+/// Fails if this suite counted, or may have counted, pending or held events; with `requestor`, only its events matter.
 fn refuse_undecided(connection: &Connection, rsid: &Rsid, requestor: Option<RequestorKey>) -> Result<()> {
     let undecided = first(
         connection,

@@ -73,7 +73,7 @@ pub struct TracedEvent {
     /// How many attempts may have been counted although no SUCCESS came back.
     pub in_doubt: u32,
     pub repeats: Vec<RepeatRecord>,
-    /// How its hits are made: as an attempt fixed it, else as its suite is set now. `None` if it has no suite.
+    /// The form of the event's hits: that of its attempts, else that of its suite now. `None` if it has no suite.
     #[serde(skip)]
     pub form: Option<HitForm>,
 }

@@ -83,7 +83,7 @@ impl Context {
     }
 }
 
-/// Fails if an output would take the place of a database, of what is no file, or of a file that the program needs.
+/// Fails if an output would replace a database, something that is no file, or a file that the program needs.
 pub(super) fn may_replace(settings: &Settings, path: &Path) -> Result<(), Failure> {
     let refuse = |why: &str| refused(format!("cannot write {path:?}: {why}"), "name another file");
     may_be_replaced(path).map_err(|error| refuse(&error.to_string()))?;

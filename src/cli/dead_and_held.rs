@@ -41,7 +41,7 @@ pub(super) const HELD: Names = Names {
     headings: &["seq", "requestor", "suite", "event", "occurred_at", "held_at", "attempts", "cause"],
 };
 
-/// The most groups that a list has below it.
+/// The most groups that are shown below a list.
 const GROUPS_SHOWN_MAX: usize = 50;
 
 impl Names {
@@ -142,7 +142,7 @@ struct ListReport<'a> {
     list: BTreeMap<&'static str, &'a [UndecidedEvent]>,
     /// Events above `--limit`.
     not_shown: u64,
-    /// The largest groups of all of them by reason, MVPD and resource.
+    /// The largest groups of all events by reason, MVPD and resource.
     groups: Vec<Group>,
 }
 

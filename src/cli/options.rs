@@ -47,7 +47,7 @@ pub(super) fn ingest(settings: &Settings, format: FormatChoice, clock: &Clock) -
     }
 }
 
-/// The maps of the configuration, and the one that a key of it names; an empty name is none.
+/// The maps of the configuration, and the map that the value `name` of a key chooses; an empty name chooses none.
 pub(super) fn maps(settings: &Settings, key: &str, name: &str) -> Result<Maps, Failure> {
     let maps = settings.config.map.iter().map(|(name, map)| {
         let map = Map::new(map).expect("each map was checked when the configuration was read");
@@ -64,7 +64,7 @@ pub(super) fn maps(settings: &Settings, key: &str, name: &str) -> Result<Maps, F
     Ok(Maps { chosen, named })
 }
 
-/// The map of `--map`, checked, with its name: a section of the configuration, or a file that has what such a section has.
+/// The map of `--map`, checked, with its name: a section of the configuration, or a file with the keys of such a section.
 pub(super) fn map_named(settings: &Settings, name: &str) -> Result<(String, MapConfig), Failure> {
     if let Some(config) = settings.config.map.get(name) {
         return Ok((name.to_owned(), config.clone()));
@@ -180,7 +180,7 @@ pub(super) fn analytics(settings: &Settings) -> Result<AnalyticsClient, Failure>
     Ok(AnalyticsClient::new(api, config)?)
 }
 
-/// The options of an API that gives tokens at its second address.
+/// The options of an API, from its address and the address that gives tokens.
 fn api(
     [url, ims_url]: [&str; 2],
     client_id: &str,

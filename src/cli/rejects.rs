@@ -26,7 +26,7 @@ pub(super) enum Command {
 struct Listed {
     #[serde(flatten)]
     file: RejectsFile,
-    /// When it was ingested last with nothing rejected; `None` if lines of it are still to be mended.
+    /// When the file was last ingested with nothing rejected; `None` if lines of it must still be mended.
     done_at: Option<Instant>,
 }
 

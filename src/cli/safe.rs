@@ -6,7 +6,7 @@ use crate::harmless::escaped;
 
 /// The schemes of URLs that a person may write without slashes.
 const SCHEMES: [&str; 4] = ["http", "https", "ftp", "socks5"];
-/// How the names of passwords end that are given as `name=password`, as in a connection string.
+/// The ends of names of passwords that are given as `name=password`, as in a connection string.
 const PASSWORDS: [&str; 3] = ["password", "passwd", "pwd"];
 
 /// Escapes harmful characters and hides passwords in URLs.

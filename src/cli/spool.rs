@@ -42,7 +42,7 @@ pub(super) struct Moved {
 }
 
 impl Spool {
-    /// Lists the files that are complete by their names. Fails where they could not be moved later.
+    /// Lists the files whose names show that they are complete. Fails if they could not be moved later.
     pub(super) fn open(folder: &Path) -> Result<Spool, Failure> {
         let mut files = Vec::new();
         for entry in fs::read_dir(folder).map_err(Failure::reading(folder))? {

@@ -20,7 +20,7 @@ const KNOWN: [&str; 20] = [
 struct Place {
     is_exchange: bool,
     is_text: bool,
-    /// The names of the members on the way to it, the innermost first, each with `[]` behind it if it is a list.
+    /// The names of the members around the event or exchange, the innermost first, with `[]` behind the name of a list.
     names: Vec<String>,
 }
 

@@ -44,7 +44,7 @@ pub(in super::super) fn copy(from: &Connection, to: &Path, goes_on: &dyn Fn() ->
     Ok(made)
 }
 
-/// Checks every page and every index. A backup checks as a restore does, so that a restore takes what a backup has made.
+/// Checks every page and every index. A backup checks as a restore does, so that a restore accepts every backup.
 pub(in super::super) fn check(copy: &Connection) -> Result<()> {
     let found: String = value(copy, "PRAGMA integrity_check(1)", [])?;
     if found == "ok" {

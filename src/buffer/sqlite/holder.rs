@@ -87,7 +87,7 @@ pub(in super::super) fn users(path: &Path) -> io::Result<Vec<String>> {
 /// The bits of a mark that are the ID of a process: as many as the largest ID of Linux has.
 const PID_BITS: u32 = 22;
 
-/// Tells this process from any other, and this database from its copies, for [`maker`]; `None` if the kernel does not say.
+/// A mark of this process and of this database, not of its copies, for [`maker`]; `None` if the kernel does not say.
 pub(in super::super) fn mark(database: &Path) -> Option<i64> {
     mark_of(std::process::id(), database)
 }

@@ -47,7 +47,7 @@ impl Place {
         &self.path
     }
 
-    /// Fails if a path no longer names its file, or became a link: who opens the link uses another log.
+    /// Fails if a path no longer names its file, or became a link: a process that opens the link uses another log.
     pub(in super::super) fn check(&self) -> Result<()> {
         match fs::symlink_metadata(&self.path) {
             Ok(found) if (found.dev(), found.ino()) == (self.device, self.inode) => {

@@ -9,7 +9,7 @@ use crate::config::Zone;
 use crate::event::Instant;
 use crate::job::{Hours, JobName, JobRoute};
 
-/// Single hits are in reports within minutes, files within hours: hits are better where they take no longer than this.
+/// Analytics shows hits within minutes, files within hours: hits are better if sending them takes no longer than this.
 const DIA_SECONDS_MAX: u64 = 86_400;
 /// A date further ahead than three years is no plan. Each minute until then is looked at.
 const AHEAD_MINUTES_MAX: i64 = 3 * 366 * 24 * 60;

@@ -167,7 +167,7 @@ impl Backfills<'_> {
         Ok(backfill::plan(&self.buffer, &inputs, &options, &rates, &mut |done| progress.show_plan(done))?)
     }
 
-    /// Starts a planned job. Of inputs that were not planned, makes the plan first.
+    /// Starts a planned job. Makes the plan first if the inputs were not planned.
     fn begin(&self, args: &NewArgs, accepted: &[DaySpan]) -> Result<(), Failure> {
         let (name, sources) = (&args.name, args.inputs.sources(self.settings)?);
         let job = match self.known(name)? {

@@ -26,7 +26,7 @@ pub(super) struct Finding {
     /// What to do; empty if it is well.
     #[serde(rename = "try")]
     pub(super) advice: String,
-    /// Whether a command would refuse to begin because of it, with status 2.
+    /// Whether a command would refuse to begin because of this finding, with status 2.
     #[serde(skip)]
     pub(super) is_usage: bool,
 }

@@ -35,7 +35,7 @@ pub(super) fn text(report: &StatusReport, accounts: &Accounts, checks: &[Check])
     })
 }
 
-/// What can be measured where the buffer cannot be read, so that an alert names the reason.
+/// The metrics that are left if the buffer cannot be read, so that an alert names the reason.
 pub(super) fn of_failure(code: Code) -> String {
     let failed = (label("code", &code.word()), 1.0);
     written(|metrics| {

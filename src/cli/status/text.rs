@@ -95,7 +95,7 @@ impl StatusReport {
         Some(format!("which drains could not move since {since}: {drain} says why"))
     }
 
-    /// What a run without an end is doing; `None` where it has one.
+    /// What an unfinished run is doing; `None` if the run has ended.
     pub(super) fn open_run(&self, run: &RunRecord) -> Option<&'static str> {
         let is_current = self.drain.state == DrainState::Running && self.drain.run_id == Some(run.run_id);
         run.finished_at.is_none().then_some(if is_current { "under way" } else { "cut off" })

@@ -146,7 +146,7 @@ impl Grouping {
         counted.map(count).collect()
     }
 
-    /// A count of 0 of the first metric, for all that the counts of a record share.
+    /// A count of 0 of the first metric. It has the requestor, time and dimensions that all counts of a record share.
     pub(super) fn nothing_at(&self, record: &Record, occurred_at: Instant) -> Result<Count, RejectReason> {
         let [(metric, kind), ..] = METRICS;
         let value = |name: &str| record.field(name).unwrap_or_default().to_owned();

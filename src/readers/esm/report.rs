@@ -36,7 +36,7 @@ pub(super) struct Record {
     ends: Box<[u16]>,
     values: Box<str>,
     /// The index of the first value that cannot be taken as a text: an object, a list, a text with half of a surrogate
-    /// pair, or a number that is written otherwise than in the report. In metrics and times such numbers are allowed.
+    /// pair, or a number that is not kept as the report writes it. In metrics and times such numbers are allowed.
     pub(super) no_text: Option<u16>,
 }
 

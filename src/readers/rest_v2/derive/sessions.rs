@@ -60,7 +60,7 @@ impl Derivation<'_> {
         Ok(None)
     }
 
-    /// Where a login is remembered that has neither a code nor a session ID.
+    /// The key for a login that has neither a code nor a session ID.
     fn own_place(&self) -> MemoryKey {
         self.state.keyring.derived("login of exchange", &[&self.exchange.fingerprint.0])
     }
