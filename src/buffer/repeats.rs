@@ -10,7 +10,7 @@ use super::rows::run;
 use crate::delivery::Sequence;
 
 /// The most rows that a batch adds. A batch of a file has at most 10,000 lines, so a file that repeats events in random
-/// order adds about one row for ten lines.
+/// order adds at most one row for ten lines.
 const ROWS_MAX: usize = 1_000;
 
 /// The most lines of a row. So a row with a given event begins at most this many numbers before the event.

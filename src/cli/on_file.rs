@@ -5,7 +5,7 @@ use std::env;
 use super::failure::{Failure, refused};
 use super::settings::Settings;
 
-/// That page has queries for what people ask most often.
+/// `docs/many-workers.md` has queries for what people ask most often.
 const SHOWN: &str = "query the tables, as docs/many-workers.md shows";
 /// What does the work of a command that does not work on PostgreSQL yet.
 const INSTEAD: [(&str, &str); 14] = [

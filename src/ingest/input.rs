@@ -37,7 +37,7 @@ const STOPPED: ErrorKind = ErrorKind::ConnectionAborted;
 /// A file or standard input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InputPath {
-    /// With the name of its source, `-` if it has none.
+    /// Standard input, with the name of its source; `-` if it has none.
     StandardInput(String),
     File(PathBuf),
 }

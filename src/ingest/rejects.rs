@@ -82,13 +82,13 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// For an input that a sender may send again under this name.
+    /// The counts of an input that a sender may send again under this name.
     pub(super) fn of_sender(name: &str) -> Kept {
         Kept { again: Again::Sent, sources: vec![name.to_owned()], ..Kept::default() }
     }
 
-    /// For a file, whose lines are known by its full path and by its inode: by the path also in a new file of
-    /// that name, by the inode also after a change of the name.
+    /// The counts of a file. Its lines are known by its full path, also in a new file of that name, and by its inode,
+    /// also after a change of the name.
     pub(super) fn of_file(path: &Path) -> Kept {
         let full = path.canonicalize().map(|full| full.to_string_lossy().into_owned());
         let inode = fs::metadata(path).map(|file| format!("{}:{}", file.dev(), file.ino()));

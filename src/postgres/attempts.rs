@@ -19,7 +19,7 @@ words! {
     pub enum Verdict {
         /// The event stays pending, and nothing of the attempt was counted.
         Retry = "retry",
-        /// The same, but the reply refused the hit, and it is not known yet whether the event or its suite is at fault.
+        /// As `Retry`, but the reply refused the hit, and it is not known yet whether the event or its suite is at fault.
         Refused = "refused",
         /// The lane had to stop before it wrote a byte of the next hit.
         Unsent = "unsent",

@@ -90,7 +90,7 @@ pub struct SliceLine {
     pub owned: i64,
     /// When the slice that has waited longest was last covered; `None` if a slice was never covered.
     pub covered_at: Option<String>,
-    /// The same in seconds since the Unix epoch.
+    /// The same instant, in seconds since the Unix epoch.
     #[serde(skip)]
     pub covered_seconds: Option<f64>,
 }

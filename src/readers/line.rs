@@ -164,7 +164,7 @@ pub enum RejectReason {
     #[error("is not JSON: {what} at column {column}")]
     NotJson {
         what: String,
-        /// Where, in bytes from 1.
+        /// The place in the line, in bytes from 1.
         column: usize,
     },
     #[error(

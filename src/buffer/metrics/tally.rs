@@ -186,7 +186,7 @@ impl Withdrawals {
         self.counts.apply(connection, ADD_WITHDRAWN)
     }
 
-    /// Does the same for events that a person had discarded.
+    /// Writes the sums like `apply`, for events that a person had discarded.
     pub(in super::super) fn apply_discarded(self, connection: &Connection) -> Result<()> {
         self.counts.apply(connection, ADD_DISCARDED)?;
         self.counts.apply(connection, ADD_WITHDRAWN)

@@ -13,7 +13,7 @@ const WORDS: &str = "started_at|\"startedat|\"started-at|starteddatetime|bearer 
 /// What the names of secrets contain, in lower case and without the characters that join their words, with bars between them.
 const SECRETS: &str = "token|secret|password|passwd|passphrase|passcode|pwd|apikey|accesskey|privatekey|sessionkey|encryptionkey|jwt|cookie|\
      authorization|bearer|credential|samlre|assertion|signature|softwarestatement|temppassidentity";
-/// Whole names of secrets, which are too short to look for inside other names.
+/// Names that mean a secret only if they are the whole name.
 const SECRETS_ALONE: &str = "pass|pin|otp|auth|basicauth|sig|sas|refresh";
 /// Names that contain one of `SECRETS` but name no secret: keys of events, columns of ESM and of reports about tokens.
 const NO_SECRETS: &str = "tokentype|tokensource|tokensources|mediatokens|tokenttl|tokencount|tokenscount";
