@@ -365,11 +365,19 @@ fn a_worker_that_finds_its_slices_free_again_after_it_was_frozen_sends_all_of_th
 
 #[test]
 fn what_a_crash_of_the_server_swallowed_at_its_commit_is_stored_all_the_same() {
-    let Some(cluster) =
-        Cluster::start(&["autovacuum = off", "bgwriter_lru_maxpages = 0", "checkpoint_timeout = 1h"])
-    else {
-        return;
-    };
+    // The server may have written the transaction just before it crashed. Then its number is given to no other.
+    for _ in 0..5 {
+        if crashed_at_a_commit() != Some(false) {
+            return;
+        }
+    }
+    panic!("no crash lost the number of its transaction");
+}
+
+/// Whether the crash lost the number of the transaction; `None` without a server.
+fn crashed_at_a_commit() -> Option<bool> {
+    let cluster =
+        Cluster::start(&["autovacuum = off", "bgwriter_lru_maxpages = 0", "checkpoint_timeout = 1h"])?;
     let database = Database::on(&cluster.url(), "swallowed");
     let program = database.program();
     let swallower = Swallower::before(&cluster);
@@ -391,10 +399,7 @@ fn what_a_crash_of_the_server_swallowed_at_its_commit_is_stored_all_the_same() {
     kill_process(backend, Signal::KILL).expect("the server's process is killed");
     let gone = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {}", writer.as_raw_nonzero());
     wait_until("the server has recovered", || database.ask(&gone) == "0");
-    assert!(
-        ask_number("SELECT pg_current_xact_id()") <= lost,
-        "the crash lost the transaction, and others get its number"
-    );
+    let is_lost = ask_number("SELECT pg_current_xact_id()") <= lost;
     while ask_number("SELECT pg_current_xact_id()") < lost {}
     swallower.cut.send(()).expect("the connection ends");
     let done = ingest.wait_with_output().expect("it ends");
@@ -405,6 +410,7 @@ fn what_a_crash_of_the_server_swallowed_at_its_commit_is_stored_all_the_same() {
         (&10.into(), &0.into(), "10"),
         "{report}"
     );
+    Some(is_lost)
 }
 
 #[test]
