@@ -229,7 +229,8 @@ impl House {
 
     /// Starts a backfill and waits until it loads.
     fn load(&self, name: &str, file: &str) -> Backfill<'_> {
-        let child = self.command(&["backfill", "run", name, file]).stdout(Stdio::null()).spawn();
+        let run = ["backfill", "run", name, "--accept-days", DAYS, file];
+        let child = self.command(&run).stdout(Stdio::null()).spawn();
         let backfill = Backfill { house: self, name: name.to_owned(), child: child.expect("it starts") };
         backfill.wait_until(|backfill| backfill.count("events") > 0);
         backfill
