@@ -31,7 +31,7 @@ const PEEK_BYTES_MAX: usize = 64 << 10;
 
 /// How long a read waits for an idle pipe before it checks again whether it must stop.
 const LOOK_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-/// The kind of error that `Stoppable` returns after a stop. The system returns it for no file and no pipe.
+/// The kind of error that `Stoppable` returns after a stop. Files and pipes never fail with this kind themselves.
 const STOPPED: ErrorKind = ErrorKind::ConnectionAborted;
 
 /// A file or standard input.

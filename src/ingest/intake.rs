@@ -41,7 +41,7 @@ const REJECTS_OPEN: Duration = Duration::from_secs(5);
 /// The shortest time between two log lines about a full disk, because senders retry again and again.
 const TELL_FULL_EVERY: Duration = Duration::from_secs(60);
 
-/// The limit on the kept rejects, as text for people who could raise it. For requests and ESM reports, the lower limit counts.
+/// The limit on the kept rejects, for people who could raise it. Requests and ESM reports also have `REJECTS_HELD_MAX`.
 pub fn rejects_limit(rejects_max: u32) -> String {
     let posted = format!("ingest.rejects_max for a file, {REJECTS_HELD_MAX} for a request or an ESM report");
     if rejects_max < REJECTS_HELD_MAX { "ingest.rejects_max".to_owned() } else { posted }
@@ -97,7 +97,7 @@ pub struct Receipt {
     /// The file with its rejected lines, if there is one. The sender cannot see it.
     #[serde(skip)]
     pub rejects_path: Option<PathBuf>,
-    /// How often each key was met that no event has.
+    /// Keys of lines that are no key of an event, and how often each was met.
     #[serde(skip_serializing_if = "UnknownKeys::is_empty")]
     pub unknown_keys: UnknownKeys,
     /// Remarks on other content that was ignored or looks wrong, each with its line number if there is one.
@@ -227,7 +227,7 @@ impl Intake {
         tracing::warn!(%path, free_bytes, min_free_bytes, "what is posted is refused: the disk of the buffer has less free than ingest.min_free_bytes keeps for the drain; make room on it, or lower that key");
     }
 
-    /// Makes the readers forget what was not stored: a new `Recollection` has read no row of the buffer yet.
+    /// Makes the readers forget what was not stored: a new `Recollection` is empty, and reads the buffer's rows anew.
     fn forget_changes(&mut self) {
         self.memory = self.buffer.recollection();
     }

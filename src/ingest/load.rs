@@ -61,7 +61,7 @@ pub trait Observer {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum RejectsLimit {
     Lines(u64),
-    /// A share of the lines read. It counts once 1,000 lines are read, or the input has ended.
+    /// A share of the lines read. This limit applies from 1,000 read lines on, and at the end of each input.
     Percent(f64),
 }
 

@@ -24,8 +24,8 @@ const PORTION_LINES_MAX: usize = 10_000;
 const PORTION_BYTES_MAX: usize = 8 << 20;
 /// The longest time that lines of a pipe wait to be stored.
 const STREAM_TIME: Duration = Duration::from_secs(1);
-/// This many lines of a pipe are stored without a further wait, but not before `STREAM_LINES_TIME`: fast lines are
-/// stored in larger portions, at half the cost.
+/// Once a pipe has given this many lines, they are stored as soon as `STREAM_LINES_TIME` is over. Without that time,
+/// the lines of a fast pipe would be stored in portions of this size, at twice the cost.
 const STREAM_LINES: usize = 1_000;
 const STREAM_LINES_TIME: Duration = Duration::from_millis(100);
 /// The reason for rejecting a line that looks like an exchange, in a source of another format.
@@ -52,7 +52,7 @@ pub(super) struct Portion {
     /// The slice of the events that is taken, and how many events were left out.
     pub(super) slice: Slice,
     pub(super) outside_slice: u64,
-    /// The map by which all events must come. A sender must not get past it with a rejected line, which may name no map.
+    /// The map by which all events must come. A line in the form of a rejected line is refused if it does not name it.
     pub(super) only_by: Option<Arc<str>>,
 }
 
@@ -163,8 +163,8 @@ impl Portion {
     }
 
     /// The events that the buffer refused, as rejects: first those whose requestor already has the other kind
-    /// of feed, then those whose `event_id` another event has. `text` returns the text of an event to keep,
-    /// and `map` is the one that this text is for.
+    /// of feed, then those whose `event_id` another event has. `text` returns the text that is kept of an event,
+    /// and `map` is the map by which that text must be read; `None` for NDJSON of passbridge's own keys.
     pub(super) fn left_out(
         &self,
         report: &StoreReport,
@@ -248,7 +248,7 @@ fn without_values(reason: &str) -> String {
     plain.split('"').enumerate().map(|(place, part)| if place % 2 == 1 { "…" } else { part }).collect()
 }
 
-/// A reason in which values, numbers and hints make no difference, by which rejected lines are counted.
+/// The kind of a reason, by which rejected lines are counted: the reason without its values, numbers and hints.
 pub(super) fn kind_of(reason: &str) -> String {
     let reason = without_values(reason);
     let kind = reason.split([';', ':']).next().unwrap_or_default();

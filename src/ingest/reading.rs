@@ -35,8 +35,8 @@ pub(super) struct Read {
     pub(super) end: Option<InputEnd>,
 }
 
-/// Starts the reading thread at the input `first`. It ends after the last input, or when the receiver is gone. A stop
-/// ends each input.
+/// Starts the reading thread at the input `first`. The thread ends after the last input, after an input that may be
+/// kept out (see `Read::is_late`), or when the receiver is gone. A stop ends each input.
 pub(super) fn start(
     inputs: &[InputPath],
     first: usize,

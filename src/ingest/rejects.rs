@@ -125,7 +125,7 @@ impl Rejects {
         }
         let keyring = Keyring::new(&buffer.source_secret()?);
         let mut met = of_input.met.clone();
-        // A log that rolls moves its lines. So a line is known by its text, and by how often that text came before.
+        // Rotating a log changes its line numbers. So a line is known by its text, and by how often that came before.
         let digests_of = |reject: &Reject| -> Vec<RejectDigest> {
             let nth = met.entry(reject.digest).or_default();
             *nth += 1;
@@ -264,7 +264,7 @@ pub struct RejectsFile {
     pub name: String,
     pub written_at: Instant,
     pub lines: u64,
-    /// By reason without values: how many lines, and the path and number of the first. A line mended in place has no reason.
+    /// By reason without values: how many lines, and the path and number of the first. A corrected line has no reason.
     pub reasons: BTreeMap<String, (u64, String)>,
 }
 
@@ -301,7 +301,7 @@ pub fn kept_rejects(dir: &Path, input: &str, line: u64) -> Result<Vec<KeptReject
 }
 
 /// Passes each line of the files of rejects, with its file and when the file was last written. Passes `None` for a line
-/// that was mended to something else.
+/// that has the form of a rejected line no more, because somebody corrected it in the file.
 fn each_kept(
     dir: &Path,
     mut show: impl FnMut(&Path, Instant, Option<RejectedLine<'_>>),

@@ -193,7 +193,7 @@ pub struct IngestSummary {
     /// The reason why rows stay in the inbox, if some do; always `None` for files.
     #[serde(skip)]
     pub left: Option<IngestError>,
-    /// How often each key was met that no event has.
+    /// Keys of lines that are no key of an event, and how often each was met.
     #[serde(rename = "unknown_keys", skip_serializing_if = "UnknownKeys::is_empty")]
     unknown: UnknownKeys,
 }

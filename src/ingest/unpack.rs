@@ -39,10 +39,10 @@ impl Packing {
     }
 }
 
-/// The zero bytes of an input, which a power loss or a log that is cut under its writer leaves.
+/// The zero bytes of an input. A power loss leaves them, and so does truncating a log that a process still writes to.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Zeros {
-    /// The zero bytes at the end of the input, and those before, with the line of the first of these.
+    /// Zero bytes at the end of what was read. `inside` counts those before other bytes, from line `first_line` on.
     pub(super) at_end: u64,
     inside: u64,
     first_line: u64,
