@@ -43,7 +43,7 @@ pub(super) struct Session {
     pub(super) code: Option<MemoryKey>,
     #[serde(skip)]
     pub(super) session: Option<MemoryKey>,
-    /// Whether the code or, without one, the session ID tells no login from others.
+    /// Whether the code (without a code: the session ID) identifies no login, because it is a mask or a placeholder.
     #[serde(skip)]
     pub(super) is_code_lost: bool,
     #[serde(deserialize_with = "word")]
@@ -89,7 +89,7 @@ pub(super) struct Validity {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Logout {
     pub(super) action: String,
-    /// Digests of the browser's first URL and of the place where the logout ends; `None` without both.
+    /// Digests of the browser's first URL and of the place where the logout ends; `None` if one of the two is missing.
     pub(super) leg: Option<(MemoryKey, MemoryKey)>,
 }
 

@@ -43,7 +43,7 @@ impl<R: BufRead> Entries<R> {
             self.is_ended = true;
             self.leave()?;
             self.leave()?;
-            // The zero bytes that a power loss leaves behind an archive are counted where the input is opened.
+            // A power loss may leave zero bytes after an archive. They are counted where the input is opened.
             while self.peek()? == Some(0) {
                 self.source.consume(1);
             }

@@ -39,7 +39,7 @@ pub(super) struct Exchange {
     pub(super) service_provider: String,
     /// The MVPD or the partner in the path.
     pub(super) name: Option<String>,
-    /// The keyed digest of the code in the path, if it tells its login from others.
+    /// The keyed digest of the code in the path; `None` if there is no code, or if the code identifies no login.
     pub(super) code: Option<MemoryKey>,
     pub(super) status: u16,
     pub(super) device: Option<MemoryKey>,

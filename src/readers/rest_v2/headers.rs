@@ -72,7 +72,7 @@ impl<'a> Headers<'a> {
         Ok(Headers { earlier: (!is_same).then(|| Box::new(earlier)), ..headers })
     }
 
-    /// Takes a header that is read. Refuses a header with two different values: either may be right.
+    /// Takes a header if events need it. Refuses a header with two different values: either may be right.
     fn take(&mut self, name: &str, value: &'a str) -> Result<(), BadExchange> {
         // CGI and nginx write `HTTP_AP_DEVICE_IDENTIFIER`, and some loggers only the underscores.
         let of_cgi = name.get(..5).filter(|start| start.eq_ignore_ascii_case("HTTP_"));

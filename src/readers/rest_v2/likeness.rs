@@ -26,7 +26,7 @@ const PACKED: [&[u8]; 3] = [b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"]
 
 /// A shorter run of letters has no room for a word and a secret.
 const RUN_MIN: usize = 16;
-/// A text has at least this many bytes: random bytes have that many letters in a row once in 10^8 cases.
+/// The fewest bytes that count as a text. Among random bytes, so many letters in a row occur once in 10^8 cases.
 const PACKED_TEXT_MIN: usize = 20;
 
 /// The reason for rejecting a line with packed text.
@@ -77,8 +77,8 @@ fn has_hidden(line: &[u8], holds: &dyn Fn(&[u8]) -> bool) -> bool {
     holds(&listed(10)) || holds(&listed(16)) || runs.any(|run| packed(run).any(|bytes| holds(&bytes)))
 }
 
-/// The name of a secret in a line with a value behind it, or in the header of the line's columns; a text that looks like a
-/// JSON Web Token counts too.
+/// The first name of a secret that stands before a value in a line, or that the header of the line's columns has;
+/// `eyJ...` for a text that looks like a JSON Web Token.
 pub fn secret_name<'a>(line: &'a str, header: Option<&'a str>) -> Option<&'a str> {
     let names = |text: &'a str| text.split(|letter: char| !is_of_name(letter)).filter(|name| is_secret(name));
     let is_before_a_value = |name: &&str| {
@@ -107,7 +107,7 @@ fn is_secret(name: &str) -> bool {
 }
 
 /// Whether a line has letters in an escape of URLs, of XML or of nginx' logs, so that a search for a person in the line
-/// may fail. JSON and rows of CSV hold such texts as they are.
+/// may fail. Callers ask only for lines that are no JSON and no row of CSV, in which such letters stand for themselves.
 pub fn has_escapes(line: &str) -> bool {
     let is_hex = |text: &str| text.len() >= 2 && text.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit);
     let is_entity = |text: &str| {

@@ -197,7 +197,7 @@ impl State<'_> {
         self.forget(self.device_key("decisions", device, mvpd))
     }
 
-    /// Stores when a new decision about a resource was issued and ends. Returns the last decision's times.
+    /// Stores when a new decision about a resource was issued and ends. Returns the times of the decision before it.
     pub(super) fn replace_decision(
         &mut self,
         (device, mvpd, resource): (&str, &str, &str),

@@ -19,7 +19,7 @@ const HELD_MAX: usize = 50_000;
 /// The most bytes of URLs and bodies of the exchanges that are held back. The parsed exchanges take more memory than
 /// these bytes: some hundred MiB if they have long lists of resources.
 const HELD_TEXT_BYTES_MAX: usize = 32 << 20;
-/// This many exchanges must have come before the first is taken: they show whether the newest come first.
+/// Until the source ends, the first exchange is taken only when this many are held: they show if the newest come first.
 const SAMPLE: usize = 64;
 
 /// Holds the exchanges of one source until they are in order, then derives their events.
