@@ -207,7 +207,7 @@ fn in_file(text: &str, file: &Path, known: &Table) -> Result<Vec<Result<Given, M
     Ok(found)
 }
 
-/// The number (from 1) of the first line before `at` that gives the table or key at `at`, or a key below it.
+/// The number (from 1) of the first line that gives the table or key at the byte `at`, or a key inside that table.
 fn given_before(text: &str, at: usize) -> Option<usize> {
     let (mut table, mut given) = (String::new(), Vec::new());
     let last = text[..at].matches('\n').count();
@@ -256,7 +256,7 @@ fn in_variable(name: &str, text: &OsStr, known: &Table) -> Result<Option<Given>,
     Ok(Some(Given { section: section.to_owned(), key: key.to_owned(), value, place: name.to_owned() }))
 }
 
-/// Checks one value: its type, its range, dimensions of ESM, and that a path or text is not empty.
+/// Checks one value alone: its type and range, that no text is empty, and the rules of its section (such as maps).
 fn check(given: &Given, default: Option<&Value>) -> Result<(), Mistake> {
     let Given { section, key, value, place } = given;
     let refuse = |why: String| Err(mistake(place, format!("{section}.{key}: {why}")));

@@ -182,7 +182,7 @@ fn begin(status: u16, version: Option<u8>, fields: &[Header<'_>]) -> io::Result<
         (None, Some(_)) => return Err(io::Error::other("no clear Content-Length")),
         _ => End::Close,
     };
-    // A length beside a coding does not count. As a server on the way may have believed it, the connection ends.
+    // A length beside a transfer coding does not count. A proxy may have used it, so the connection is not reused.
     let is_clear = coding.is_none() || first_length.is_none();
     let is_last = status == 101 || matches!(end, End::Close) || says(b"close");
     let is_reusable = is_clear && !is_last && (is_1_1 || says(b"keep-alive"));
@@ -200,7 +200,7 @@ fn begin(status: u16, version: Option<u8>, fields: &[Header<'_>]) -> io::Result<
     Ok((reply, end))
 }
 
-/// How long a connection may be idle if the server promises this: two thirds of `timeout=SECONDS`.
+/// Two thirds of `timeout=SECONDS`, so that the server does not close an idle connection first; `None` for other text.
 fn promised(parameter: &[u8]) -> Option<Duration> {
     let (name, seconds) = parameter.split_at(memchr(b'=', parameter)?);
     let seconds = u32::try_from(digits(seconds[1..].trim_ascii())?).ok()?;

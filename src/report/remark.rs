@@ -54,7 +54,7 @@ pub(super) fn with_discarded(units: u64, whose: Discarded) -> Option<String> {
     })
 }
 
-/// Names the days whose users still include those of events that were taken back, because they cannot be counted again.
+/// Names the days whose unique users include users of taken-back events: the users of such a day cannot be recounted.
 pub(super) fn with_old_users(
     reader: &MetricsReader,
     period: &Period,
@@ -73,7 +73,7 @@ pub(super) fn with_old_users(
     )))
 }
 
-/// Names the requestors whose users are unknown and the events without a count. Says where ESM's stated accounts are.
+/// Names requestors without known users, and kinds that ESM does not count. Says which rows show ESM's unique accounts.
 pub(super) fn without_users(counting: &Counting<'_>, statements: &Statements<'_>) -> Option<String> {
     let stated =
         statements.all().filter(|(_, source)| source.is_esm).map(|(one, _)| one.requestor_id.as_str());

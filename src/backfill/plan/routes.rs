@@ -43,7 +43,7 @@ impl Default for Rates {
 }
 
 impl Rates {
-    /// Reads `[delivery]` and `[bulk]`. A job's rate replaces the bulk rate; for DIA the lower rate applies.
+    /// Reads `[delivery]` and `[bulk]`. A job's `rate` replaces `bulk.rate`; for DIA it can only lower `rate_per_host`.
     pub fn of(delivery: &DeliveryConfig, bulk: &BulkConfig, rate: Option<NonZeroU32>) -> Rates {
         let at_least_1 = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         Rates {
