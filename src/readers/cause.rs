@@ -5,7 +5,7 @@ use super::lines::BYTE_ORDER_MARK;
 /// Whether a line, or the start of a source, is of this kind.
 type Recogniser = fn(&[u8]) -> bool;
 
-/// Sources and lines that no reader can read. Each text continues a sentence that begins with their name.
+/// Input that no reader can read. Each text continues a sentence that begins with the name of the source or line.
 const CAUSES: [(Recogniser, &str); 10] = [
     (is_packed, "is compressed data among plain text; unpack it first, as gzip -dc or zstd -dc do"),
     (|line| wide_encoding(line) == Some("UTF-32"), "is UTF-32; save it as UTF-8"),

@@ -1,6 +1,6 @@
 //! CSV: a header row of property names in any order, then one event per row, as RFC 4180 and spreadsheets write it.
 //!
-//! Every cell is text; an empty cell is absent. Unknown columns count once per row, like unknown keys. Rows
+//! Every cell is text; an empty cell means an absent key. Unknown columns count once per row, like unknown keys. Rows
 //! end in LF or CR LF, and quoted cells may contain line ends. A line `sep=,` and rows without a value, which
 //! spreadsheets write, are skipped. In several files joined to one, each header applies to the rows after it.
 
@@ -95,7 +95,7 @@ impl<R: BufRead> CsvReader<R> {
     }
 }
 
-/// Parses a row with its header, as a line of a rejects file has them.
+/// Parses a row by the header of its source, as a line of a rejects file has both.
 pub(super) fn parse_row(
     header: &str,
     row: &str,
@@ -109,7 +109,7 @@ pub(super) fn parse_row(
     let separator = separator_of(header.as_bytes(), map);
     records.separate_by(separator).expect(in_memory);
     let columns = records.header(map).map_err(RejectReason::Header)?;
-    // The row is whole: it is kept without its line end.
+    // A kept row has no line end. It gets one here, because a row without a line end may count as cut off.
     let row = format!("{row}\n");
     let mut records = Records::new(row.as_bytes());
     records.separate_by(separator).expect(in_memory);
@@ -135,8 +135,8 @@ impl<R: BufRead> Records<R> {
         is_mark && (raw.len() == 5 || raw.trim_ascii_end().len() == 5)
     }
 
-    /// Whether the current record is a header, perhaps joined to the last cell of a row: it has two or more names of
-    /// columns or keys and no time, or two or more required names.
+    /// Whether the current record is a header, perhaps joined to the last cell of a row: no time and two or more names
+    /// of columns or keys; or two or more required names; or, with a map, all columns that the map needs.
     fn is_header_again(&self, columns: &[String], map: Option<&Map>) -> bool {
         let raw;
         let cells = match self.cells() {

@@ -12,8 +12,8 @@ use super::remarks::Remarks;
 use super::rest_v2::{ExchangeSummary, Rule};
 use crate::event::{EventError, EventId, PassEvent, TimeBounds};
 
-/// The longest line or CSV row, in bytes. An event with every property takes a few KiB, an MRSS resource some
-/// hundred KiB. A longer line means that the file is not made of lines. It must not fill memory.
+/// The longest line or CSV row, in bytes. An event with every property takes a few KiB, an MRSS resource some hundred
+/// KiB. A longer line means that the file is not made of lines. Such a file must not fill memory.
 pub const LINE_BYTES_MAX: usize = 4 << 20;
 /// If a line is longer, this many bytes of it are kept for the rejects: enough to recognise the line.
 pub const EXCERPT_BYTES_MAX: usize = 64 << 10;
@@ -69,15 +69,15 @@ impl From<&Remarks> for SourceSummary {
 /// An event or a reject. A line, an entry of an archive or a record of a report becomes one, several or none.
 #[derive(Debug)]
 pub struct Line<'a> {
-    /// From 1: the number of the line where it starts; in CSV, the header and lines inside quotes count too. An entry
-    /// of an archive, or a record in JSON or XML, has its own number.
+    /// The number, from 1, of the line where the event or reject starts. In CSV, the header and lines inside quotes
+    /// count too. An entry of an archive, or a record in JSON or XML, has its own number.
     pub number: u64,
     /// The line itself, for the rejects. It is empty for exchanges, which may contain secrets, and for events of ESM.
     pub excerpt: Excerpt<'a>,
     pub result: Result<PassEvent, RejectReason>,
     /// The rule that made the event, if the line is an exchange.
     pub rule: Option<AppliedRule>,
-    /// The first key of the line that no event has.
+    /// The first unknown key of the line.
     pub unknown_key: Option<Box<str>>,
 }
 
@@ -105,7 +105,7 @@ pub struct Excerpt<'a> {
     pub line_bytes: u64,
     /// The header row with the names of the cells, in CSV.
     pub header: Option<Cow<'a, str>>,
-    /// The map by which the line is read; `None` if it has the keys and values of an event.
+    /// The map by which the line is read; `None` if the line has the keys and values of an event.
     pub map: Option<Arc<str>>,
     /// Whether an earlier run replaced bytes that were not UTF-8 by U+FFFD.
     pub is_lossy: bool,
@@ -138,7 +138,7 @@ impl Excerpt<'_> {
         Excerpt { bytes: kept.into(), line_bytes, header: None, map: None, is_lossy: false, hidden: None }
     }
 
-    /// A digest that tells lines with different texts apart. It has no secret, so it must not be stored.
+    /// A digest that tells lines with different texts apart. It is made without a secret, so it must not be stored.
     pub(crate) fn digest(&self) -> [u8; 32] {
         let line = self.hidden.unwrap_or_else(|| Sha256::digest(&self.bytes).into());
         Sha256::new().chain_update(self.line_bytes.to_be_bytes()).chain_update(line).finalize().into()
@@ -220,7 +220,7 @@ pub enum RejectReason {
     Misplaced(String),
     #[error("still holds U+FFFD where its source was not UTF-8; put what belongs there")]
     NotMended,
-    /// A line of a rejects file came by another map than the given one, or none is given.
+    /// A line of a rejects file was read by a map that is not the given one, or no map is given.
     #[error(
         "came by the map {0:?}: ingest the files of rejected lines again with --map {0}, each map in a run of its own"
     )]
@@ -231,7 +231,7 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
-    /// Why a line is refused that has bytes outside its values that are no text, as a power loss or DOS leaves them.
+    /// Why a line with bytes of no text is refused: zero bytes, as after a power loss, or DOS's mark of the end.
     pub(super) fn of_filler(line: &[u8]) -> Option<RejectReason> {
         match line.iter().rev().take_while(|byte| **byte == 0).count() {
             0 if line.last() == Some(&0x1A) => Some(RejectReason::Recognised(
@@ -269,7 +269,7 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// Whether the source only has nothing for the moment: the next call goes on where this one stopped.
+    /// Whether the source has nothing just for the moment. The next call then goes on where this one stopped.
     pub fn is_pause(&self) -> bool {
         matches!(self, ReadError::Broken { source, .. } if source.kind() == io::ErrorKind::WouldBlock)
     }

@@ -16,7 +16,7 @@ use crate::word::words;
 /// Without a store, rows whose time is over are dropped when this many rows are in memory.
 const SWEEP_ROWS: usize = 100_000;
 
-/// From this many changes in memory on, they are stored before more is read: polls change rows without giving an event.
+/// The most changes in memory; then they are stored before more is read. Polls change rows without giving an event.
 const CHANGES_MAX: usize = 20_000;
 
 /// The most marks in each of the two sets of `Recollection::marks`. When the newer set is full, the older set
@@ -85,7 +85,7 @@ impl Keyring {
         Keyring(Hmac::new_from_slice(secret).expect("HMAC takes keys of any length"))
     }
 
-    /// A digest without the secret, three times as fast. Nobody can learn anything from its parts, such as keyed digests.
+    /// A digest without the secret, three times as fast, for parts that tell nobody anything, such as keyed digests.
     pub fn derived(&self, name: &str, parts: &[&[u8]]) -> MemoryKey {
         let mut hash = Sha256::new();
         feed_parts(name, parts, |bytes| hash.update(bytes));

@@ -236,7 +236,7 @@ fn syntax_reason(text: &str, error: &serde_json::Error) -> RejectReason {
     if error.is_data() {
         return RejectReason::NotObject;
     }
-    // The parser's column is at the value, or after a minus and the first wrong letter.
+    // The parser's column is that of the value or, if the value has a minus, that of the letter after the minus.
     for start in error.column().saturating_sub(2)..error.column() {
         let found = |name: &&str| text.get(start..).is_some_and(|rest| rest.starts_with(*name));
         if let Some(what) = ["NaN", "Infinity", "-Infinity"].into_iter().find(found) {

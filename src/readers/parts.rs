@@ -7,7 +7,7 @@ use super::remarks::Remarks;
 use super::rest_v2::{PACKED_TEXT, has_packed_text, is_like_exchange};
 use crate::event::PassEvent;
 
-/// The reason for rejecting a line that may belong to a secret of a line before it.
+/// The reason for rejecting a line that may have a secret whose name stands on a line before it.
 const BEHIND_PARTS: &str = "is a part of an exchange, or of an object on several lines, or follows one, so nothing of it is kept: put each object on a \
      line of its own, as jq -c . FILE does, and ingest exchanges with --format rest-v2 (or har)";
 
@@ -29,7 +29,7 @@ pub(super) fn line<'a>(
     };
     let bytes = &line.excerpt.bytes;
     let members = serde_json::from_slice::<Members<'_>>(bytes);
-    // Rows of CSV may look like a text in a list.
+    // A row of CSV may look like a text in a JSON list, so only the form of a part of an object makes a row a part.
     let (is_whole, is_part) = match line.excerpt.header {
         Some(_) => (matches!(reason, RejectReason::Event(_)), is_part_of_object(bytes)),
         None => (members.is_ok(), is_in_parts(bytes) || has_packed_text(bytes)),

@@ -139,8 +139,8 @@ impl<R: BufRead> Records<R> {
         is_whole && bytes <= self.found && self.cells[..bytes].trim_ascii().is_empty()
     }
 
-    /// Refuses a record with a line in its quotes that looks like a row, which a stray quote swallowed: it has as many
-    /// separators as the header, and begins with a digit, or has a time, under the header's column `key`.
+    /// Refuses a record in which a stray quote swallowed rows. A line inside its quotes counts as a row if it has as
+    /// many separators as the header and, in the column `key`, a time or a value that begins with a digit.
     pub(super) fn refuse_rows_inside(
         &self,
         columns: usize,

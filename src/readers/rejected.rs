@@ -6,7 +6,7 @@
 //!     reason        why it was rejected, for people
 //!     text          the line itself, to be mended
 //!     header        the header row of its source if that was CSV: the names of the cells in text
-//!     map           the map that the names and values of text and header are for; without it they are those of an event
+//!     map           the map by which text and header are read; without it, both have the names and values of an event
 //!     is_lossy      true if the line was not UTF-8: text has U+FFFD for each bad part, which must be replaced
 //!     line_bytes    the length of the whole line, if text is only its start
 //! ```
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::line::Excerpt;
 
-/// One rejected line. Unknown fields are refused, because an event may have keys with these names too, beside its own.
+/// One rejected line. An object that has other fields too is refused: it may be an event with keys of these names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RejectedLine<'a> {

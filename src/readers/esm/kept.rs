@@ -12,7 +12,7 @@ pub(super) const NO_SECRET: &[u8] = b"esm";
 /// The start of every row for ESM, which distinguishes it from rows about a person.
 pub const ROW_PREFIX: &str = "esm ";
 
-/// The subject in the key of the row with the grouping of an hour.
+/// The `about` of [`hour_key`] for the row that has the grouping of an hour.
 pub const GROUPING: &str = "grouping";
 /// The first word of a row that tells which columns the records of an hour lack. After it, each MVPD that lacks any has a
 /// word: its [`mvpd_digest`] in hexadecimal digits, a colon, and the bits of the [`KindSet`].
@@ -20,14 +20,14 @@ pub const LACKING: &str = "lacking";
 /// The start of a row that keeps what a `LACKING` row, or a number of accounts, was before an input changed it.
 pub const BEFORE: &str = "esm before ";
 
-/// The key of a row about an hour of a requestor, which is counted from the Unix epoch.
+/// The key of a row about an hour of a requestor. Hours are counted from the Unix epoch.
 pub fn hour_key(about: &str, requestor_id: &str, hour: i64) -> MemoryKey {
     Keyring::new(NO_SECRET).digest(about, &[requestor_id.as_bytes(), &hour.to_be_bytes()])
 }
 
-/// Stands for every MVPD of an hour, in rows of earlier builds, which had one [`KindSet`] for an hour.
+/// In rows of earlier builds, which had one [`KindSet`] for an hour: stands for every MVPD of the hour.
 pub const EVERY_MVPD: u64 = 0;
-/// More bytes of an MVPD's name than this do not count for its digest, because Analytics cuts names of more than 255.
+/// The most bytes of an MVPD's name that its digest is made of. Analytics cuts names of more than 255 bytes.
 const MVPD_BYTES_MAX: usize = 200;
 
 /// The longest row about missing columns, in bytes: enough for a thousand MVPDs, more than anybody has.
@@ -65,7 +65,7 @@ pub(super) fn with_lacking(
     (after != before && row.len() <= LACKING_BYTES_MAX).then_some(row)
 }
 
-/// A `LACKING` row without the change from `before` to `after`, which are such rows or empty.
+/// Undoes the change from `before` to `after` in a row. Each of the three is a `LACKING` row, or empty.
 pub fn lacking_without(row: &str, before: &str, after: &str) -> String {
     let (before, after) = (lacking(Some(before)), lacking(Some(after)));
     let mut row = row.to_owned();
@@ -77,8 +77,8 @@ pub fn lacking_without(row: &str, before: &str, after: &str) -> String {
     row
 }
 
-/// The key of the row that keeps unique accounts as they were before an input changed them, and the key of the row that
-/// the first input of their hour stored.
+/// The key under which unique accounts are kept as they were before an input changed them, and the key of the row that
+/// the first input of their hour stored, which has the grouping.
 pub fn accounts_keys(stated: &StatedAccounts) -> (MemoryKey, MemoryKey) {
     let StatedAccounts { requestor_id, from, to, mvpd, dimensions, .. } = stated;
     let span = [from, to].map(|at| at.nanos().to_be_bytes());
@@ -89,7 +89,7 @@ pub fn accounts_keys(stated: &StatedAccounts) -> (MemoryKey, MemoryKey) {
 }
 
 /// A digest of an MVPD, the same for ESM's spelling and that of reports: case, white space and controls do not count.
-/// Names would make the rows of a large report too long.
+/// With names instead of digests, the rows of a large report would be too long.
 pub fn mvpd_digest(mvpd: &str) -> u64 {
     let is_shown = |letter: &char| {
         !letter.is_whitespace() && !letter.is_control() && !matches!(letter, '\u{fffe}' | '\u{ffff}')
@@ -109,7 +109,7 @@ pub fn counted_total(row: &str) -> Option<u64> {
     first_word(row)?.parse().ok()
 }
 
-/// The row of the count that an event raised, and the totals before and after it, from the event's ID.
+/// Reads from an event's ID the key of the count that the event raised, and the totals before and after the event.
 pub fn growth_of(event_id: &str) -> Option<(MemoryKey, u64, u64)> {
     let mut parts = event_id.strip_prefix("esm-")?.split('-');
     let (key, from, to) = (parts.next()?, parts.next()?, parts.next()?);

@@ -33,9 +33,9 @@ pub struct EsmReader {
     ready: VecDeque<(u64, PassEvent)>,
     /// The hours of requestors that were not counted before this report.
     new_hours: HashSet<MemoryKey>,
-    /// The MVPDs, as digests, of the hours of requestors that were counted before this report.
+    /// The MVPDs of this report, as digests, by hour and requestor, in the hours that were counted before.
     seen: BTreeMap<i64, BTreeMap<String, BTreeSet<u64>>>,
-    /// The hours among these that the report counts again. Another page of the same report counts none of them.
+    /// The hours of which this report has a count that was counted before. A report that is only another page has none.
     again: HashSet<MemoryKey>,
     summary: EsmSummary,
     remarks: Remarks,
@@ -61,7 +61,7 @@ impl EsmReader {
             return Err(broken(io::Error::other(what)));
         }
         let refuse = |(line, what)| ReadError::Broken { line, source: io::Error::other(what) };
-        // The zero bytes that a power loss leaves behind a report are counted where the input is opened.
+        // A power loss may leave zero bytes after a report. They are counted where the input is opened.
         let end = document.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         let report = report::read(&document[..end]).map_err(refuse)?;
         drop(document);
@@ -198,8 +198,8 @@ impl EsmReader {
         Ok(())
     }
 
-    /// The pass for which all totals of a record are known already, so that the record adds nothing. A record that
-    /// cannot be read has none, and is refused later.
+    /// The pass for which all totals of a record are known already, so that the record adds nothing; `None` if no pass
+    /// fits. A record that cannot be read is refused later.
     fn pass_by_totals(&self, record: &Record, memory: &mut Recollection) -> MemoryResult<Option<Pass>> {
         let has_accounts = !matches!(self.grouping.accounts(record, Pass::First), Ok(None));
         for pass in [Pass::First, Pass::Second] {
@@ -244,9 +244,9 @@ impl EsmReader {
         }
     }
 
-    /// Notes which columns a new record of an MVPD lacks, and which of them a known record has now. `counted` are the kinds
-    /// of its events that were counted before. Notes nothing of a record whose counts are all 0, because no report shows
-    /// it. The note stays for ever, as the metrics do. With `is_new`, no total of the hour is known, so none is looked up.
+    /// Notes which columns a new record of an MVPD lacks, and removes those that a known record has now. `counted` are
+    /// the kinds of its events that were counted before. Nothing is noted of a new record whose counts are all 0. The
+    /// note stays for ever, as the metrics do. With `is_new`, no total of the hour is known, so none is looked up.
     fn note_lacking(
         &self,
         counts: &[Count],
@@ -275,7 +275,7 @@ impl EsmReader {
         Ok(())
     }
 
-    /// Notes the MVPDs that were counted in an hour before, but of which this report has nothing in that hour.
+    /// Notes each MVPD that was counted in an hour, if this report repeats that hour without the MVPD.
     fn note_vanished(&mut self, memory: &mut Recollection) -> MemoryResult<()> {
         for (hour, requestors) in std::mem::take(&mut self.seen) {
             for (requestor_id, mvpd) in memory.counted(hour)? {

@@ -98,7 +98,7 @@ impl Record {
 pub(super) const ALWAYS_NAMED: [&str; 4] = ["media-company", "proxy", "mvpd", "requestor-id"];
 
 /// The first of these dimensions that is blank in all records, as in a report that was made without it. If such a
-/// report were taken, the same hours would be counted again from the right one.
+/// report were taken, the right report would count the same hours again.
 pub(super) fn nameless<'a>(
     records: &[Record],
     mut dimensions: impl Iterator<Item = &'a str>,
@@ -404,7 +404,7 @@ fn take_row(
     };
     let year = names.iter().position(|name| name == "year");
     row.refuse_rows_inside(names.len(), year, |_| false).map_err(|why| format!("a row {why}"))?;
-    // Spreadsheets leave rows of commas at the end.
+    // Spreadsheets leave rows of commas at the end. They are skipped.
     if cells.iter().all(|cell| cell.trim().is_empty()) {
         return Ok(());
     }

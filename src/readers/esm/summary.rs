@@ -62,7 +62,7 @@ pub struct EsmSummary {
 }
 
 impl EsmSummary {
-    /// Says why nothing of the report was used: no record has a number that is counted. `None` if one has.
+    /// Says why nothing of the report was used: no record has a number that is counted. `None` if a record has one.
     pub fn unused(&self) -> Option<String> {
         let (records, names) = (self.records, super::fields::METRICS.map(|(name, _)| name).join(", "));
         let why = "nothing of it was used: none of its";

@@ -8,7 +8,7 @@ use crate::event::{Instant, whole_number};
 use crate::harmless::clip;
 use crate::readers::line::RejectReason;
 
-/// The first year with four digits. An earlier year is refused: nobody means the year 26.
+/// The first year with four digits. An earlier year, such as 26, is refused as a mistake.
 const YEAR_MIN: u32 = 1000;
 
 /// To which of two equal hours a record belongs, if the clock is set back; otherwise `First`.
