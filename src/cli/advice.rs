@@ -194,7 +194,7 @@ impl Judge for ApiError {
     }
 }
 
-/// The advice for an error of an Adobe API. It depends on the API and on the configuration key of its address.
+/// The advice for an error of an Adobe API: by its cause, by the API, and by whether the endpoint gives credentials.
 fn api_advice(error: &ApiError) -> String {
     let (key, section) = (error.endpoint.key, error.endpoint.section());
     let advice = match (&error.cause, section, error.endpoint.gives_credentials) {

@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::harmless::few;
 use crate::web::{Ping, Pinger};
 
-/// How often the limits are compared between drains, so that people are told of a breach within a minute.
+/// How often the limits are checked between drains, so that people are told of a breach within a minute.
 const CHECK_EVERY: Duration = Duration::from_secs(60);
 /// The shortest time between two runs of the command. Changes in between are told together.
 const COMMAND_SPACING: Duration = Duration::from_secs(5 * 60);
@@ -32,14 +32,14 @@ const COMMAND_SPACING: Duration = Duration::from_secs(5 * 60);
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often to check whether the command has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How often a ping is tried, and the pause between two tries: one lost packet shall wake nobody.
+/// How many times a ping is tried, and the pause between two tries: one lost packet must not raise an alarm.
 const PING_TRIES: u32 = 3;
 const PING_PAUSE: Duration = Duration::from_secs(1);
 /// The most pings that wait for a service that does not answer. The others are left out.
 const PINGS_WAITING_MAX: usize = 8;
 /// The most lines of a message: each has to be read by a person, and all must fit into the buffer of a pipe.
 pub(super) const LINES_MAX: usize = 20;
-/// How long the end of the process waits for what is still to be told.
+/// How long the process waits at its end for notices that are still to be sent.
 const FAREWELL_MAX: Duration = Duration::from_secs(15);
 /// The process group of the command that runs; 0 while none does.
 static COMMAND: AtomicI32 = AtomicI32::new(0);
@@ -104,7 +104,7 @@ pub(super) fn pinger(settings: &Settings) -> Result<Option<Pinger>, Failure> {
 }
 
 impl Teller {
-    /// Tells until no drain can follow. The limits are compared after each drain, and between drains.
+    /// Works until the `Notifier` is dropped. The limits are checked after each drain, and between drains.
     fn tell(&self, pings: &Receiver<Ping>) {
         loop {
             match pings.recv_timeout(CHECK_EVERY) {
@@ -142,7 +142,7 @@ impl Teller {
         }
     }
 
-    /// Runs the command if limits broke or became well again since it ran last.
+    /// Runs the command if a limit was broken, or is no longer broken, since the command ran last.
     fn tell_changes(&self) -> Result<(), Failure> {
         let broken: BTreeMap<String, String> =
             broken_checks(&self.buffer, &self.current.borrow().clone())?.into_iter().collect();
@@ -151,12 +151,12 @@ impl Teller {
         let ended = told.broken.iter().filter(|check| !broken.contains_key(*check));
         let lines = new.map(|(check, says)| format!("broken {check}: {says}"));
         let lines: Vec<String> = lines.chain(ended.map(|check| format!("ended {check}"))).collect();
-        // An instant ahead of the clock, which was set back, does not count.
+        // If the clock was set back, `told.at` may lie in the future. It does not count then.
         if lines.is_empty() || told.at.is_some_and(|at| at <= now && !at.is_older(now, COMMAND_SPACING)) {
             return Ok(());
         }
-        // Recorded first: a command that hangs is not started again at once. If it fails, the next one tells the same
-        // changes.
+        // The run is recorded before it starts, so that a command that hangs is not started again at once. If the
+        // command fails, its next run tells the same changes.
         let begun = Told { at: Some(now), ..told.clone() };
         self.buffer.set_told(told, begun.clone())?;
         let named = format!("notify.command {:?}", self.command);
@@ -174,7 +174,7 @@ fn end_command() {
     }
 }
 
-/// Runs a command with these lines as its input. It gets no variable of this program, which may hold secrets.
+/// Runs a command with these lines as its input, but without the variables of this program, which may hold secrets.
 fn run(words: &[String], lines: &[String]) -> io::Result<()> {
     let Some((program, arguments)) = words.split_first() else { return Ok(()) };
     let mut command = Command::new(program);

@@ -69,7 +69,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         error => error.into(),
     })?;
     let bytes = fs::metadata(&path).map_err(Failure::reading(&path))?.len();
-    // Older copies go only now, because the new one was checked.
+    // Older copies are removed only now, after the new copy was checked.
     let removed = match &args.into {
         Some(folder) => rotate(folder, &path, args.keep as usize)?,
         None => Vec::new(),
@@ -85,7 +85,7 @@ fn name_at(now: Instant) -> String {
     format!("{PREFIX}{digits}{ENDING}")
 }
 
-/// Removes what is older than the newest copies in a folder, but never the new one, whatever the clock says.
+/// Removes all copies in a folder but the newest `keep`, and never the new copy, whatever the clock says.
 fn rotate(folder: &Path, new: &Path, keep: usize) -> Result<Vec<PathBuf>, Failure> {
     let is_copy = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();

@@ -9,9 +9,9 @@ use crate::config::Zone;
 use crate::event::Instant;
 use crate::job::{Hours, JobName, JobRoute};
 
-/// Analytics shows hits within minutes, files within hours: hits are better if sending them takes no longer than this.
+/// Analytics shows hits within minutes, files within hours: so hits, unless they take longer than this and than files.
 const DIA_SECONDS_MAX: u64 = 86_400;
-/// A date further ahead than three years is no plan. Each minute until then is looked at.
+/// The search for the finishing date looks at each minute, so it ends three years ahead.
 const AHEAD_MINUTES_MAX: i64 = 3 * 366 * 24 * 60;
 const MINUTE_NANOS: i64 = 60_000_000_000;
 

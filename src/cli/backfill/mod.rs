@@ -265,7 +265,7 @@ impl Backfills<'_> {
             drop(progress);
             report.map_err(Failure::of_backfill(name))
         });
-        // Does not wait for a thread that still reads standard input or a slow disk.
+        // Waits a second at most for a thread that still reads standard input or a slow disk.
         runtime.shutdown_timeout(Duration::from_secs(1));
         report
     }

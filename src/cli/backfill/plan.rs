@@ -11,7 +11,7 @@ use crate::cli::Table;
 use crate::cli::ages::age;
 use crate::suite::SuiteState;
 
-/// The most rows of days in the text. If there are more days, it has rows of months, and `--json` the days.
+/// The most rows of days in the text. If there are more, the text has rows of months; `--json` always has the days.
 const DAY_ROWS_MAX: usize = 62;
 
 impl fmt::Display for Plan {

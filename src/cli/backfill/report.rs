@@ -32,7 +32,7 @@ pub(crate) struct Shown {
     #[serde(flatten)]
     pub(crate) obstacles: JobObstacles,
     pub(crate) inputs: Vec<Value>,
-    /// The plan, as `backfill plan --json` printed it; none if an earlier release made it.
+    /// The plan, as `backfill plan --json` printed it; `None` if an earlier release made the plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) plan: Option<Value>,
     /// Keys of files whose arrival only a look-up at Adobe confirms; Adobe can be asked about them.
@@ -133,7 +133,7 @@ fn sum(inputs: &[Value], name: &str) -> u64 {
     inputs.iter().filter_map(|input| input["counts"][name].as_u64()).sum()
 }
 
-/// The exit status of a run. Events that are left after an early end count more than dead or held events.
+/// The exit status of a run. `Pending` (events are left after an early end) goes before `Unclean`.
 pub(super) fn exit(report: &BackfillReport) -> Exit {
     let BackfillReport { counts, inputs, ending, .. } = report;
     let is_unused = inputs.iter().any(|input| input["unused"].is_string());

@@ -23,7 +23,7 @@ pub(super) struct Finding {
     pub(super) of: Option<String>,
     pub(super) level: Level,
     pub(super) says: String,
-    /// What to do; empty if it is well.
+    /// What to do; empty if nothing has to be done.
     #[serde(rename = "try")]
     pub(super) advice: String,
     /// Whether a command would refuse to begin because of this finding, with status 2.

@@ -1,4 +1,4 @@
-//! The way to each host of Adobe that is configured: its name, the proxy, TLS.
+//! The way to each host that a suite or the configuration names: its name, the proxy, TLS.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::web;
 
 const PING: &str = "notify.ping_url";
 
-/// Opens a connection with TLS to each host at the same time, and sends nothing.
+/// Connects to all hosts at the same time, with TLS, and sends nothing.
 pub(super) fn findings(settings: &Settings, buffer: Option<&Buffer>) -> Result<Vec<Finding>, Failure> {
     let mut findings = Vec::new();
     let mut hosts: BTreeMap<String, (CollectionUrl, &'static str)> = BTreeMap::new();
@@ -57,7 +57,7 @@ pub(super) fn findings(settings: &Settings, buffer: Option<&Buffer>) -> Result<V
     Ok(findings)
 }
 
-/// The addresses of the APIs whose credentials are configured, by their keys.
+/// The addresses of the ping and of the APIs whose credentials are configured, each with its key.
 fn apis(settings: &Settings) -> Vec<(&'static str, &str)> {
     let (analytics, bulk, esm) = (&settings.config.analytics, &settings.config.bulk, &settings.config.esm);
     let ping = &settings.config.notify.ping_url.0;

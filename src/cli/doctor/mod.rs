@@ -79,7 +79,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     context.ended(&Report { findings }, None, exit)
 }
 
-/// Reads the configuration, and checks what `run` derives from it before it opens anything.
+/// Reads the configuration, and checks the rules between keys that `run` checks at its start.
 fn configuration(context: &Context, findings: &mut Vec<Finding>) -> Result<Settings, Failure> {
     let path = settings::find(context.config.as_deref())?;
     let settings = settings::read(&path)?;

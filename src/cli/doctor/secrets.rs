@@ -35,7 +35,7 @@ pub(super) fn findings(settings: &Settings) -> Vec<Finding> {
             tokens(path, "serve.pages_tokens_file")
         }),
     ];
-    // The program makes the credentials of ESM itself.
+    // The program itself writes the file of ESM credentials, so the file may not exist yet.
     let is_named = |(key, path, _): &Check<'_>| {
         !path.as_os_str().is_empty() && (*key != "esm.credentials_file" || path.exists())
     };
@@ -60,7 +60,7 @@ pub(super) fn findings(settings: &Settings) -> Vec<Finding> {
     findings
 }
 
-/// Whether `run` reads the secret of this key before it begins. Without another secret, only the work that needs it fails.
+/// Whether `run` cannot begin without the secret of this key. If another one is missing, only the work with it fails.
 fn stops_run(key: &str, Config { serve, .. }: &Config) -> bool {
     match key {
         "rest_v2.secret_file" | SERVICE_KEYS | "serve.tokens_file" => serve.ingest,

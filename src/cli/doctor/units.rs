@@ -1,4 +1,4 @@
-//! The units of systemd: whether the installed ones are of this release, whether one drains, and whether alarms reach anybody.
+//! The units of systemd: whether those installed are of this release, and whether drains, copies and alarms are on.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ const SHIPPED: [(&str, &str); 16] = shipped!(
     "passbridge-pull-esm.service" "passbridge-pull-esm.timer" "passbridge-reconcile@.service" "passbridge-reconcile@.timer"
 );
 
-/// Looks for units below this root. If none is installed, as in a container or beside cron, nothing is wrong.
+/// Looks for units below this root. If none is installed, as in a container or where cron drains, nothing is wrong.
 pub(super) fn findings(root: &Path) -> Vec<Finding> {
     let installed: Vec<_> =
         SHIPPED.iter().filter_map(|(name, text)| Some((*name, *text, place(root, name)?))).collect();
@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(told(), [warning(ALARM)]);
         fs::write(below(&format!("etc/systemd/system/{ALARM}")), "").expect("a unit");
         assert!(told().is_empty());
-        // A unit in /etc wins over the package's. The service and the drain timer together would drain twice.
+        // A unit in /etc wins over the package's. The service and the drain timer cannot both drain.
         fs::write(below(&format!("etc/systemd/system/{service}")), "[Service]\n").expect("a unit");
         symlink("x", wants[1].join("passbridge-drain.timer")).expect("a link");
         assert_eq!(told(), [warning(service), (service.to_owned(), Level::Failed)]);
