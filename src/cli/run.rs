@@ -20,7 +20,7 @@ use crate::serve::Server;
 use crate::suite::SuiteState;
 use crate::web::read_secret;
 
-/// How many of the latest runs are searched for a completed run. If none of them is completed, the next slot is the first.
+/// How many of the latest runs are searched for a completed one. If none is, the first drain waits for the next slot.
 const RUNS_LOOKED_AT: usize = 100;
 
 /// Stays up and drains on the schedule of the configuration, every 30 minutes by default.
@@ -150,7 +150,7 @@ impl Slot {
         if let Slot::File(pass) = self { Some(&pass.buffer) } else { None }
     }
 
-    /// Fails if the way to a suite's collection host is not valid.
+    /// Reads what the buffer knows. Fails if the proxy for a suite's collection host cannot be used.
     fn look(&self) -> Result<Known, Failure> {
         match self {
             Slot::Shared(worker) => {
@@ -263,8 +263,8 @@ fn changed_keys(old: &Values, new: &Values) -> Vec<String> {
     changed.map(|(key, _)| key.clone()).collect()
 }
 
-/// Tells if a change of a key waits for a restart, as the table of `docs/operating.md` says: open files, logging, notices and
-/// listeners keep theirs.
+/// Tells if a change of a key waits for a restart, as the table of `docs/operating.md` says: the open buffer, logging,
+/// notices and listeners keep the old values.
 fn needs_restart(key: &str, (listens, ingests): (bool, bool)) -> bool {
     match key.split('.').next().unwrap_or_default() {
         "serve" | "notify" | "log" => true,

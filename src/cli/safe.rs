@@ -1,4 +1,4 @@
-//! What may reach a terminal or a log: harmful letters are escaped, and a password in a URL is written as `***`.
+//! What may reach a terminal or a log: harmful characters are escaped, and a password in a URL is written as `***`.
 
 use std::ops::Range;
 
@@ -44,8 +44,8 @@ fn value(text: &str) -> usize {
     text.find(|letter: char| letter.is_whitespace() || "\"'`;&,<>\\".contains(letter)).unwrap_or(text.len())
 }
 
-/// Also hides passwords in incomplete URLs (`user:password@host`), and everything before the host of a URL
-/// and in its query, because it may be a token. For messages that quote a wrong value.
+/// Hides what `without_passwords` hides, passwords in incomplete URLs (`user:password@host`), and the user and the
+/// query of a URL, because those may be tokens. For messages that quote a wrong value.
 pub(super) fn without_secrets(text: &str) -> String {
     let text = without_passwords(text);
     let (mut out, mut rest) = (String::with_capacity(text.len()), text.as_str());

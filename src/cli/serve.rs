@@ -121,7 +121,7 @@ pub(super) fn listen(
     Ok(servers)
 }
 
-/// What a listener needs to look at the buffer: the health check, and what makes the views.
+/// What a listener needs to look at the buffer: the health check, and the function that makes the views.
 fn behind(file: Option<&Arc<Buffer>>, settings: &Settings) -> Result<(Pulse, Show), Failure> {
     match file {
         Some(buffer) => {
@@ -156,7 +156,7 @@ pub(super) fn check(settings: &Settings) -> Result<(), Failure> {
 }
 
 /// Waits until a buffer that is a file is no longer at its path or was overwritten, because records in a deleted file are lost.
-/// Meanwhile, logs if the clock shows a time at which no drain is ever due.
+/// Meanwhile, logs if the clock is so wrong that no drain comes due.
 pub(super) async fn buffer_lost(mut watched: Option<(&Arc<Buffer>, Watch)>, clock: &Clock) -> BufferError {
     let mut told_at: Option<tokio::time::Instant> = None;
     loop {

@@ -18,7 +18,7 @@ use crate::whole_file::warn_if_open;
 const CONFIG_VARIABLE: &str = "PASSBRIDGE_CONFIG";
 pub(super) const LOCAL_FILE: &str = "passbridge.toml";
 const SYSTEM_FILE: &str = "/etc/passbridge/passbridge.toml";
-/// The keys of the identity service, by their key IDs (`kid`) in the tokens.
+/// The start of the configuration keys that name a public key of the identity service. The key ID (`kid`) follows.
 pub(super) const SERVICE_KEYS: &str = "rest_v2.service_token_keys.";
 /// The shortest secret, in bytes. Nobody can guess 128 random bits.
 const SECRET_BYTES_MIN: usize = 16;
@@ -31,9 +31,9 @@ pub(super) struct Settings {
     pub(super) timetable: Timetable,
     /// Warnings about variables that are not read, and about keys of earlier releases.
     pub(super) warnings: Vec<String>,
-    /// Whether the file itself has a client secret or a ping URL, in place of the name of a file.
+    /// Whether the configuration file itself contains a client secret or a ping URL, which is a secret, too.
     pub(super) has_secret: bool,
-    /// The current configuration, for listeners and notices, which see it change when it is read again.
+    /// The current configuration, for listeners and notices. It changes when the file is read again.
     pub(super) current: watch::Sender<Config>,
     /// The files and folders that the configuration names, and the file itself.
     pub(super) files: Vec<PathBuf>,
@@ -80,7 +80,7 @@ impl Settings {
     }
 }
 
-/// A secret from its file or, if no file is configured, from the environment; `None` if there is neither.
+/// A secret from its file or, if no file is configured, from the configuration; `None` if there is neither.
 pub(super) fn client_secret(
     key: &str,
     path: &Path,

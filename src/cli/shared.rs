@@ -25,7 +25,7 @@ pub(super) fn address(settings: &Settings) -> Result<Address, Failure> {
     Ok(address.with_password(&buffer.password_file)?)
 }
 
-/// Works on the buffer, on this thread.
+/// Opens the buffer, and blocks this thread until the work on it is done.
 pub(super) fn block_on<T>(
     settings: &Settings,
     work: impl AsyncFnOnce(&mut SharedBuffer) -> Result<T, Failure>,
@@ -34,13 +34,13 @@ pub(super) fn block_on<T>(
     runtime()?.block_on(async { work(&mut SharedBuffer::open(&address).await?).await })
 }
 
-/// Whether the buffer answers.
+/// Fails if the buffer cannot be opened.
 pub(super) fn look(address: &Address) -> Result<(), Failure> {
     runtime()?.block_on(SharedBuffer::open(address))?;
     Ok(())
 }
 
-/// The buffer as an ingest sees it.
+/// The buffer as the place in which an ingest stores events.
 pub(super) fn door(settings: &Settings) -> Result<SharedDoor, Failure> {
     let (address, runtime) = (address(settings)?, runtime()?);
     let buffer = runtime.block_on(SharedBuffer::open(&address))?;
@@ -83,7 +83,7 @@ pub(super) fn drain(
     Ok(exit)
 }
 
-/// What it takes to drain as one of many workers.
+/// What a process needs to drain as one of many workers.
 pub(super) struct Worker {
     address: Address,
     out: Collection,
@@ -134,8 +134,8 @@ impl Worker {
         Ok(())
     }
 
-    /// The database, its suites, and the start of the last drain that covered all slices. Fails if the way to a suite's
-    /// collection host is not valid.
+    /// The database, its suites, and the start of the last drain that covered all slices. Fails if the proxy for a
+    /// suite's collection host cannot be used.
     pub(super) fn look(&self) -> Result<(String, Vec<SuiteListing>, Option<Instant>), Failure> {
         runtime()?.block_on(async {
             let mut buffer = SharedBuffer::open(&self.address).await?;

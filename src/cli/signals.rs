@@ -1,6 +1,6 @@
-//! SIGTERM, SIGINT and SIGHUP: the first signal asks for a stop, the second ends the process at once. For `run`,
-//! SIGHUP reads the configuration again instead. Other commands ignore SIGHUP if it was ignored at the start, as with
-//! `nohup`.
+//! SIGTERM, SIGINT and SIGHUP: the first signal asks for a stop, the second ends the process at once. For `run`
+//! and `serve`, SIGHUP reads the configuration or the tokens again instead. Other commands ignore SIGHUP if it was
+//! ignored at the start, as with `nohup`.
 
 use std::process;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ struct Signals {
 }
 
 impl Signals {
-    /// Waits for the next signal that asks for a stop. Returns the exit status if it ends the process.
+    /// Waits for the next signal that asks for a stop. Returns the exit status of a process that this signal ends.
     async fn next(&mut self) -> Exit {
         loop {
             let hangup = async {

@@ -108,7 +108,7 @@ fn is_used(input: &InputSummary, summary: &IngestSummary, bytes: u64) -> Option<
         Some(failure) if matches!(failure.error, InputError::Stopped) => None,
         Some(_) => Some(false),
         None if input.unused.is_some() || input.counts.rejected + input.counts.conflicts > 0 => Some(false),
-        // Only an input that was read to its end has a digest, and an empty file has none.
+        // An input has a digest only if it was read to its end. An empty file never has one.
         None => (input.digest.is_some() || bytes == 0).then_some(true),
     }
 }

@@ -1,4 +1,4 @@
-//! `trace`: the life of one event, or of one line that became none.
+//! `trace`: what became of one event, or of one line that became no event.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -64,15 +64,15 @@ struct TraceReport {
     events: Vec<Life>,
     /// Events above `--limit`.
     not_shown: usize,
-    /// Events that this line repeats, and where it is kept as rejected.
+    /// The events that the line of `--line` repeats; `rejects` has the files that keep the line as rejected.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     repeats: Vec<RepeatRecord>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     rejects: Vec<KeptReject>,
-    /// Why nothing of its input was used.
+    /// Why nothing of the input with that line was used.
     #[serde(skip_serializing_if = "Option::is_none")]
     unused: Option<String>,
-    /// The rule of the derivation for an exchange, if its log is read alone.
+    /// The rule of the derivation for the exchange in that line, if its log is read alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<String>,
 }
@@ -132,7 +132,7 @@ fn rule_of(input: &InputRecord, line: u64, mut options: IngestOptions) -> Option
 }
 
 impl Args {
-    /// The events; `None` for one that has expired or was erased.
+    /// The events that the arguments select; `None` for each event that has expired or was erased.
     fn find(&self, buffer: &Buffer) -> Result<Vec<Option<Sequence>>, Failure> {
         if let Some(id) = &self.event_id {
             return Ok(buffer.find_id(id)?);

@@ -98,7 +98,7 @@ fn stream(path: &Path, settings: &Settings) -> Result<Option<File>, Failure> {
         return may_replace(settings, path).map(|()| None);
     }
     let open = || {
-        // Opening a pipe would wait for its reader, perhaps for ever.
+        // Without NONBLOCK, opening a pipe would wait for its reader, perhaps for ever.
         let mut options = OpenOptions::new();
         let flags = OFlags::NONBLOCK.bits() as i32;
         let file = options.write(true).truncate(true).custom_flags(flags).open(path)?;
@@ -121,7 +121,7 @@ fn write_page(report: &Report, path: &Path, readers: Readers, stream: Option<Fil
         file.replace()
     };
     let written = match stream {
-        // A signal ends this, because a slow reader can block it.
+        // A slow reader can block this write, so a signal must be able to end it.
         Some(mut stream) => stream.write_all(page.as_bytes()),
         None => undisturbed(replace)?,
     };

@@ -1,4 +1,4 @@
-//! A look at one event that a person must decide about. It only reads, and masks what may lead to a viewer.
+//! The page of one event that a person must decide about. It changes nothing, and masks what may identify a viewer.
 
 use maud::{Markup, html};
 
@@ -8,12 +8,12 @@ use crate::cli::Failure;
 use crate::delivery::Sequence;
 use crate::html::document as html_document;
 
-/// The keys of an event whose values may lead to a viewer. A source may make an `event_id` of them.
+/// The keys of an event whose values may identify a viewer. A source may make an `event_id` of such values.
 const PERSONAL: [&str; 7] =
     ["event_id", "mvpd_user_id", "visitor_id", "ip_address", "user_agent", "device_id", "session_id"];
 const MASK: &str = "\u{2022}\u{2022}\u{2022}";
 
-/// The page of the dead or held event with this number, with its personal values if `is_whole`; `None` if there is none.
+/// The page of the dead or held event with this number, with its personal values if `is_whole`; `None` if neither.
 pub(super) fn document(
     buffer: &Buffer,
     sequence: Sequence,
@@ -33,7 +33,7 @@ pub(super) fn document(
     Ok(Some(page(&one, &rows, is_whole)))
 }
 
-/// The page where there is no such event.
+/// The page for a number that no dead or held event has.
 pub(super) fn missing(sequence: i64) -> String {
     let body = html! { main {
         h1 { "Event " (sequence) " is neither dead nor held" }

@@ -1,5 +1,5 @@
-//! The status as metrics of Prometheus, in the text format OpenMetrics. Labels are suites, states, reasons and hosts: no label
-//! has a value that only an event names, so that no feed can multiply the series.
+//! The status as metrics of Prometheus, in the text format OpenMetrics. Labels are suites, states, hosts and the like.
+//! No label takes its value from an event, so that no feed can multiply the series.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -73,7 +73,7 @@ impl Metrics {
         self.registry.register(name, help, family);
     }
 
-    /// A gauge of one value; absent without one.
+    /// A gauge without labels. If there is no value, it has no sample.
     fn value(&mut self, name: &str, help: &str, value: impl Into<Option<f64>>) {
         self.gauge(name, help, value.into().map(|value| (Labels::new(), value)));
     }
@@ -272,7 +272,7 @@ impl Metrics {
         own.register("collector_group_submissions", "Submissions that were stored together", group);
     }
 
-    /// The memory and files of this process, if the system tells them. The names lack our prefix, as in every exporter.
+    /// The memory and the open files of this process, if /proc tells them.
     fn process(&mut self) {
         let Ok(memory) = fs::read_to_string("/proc/self/status") else { return };
         let kib = |line: &str| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.trim().parse().ok();

@@ -1,4 +1,4 @@
-//! `status --check`: prints the broken limits of `[monitor]`, and what else is wrong, one per line.
+//! The checks of `status --check`: the limits of `[monitor]`, and what else can be wrong.
 
 use std::cmp::Reverse;
 use std::fs;
@@ -25,7 +25,7 @@ use crate::whole_file::refuse_open_folder;
 /// For how long dead letters and rejects count. One day includes the working hours of every operator.
 const COUNTED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The most requestors or hosts that one line names: it has to fit on the screen of a telephone.
+/// The most requestors or hosts that one line names, so that the line fits on the screen of a telephone.
 const NAMED_MAX: usize = 5;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -127,7 +127,7 @@ pub(super) fn ages(report: &StatusReport, limit: Span) -> Vec<Check> {
 }
 
 /// Checks since when each host or suite keeps events waiting. If the last run left no event, its troubles are over:
-/// events that wait came in since.
+/// the events that wait now came in after that run.
 fn troubles(report: &StatusReport, limit: Span) -> Vec<Check> {
     let last = report.status.runs.iter().find_map(|run| run.summary.as_ref());
     let has_left = last.is_none_or(|summary| summary.get("left") != Some(&false.into()));
@@ -218,7 +218,7 @@ fn aged(
     Check { check, of, broken, found, limit: Some(limit.as_secs()), says }
 }
 
-/// A check without a limit. `of` is a suite or a backfill.
+/// A check without a limit. `of` names what is checked, such as a suite or a backfill.
 fn always(check: &'static str, of: String, broken: bool, found: Option<i64>, says: String) -> Check {
     Check { check, of: Some(of), broken, found: found.map(i64::unsigned_abs), limit: None, says }
 }

@@ -1,5 +1,5 @@
 "use strict";
-// Brings the page up to date in place, so that neither the place read nor the focus is lost.
+// Updates the page in place, so that neither the scroll position nor the focus is lost.
 const EVERY_MS = 5000;
 async function refresh() {
   const stale = document.getElementById("stale");

@@ -1,5 +1,5 @@
-//! The status page: what waits and why, read at a glance at night, on a telephone too. It only reads, needs no other host, and
-//! takes each figure from the document of `status --json`: `data-json` says from which place.
+//! The status page: what waits and why, for a quick look, also on a telephone. It changes nothing, needs no other host,
+//! and takes each figure from the document of `status --json`; `data-json` names the place of the figure there.
 
 use indicatif::HumanBytes;
 use maud::{Markup, html};
@@ -150,7 +150,7 @@ fn tiles(report: &StatusReport) -> Markup {
     }
 }
 
-/// The troubles that break no limit yet. The head of the page names the broken limits.
+/// The troubles that break no limit yet (the head of the page names the broken limits), and suites that need a look.
 fn troubles(report: &StatusReport, checks: &[Check]) -> Markup {
     let troubles: Vec<_> = report.troubles.iter().filter(|one| !overdue(checks, one)).collect();
     html! {

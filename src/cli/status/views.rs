@@ -19,7 +19,7 @@ use crate::serve::{Show, Shown, View};
 
 const HTML: &str = "text/html; charset=utf-8";
 
-/// What makes the views of this buffer.
+/// The function that makes the views of this buffer.
 pub(in super::super) fn show(buffer: &Arc<Buffer>, settings: &Settings) -> Show {
     let (buffer, config) = (Arc::clone(buffer), settings.current.subscribe());
     // The configuration is cloned, because a borrow would keep it from being renewed.
@@ -34,7 +34,7 @@ fn told(shown: Result<Shown, Failure>, view: View) -> Result<Shown, String> {
     })
 }
 
-/// What makes the views of a buffer on PostgreSQL.
+/// The function that makes the views of a buffer on PostgreSQL.
 pub(in super::super) fn show_shared(settings: &Settings) -> Result<Show, Failure> {
     let address = shared::address(settings)?;
     Ok(Box::new(move |view| told(shown_shared(&address, view), view)))

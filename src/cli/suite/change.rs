@@ -141,7 +141,7 @@ pub(super) fn set(args: &SetArgs, suites: &Suites, settings: &Settings) -> Resul
         changed.collection_url = url.clone();
     }
     let (from, to) = (&known.suite.form, &changed.form);
-    // The organisation makes new visitors only where ECIDs are sent.
+    // Another organisation makes new visitors only if ECIDs are sent.
     let is_other = to.identity == IdentityKind::Ecid && from.org_id != to.org_id;
     let organisation = args.settings.refuse_unknown_organisation(&changed);
     if (from.identity != to.identity || is_other) && !args.split_visitors {

@@ -167,7 +167,7 @@ pub(super) fn all(known: &Suites) -> Result<SuitesReport, Failure> {
     Ok(SuitesReport { suites: known.buffer.suites()?.into_iter().map(listed).collect() })
 }
 
-/// The suites of a buffer on PostgreSQL, where nobody has checked any yet.
+/// The suites of a buffer on PostgreSQL. `suite check` does not work there yet, so every suite is unchecked.
 pub(super) fn of_shared(suites: Vec<SuiteListing>, now: Instant) -> SuitesReport {
     let readiness = Readiness::of(None, now, Duration::ZERO);
     SuitesReport { suites: suites.into_iter().map(|listing| ListedSuite { readiness, listing }).collect() }
