@@ -109,7 +109,7 @@ pub(super) fn run(args: Vec<OsString>) -> Exit {
             })
         }
         Err(error) => {
-            // If the arguments cannot be parsed, `--json` and `--config` may still be readable, to choose the format.
+            // The arguments cannot be parsed, but `--json` and `--config` among them still choose the formats.
             let words: Vec<&OsString> = args.iter().take_while(|word| *word != "--").collect();
             log::start_for_failure(settings::log_format(config_of(&words).as_deref()));
             Form::of(words.iter().any(|word| *word == "--json")).usage(&error)

@@ -1,4 +1,4 @@
-//! `config`: checks the configuration, and shows each key with its value and where that comes from.
+//! `config`: checks the configuration, and shows each key with its value and the place that gives the value.
 
 use std::env;
 use std::fmt;

@@ -97,7 +97,7 @@ pub(super) fn may_replace(settings: &Settings, path: &Path) -> Result<(), Failur
     Ok(())
 }
 
-/// The report of a command that did part of its work, with the reason why the rest failed.
+/// The report of a command as JSON, with the reason why a part of its work failed, if one did.
 #[derive(Serialize)]
 struct Partial<'a, R> {
     #[serde(flatten)]

@@ -10,7 +10,7 @@ use crate::delivery::Sequence;
 use crate::event::PassEvent;
 use crate::postgres::{PostgresError, SharedBuffer, Verdict};
 
-/// Each function does the same as the function of [`Buffer`] with its name.
+/// Each function for events does what the function of [`Buffer`] with the same name does.
 pub(super) enum Desk {
     File(Buffer),
     Shared(Runtime, Box<RefCell<SharedBuffer>>),

@@ -102,8 +102,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     report.failure.map_or(Ok(exit), Err)
 }
 
-/// The exit status. Events that are left to send count more than events that a person must look at. But they do not
-/// count if a signal stopped the drain and no request in flight was cut off.
+/// The exit status. `Pending` goes before `Unclean`. Events that are left to send do not count if a signal stopped the
+/// drain and no request in flight was cut off.
 fn exit(report: &DrainReport) -> Exit {
     let RunSummary { left, dead, held, stopped, cut_off, .. } = report.run;
     let is_as_asked = stopped == Some(StopReason::Signal) && cut_off == 0;

@@ -40,7 +40,7 @@ impl<E: Error + Judge> From<E> for Failure {
     }
 }
 
-/// Refuses arguments that contradict each other or need another option.
+/// Refuses a command that cannot be carried out as it was given, such as one whose options contradict each other.
 pub(super) fn refused(what: impl AsRef<str>, advice: impl Into<String>) -> Failure {
     Failure::of(what.as_ref(), None, Code::Refused.usage(advice.into()))
 }

@@ -20,7 +20,7 @@ use crate::schedule::{JITTER_SECONDS_MAX, Timetable};
 
 pub(super) const VARIABLE_PREFIX: &str = "PASSBRIDGE_";
 
-/// The ranges of numbers. A key without an entry allows every value of its type.
+/// The ranges of numbers. A number without an entry here may be 0 or any larger number that its type holds.
 const RANGES: [(&str, &str, RangeInclusive<i64>); 33] = [
     ("buffer", "retention_days", 0..=3650),
     ("buffer", "dedup_days", 0..=3650),
@@ -72,7 +72,7 @@ fn mistake(place: impl Into<String>, why: String) -> Mistake {
 /// The result of all layers: the configuration without the mistaken keys, and each mistake.
 pub(super) struct Layers {
     pub(super) config: Config,
-    /// Unread variables, and keys of earlier releases.
+    /// Warnings of variables that are not read, and of keys of earlier releases.
     pub(super) warnings: Vec<String>,
     pub(super) mistakes: Vec<Mistake>,
     /// Where each given key comes from: the file and the line, or the variable.
@@ -141,7 +141,7 @@ pub(super) fn look(text: &str, file: &Path, variables: &[(OsString, OsString)]) 
     Layers { config, warnings, mistakes, places }
 }
 
-/// Applies a key of an earlier release that said if an event counts. Returns a warning that names the new key.
+/// Applies a key of an earlier release that said if an event counts. Returns a warning that says what to write now.
 fn take_former_key(given: &Given, event: OpenEvent, dropped: &mut Vec<OpenEvent>) -> Result<String, Mistake> {
     let Given { key, value, place, .. } = given;
     let Some(is_counted) = value.as_bool() else {

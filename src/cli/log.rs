@@ -89,7 +89,7 @@ impl<'a> MakeWriter<'a> for Lines {
 impl Write for Line {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
-        // The subscriber escapes harmful characters, and adds escapes for colours. These must be kept.
+        // The subscriber has escaped harmful characters, and has added colour sequences, which must be kept.
         let safe = match text.trim_end_matches('\n') {
             text if is_coloured() => text.split('\x1b').map(on_one_line).collect::<Vec<_>>().join("\x1b"),
             text => on_one_line(text).into_owned(),

@@ -4,7 +4,7 @@
 //!   and logs on standard error; an [`Exit`].
 //! - Guarantees: with `--json`, standard output has one document and nothing else; every error says what to do.
 //! - Does not know: SQL, HTTP, XML. A command parses arguments, calls other modules, and prints.
-//! - Rules: each command has one file with its arguments, its `run` and its report; `commands` lists all
+//! - Rules: each command has one file or folder with its arguments, its `run` and its report; `commands` lists all
 //!   commands. Commands import shared items from this module.
 
 mod advice;

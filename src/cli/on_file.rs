@@ -7,7 +7,7 @@ use super::settings::Settings;
 
 /// `docs/many-workers.md` has queries for what people ask most often.
 const SHOWN: &str = "query the tables, as docs/many-workers.md shows";
-/// What does the work of a command that does not work on PostgreSQL yet.
+/// The commands that do not work on PostgreSQL yet, each with what to do instead.
 const INSTEAD: [(&str, &str); 14] = [
     ("backfill", "ingest the history: it goes with the live events, in the order of their time"),
     ("pull", "ingest events in NDJSON or CSV"),

@@ -97,12 +97,12 @@ pub(super) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// Prints text for programs.
+/// Prints text of another format, such as Markdown or metrics, with its harmful characters escaped.
 pub(super) fn text(text: &str) -> Result<(), Failure> {
     quiet(print(safe(text).as_bytes()))
 }
 
-/// Prints a JSON document for a command that has no text for people.
+/// Prints a JSON document, and notes that, so that a failure does not print a second document.
 pub(super) fn document(document: &impl Serialize) -> Result<(), Failure> {
     IS_REPORTED.store(true, Ordering::Relaxed);
     quiet(json(document).and_then(|text| print(format!("{text}\n").as_bytes())))

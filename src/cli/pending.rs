@@ -1,4 +1,4 @@
-//! `pending`: what waits, by the input that it came with, and the way back while it is not sent.
+//! `pending`: lists the pending events by the input that they came with, and takes events back before they are sent.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! `export person`: what is held of a person, for a request of access.
+//! `export person`: what is stored about a person, for a request of access.
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -61,7 +61,7 @@ fn hour(text: &str) -> Result<NaiveDateTime, String> {
 
 #[derive(Debug, Default, Serialize)]
 struct PullReport {
-    /// The first hour, and the hour after the last, in the time zone of the reports.
+    /// The first hour; `to` is the hour after the last. Both are in the time zone of the reports.
     from: String,
     to: String,
     dry_run: bool,
