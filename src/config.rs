@@ -81,10 +81,10 @@ sections! {
         pub password_file: PathBuf = PathBuf::new();
     }
 
-    /// `[workers]`: how many processes share a buffer on PostgreSQL.
+    /// `[workers]`: the processes that share a buffer on PostgreSQL.
     pub struct WorkersConfig {
-        /// How long a worker that dies keeps its part from the others, besides the time that a request may take. Longer than
-        /// a failover of the database should take.
+        /// For how many seconds a dead worker keeps its slices from the others, besides the time of a request.
+        /// The default is longer than a failover of the database should take.
         pub lease_seconds: u64 = 30;
     }
 
@@ -113,8 +113,8 @@ sections! {
     /// `[ingest]`: how events come in.
     pub struct IngestConfig {
         pub rejects_dir: PathBuf = "rejects".into();
-        /// The most rejected lines that are kept of one input; the others are only counted. More rejects than the
-        /// default have one cause, such as a wrong format.
+        /// The most rejected lines that are kept of one input; the others are only counted. If an input has
+        /// more rejects than the default, they usually have one cause, such as a wrong format.
         pub rejects_max: u32 = 10_000;
         pub rejects_days: u32 = 90;
         pub future_skew_seconds: u32 = 300;
@@ -129,7 +129,7 @@ sections! {
         /// The file with the secret for the digests of devices, codes and identities of events. If none is named, the
         /// buffer makes a secret and keeps it. With another secret, the same exchange gives other events.
         pub secret_file: PathBuf = PathBuf::new();
-        /// No key of the file: the line whose rule a summary must name.
+        /// This is no key of the file. It is the line of an exchange log whose rule the summary must name, for `trace`.
         #[serde(skip)]
         pub asked_line: Option<u64> = None;
         pub path_prefix: String = String::new();
@@ -176,7 +176,7 @@ sections! {
         pub request_timeout_seconds: u64 = 120;
     }
 
-    /// `[bulk]`: how backfills send files by the Bulk Data Insertion API.
+    /// `[bulk]`: how files of backfills and of live events are sent by the Bulk Data Insertion API.
     ///
     /// Adobe's limits are keys because a contract may have other limits, and because a rehearsal must not take hours.
     /// Limits above the published ones lose no event, but they slow the ingestion of the whole company.
@@ -189,15 +189,15 @@ sections! {
         pub scopes: String = "openid,AdobeID,read_organizations,additional_info.projectedProductContext".into();
         /// The company. The names of visitor groups begin with it, so that Adobe finds them.
         pub company: String = "passbridge".into();
-        /// The user agent of rows whose event has no user agent, because Adobe drops a row without it.
+        /// The user agent of rows whose event has no user agent, because Adobe drops a row without one.
         pub user_agent: String = STAND_IN_AGENT.into();
         pub dir: PathBuf = "bulk".into();
         /// The most rows a second of a backfill that has no rate of its own. One visitor group takes 2000.
         pub rate: u32 = 2_000;
         /// The most rows of a file: as many as a group takes in 20 seconds.
         pub file_rows: u32 = 40_000;
-        /// A suite of the route `auto` goes by files if more events than this wait: what 64 lanes at 100 ms send in 13 minutes,
-        /// the half of a slot. Analytics has single hits sooner, because it takes 20 to 50 minutes to process a file.
+        /// If more events wait, a suite of the route `auto` sends files. 64 lanes send that many hits in 13 minutes at
+        /// 100 ms a hit. Analytics shows single hits sooner, because it takes 20 to 50 minutes to process a file.
         pub auto_above_events: u64 = 500_000;
         /// The longest file, in bytes, as it is sent: Adobe's limit.
         pub file_bytes: u64 = 100_000_000;
@@ -233,7 +233,7 @@ sections! {
         pub proof_days: u32 = 90;
     }
 
-    /// `[serve]`: the HTTP collector of `run`.
+    /// `[serve]`: the HTTP listeners of `run` and `serve`.
     pub struct ServeConfig {
         pub listen: Listen = Listen::Off;
         pub ingest: bool = false;
@@ -243,7 +243,7 @@ sections! {
         pub request_timeout_seconds: u64 = 30;
         /// How long a connection may wait for its next request, in seconds: longer than reverse proxies keep it idle.
         pub idle_timeout_seconds: u64 = 75;
-        /// The map of events from senders whose line in the file of tokens names no other.
+        /// The map of events from senders whose line in the file of tokens names no map.
         pub map: String = String::new();
         pub pages_listen: Listen = Listen::Off;
         pub pages_tokens_file: PathBuf = PathBuf::new();

@@ -21,8 +21,8 @@
 //! ```text
 //! 4  cli                                                      arguments in; text or JSON and an exit code out
 //! 3  ingest  drain  backfill  schedule  explain  serve          uses the rooms below
-//!    report  onboarding  reconcile
-//! 2  buffer (all SQL)   collection (every hit)                 uses files and the network
+//!    report  onboarding  reconcile  workers
+//! 2  buffer  postgres (all SQL)  collection (every hit)        uses files and the network
 //!    analytics  esm  web  whole_file
 //! 1  readers (bytes -> events)   mapping   encode   html       pure functions
 //! 0  event  hit  suite  confirmation  delivery  job           shared types
