@@ -59,7 +59,7 @@ impl Seen {
 }
 
 impl Remarks {
-    /// Notes identifiers of an event that a spreadsheet or a program spoilt, and an IP address that cannot be read.
+    /// Notes spoilt identifiers of an event, names that mean no MVPD or proxy, and an unreadable IP address.
     pub(super) fn look_at(&mut self, line: u64, event: &PassEvent) {
         for property in IDENTIFIERS {
             if let Some(text) = event.property(property).filter(|text| is_spoilt(property, text)) {
@@ -123,7 +123,7 @@ impl Remarks {
              at most, so that several users, devices or events become one; export these columns as text",
             self.long_numbers, self.rounded.first
         );
-        // Of numbers that were not rounded, one in ten ends in 0.
+        // Of numbers that were not rounded, one in ten ends in 0. So if more than half end in 0, many were rounded.
         let rounded_ids = match self.rounded.count * 2 > self.long_numbers {
             true => &self.rounded,
             false => &Seen::default(),

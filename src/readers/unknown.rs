@@ -11,7 +11,7 @@ use crate::event::{Property, key_named};
 const NAMES_MAX: usize = 32;
 const NAME_BYTES_MAX: usize = 64;
 
-/// How many letters a key may differ from a key of an event to be named as a mistake for it.
+/// The most letters in which a key may differ from an event's key and still be named as a misspelling of it.
 const NEAR_MISS_MAX: usize = 2;
 
 /// How often each unknown key was found.

@@ -6,10 +6,10 @@ use super::members::{Members, unquoted};
 
 /// How many objects and lists are searched, one inside the other.
 const DEPTH_MAX: usize = 8;
-/// The names, in lower case, of the first member of an event and, in its spellings, of an exchange.
+/// Names in lower case: that of the first member of an event and, in three spellings, of the first of an exchange.
 const STARTS: [&str; 4] = ["occurred_at", "started_at", "startedat", "started-at"];
-/// The names that log drivers and exports give to what they wrap, also behind `json`, `text` or `log`. A message about
-/// a line that may have secrets shows no other name.
+/// The names that log drivers and exports give to what they wrap, also with `json`, `text` or `log` before the name. A
+/// message about a line that may have secrets shows no other name.
 const KNOWN: [&str; 20] = [
     "message", "@message", "msg", "log", "line", "_source", "fields", "data", "body", "payload", "record",
     "records", "event", "events", "content", "raw", "_raw", "result", "detail", "hits",

@@ -25,7 +25,7 @@ pub fn hour_key(about: &str, requestor_id: &str, hour: i64) -> MemoryKey {
     Keyring::new(NO_SECRET).digest(about, &[requestor_id.as_bytes(), &hour.to_be_bytes()])
 }
 
-/// In rows of earlier builds, which had one [`KindSet`] for an hour: stands for every MVPD of the hour.
+/// The digest that stands for every MVPD, in rows of earlier builds, which had one [`KindSet`] for a whole hour.
 pub const EVERY_MVPD: u64 = 0;
 /// The most bytes of an MVPD's name that its digest is made of. Analytics cuts names of more than 255 bytes.
 const MVPD_BYTES_MAX: usize = 200;
@@ -77,8 +77,8 @@ pub fn lacking_without(row: &str, before: &str, after: &str) -> String {
     row
 }
 
-/// The key under which unique accounts are kept as they were before an input changed them, and the key of the row that
-/// the first input of their hour stored, which has the grouping.
+/// The key under which unique accounts are kept as they were before an input changed them, and the key of the row with
+/// the grouping of their hour, which the first input of that hour stored.
 pub fn accounts_keys(stated: &StatedAccounts) -> (MemoryKey, MemoryKey) {
     let StatedAccounts { requestor_id, from, to, mvpd, dimensions, .. } = stated;
     let span = [from, to].map(|at| at.nanos().to_be_bytes());

@@ -137,7 +137,7 @@ impl Map {
         Some(format!("{name} is missing: the map takes it from {source:?}, which has no value"))
     }
 
-    /// Takes one key and its value, with its JSON if it may be an object. Unknown keys count by their whole path.
+    /// Takes one key and its value; `json` has the text of an object. Unknown keys are counted by their whole path.
     pub(super) fn take(
         &self,
         (draft, unknown): (&mut Draft, &mut UnknownKeys),

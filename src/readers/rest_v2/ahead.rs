@@ -23,7 +23,7 @@ const BATCHES_AHEAD: usize = 4;
 pub(super) struct Ahead {
     batches: Receiver<Vec<Parsed>>,
     parsed: vec::IntoIter<Parsed>,
-    /// Sends exchanges back to the worker, which frees them: otherwise both threads would wait for one heap.
+    /// Sends exchanges back to the worker, which frees them: otherwise each thread would wait for the other's heap.
     spent: Sender<Spent>,
     /// The worker, which returns how the source ended; `None` after `next` has returned this result.
     worker: Option<JoinHandle<Result<(), ReadError>>>,

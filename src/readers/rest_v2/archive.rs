@@ -47,7 +47,7 @@ impl<R: BufRead> Archive<R> {
                     let valid = std::str::from_utf8(&self.entries.entry).map_err(|error| error.valid_up_to());
                     RejectReason::NotUtf8(valid.err().unwrap_or(0) + 1)
                 }
-                // Nothing says which of the two values is right, so the entry may be an exchange.
+                // Nothing says which value of a repeated member is right, so the entry may be an exchange with the API.
                 (Err(BadExchange::Member(member, IS_TWICE)), _)
                     if ["request", "request.method", "request.url"].contains(&&*member) =>
                 {

@@ -16,7 +16,7 @@ pub(super) const WRONG_TEXTS: [&str; 4] = [HAS_HALF, HAS_EXPONENT, HAS_LISTS, IS
 /// Why a line is no exchange. It quotes nothing of the line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum BadExchange {
-    /// What is wrong with the JSON of a member, or of the whole `exchange`, and the column in it.
+    /// The member (or `exchange` or `entry`, for the whole), what is wrong with its JSON, and the column in it.
     Json(&'static str, &'static str, usize),
     /// A member has another form than documented.
     Form(&'static str),

@@ -212,8 +212,8 @@ impl<'a> Spelling<'a> {
         }
     }
 
-    /// The spellings of earlier releases, if they differ: with the headers that they read, in older releases also with
-    /// URLs as the log wrote them, and in the oldest with methods as well.
+    /// The spellings of earlier releases, if they differ from this one. All have the headers that those releases read;
+    /// older ones also have URLs as the log wrote them, and the oldest also have such methods.
     fn earlier(&self, raw: &'a RawExchange<'a>) -> Vec<Spelling<'a>> {
         let headers = raw.headers.earlier.as_deref().unwrap_or(&raw.headers);
         let location = headers.location.as_deref();

@@ -1,4 +1,4 @@
-//! Finds what an exchange lacks, so that its events lack a user, a device or a time, or that nothing is counted.
+//! Finds what an exchange lacks. Its events then lack something too, such as a user or a time, or nothing is counted.
 
 use std::collections::BTreeSet;
 

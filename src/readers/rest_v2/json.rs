@@ -31,8 +31,8 @@ impl<'a> Text<'a> {
         Ok(Text((!texts.is_empty()).then(|| texts.join(", ").into())))
     }
 
-    /// A text that goes into the fingerprint of an exchange. Earlier releases read a longer number, or one with a
-    /// fraction, as a float. With its own digits, such an exchange would be counted once more.
+    /// A text that goes into the fingerprint of an exchange. Refuses a number with a fraction or of more than 64 bits:
+    /// earlier releases read it as a float, so with its own digits the exchange would be counted once more.
     pub(super) fn of_fingerprint(json: &'a str) -> Result<Text<'a>, &'static str> {
         let is_float =
             json.parse::<f64>().is_ok() && json.parse::<u64>().is_err() && json.parse::<i64>().is_err();
@@ -78,7 +78,7 @@ pub(super) fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
 }
 
 pub(super) fn millis_of(json: &str) -> Option<i64> {
-    // From the year 2000, since an instant in seconds would be earlier, to 2262, the year of the last `Instant`.
+    // From 2000, because seconds that are read as milliseconds give an earlier year, to 2262, the last of `Instant`.
     let known = 946_684_800_000.0..=(i64::MAX / 1_000_000) as f64;
     number(json).filter(|ms| ms.fract() == 0.0 && known.contains(ms)).map(|ms| ms as i64)
 }

@@ -5,7 +5,7 @@ use super::bad_exchange::{BadExchange, IS_TWICE, bad_form};
 use crate::readers::members::{Members, unquoted};
 
 /// The JSON of these members of an object; `None` for a member that is missing or null. An object that is missing or
-/// null, or an empty list, which some languages write for it, has no members. `object` is its name in messages.
+/// null has no members, nor has an empty list, as some languages write an empty object. Messages call it `object`.
 pub(super) fn of<'a, const N: usize>(
     json: Option<&'a str>,
     object: &'static str,

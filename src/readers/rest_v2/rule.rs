@@ -60,7 +60,7 @@ impl Rule {
     pub(super) const UNKNOWN_ACTION: Rule = Rule::of(44, "answered with an unknown action");
     pub(super) const NOT_DECIDED: Rule = Rule::of(45, "answered without a decision");
 
-    /// The rule under which earlier releases derived the events of this one.
+    /// The rule under which earlier releases derived the events of the present rule.
     pub(super) fn former(self) -> Option<Rule> {
         (self == Rule::UNKNOWN_ACTION).then_some(Rule::LOGOUT_WITHOUT_PROFILE)
     }
@@ -128,7 +128,7 @@ mod tests {
         Rule::NOT_DECIDED,
     ];
 
-    /// The numbers are in events' identities: with others, an exchange that is read again would count twice.
+    /// The numbers are in events' identities: with other numbers, an exchange that is read again would count twice.
     #[test]
     fn numbers_of_rules_never_change() {
         let golden = include_str!("../../../fixtures/rest-v2-rules.txt");

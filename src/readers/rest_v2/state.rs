@@ -20,7 +20,7 @@ use super::device::Device;
 use crate::event::Instant;
 use crate::readers::memory::{Keyring, MemoryKey, MemoryResult, Recollection};
 
-/// A day, in milliseconds: how long a login is remembered after its code has ended, and a row whose own end is not known.
+/// A day, in milliseconds. A login is remembered so long after its code has ended; so is a row with an unknown end.
 pub(super) const DAY_MS: i64 = 86_400_000;
 /// The most resources whose decisions are kept for a profile. Only a hostile log has more.
 const DECISIONS_MAX: usize = 10_000;

@@ -32,7 +32,7 @@ pub struct ExchangeSummary {
     pub late: u64,
     /// The results of the checks of service tokens; empty if no keys are configured.
     pub service_tokens: BTreeMap<&'static str, u64>,
-    /// The rule of the line that was asked for.
+    /// The rule that applied to the line that the configuration asks for (`asked_line`).
     #[serde(skip)]
     pub asked: Option<Rule>,
     /// What exchanges lack, in the order of [`Gap::ALL`].
@@ -40,7 +40,7 @@ pub struct ExchangeSummary {
     pub gaps: [Lacking; Gap::ALL.len()],
 }
 
-/// How many exchanges lack something, the line of the first, and the reason for the first if there are several.
+/// How many exchanges lack something, and of the first its line and, if there are several reasons, its reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Lacking {
     pub exchanges: u64,

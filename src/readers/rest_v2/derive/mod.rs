@@ -148,10 +148,10 @@ impl<'a> Facts<'a> {
 }
 
 impl<'a> Derivation<'a> {
-    /// What an earlier release did with the exchange. Before schema 6 of the buffer, several exchanges could
-    /// have the same fingerprint (version 1), and the release stored only one of them. Nobody knows which. So
-    /// the exchange that is read again first counts as stored, and the others as swallowed. If that is wrong,
-    /// the buffer still recognises stored events by their former identities.
+    /// What an earlier release did with the exchange. Before schema 6 of the buffer, several exchanges could have the
+    /// same fingerprint (version 1), and the release stored only one of them. Nobody knows which. So the first of these
+    /// exchanges that is read again counts as stored, and the others as swallowed. If that is wrong, the buffer still
+    /// recognises stored events by their former identities.
     fn former(&mut self, drops_at: i64) -> MemoryResult<Former> {
         for as_written in &self.exchange.as_written {
             if self.state.memory.recall(*as_written)?.is_some() {
@@ -225,7 +225,7 @@ impl<'a> Derivation<'a> {
         Ok(self.state.login(code)?.unwrap_or_else(new))
     }
 
-    /// The key for a login that has no code of its own: its first profile tells it from others.
+    /// The key for a login that has no code of its own: its first profile distinguishes it from other logins.
     fn place_of(&self, profile: &Profile) -> MemoryResult<MemoryKey> {
         let parts = [self.exchange.service_provider.as_bytes(), &serde_json::to_vec(profile)?];
         Ok(self.state.keyring.digest("login of profile", &parts))

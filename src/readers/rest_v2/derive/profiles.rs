@@ -31,7 +31,7 @@ impl Derivation<'_> {
             self.emit(rule, EventKind::AuthnOk, &Facts::of_profile(profile, Some(&login)))?;
         }
         login.is_done = true;
-        // If no session with this code was seen, a login of another session learns only by the profile that it is complete.
+        // If no session with this code was seen, its login may have another key, and finds this row by the profile.
         let of_profile = Some(of_profile).filter(|_| !login.is_requested);
         self.state.keep_login(place, &login, of_profile)?;
         self.keep_new_profile(profile, login.device_id.as_deref())?;
@@ -49,7 +49,7 @@ impl Derivation<'_> {
         Ok(())
     }
 
-    /// If configured, counts AuthN pending when the profile began or, if that is impossible, at the answer.
+    /// If configured, counts AuthN pending at the profile's start or, if that is not within the login, at the answer.
     pub(super) fn emit_pending(
         &mut self,
         rule: Rule,
@@ -106,8 +106,8 @@ impl Derivation<'_> {
         Ok(rule)
     }
 
-    /// If configured, lets a regular profile that began while the code was valid complete the open login of
-    /// its device: some applications poll profiles instead of the code. Returns whether it did.
+    /// If configured, completes the open login of a device by a regular profile that began while the code was valid:
+    /// some applications poll profiles instead of the code. Returns whether the profile did so.
     fn completes_login(&mut self, profile: &Profile, device: &str) -> MemoryResult<bool> {
         if !self.config.profiles_complete_login || profile.kind.as_deref() != Some("regular") {
             return Ok(false);

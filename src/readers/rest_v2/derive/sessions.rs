@@ -96,7 +96,7 @@ impl Derivation<'_> {
         if is_sent && self.config.authn_requested_at == AuthnRequestedAt::Session {
             self.request_authn(rule, &mut login)?;
         }
-        // A login without a code and a session ID is found only by its device, and only if it has counted.
+        // A login with neither a code nor a session ID is found only by its device. It is kept only if it was counted.
         if let Some(place) = place.or(login.is_requested.then(|| self.own_place())) {
             self.state.keep_login(place, &login, keys.into_iter().flatten())?;
             if let Some(device) = &login.device_id {
@@ -129,7 +129,7 @@ impl Derivation<'_> {
         let rule = Rule::USER_AGENT_SENT;
         let place = self.exchange.code.unwrap_or_else(|| self.own_place());
         let (place, mut login) = self.login_at(place)?;
-        // Without a code, nothing shows that the session of this browser counted.
+        // Without a code, the session of this browser cannot be found. If sessions count, it has counted already.
         login.is_requested |=
             self.exchange.code.is_none() && self.config.authn_requested_at == AuthnRequestedAt::Session;
         if let Some(mvpd) = mvpd {
