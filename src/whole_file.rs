@@ -63,8 +63,8 @@ impl WholeFile {
         })
     }
 
-    /// Gives the file its final name, durably, and replaces an earlier file of that name. Fails if a database stands there, or
-    /// what is no file: a name that was mistyped must cost nobody the buffer or a device.
+    /// Gives the file its final name, durably, and replaces an earlier file of that name. Fails if that is a database,
+    /// or is no file: a mistyped name must not destroy the buffer or a device.
     pub fn replace(self) -> io::Result<()> {
         may_be_replaced(&self.path)?;
         self.place(|partial, path| fs::rename(partial, path))

@@ -206,7 +206,7 @@ fn read_kind(value: &RawValue<'_>) -> Result<EventKind, EventError> {
             return EventError::KindByNumber(name.to_owned(), kind.name());
         }
         let name = clip(name);
-        // Adobe's labels, such as "AuthZ OK", are similar to the names of kinds.
+        // With underscores for blanks, Adobe's labels, such as "AuthZ OK", are similar to the names of kinds.
         let plain = |text: &str| text.trim().to_ascii_lowercase().replace(' ', "_");
         let distance = |known: &str| strsim::damerau_levenshtein(&plain(known), &plain(&name));
         let nearest = EventKind::ALL

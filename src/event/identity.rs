@@ -116,7 +116,7 @@ impl PassEvent {
         }
     }
 
-    /// Makes the ID of an event that has none from these keys, in any order. How they make it never changes.
+    /// Gives an event without an ID one that is made from these keys, in any order. How it is made never changes.
     pub(super) fn identify_by(&mut self, keys: &[String]) {
         if keys.is_empty() || self.event_id.is_some() {
             return;

@@ -66,7 +66,7 @@ impl PassEvent {
             let value = Text::behind(body, key.end + 1, b':')?;
             at = value.end + 1;
             let name = &body[key.start..key.end];
-            // The properties are stored in the order of the table.
+            // The properties are usually in the order of the table, so the search begins behind the last one found.
             let next = Property::ALL[expected..].iter().find(|property| property.name() == name).copied();
             match next.or_else(|| Property::from_name(name)) {
                 Some(property) if value.has_escapes => event.properties.set(property, &value.read(body)?),

@@ -1,4 +1,4 @@
-//! Contracts: what the events of a requestor or a source must be like. What breaks one is rejected with the reason.
+//! Contracts: what the events of a requestor or a source must be like. An event that breaks one is rejected.
 
 use super::pattern::fits;
 use crate::clock::Clock;

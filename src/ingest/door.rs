@@ -18,11 +18,11 @@ use crate::readers::memory::Recollection;
 
 type Result<T> = std::result::Result<T, IngestError>;
 
-/// A buffer, as an ingest sees it. Each function without a comment does the same as the function of [`Buffer`] with its name.
+/// A buffer, as an ingest sees it. A function without a comment does what [`Buffer`]'s function of that name does.
 pub trait Door {
     /// Options of readers whose events are stored, and the state from earlier runs.
     fn readers(&self, options: &IngestOptions) -> Result<(ReaderOptions, Recollection)>;
-    /// The readers' memory of earlier runs, without what was not stored.
+    /// The readers' memory as the buffer stores it: without the changes that were not stored.
     fn recollection(&self) -> Recollection;
     fn source_secret(&self) -> Result<Vec<u8>>;
     /// The buffer, if it is a file. What needs a file, such as a look at its disk space, is left out for PostgreSQL.

@@ -102,7 +102,7 @@ fn concerns(line: &[u8], forget: &Forget) -> bool {
     let line = String::from_utf8_lossy(line);
     match serde_json::from_str::<RejectedLine<'_>>(&line) {
         Ok(RejectedLine { map: Some(map), text, .. }) => forget.concerns_by(&map, &text),
-        // Earlier builds quoted values of lines that they did not keep.
+        // If a line was not kept, earlier builds quoted values of it in the reason.
         Ok(RejectedLine { text, reason, .. }) if text.is_empty() => forget.concerns(&reason),
         Ok(rejected) => forget.concerns(&rejected.text),
         Err(_) => forget.concerns(&line),

@@ -39,7 +39,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// Counts the events that are new, of days that ended and are not accepted.
+    /// Counts the new events of days that have ended, except for the days that `accept_days` names.
     pub(super) fn add(
         &mut self,
         buffer: &Buffer,

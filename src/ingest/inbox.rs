@@ -13,7 +13,7 @@ use super::unpack::Zeros;
 use crate::buffer::{Buffer, InboxRow, InputId, JobKey, NewEvent};
 use crate::readers::{LineParser, RejectReason};
 
-/// The most rows moved in one transaction. Other programs choose the size of a row, so this also limits memory.
+/// The most rows moved in one transaction, all of which are in memory. Other programs choose the size of a row.
 const ROWS_MAX: usize = 1_000;
 
 /// Moves the rows of the inbox: events into the buffer, all other rows into the rejects with their `rowid` as

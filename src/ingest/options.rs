@@ -47,7 +47,7 @@ pub struct IngestOptions {
 /// The maps of events in NDJSON and CSV.
 #[derive(Debug, Clone, Default)]
 pub struct Maps {
-    /// The map of these inputs; over HTTP, of senders whose token names none.
+    /// The map of these inputs; over HTTP, the map of senders whose token names no map.
     pub chosen: Option<Arc<Map>>,
     /// The maps of the configuration, by their names.
     pub named: BTreeMap<String, Arc<Map>>,

@@ -87,7 +87,7 @@ fn matches(pattern: &Path, found: &mut Vec<PathBuf>) -> Vec<PathBuf> {
     paths
 }
 
-/// A folder and the folders below it, but for links and hidden ones.
+/// A folder and the folders below it, except for links and for folders whose name begins with a point.
 fn folders_below(folder: PathBuf) -> Vec<PathBuf> {
     let names = names_in(&folder).unwrap_or_default().into_iter().filter(|name| !is_mark(name, b"."));
     let paths = names.map(|name| folder.join(name)).filter(|path| path.is_dir() && !path.is_symlink());

@@ -41,7 +41,7 @@ pub(super) struct Portion {
     pub(super) feed: Feed,
     /// State of the readers after these lines, which later runs need.
     pub(super) changes: Vec<MemoryRow>,
-    /// Numbers of accounts that ESM reported for these events.
+    /// The unique accounts that ESM states in these records.
     pub(super) stated: Vec<StatedAccounts>,
     /// The most rejected lines to hold; `None` means no limit.
     pub(super) rejects_max: Option<usize>,
@@ -52,7 +52,7 @@ pub(super) struct Portion {
     /// The slice of the events that is taken, and how many events were left out.
     pub(super) slice: Slice,
     pub(super) outside_slice: u64,
-    /// The map by which all events must come. A line in the form of a rejected line is refused if it does not name it.
+    /// The map by which all events must come. A line in the form of a rejected line must name this map, too.
     pub(super) only_by: Option<Arc<str>>,
 }
 

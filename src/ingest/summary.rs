@@ -77,7 +77,7 @@ pub struct InputSummary {
     /// The rejected lines by reason, without the values in it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub rejected_by_reason: BTreeMap<String, u64>,
-    /// The exchanges that gave no event, by the rule of the derivation or by what they are.
+    /// The exchanges that gave no event, by the rule of the derivation, or as `other paths` or `seen before`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub unused_by_rule: BTreeMap<String, u64>,
 }

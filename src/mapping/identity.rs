@@ -5,7 +5,7 @@
 //! MVPD User ID, if the suite uses these:
 //!   1 to 100 ASCII letters and digits                  itself, unless it begins with pbu or pbs
 //!   any other                                          pbu + digest(user id, MVPD User ID)
-//! none, but a device ID                                pbs + digest(device,  requestor, device id)
+//! neither, but a device ID                             pbs + digest(device,  requestor, device id)
 //!       else a session ID                              pbs + digest(session, requestor, session id)
 //!       else an address and a user agent               pbs + digest(agent,   requestor, address in binary, user agent)
 //!       else                                           pbs + digest(event,   requestor, identity of the event)
