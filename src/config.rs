@@ -124,7 +124,7 @@ sections! {
         pub inbox_map: String = String::new();
     }
 
-    /// `[rest_v2]`: how exchanges of REST API V2 become events, also where Adobe's documentation leaves it open.
+    /// `[rest_v2]`: how exchanges of REST API V2 become events, also where Adobe's documentation leaves that open.
     pub struct RestV2Config {
         /// The file with the secret for the digests of devices, codes and identities of events. If none is named, the
         /// buffer makes a secret and keeps it. With another secret, the same exchange gives other events.
@@ -196,7 +196,7 @@ sections! {
         pub rate: u32 = 2_000;
         /// The most rows of a file: as many as a group takes in 20 seconds.
         pub file_rows: u32 = 40_000;
-        /// If more events wait, a suite of the route `auto` sends files. 64 lanes send that many hits in 13 minutes at
+        /// The route `auto` sends files while more events than this wait. 64 lanes send that many hits in 13 minutes at
         /// 100 ms a hit. Analytics shows single hits sooner, because it takes 20 to 50 minutes to process a file.
         pub auto_above_events: u64 = 500_000;
         /// The longest file, in bytes, as it is sent: Adobe's limit.

@@ -4,14 +4,14 @@
 //! files, stdin, exchange logs, HAR, ESM reports, inbox, HTTP collector
 //!       |  ingest     parse, validate, give every event an identity, reject bad lines with a reason
 //!       v
-//! buffer (SQLite)     every event exactly once, in one of a few states; nothing leaves without a record
+//! buffer (database)   every event exactly once, in one of a few states; nothing leaves without a record
 //!       |  drain      pending events in time order -> lanes; the events of one visitor stay in order
 //!       v
 //! mapping             PassEvent -> Hit: the fixed table, identity, timestamp, sanitised values
-//!       |  encode     Hit -> DIA XML
+//!       |  encode     Hit -> DIA XML, or a row of a bulk file
 //!       v
 //! collection          one hit a request; the reply is classified
-//!       |  record     delivered / rejected / retry / unknown, in batched transactions
+//!       |  record     delivered / rejected / retry / ambiguous, in batched transactions
 //!       v
 //! ledger              runs, dead letters, the accounting identity
 //! ```
@@ -22,7 +22,7 @@
 //! 4  cli                                                      arguments in; text or JSON and an exit code out
 //! 3  ingest  drain  backfill  schedule  explain  serve          uses the rooms below
 //!    report  onboarding  reconcile  workers
-//! 2  buffer  postgres (all SQL)  collection (every hit)        uses files and the network
+//! 2  buffer  postgres (all SQL)  collection (hits by DIA)      uses files and the network
 //!    analytics  esm  web  whole_file
 //! 1  readers (bytes -> events)   mapping   encode   html       pure functions
 //! 0  event  hit  suite  confirmation  delivery  job           shared types

@@ -44,7 +44,7 @@ const FAREWELL_MAX: Duration = Duration::from_secs(15);
 /// The process group of the command that runs; 0 while none does.
 static COMMAND: AtomicI32 = AtomicI32::new(0);
 
-/// Passes pings to the thread that sends them. Dropping it waits a bounded time until all is told.
+/// Passes pings to the thread that sends them. A drop waits, for a bounded time, until all notices are sent.
 pub(super) struct Notifier {
     pings: Option<SyncSender<Ping>>,
     done: Receiver<()>,
@@ -79,7 +79,7 @@ impl Notifier {
         Ok(Some(Rc::new(Notifier { pings: Some(pings), done })))
     }
 
-    /// Never waits.
+    /// Does not wait: if too many pings are waiting, this one is left out.
     pub(super) fn send(&self, ping: Ping) {
         if self.pings.as_ref().is_some_and(|pings| pings.try_send(ping).is_err()) {
             tracing::warn!("a ping was left out: earlier ones still wait for notify.ping_url");

@@ -142,7 +142,7 @@ struct ListReport<'a> {
     list: BTreeMap<&'static str, &'a [UndecidedEvent]>,
     /// Events above `--limit`.
     not_shown: u64,
-    /// The largest groups of all events by reason, MVPD and resource.
+    /// The largest groups of all selected events by reason, MVPD and resource.
     groups: Vec<Group>,
 }
 

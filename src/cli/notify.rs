@@ -9,7 +9,7 @@ use std::{env, future, io};
 use tokio::time::sleep;
 
 pub(super) const READY: &str = "READY=1";
-/// Sent before the buffer is opened: asks for an hour more, as a migration takes long. The watchdog counts after READY.
+/// Sent before the buffer is opened: asks for an hour more for a migration. The watchdog counts only after READY.
 pub(super) const OPENING: &str =
     "EXTEND_TIMEOUT_USEC=3600000000\nSTATUS=opening the buffer; an older one is migrated";
 pub(super) const STOPPING: &str = "STOPPING=1\nSTATUS=stopping: what is under way is finished and recorded";

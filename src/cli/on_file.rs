@@ -1,4 +1,4 @@
-//! Refuses commands that work only with a file, and says what does their work on PostgreSQL.
+//! Refuses commands that work only with a file, and says what to do instead on PostgreSQL.
 
 use std::env;
 

@@ -47,7 +47,7 @@ pub(super) fn ingest(settings: &Settings, format: FormatChoice, clock: &Clock) -
     }
 }
 
-/// The maps of the configuration, and the map that the value `name` of a key chooses; an empty name chooses none.
+/// The maps of the configuration, and the map `name` that the configuration key `key` chooses (none if it is empty).
 pub(super) fn maps(settings: &Settings, key: &str, name: &str) -> Result<Maps, Failure> {
     let maps = settings.config.map.iter().map(|(name, map)| {
         let map = Map::new(map).expect("each map was checked when the configuration was read");

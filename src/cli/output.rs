@@ -71,7 +71,7 @@ impl Form {
             };
         }
         let text = without_secrets(&error.render().to_string());
-        // If the command of a group is missing, clap has only the help of the group.
+        // If the command of a group is missing, clap gives only the help of the group as its text.
         let is_help = error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
         let said = if is_help { "a command is missing: the usage has them" } else { &text };
         let is_said = |line: &&str| !line.is_empty() && !line.starts_with("For more information");
@@ -146,7 +146,7 @@ impl Lines {
         }
     }
 
-    /// Prints lines that are ready; on a terminal, with their harmful characters escaped.
+    /// Prints bytes that are whole lines; on a terminal, with their harmful characters escaped.
     pub(super) fn bytes(&mut self, bytes: &[u8]) -> ControlFlow<()> {
         let written = match str::from_utf8(bytes) {
             Ok(text) if is_terminal() => self.out.write_all(escaped(text).as_bytes()),

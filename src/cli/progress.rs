@@ -142,7 +142,7 @@ impl ingest::Observer for IngestProgress {
     }
 }
 
-/// Shows the progress of other work: reads the buffer at intervals until the watch is dropped.
+/// Shows the progress of work that reports none itself: reads the buffer at intervals until the watch is dropped.
 pub(super) struct Watch {
     task: JoinHandle<()>,
     _shown: Progress,

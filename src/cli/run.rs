@@ -50,7 +50,7 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
     let Known { place, suites, last_started } = slot.look()?;
     let (runtime, stop, reload) = (runtime()?, Stop::default(), Arc::new(Notify::new()));
     let on_hangup = Hangup::Reloads(Arc::clone(&reload));
-    // Signals are handled before the first line of the log, because its reader may send one at once.
+    // Signals are handled before the first line of the log, because a reader of the log may send a signal at once.
     runtime.block_on(async { signals::listen(stop.clone(), on_hangup) })?;
     tell_setup(&settings, &place, &suites);
     let file = slot.file().cloned();
@@ -289,7 +289,7 @@ fn log_failure(failure: &Failure) {
 mod tests {
     use super::*;
 
-    /// The keys of a configuration with everything in it.
+    /// The keys of a configuration that also has a map and a contract.
     fn keys() -> Vec<String> {
         let (map, contract) = Default::default();
         let config = Config {

@@ -9,7 +9,7 @@ use crate::config::Zone;
 use crate::event::Instant;
 use crate::job::{Hours, JobName, JobRoute};
 
-/// Analytics shows hits within minutes, files within hours: so hits, unless they take longer than this and than files.
+/// DIA is recommended unless it takes longer than both this and bulk: Analytics shows hits sooner than files.
 const DIA_SECONDS_MAX: u64 = 86_400;
 /// The search for the finishing date looks at each minute, so it ends three years ahead.
 const AHEAD_MINUTES_MAX: i64 = 3 * 366 * 24 * 60;
@@ -75,7 +75,7 @@ fn risk(plan: &Plan) -> &'static str {
     }
 }
 
-/// When this many seconds of sending are over; `None` if that is too far ahead.
+/// When a route has sent for this many seconds; `None` if that is more than three years ahead.
 fn finished_at(from: Instant, seconds: u64, hours: Option<Hours>, zone: Zone) -> Option<Instant> {
     let after = |minutes: i64| Instant::from_nanos(from.nanos() + minutes * MINUTE_NANOS);
     let (mut left, mut minutes) = (i64::try_from(seconds.div_ceil(60)).ok()?, 0);

@@ -239,7 +239,7 @@ impl Backfills<'_> {
         let name = &job.name;
         let mut collection = options::collection(&settings.config.delivery);
         let rate = job.settings.rate.and_then(NonZeroU32::new);
-        // The lower of both rates applies.
+        // The lower of the job's rate and the configured rate applies.
         collection.rate_per_host = [rate, collection.rate_per_host].into_iter().flatten().min();
         if let Some(fixed) = job.groups.filter(|fixed| *fixed < bulk.groups(job)) {
             tracing::warn!(

@@ -35,7 +35,7 @@ pub(crate) struct Shown {
     /// The plan, as `backfill plan --json` printed it; `None` if an earlier release made the plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) plan: Option<Value>,
-    /// Keys of files whose arrival only a look-up at Adobe confirms; Adobe can be asked about them.
+    /// Keys of files whose arrival only a look-up at Adobe confirmed. With a key, a person can ask Adobe about it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) looked_up_files: Vec<String>,
 }

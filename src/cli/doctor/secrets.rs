@@ -60,7 +60,7 @@ pub(super) fn findings(settings: &Settings) -> Vec<Finding> {
     findings
 }
 
-/// Whether `run` cannot begin without the secret of this key. If another one is missing, only the work with it fails.
+/// Whether `run` needs the secret of this key to begin. Without any other secret, only the work that needs it fails.
 fn stops_run(key: &str, Config { serve, .. }: &Config) -> bool {
     match key {
         "rest_v2.secret_file" | SERVICE_KEYS | "serve.tokens_file" => serve.ingest,

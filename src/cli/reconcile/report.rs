@@ -9,7 +9,7 @@ use crate::reconcile::{Cause, Cell, Line, Part, Reconciliation, Sums, Verdict};
 
 /// The most cells of each verdict in the text. `--json` has all.
 const CELLS_SHOWN: usize = 40;
-/// The most days in the text with a row each.
+/// The most days that have a row in the text.
 const DAYS_SHOWN: usize = 31;
 
 impl fmt::Display for Reconciliation {

@@ -35,7 +35,7 @@ pub(super) fn text(report: &StatusReport, accounts: &Accounts, checks: &[Check])
     })
 }
 
-/// The metrics that are left if the buffer cannot be read, so that an alert names the reason.
+/// The metrics if the buffer cannot be read: those of the process, and the error code for an alert.
 pub(super) fn of_failure(code: Code) -> String {
     let failed = (label("code", &code.word()), 1.0);
     written(|metrics| {
@@ -152,7 +152,7 @@ impl Metrics {
         self.counter("events_expired", "Events that retention deleted, by suite", expired);
     }
 
-    /// When something last came in or went out, and which suites flow.
+    /// For each suite: when a live event last came in, when events last went out, and whether the suite flows.
     fn requestors(&mut self, report: &StatusReport) {
         let requestors = &report.status.requestors;
         let latest = |pick: fn(&RequestorStatus) -> Option<Instant>| {

@@ -19,7 +19,7 @@ const SCRIPT: &str = include_str!("page.js");
 
 /// The text in the place of a missing value.
 const NONE: &str = "\u{2013}";
-/// The hours of a small chart.
+/// How many hours a small chart shows.
 pub(super) const HOURS: usize = 48;
 /// How many dead letters, and how many held events, the page names: enough to see a pattern.
 pub(super) const LATEST: usize = 5;
