@@ -12,10 +12,13 @@ use crate::hit::VisitorKey;
 
 /// How many hits a lane may have waiting, on average: enough that no lane idles while the feed reads on.
 const WAITING_A_LANE: usize = 16;
-/// Of the hits of one lane, so many count for the average. A lane may have more, because the visitors of a lane with a long
-/// queue come back to it before their first events are sent. If all counted, the few such lanes would take the room of the
-/// others, which would idle.
-const COUNTED_A_LANE: usize = 2 * WAITING_A_LANE;
+/// How many hits may wait in all lanes together, however many lanes there are. A visitor stays with its lane while it has an
+/// event there. If nearly all visitors had one, no event could go to the lane with the least work.
+const WAITING_MAX: usize = 8 << 10;
+/// Of the hits of one lane, so many times the average count. A lane may have more, because the visitors of a lane with a
+/// long queue come back to it before their first events are sent. If all counted, the few such lanes would take the room of
+/// the others, which would idle.
+const COUNTED_TIMES: usize = 2;
 /// How many times as many hits may wait if those of lanes with long queues are counted too. This bounds the memory.
 const WAITING_TIMES_MAX: usize = 4;
 /// How many lanes are compared for an event: enough to find one with little to do, and few enough for a thousand lanes.
@@ -34,8 +37,9 @@ struct State {
     /// The hits that wait in each lane.
     waiting: Vec<usize>,
     waiting_in_all: usize,
-    /// The same, but of each lane at most `COUNTED_A_LANE`.
+    /// The same, but of each lane at most `counted_a_lane`.
     counted: usize,
+    counted_a_lane: usize,
     is_feed_waiting: bool,
 }
 
@@ -43,12 +47,18 @@ impl State {
     fn set_waiting(&mut self, lane: usize, hits: usize) {
         let before = std::mem::replace(&mut self.waiting[lane], hits);
         self.waiting_in_all = self.waiting_in_all + hits - before;
-        self.counted = self.counted + hits.min(COUNTED_A_LANE) - before.min(COUNTED_A_LANE);
+        let of_lane = |hits: usize| hits.min(self.counted_a_lane);
+        self.counted = self.counted + of_lane(hits) - of_lane(before);
     }
 
     fn is_within(&self, waiting: usize) -> bool {
         self.counted <= waiting && self.waiting_in_all <= waiting * WAITING_TIMES_MAX
     }
+}
+
+/// Returns how many hits a lane may have waiting, on average, where there are this many lanes.
+pub(super) fn waiting_a_lane(lanes: usize) -> usize {
+    (WAITING_MAX / lanes).clamp(1, WAITING_A_LANE)
 }
 
 struct Bound {
@@ -63,9 +73,14 @@ impl Bindings {
             waiting: vec![0; lanes],
             waiting_in_all: 0,
             counted: 0,
+            counted_a_lane: COUNTED_TIMES * waiting_a_lane(lanes),
             is_feed_waiting: false,
         };
-        Bindings { state: Mutex::new(state), has_room: Condvar::new(), waiting_max: WAITING_A_LANE * lanes }
+        Bindings {
+            state: Mutex::new(state),
+            has_room: Condvar::new(),
+            waiting_max: waiting_a_lane(lanes) * lanes,
+        }
     }
 
     /// Returns the lane for an event with this many hits, and binds its visitor to the lane.
@@ -151,6 +166,15 @@ mod tests {
         let lanes: Vec<usize> = (0..64).map(|visitor| bindings.bind(VisitorKey(visitor), 1)).collect();
         let odd = lanes.iter().step_by(2).filter(|lane| **lane % 2 == 1).count();
         assert!((1..32).contains(&odd), "every second visitor has lanes of one kind: {lanes:?}");
+    }
+
+    #[test]
+    fn a_thousand_lanes_have_no_more_hits_waiting_than_five_hundred() {
+        assert_eq!(
+            [1, 512, 1_024, 4_096].map(|lanes| waiting_a_lane(lanes) * lanes),
+            [16, 8_192, 8_192, 8_192]
+        );
+        assert_eq!(waiting_a_lane(10_000), 1, "each lane can have work");
     }
 
     #[test]

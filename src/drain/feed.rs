@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 
+use super::bindings::waiting_a_lane;
 use super::host::HostRun;
 use super::parcel::{Parcel, Work};
 use super::verdict::OTHERS_MAX;
@@ -22,8 +23,6 @@ use crate::event::Instant;
 use crate::hit::VisitorKey;
 use crate::mapping;
 
-/// How many hits per lane, on average, are gathered before all lanes get their batches.
-const DEALT_A_LANE: usize = 8;
 /// The bytes of a block of hits. A larger block saves nothing, and one hit that waits keeps its whole block.
 const BLOCK_BYTES: usize = 32 << 10;
 /// How many visitors one search for scouts (see `ward`) samples: enough for several trials, and enough to
@@ -239,13 +238,16 @@ struct Deal<'a> {
     lanes: &'a [UnboundedSender<Vec<Parcel>>],
     hands: Vec<Vec<Parcel>>,
     dealt: usize,
+    /// How many hits are gathered before all lanes get their batches: half of what may wait there.
+    dealt_max: usize,
 }
 
 struct LanesGone;
 
 impl<'a> Deal<'a> {
     fn new(host: &'a HostRun, lanes: &'a [UnboundedSender<Vec<Parcel>>]) -> Deal<'a> {
-        Deal { host, lanes, hands: lanes.iter().map(|_| Vec::new()).collect(), dealt: 0 }
+        let dealt_max = (waiting_a_lane(lanes.len()) * lanes.len()).div_ceil(2);
+        Deal { host, lanes, hands: lanes.iter().map(|_| Vec::new()).collect(), dealt: 0, dealt_max }
     }
 
     fn add(&mut self, parcel: Parcel) -> Result<(), LanesGone> {
@@ -253,7 +255,7 @@ impl<'a> Deal<'a> {
         self.dealt += parcel.waiting;
         self.host.suite(&parcel).deal();
         self.hands[self.host.bindings.bind(parcel.visitor, parcel.waiting)].push(parcel);
-        if self.dealt < DEALT_A_LANE * self.lanes.len() {
+        if self.dealt < self.dealt_max {
             return Ok(());
         }
         self.flush()?;
