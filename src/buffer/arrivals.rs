@@ -17,8 +17,8 @@ use crate::event::Instant;
 /// Transactions within this time after a row's instant, in nanoseconds, share the row. So there are at most 1,440
 /// rows a day, and an age is at most one minute too long.
 const SHARED_NANOS: i64 = 60_000_000_000;
-/// The most pending events, of all requestors together, among which `status` searches for the first stored
-/// event. This takes a tenth of a second. If more are pending, it searches the events that are sent first.
+/// The most pending events, of all requestors together, among which `status` searches for the event that was stored
+/// first. This takes a tenth of a second. If more are pending, `status` searches those that are sent first.
 pub(super) const LOOKED_AT_MAX: i64 = 1_000_000;
 
 /// Notes that events up to number `last` were stored, and that these requestors had live events among them.
@@ -76,7 +76,7 @@ pub(super) fn prune(connection: &Connection) -> Result<()> {
 }
 
 /// The earliest time at which a pending live event of a requestor was stored. Searches only the first `looked_at`
-/// events in sending order. An event that is older than schema 6 has the time when its input was opened.
+/// events in sending order. For an event that is older than schema 6, returns when its input was opened.
 pub(super) fn oldest_stored_at(
     connection: &Connection,
     requestor: RequestorKey,

@@ -1,4 +1,4 @@
-//! Attempts that no SUCCESS answered. Nothing is written for an event that is delivered at once.
+//! Attempts that got another reply than SUCCESS, or no reply. An event that is delivered at once has no row here.
 
 use rusqlite::Connection;
 

@@ -14,7 +14,7 @@ use super::sqlite::{WholeLock, check, copy, finish, open_reader};
 use crate::event::Instant;
 use crate::whole_file::{beside, folder, share_owner};
 
-/// Endings of files that must not exist yet: the copy, and SQLite's files beside it and its unfinished version.
+/// Endings of files that must not exist yet: the copy, SQLite's files beside it, and those beside its partial file.
 const STALE: [&str; 7] = ["", "-wal", "-shm", "-journal", ".partial-wal", ".partial-shm", ".partial-journal"];
 
 /// What to do with a buffer that is a copy.
@@ -35,8 +35,8 @@ impl Buffer {
         self.copy_to(to, goes_on, &|target| set_fact(target, COPIED_AT, copied_at.nanos()))
     }
 
-    /// Moves the buffer into a new file, which is no copy: the original is closed first, and nothing opens it any more. If the
-    /// new file cannot be made, the original is opened again. The lock proves that no drain and no backfill runs.
+    /// Moves the buffer into a new file, without the mark of a copy. First marks the original as moved, so that `open`
+    /// refuses it; removes this mark if the new file cannot be made. The lock proves that no drain or backfill runs.
     pub fn move_to(&self, to: &Path, goes_on: &dyn Fn() -> bool, _lock: &WholeLock) -> Result<()> {
         let now = self.now().nanos();
         self.write(move |transaction| set_fact(transaction, MOVED_AT, now))?;

@@ -183,7 +183,7 @@ impl Buffer {
         self.all(select, [job], |row| Ok(row.get::<_, String>("path")?.into()))
     }
 
-    /// Deletes the files of some backfills that were never sent, with their records. Returns their other open files.
+    /// Deletes the unsent files of some backfills, with their records. Returns the other open files of these backfills.
     pub fn withdraw_unsent(&self, is_meant: impl Fn(JobKey) -> bool) -> Result<Vec<BulkFile>> {
         let open = self.open_files()?.into_iter().filter(|(file, _)| is_meant(file.file.job));
         let (unsent, sent): (Vec<_>, Vec<_>) = open.partition(|(_, state)| *state == BulkFileState::Written);

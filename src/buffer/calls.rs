@@ -9,7 +9,7 @@ use super::keys::JobKey;
 use super::rows::{first, run};
 use crate::event::Instant;
 
-/// The most pending events whose hits are counted, which takes two seconds. The calls of more are estimated from these.
+/// The most pending events whose calls are counted, which takes two seconds. From these, all calls are estimated.
 const LOOKED_AT_MAX: u64 = 1_000_000;
 
 /// The server calls of a backfill.
@@ -19,7 +19,7 @@ pub struct JobCalls {
     pub planned_calls: Option<u64>,
     /// Calls that Adobe took, including repeats. The calls of a drain count once the drain has ended.
     pub sent_calls: u64,
-    /// Calls of the pending events that have an active suite or none.
+    /// Calls of all pending events of the backfill, whatever the state of their suite.
     pub left_calls: u64,
     /// How much of the plan is done, in per cent.
     pub percent: Option<f64>,
@@ -73,7 +73,7 @@ fn sent(connection: &Connection, job: JobKey) -> Result<u64> {
     Ok(first(connection, select, [job], super::rows::only)?.unwrap_or(0))
 }
 
-/// The calls of the pending events: with event IDs an event of several units takes one for each, unless a hit can carry them.
+/// The calls of the pending events. With event IDs, each unit of an event takes a call, unless a hit can carry a count.
 fn left(connection: &Connection, job: JobKey) -> Result<u64> {
     let select = "SELECT (SELECT count(*) FROM queue WHERE job = ?1) AS events, count(*) AS looked_at,
             total(CASE WHEN f.event_ids = 'on' AND f.count_form = 'single_hits' THEN e.count ELSE 1 END

@@ -56,7 +56,7 @@ impl Claims {
             } else {
                 1
             };
-            // If somebody removed the lock file, another drain may have taken this run for dead, and its claims for doubts.
+            // If somebody removed the lock file, another drain may have turned this run's claims into doubts.
             if written == 0 {
                 return Err(BufferError::ClaimsTaken);
             }

@@ -19,7 +19,7 @@ crate::word::words! {
     }
 }
 
-/// How far an export has come. Its text is for people to keep and give back.
+/// How far an export has come. Whoever exports keeps its text, and gives it to the next export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExportCursor {
     pub(super) of: ExportOf,

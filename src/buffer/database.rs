@@ -48,7 +48,7 @@ impl Buffer {
         sqlite::glance(options)
     }
 
-    /// Opens a buffer. Migrates an older schema, which fails while a drain or a backfill runs. Fails if it was moved.
+    /// Opens a buffer; fails if it was moved. Migrates an older schema, which fails while a drain or a backfill runs.
     pub fn open(options: &BufferOptions) -> Result<Buffer> {
         let buffer = Buffer::open_moved(options)?;
         buffer.read(|connection| refuse_moved(connection, buffer.path()))?;
@@ -72,7 +72,7 @@ impl Buffer {
         Ok(Buffer { place, clock, measure, tasks: Some(tasks), thread: Some(thread), idle: Mutex::default() })
     }
 
-    /// The files beside a buffer that are only its own.
+    /// The files that SQLite and passbridge keep beside a buffer: SQLite's side files and the lock files.
     pub fn side_files(path: &Path) -> impl Iterator<Item = PathBuf> {
         SIDE_FILES.iter().chain(LOCKS).map(|ending| beside(path, ending))
     }
@@ -121,14 +121,14 @@ impl Buffer {
         if let held @ Some(_) = sqlite::holder(self.path(), lock)? {
             return Ok(held);
         }
-        // The file of a lock may have been removed under a process that still sends.
+        // Somebody may have removed the lock file while its process still sends.
         let mark = self.read(|connection| fact(connection, runner))?;
         let pid = mark.and_then(|mark| sqlite::maker(mark, self.path()));
         let lock = beside(self.path(), lock);
         Ok(pid.map(|pid| Holder { lock, pid: Some(pid), command: None, since: None }))
     }
 
-    /// The other processes that have this buffer open, as `123 (passbridge)`: those that this user may look into.
+    /// The other processes that have this buffer open, as `123 (passbridge)`, if this user may inspect them.
     pub fn users(&self) -> Result<Vec<String>> {
         sqlite::users(self.path()).map_err(BufferError::file(self.path()))
     }

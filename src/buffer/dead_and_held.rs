@@ -72,7 +72,7 @@ pub enum Why {
 /// Events of one reason, MVPD and resource that a person must decide about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Group {
-    /// The code of the reason of dead letters, the cause of held events.
+    /// For dead letters, the code of their reason; for held events, their cause.
     pub reason: String,
     pub mvpd: Option<String>,
     pub resource_id: Option<String>,

@@ -152,7 +152,7 @@ fn erase(connection: &Connection, sequences: &[Sequence], now: Instant, measure:
          WHERE id IN (SELECT id FROM events WHERE seq IN (SELECT value FROM json_each(?1)))";
     run(connection, silence, [json_list(sequences)])?;
     bury(connection, sequences, day_of_burial(connection, now)?)?;
-    // To find deliveries, SQLite reads all of them. So all deliveries of a connection are deleted at once.
+    // To find a delivery, SQLite reads all deliveries. So one statement deletes the deliveries of all these events.
     let list = json_list(&delivered);
     run(connection, "DELETE FROM delivered WHERE seq IN (SELECT value FROM json_each(?1))", [list])?;
     postings.apply(connection)?;

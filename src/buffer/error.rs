@@ -84,7 +84,7 @@ pub enum BufferError {
     JobExists(JobName),
     #[error("there is no backfill {0}")]
     UnknownJob(JobName),
-    /// SQLite failed, because of a full disk, a lock held too long, or damage.
+    /// SQLite failed, for example because of a full disk, a lock held too long, or damage.
     #[error("the buffer's database failed")]
     Sqlite(#[from] rusqlite::Error),
     /// A stored value cannot be read back, because of damage or because another program wrote to a private table.

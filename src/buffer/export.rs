@@ -10,7 +10,7 @@ use super::rows::{EventColumns, EventRef, event_of, value};
 use super::sqlite::open_reader;
 use crate::event::{EventId, Instant, PassEvent, RequestorId};
 
-/// Rows read from one snapshot. A stalled reader of the output then keeps no snapshot, so the log does not grow.
+/// Rows read from one snapshot. The caller writes them afterwards, so a stalled output does not make the log grow.
 const ROWS_A_SNAPSHOT: usize = 4_096;
 
 /// A stored event, as the view `v_events` has it.
@@ -51,7 +51,7 @@ pub struct Exporter {
 
 impl Buffer {
     /// Begins an export behind a cursor, or at the oldest row. `None` if the cursor is of another buffer or export, or
-    /// from before a restore, after which numbers are given out again.
+    /// from before a restore, because a restored buffer gives out the same numbers again.
     pub fn exporter(&self, of: ExportOf, since: Option<ExportCursor>) -> Result<Option<Exporter>> {
         let connection = open_reader(self.path())?;
         let (series, ends) = {
@@ -145,7 +145,7 @@ impl Exporter {
         Ok(false)
     }
 
-    /// Reads rows behind one of the numbers of the cursor; `next` returns the number of its row. False if there was none.
+    /// Reads rows behind one of the cursor's numbers; `next` returns the number of its row. False if there was no row.
     fn part(
         &mut self,
         index: usize,

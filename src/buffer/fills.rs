@@ -20,7 +20,7 @@ pub struct Filled {
 }
 
 impl Buffer {
-    /// The keys of the latest events behind a number, by requestor, and the number of the last event.
+    /// The keys of the latest events whose number is above `behind`, by requestor, and the highest number read.
     pub fn filled(&self, behind: Sequence) -> Result<(BTreeMap<String, Filled>, Sequence)> {
         let (mut filled, mut last) = (BTreeMap::<String, Filled>::new(), behind);
         let select = "SELECT e.seq, r.requestor_id, e.body

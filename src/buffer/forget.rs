@@ -17,7 +17,7 @@ pub struct Forget {
     pub id: String,
     /// The MVPD of the ID. `None` if the ID alone is enough.
     pub mvpd: Option<String>,
-    /// The maps by which rejected lines, or rows of the inbox, may have come: such lines have the words of their map.
+    /// The maps that may have read rejected lines or inbox rows. Only its map knows what the keys of such a line mean.
     pub maps: BTreeMap<String, Arc<Map>>,
 }
 
@@ -28,8 +28,8 @@ impl Forget {
     }
 
     /// Whether an event with this ID and this MVPD belongs to the person. For an event without an MVPD, the ID is
-    /// enough. White space, letters without a width and what a spreadsheet puts around an ID make no difference, nor
-    /// does the case of an MVPD, which Analytics ignores, or the form of an address.
+    /// enough. Ignores white space, letters without a width, what a spreadsheet puts around an ID, the form of an
+    /// IP address, and, as Analytics does, the case of an MVPD.
     pub(super) fn is_of(&self, id: &str, mvpd: Option<&str>) -> bool {
         let (property, wanted_id, wanted_mvpd) = self.wanted();
         let is_other = |mvpd: &str| wanted_mvpd.is_some_and(|wanted| folded(mvpd) != folded(wanted));
@@ -46,8 +46,8 @@ impl Forget {
         if property == Property::IpAddress { "" } else { id }
     }
 
-    /// Whether a rejected line that came by the map of this name is about the person. The ID is enough if it is unknown
-    /// which MVPD the map gives the line.
+    /// Whether a rejected line that the map of this name has read is about the person. If the map finds no MVPD in the
+    /// line, the ID is enough.
     pub fn concerns_by(&self, map: &str, text: &str) -> bool {
         let value = |property| self.maps.get(map).and_then(|map| map.property(property, text));
         let has_id = || value(self.property).is_some_and(|id| self.by_id_alone().is_of(&id, None));
@@ -59,8 +59,8 @@ impl Forget {
         Forget { mvpd: None, maps: BTreeMap::new(), ..self.clone() }
     }
 
-    /// Whether an inbox row is about the person. A row without the property, or with a number that JSON readers round, is
-    /// compared as a line.
+    /// Whether an inbox row is about the person. If the row lacks the property, or if the property is a number that
+    /// JSON readers round, searches the text of the row with `concerns`.
     pub(super) fn is_of_row(&self, row: &str) -> bool {
         let fields: Value = serde_json::from_str(row).unwrap_or_default();
         let text = |property: Property| match fields.get(property.name())? {

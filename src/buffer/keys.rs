@@ -14,7 +14,7 @@ pub struct FormKey(pub(super) i64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SuiteKey(pub(super) i64);
 
-/// The number of the backfill that an event belongs to, or [`JobKey::LIVE`]. Negative for the files of live events.
+/// The number of a backfill; [`JobKey::LIVE`] for live events. Negative for the standing backfill of a suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct JobKey(pub(super) i64);
 

@@ -16,8 +16,8 @@ use crate::event::Instant;
 use crate::readers::esm;
 use crate::readers::memory::{Feed, Memory, MemoryError, MemoryKey, MemoryRow};
 
-/// A row stays at least a week after it was stored. An old log may arrive over several days, and its rows
-/// must not be dropped at once because its events are old.
+/// A row stays at least a week after it was stored, even if its events are old: an old log may arrive over several
+/// days, and its later parts need the rows of its earlier parts.
 const STAYS_NANOS: i64 = 7 * 86_400_000_000_000;
 /// How long an input can be taken back with what ESM stated: as long as the totals of ESM stay by default (`esm.dedup_days`).
 const BEFORE_STAYS_NANOS: i64 = 400 * 86_400_000_000_000;
@@ -78,7 +78,7 @@ impl Buffer {
     }
 }
 
-/// Stores what the reader of an input remembers. For the newest input of exchanges, also keeps its rows as they were before.
+/// Stores what the reader of an input remembers. For the newest input of exchanges, also keeps what rows had before it.
 pub(super) fn store(
     transaction: &Transaction<'_>,
     rows: &[MemoryRow],
@@ -119,7 +119,7 @@ pub(super) fn store(
     Ok(())
 }
 
-/// Forgets what was kept of an earlier input. Where inputs of exchanges take turns, none of them can be taken back.
+/// Forgets what was kept of an earlier input. If inputs of exchanges store rows by turns, none can be taken back.
 fn begin_exchanges(transaction: &Transaction<'_>, input: InputId) -> Result<()> {
     let newest = fact(transaction, NEWEST_EXCHANGES)?.unwrap_or(0);
     if newest == input.0 {
@@ -147,14 +147,14 @@ pub(super) fn lower_total(connection: &Connection, (key, from, to): (MemoryKey, 
     Ok(true)
 }
 
-/// The stored row. Fails if another ingest has stored counts of the same ESM reports since this ingest read the earlier ones.
+/// The stored row. Fails if another ingest has changed it since this ingest read the earlier counts of these reports.
 fn refuse_counted_meanwhile(connection: &Connection, key: &[u8; 16], row: &str) -> Result<Option<String>> {
     let select = "SELECT body FROM source_memory WHERE key = ?1";
     let stored: Option<String> = first(connection, select, [key], only)?;
     if esm::follows_from(row, stored.as_deref()) { Ok(stored) } else { Err(BufferError::CountedMeanwhile) }
 }
 
-/// The key under which the earlier text of a key is kept when an input changes it. The keys for later inputs sort behind it.
+/// The key for the text that the row of `key` had before `input` changed it. Keys for later inputs sort behind.
 fn before_key(key: MemoryKey, input: i64) -> [u8; 16] {
     let mut of_input = [0; 16];
     of_input[..8].copy_from_slice(&key.0[8..]);
@@ -185,8 +185,8 @@ pub(super) fn keep_before(
     run(connection, insert, (before_key(key, input.0), drops_at, format!("{}{was}", esm::BEFORE), input))
 }
 
-/// What ESM stated, without the change by an input; `None` if the input did not change it. `undo` gets a text, and the
-/// texts before and after the input's change.
+/// What ESM stated, without an input's change; `None` if the input changed nothing. `undo` takes the change out of a
+/// text: it gets this text, and the texts before and after the change.
 pub(super) fn without(
     connection: &Connection,
     (key, row): (MemoryKey, MemoryKey),

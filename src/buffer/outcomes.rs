@@ -29,7 +29,7 @@ pub enum Change {
     Release {
         sequence: Sequence,
     },
-    /// An attempt ended without SUCCESS. What follows from it for the event is another change.
+    /// An attempt ended without SUCCESS. Another change records what this means for the event.
     Attempt {
         sequence: Sequence,
         /// The reply, or why there is none.

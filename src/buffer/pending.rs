@@ -1,10 +1,10 @@
-//! Takes pending events back: the buffer is then as if they had never come in, so that a mended file goes in again.
+//! Takes pending events back. The buffer is then as if it had never read them, so a corrected file can be read again.
 //!
 //! ```text
-//! queue + events + identities ──> taken_back in the ledger, and nothing else
+//! queue + events + identities ──> rows are deleted; the ledger counts them as taken_back
 //! metric_counts                    lose their units; users of a day are counted again, if all its events are there
 //! source_memory                    ESM totals are lowered; rows of exchanges become what they were before the input
-//! feeds                            a requestor of whom nothing is left may have the other kind of feed
+//! feeds                            a requestor without any event left may have the other kind of feed
 //! ```
 
 use std::collections::btree_map::Entry;
@@ -36,7 +36,7 @@ const HOUR_NANOS: i64 = 3_600_000_000_000;
 #[derive(Debug, Clone, Default)]
 pub struct PendingSelection {
     pub input: Option<i64>,
-    /// The path or name of a source: every input that came under it.
+    /// The path or name of a source; selects every input that has this path or name.
     pub source: Option<String>,
     pub requestor_id: Option<RequestorId>,
     pub from: Option<Instant>,
@@ -70,14 +70,14 @@ pub struct TakenBack {
     pub left_with_attempt: u64,
     /// Events that stay, because ESM raised the same count again and that increase stays.
     pub left_below_later: u64,
-    /// Days of requestors whose counted users still include users of the events, because other events of the day are gone.
+    /// Days of requestors whose counted users include users of taken-back events: other events of the day are gone.
     pub days_with_old_users: u64,
 }
 
 /// Why nothing was taken back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotTaken {
-    /// Only a part of an input of exchanges was selected, but its logins and profiles go back as a whole.
+    /// Only a part of an input of exchanges was selected, but its logins and profiles can go back only as a whole.
     PartOfExchanges(i64),
     /// Other exchanges came in after this input, and their events may depend on it.
     LaterExchanges(i64),
@@ -198,8 +198,8 @@ fn group_of(
     group.ok_or_else(|| BufferError::damage("a requestor is gone"))
 }
 
-/// The input of exchanges among those found, if it can be taken back. The buffer keeps what exchanges leave for later
-/// ones (logins, profiles) as it was before the newest input of exchanges, and only as a whole.
+/// The input of exchanges among the inputs found, if it can be taken back. Only the newest input of exchanges can, and
+/// only as a whole: the buffer keeps logins and profiles only as they were before that input.
 fn exchanges_of(
     connection: &Connection,
     selection: &PendingSelection,
@@ -223,7 +223,7 @@ fn exchanges_of(
     Ok(if is_part { Err(NotTaken::PartOfExchanges(*last)) } else { Ok(Some(InputId(*last))) })
 }
 
-/// What the events of one transaction leave behind.
+/// What must be cleaned up after the events of one transaction were taken back.
 #[derive(Default)]
 struct Traces {
     gone: Vec<Sequence>,
@@ -324,7 +324,7 @@ fn forget_empty(connection: &Connection, traces: &Traces) -> Result<()> {
     Ok(())
 }
 
-/// Makes the rows what they were before the newest input of exchanges.
+/// Restores the rows of `source_memory` as they were before `input`, the newest input of exchanges.
 pub(super) fn take_back_exchanges(transaction: &Transaction<'_>, input: InputId) -> Result<()> {
     let delete = "DELETE FROM source_memory WHERE input = ?1 AND substr(body, 1, length(?2)) <> ?2";
     run(transaction, delete, (input, esm::ROW_PREFIX))?;

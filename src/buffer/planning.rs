@@ -1,4 +1,4 @@
-//! Reads what a backfill plan needs: events already stored, days already delivered, and what visitors were sent.
+//! Reads what a backfill plan needs: events already stored, days already delivered, and each delivery with its visitor.
 
 use rusqlite::Connection;
 
@@ -89,7 +89,7 @@ impl PlanningReader {
         )
     }
 
-    /// Whether anything was delivered that happened before this instant.
+    /// Whether any event was delivered that happened before the UTC hour of this instant.
     pub fn has_delivered_before(&self, at: Instant) -> Result<bool> {
         let select = "SELECT EXISTS (SELECT 1 FROM ledger WHERE hour < ?1 AND delivered_events + expired_delivered_events > 0)";
         value(&self.connection, select, [at.unix_hour()])
@@ -115,7 +115,7 @@ impl PlanningReader {
         all(&self.connection, select, (JobKey::LIVE, from, to), only)
     }
 
-    /// Shows visitor and time of each delivered event after `after`. Reads the whole table of deliveries.
+    /// Shows the visitor and the time of each delivered event that happened after `after`. Reads all deliveries.
     pub fn each_sent(&self, after: Instant, mut show: impl FnMut(VisitorKey, Instant)) -> Result<()> {
         let select =
             "SELECT visitor, occurred_at FROM delivered WHERE occurred_at > ?1 AND visitor IS NOT NULL";

@@ -5,7 +5,7 @@ use super::error::Result;
 use super::facts::{fact, set_fact};
 use crate::event::Instant;
 
-/// How the names of the facts begin that hold until when ESM was pulled. The names of the requestors follow.
+/// The beginning of the name of a fact that holds until when ESM was pulled. The names of the requestors follow it.
 const PULLED_TO: &str = "esm_pulled_to ";
 
 impl Buffer {

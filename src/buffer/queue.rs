@@ -20,8 +20,8 @@ use crate::suite::HitForm;
 
 /// Events that are read ahead for all requestors together. They take about 12 MiB.
 const READ_AHEAD: usize = 8_192;
-/// The most events of one requestor read at a time: the fixed cost of a query hardly matters, and the events are still in
-/// the CPU's cache when they are mapped.
+/// The most events of one requestor read at a time. With so many, the fixed cost of a query hardly matters, and the
+/// events are still in the CPU's cache when they are mapped.
 const ROWS_MAX: usize = 256;
 /// The fewest events of one requestor read at a time, however many requestors there are.
 const ROWS_MIN: usize = 8;
@@ -140,7 +140,7 @@ pub struct Merge {
 #[derive(Debug)]
 struct Source {
     requestor: RequestorKey,
-    /// The last event read from the buffer, and the last event that `next` returned.
+    /// `read` is the last event read from the buffer, `handed_out` the last event that `next` returned.
     read: (Instant, Sequence),
     handed_out: (Instant, Sequence),
     ready: VecDeque<PendingEvent>,

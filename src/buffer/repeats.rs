@@ -1,6 +1,6 @@
-//! Events that came again: which lines of an input repeated which stored events, so that a trace finds one by the other.
+//! Which lines of an input repeated which stored events: a trace finds the repeats of an event, or the event of a line.
 //!
-//! A file that is read again repeats its events in their order, so a row covers thousands. Nothing is read to make the rows.
+//! A file that is read again repeats its events in their order, so a row covers thousands of lines.
 
 use rusqlite::Connection;
 

@@ -165,7 +165,7 @@ fn stored_event(row: &Row<'_>, columns: &EventColumns) -> Result<StoredEvent> {
     Ok(StoredEvent { reference, event: event_of(row.get_ref("body")?, &reference, requestor_id)? })
 }
 
-/// Reads an event whose requestor is known from its stored body.
+/// Reads an event from its stored body. The caller knows the requestor and the columns.
 pub(super) fn event_of(body: ValueRef<'_>, event: &EventRef, requestor_id: RequestorId) -> Result<PassEvent> {
     let EventRef { sequence, kind, occurred_at, count, .. } = *event;
     let body = body.as_str().map_err(|_| damaged(sequence, "its body is no text"))?;

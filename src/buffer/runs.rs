@@ -118,7 +118,7 @@ impl Buffer {
         })
     }
 
-    /// Ends the turn of a run that can record nothing any more, because another process has its lock.
+    /// Deletes this process's mark for a run that can record nothing any more, because another process has its lock.
     pub fn end_turn(&self, job: JobKey) -> Result<()> {
         let delete = "DELETE FROM facts WHERE name = ?1 AND value = ?2";
         self.change(delete, (runner_of(job), sqlite::mark(self.path())))
@@ -228,8 +228,8 @@ fn runner_of(job: JobKey) -> &'static str {
     if job == JobKey::LIVE { DRAIN_RUNNER } else { BACKFILL_RUNNER }
 }
 
-/// Marks this process as the one that runs. Fails if the process of the earlier mark still lives: the file of its lock
-/// was removed, but its claims are attempts under way.
+/// Marks this process as the one that drains or runs a backfill. Fails if the process that made the earlier mark still
+/// runs: somebody removed its lock file, but its claims are attempts under way.
 fn take_turn(transaction: &Transaction<'_>, job: JobKey, path: &Path) -> Result<()> {
     let name = runner_of(job);
     let runner = fact(transaction, name)?.and_then(|mark| sqlite::maker(mark, path));

@@ -76,8 +76,8 @@ impl Moves<'_> {
         self.postings.apply(self.connection)
     }
 
-    /// Writes the deliveries, most of what a drain writes. So each statement is looked up once, and the events go in
-    /// the order of the queue. An event that is not there was erased meanwhile.
+    /// Writes the deliveries. They are most of what a drain writes, so each statement is looked up once, and events are
+    /// written in the order of the queue. An event that is not pending any more was erased meanwhile.
     fn write_delivered(&mut self) -> Result<()> {
         let mut delivered = std::mem::take(&mut self.delivered);
         delivered.sort_unstable_by_key(|(Delivered { event, .. }, _)| {

@@ -95,7 +95,7 @@ impl RequestorStatus {
 /// Dead letters of one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReasonCount {
-    /// The code of the reason, by which commands select.
+    /// The code of the reason, by which commands select dead letters.
     pub reason: DeadReason,
     pub explanation: String,
     pub events: i64,
@@ -152,7 +152,7 @@ impl Buffer {
         self.read(accounting_of_suites)
     }
 
-    /// How many events of each hour since this one came in, and how many were delivered.
+    /// How many events of each hour from `since` on came in, and how many of them were delivered.
     pub fn hourly(&self, since: Instant) -> Result<Vec<Hourly>> {
         // The list of slots lets SQLite use the key of the ledger, whatever its statistics say.
         let select =

@@ -35,7 +35,7 @@ pub struct SuiteListing {
 }
 
 impl Buffer {
-    /// Maps requestors to a suite. Makes an unknown or retired suite. Fails if the suite has other settings.
+    /// Maps requestors to a suite. Makes the suite if it is unknown or retired. Fails if the suite has other settings.
     pub fn add_suite(&self, suite: ReportSuite, requestors: Vec<RequestorId>) -> Result<()> {
         self.write(move |transaction| {
             let rsid = &suite.form.rsid;
@@ -48,7 +48,7 @@ impl Buffer {
                 }
                 Some(known) => refuse_other_settings(known, &suite)?,
                 None => {
-                    // A retired suite gets the new spelling and keeps its verdict: Adobe still loses the same hits.
+                    // A retired suite gets the new spelling and keeps its verdict: nothing has changed at Adobe.
                     let respell = "UPDATE OR IGNORE suites SET rsid = ?1 WHERE rsid = ?1 COLLATE NOCASE";
                     run(transaction, respell, [rsid])?;
                     write(transaction, &suite)?;

@@ -8,7 +8,7 @@ use super::facts::{fact, forget_fact, set_fact};
 use super::rows::{all, only};
 use crate::event::Instant;
 
-/// The fact that holds when somebody was told last, and how the names of the facts of told limits begin.
+/// The fact that holds when people were last told, and the beginning of the names of the facts of told limits.
 const TOLD_AT: &str = "told_at";
 const TOLD: &str = "told:";
 
@@ -16,7 +16,7 @@ const TOLD: &str = "told:";
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Told {
     pub at: Option<Instant>,
-    /// The limits that people were last told are broken. Once they are told that a limit is kept again, it is not here.
+    /// The limits of which people were last told that they are broken, and not yet that they hold again.
     pub broken: BTreeSet<String>,
 }
 

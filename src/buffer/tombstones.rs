@@ -24,8 +24,8 @@ pub(super) fn day_of_burial(connection: &Connection, now: Instant) -> Result<i64
     Ok(seen_at.max(now.nanos()) / DAY_NANOS)
 }
 
-/// Deletes events, their doubts and what `export` gives of them, but not their rows in the tables of states. `remember_over_counts` runs
-/// first. Each statement handles all events, so that SQLite reads the identities in sorted order.
+/// Deletes events with their doubts, attempts and exported outcomes, but not their rows in the tables of states. Call
+/// `remember_over_counts` first. Each statement handles all events, so that SQLite reads identities in sorted order.
 pub(super) fn bury(connection: &Connection, sequences: &[Sequence], day: i64) -> Result<()> {
     let list = json_list(sequences);
     run(

@@ -40,7 +40,7 @@ pub struct RepeatRecord {
     pub is_conflict: bool,
 }
 
-/// An attempt that no SUCCESS answered.
+/// An attempt that got another reply than SUCCESS, or no reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AttemptRecord {
     pub at: Instant,
@@ -61,9 +61,9 @@ pub struct TracedEvent {
     /// When it was stored, at most a minute too early; `None` if that is not known.
     pub stored_at: Option<Instant>,
     pub backfill: Option<String>,
-    /// `pending`, `in_flight`, `in_file`, `delivered`, `held`, `dead` or `discarded`.
+    /// `pending`, `partly_sent`, `in_flight`, `in_file`, `delivered`, `held`, `dead` or `discarded`.
     pub state: String,
-    /// Since when the event has this state, and the run that gave it; no run if a person vouched for the event.
+    /// `since` is when the event got this state. `run` is the run that delivered or rejected it, or is sending it.
     pub since: Option<Instant>,
     pub run: Option<RunId>,
     /// Why it is dead or held.

@@ -52,7 +52,7 @@ impl Buffer {
             let suite = suite_key(transaction, &rsid)?;
             let NewVerdict { checked_at, open, blocks, proved_at, void, seen } = verdict;
             let known = verdict_of(transaction, suite)?.and_then(|known| known.overruled).unwrap_or_default();
-            // A reason may be the start of another reason, or contain the text between two reasons.
+            // Compares whole reasons: a reason may be the start of another, or contain the text between two reasons.
             let whole = |text: &str| format!("{BETWEEN_REASONS}{text}{BETWEEN_REASONS}");
             let (overruled, blocks): (Vec<_>, Vec<_>) =
                 blocks.into_iter().partition(|reason| whole(&known).contains(&whole(reason)));
@@ -163,8 +163,8 @@ pub(super) fn verdict_of(connection: &Connection, suite: SuiteKey) -> Result<Opt
     })
 }
 
-/// Forgets what people said of a suite, because whoever adds it again begins anew. The verdict stays, because Adobe
-/// still loses the same hits. Reasons that a person overruled block the suite again.
+/// Forgets what people said of a suite, because whoever adds it again begins anew. The verdict stays, because nothing
+/// has changed at Adobe. Reasons that a person overruled block the suite again.
 pub(super) fn forget_words(connection: &Connection, suite: SuiteKey) -> Result<()> {
     run(connection, "DELETE FROM confirmations WHERE suite = ?1", [suite])?;
     let restore = "UPDATE suites SET blocked = concat_ws('; ', blocked, v.overruled) FROM verdicts v

@@ -76,7 +76,7 @@ const STATES: [&str; 5] = ["pending", "delivered", "dead", "held", "discarded"];
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 struct Recount {
     amount: Amount,
-    /// The sum of the events' digests. It differs even if one event is in two states and another in no state.
+    /// The sum of the events' digests. It shows that one event is in two states and another in none; the counts do not.
     digest: u64,
 }
 

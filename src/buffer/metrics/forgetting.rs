@@ -79,11 +79,11 @@ pub(in super::super) fn forget(connection: &Connection, people: &HashSet<Person>
 /// The random digest that replaces a person's digest.
 struct Stranger {
     digest: u64,
-    /// The groups in which the digest is replaced: those with the person's MVPD (empty for an ID without one).
+    /// The groups in which the digest is replaced: those with the person's MVPD, or without an MVPD if the ID has none.
     groups: HashSet<u32>,
 }
 
-/// The pack with the people's digests replaced, and their number; `None` if the pack has no such digest.
+/// The pack with the people's digests replaced, and how many were replaced; `None` if the pack has none of them.
 fn without(packed: &[u8], strangers: &HashMap<KeyedDigest, Stranger>) -> Option<(Vec<u8>, u64)> {
     let is_theirs =
         |entry: &Entry, stranger: &Stranger| stranger.groups.contains(&(entry.group & !SYNTHETIC));

@@ -9,8 +9,8 @@
 //! changes nothing here. Units that leave the buffer undelivered are also added to `metric_withdrawn`. When a person is
 //! forgotten, one random digest replaces theirs everywhere, so that figures stay and nothing leads to the person.
 //!
-//! With one row for each user and day, nearly every event would write at a random place of an index. So users
-//! go into sorted packs, and packs of similar size are merged. A write costs no more with many users.
+//! With one row for each user and day, nearly every event would write at a random place of an index. So users go into
+//! sorted packs, and packs of similar size are merged. The cost of a write does not grow with the number of users.
 
 mod digest;
 mod forgetting;

@@ -10,7 +10,7 @@ pub(super) const ENTRY_BYTES: usize = 24;
 const KEY_BYTES: usize = 12;
 /// The bit of a group number that marks a synthetic ID, which stands for degraded or temporary access, not a person.
 pub(super) const SYNTHETIC: u32 = 1 << 31;
-/// The most users of a merged pack. It then has 2.4 MB, little enough for any transaction to rewrite it.
+/// The most users of a merged pack. A pack of this size has 2.4 MB, little enough for any transaction to rewrite it.
 const MERGED_USERS_MAX: usize = 100_000;
 
 /// A user of a day in one group.
@@ -79,8 +79,8 @@ fn merge(one: &[u8], other: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Adds a pack to a day. While the youngest pack is at most twice as large as the new pack, the two are
-/// merged. So a day has few packs, and each entry is rewritten only a few times, however events come.
+/// Adds a pack to a day. While the youngest pack is at most twice as large as the new pack, the two are merged, up to
+/// `MERGED_USERS_MAX`. So a day has few packs, and each entry is rewritten only a few times, in any order of events.
 pub(super) fn append(connection: &Connection, day: i64, mut packed: Vec<u8>) -> Result<()> {
     loop {
         let users = packed.len() / ENTRY_BYTES;

@@ -17,7 +17,7 @@ use crate::event::{EventKind, Instant, Measure, MeasureOf, PassEvent};
 /// The most entries sorted at once: 96 MB. For more, the packs are read again for each range of digests.
 const USERS_AT_ONCE: u64 = 2_000_000;
 
-/// The values that counts are grouped by. A value is empty if the event has none and no default is documented.
+/// The values that counts are grouped by. A value is empty if the event has none and Adobe documents no default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MetricGroup {
     pub number: u32,

@@ -23,8 +23,8 @@ pub(in super::super) fn day_of(at: Instant) -> i64 {
     at.nanos().div_euclid(DAY_NANOS)
 }
 
-/// Counts the users of every day that is noted in `metric_users_stale`, if the buffer has all events of that day. Reads the
-/// events once. Returns how many days of requestors stay, because retention or an erasure deleted some of their events.
+/// Counts the users of every requestor and day in `metric_users_stale`, if the buffer has all events of that day. Reads
+/// the events once. Returns how many rows stay there, because retention or an erasure deleted some events of the day.
 pub(in super::super) fn recount(connection: &Connection, measure: MeasureOf) -> Result<u64> {
     let select = "SELECT s.requestor, s.day, EXISTS (
             SELECT 1 FROM ledger l WHERE l.requestor = s.requestor AND l.hour BETWEEN s.day * 24 AND s.day * 24 + 23

@@ -1,4 +1,4 @@
-//! What ESM stated, and which columns its records lack. For unique accounts, the latest statement counts.
+//! The unique accounts that ESM stated, of which the latest statement counts, and the columns that its records lack.
 
 use std::collections::BTreeMap;
 

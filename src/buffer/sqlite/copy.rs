@@ -1,4 +1,4 @@
-//! Copies a database page by page into a new file, which the caller then places.
+//! Copies a database page by page into a new file, to which the caller then gives its final name.
 
 use std::fs;
 use std::io::ErrorKind;

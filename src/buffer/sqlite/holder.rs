@@ -20,7 +20,7 @@ pub fn name_command(command: &str) {
     COMMAND.get_or_init(|| command.to_owned());
 }
 
-/// The process that holds a lock, by the text in the lock file. Earlier releases wrote no text.
+/// The process that holds a lock, by the text in the lock file. The first releases wrote no text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Holder {
     pub lock: PathBuf,
@@ -35,7 +35,7 @@ impl Holder {
         let text = fs::read_to_string(&lock).unwrap_or_default();
         let mut lines = text.lines();
         let (pid, command) = lines.next().unwrap_or_default().split_once(' ').unwrap_or_default();
-        // Earlier releases wrote only one line.
+        // Some earlier releases wrote only one line.
         let is_near = lines.next().is_none_or(|named| named == namespace());
         let written_at = fs::metadata(&lock).and_then(|metadata| metadata.modified()).ok();
         let since = written_at.filter(|_| !text.is_empty());
@@ -70,7 +70,7 @@ fn namespace() -> String {
     fs::read_link("/proc/self/ns/pid").map_or_else(|_| String::new(), |named| named.display().to_string())
 }
 
-/// The other processes that have a file open, as `123 (passbridge)`. Sees only those that this user may look into.
+/// The other processes that have a file open, as `123 (passbridge)`, if this user may inspect them.
 pub(in super::super) fn users(path: &Path) -> io::Result<Vec<String>> {
     let of = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
     let (file, own) = (of(path)?, std::process::id().to_string());
@@ -87,7 +87,7 @@ pub(in super::super) fn users(path: &Path) -> io::Result<Vec<String>> {
 /// The bits of a mark that are the ID of a process: as many as the largest ID of Linux has.
 const PID_BITS: u32 = 22;
 
-/// A mark of this process and of this database, not of its copies, for [`maker`]; `None` if the kernel does not say.
+/// A mark of this process and of this database, not of its copies, for [`maker`]; `None` if the kernel tells nothing.
 pub(in super::super) fn mark(database: &Path) -> Option<i64> {
     mark_of(std::process::id(), database)
 }
@@ -100,7 +100,7 @@ pub(in super::super) fn maker(mark: i64, database: &Path) -> Option<u32> {
 
 fn mark_of(pid: u32, database: &Path) -> Option<i64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // After the name, which may have any sign in it, come the state and, as field 22, the start in ticks since the boot.
+    // The name may contain any character. After it come the state and, as field 22, the start in ticks since the boot.
     let mut fields = stat.rsplit(')').next()?.split_ascii_whitespace();
     let (state, start) = (fields.next()?, fields.nth(18)?);
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;

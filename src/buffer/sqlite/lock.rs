@@ -18,7 +18,7 @@ use crate::whole_file::{beside, share_owner};
 pub(in super::super) const DRAIN: &str = ".lock";
 pub(in super::super) const BACKFILL: &str = ".backfill.lock";
 pub(in super::super) const LOCKS: &[&str] = &[DRAIN, BACKFILL];
-/// How often a taken lock is tried, and the pause between tries: `holder` takes a lock for a moment.
+/// How often a taken lock is tried, and the pause between tries, because `holder` takes a lock for a moment.
 const TRIES: u32 = 5;
 const TRY_PAUSE: Duration = Duration::from_millis(10);
 
@@ -78,7 +78,7 @@ pub(in super::super) fn backfill(path: &Path) -> Result<BackfillLock> {
     }
 }
 
-/// Takes both locks of a buffer, which need not be open.
+/// Takes both locks of a buffer. The buffer need not be open.
 pub(in super::super) fn whole(path: &Path) -> Result<WholeLock> {
     Ok(WholeLock { _drain: drain(path)?, _backfill: backfill(path)? })
 }
@@ -89,7 +89,7 @@ pub(in super::super) fn holder(path: &Path, which: &str) -> Result<Option<Holder
     match File::open(&path) {
         Ok(file) if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) => Ok(Some(Holder::of(path))),
         Ok(_) => Ok(None),
-        // Nobody has drained yet.
+        // Nobody has taken this lock yet.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(BufferError::File { path, source }),
     }

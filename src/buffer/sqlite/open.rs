@@ -126,7 +126,7 @@ pub(in super::super) fn glance(options: &BufferOptions) -> Result<Option<i64>> {
     }
 }
 
-/// The resolved path of a buffer's file, whose place, kind, names and rights allow to open it.
+/// The resolved path of a buffer's file. Fails unless the file's place, kind, names and rights allow to open it.
 fn usable_path(options: &BufferOptions) -> Result<PathBuf> {
     let path = fs::canonicalize(&options.path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => BufferError::Missing(options.path.clone()),
@@ -208,7 +208,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
 fn not_ours(path: &Path) -> impl Fn(rusqlite::Error) -> BufferError {
     move |error| match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => BufferError::NotABuffer(path.to_owned()),
-        // The buffer is damaged or locked; the error says which.
+        // The error says why: for example, the buffer is damaged or locked.
         _ => BufferError::Sqlite(error),
     }
 }

@@ -23,7 +23,7 @@ pub(in super::super) struct Place {
     path: PathBuf,
     device: u64,
     inode: u64,
-    /// The write-ahead log of a database and its index.
+    /// For a database: its write-ahead log and the index of this log (`-shm`).
     side_files: Vec<Place>,
 }
 
@@ -80,7 +80,7 @@ impl Place {
             let (page, bytes) = read.map_err(BufferError::file(&path))?;
             Ok(frames <= 0 || page > 0 && bytes as i64 >= 32 + frames * (24 + page))
         };
-        // Another process may empty the log rightly between the two looks, but hardly twice.
+        // Between the count and the length, another process may empty the log as it should, but hardly twice.
         if is_whole()? || is_whole()? { Ok(()) } else { Err(BufferError::Overwritten(path)) }
     }
 
