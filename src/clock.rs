@@ -60,8 +60,8 @@ impl Clock {
     }
 }
 
-/// The time since this host started. Where the system has such a clock, it runs on while the host is suspended; on all
-/// systems, while the process is stopped.
+/// The time since this host started. This time also runs while the process is stopped and, on Linux, while the host is
+/// suspended.
 pub(crate) fn since_boot() -> Duration {
     #[cfg(target_os = "linux")]
     let clock = ClockId::Boottime;

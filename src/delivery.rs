@@ -261,7 +261,7 @@ pub struct Trouble {
     pub stopped: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
-    /// Events that were refused and wait: if the suite succeeds before the next refusal of one, that event is at fault.
+    /// Refused events that wait. If the suite succeeds before such an event is refused again, the event is at fault.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Sequence>,
     /// Whether the suite has succeeded since the run ended. Set when the trouble is read from the buffer.

@@ -2,7 +2,7 @@
 //!
 //! - In: markup, in which `maud` has escaped every text. Out: a document in which no text can change the direction of
 //!   the text after it.
-//! - Guarantees: a document forbids by its own policy every request and every script; a live one has a script that asks its own host.
+//! - Guarantees: a document's policy forbids requests and scripts; a live one may run one script, which asks its host.
 //! - Does not know: what the pages say.
 
 use base64::prelude::{BASE64_STANDARD, Engine};

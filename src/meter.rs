@@ -1,11 +1,11 @@
-//! What this process has counted of its own work since it began. `/metrics` shows it beside what the buffer knows, and unlike
-//! that it begins at zero with each process.
+//! Counters of this process's own work. They begin at zero in each process. `/metrics` shows them beside the counts of
+//! the buffer.
 
 use std::sync::LazyLock;
 
 use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram};
 
-/// Names and their values. A value is a host, a word, a path or a status: never what only an event names.
+/// Names and their values. A value is a host, a word, a path or a status, and never comes from an event.
 pub type Labels = Vec<(&'static str, String)>;
 
 type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
@@ -19,7 +19,7 @@ const GROUP_SUBMISSIONS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0
 pub struct Meter {
     /// Attempts to send a hit, by `host`, `outcome` and `cause`.
     pub attempts: Family<Labels, Counter>,
-    /// How long they took, by `host`.
+    /// How long the attempts took, by `host`.
     pub attempt_seconds: Histograms,
     /// Lanes with a request under way, by `host`.
     pub lanes_busy: Family<Labels, Gauge>,
@@ -41,7 +41,7 @@ pub static METER: LazyLock<Meter> = LazyLock::new(|| Meter {
     collector_group: Family::new_with_constructor(|| Histogram::new(GROUP_SUBMISSIONS)),
 });
 
-/// Counts something as under way until it is dropped.
+/// Counts something as under way until this value is dropped.
 pub struct UnderWay(Gauge);
 
 impl UnderWay {

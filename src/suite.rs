@@ -281,7 +281,7 @@ pub enum Readiness {
     Blocks,
     /// Analytics is known to lose the hits, but a person decided to send the events nevertheless.
     Overruled,
-    /// Every item is shown, proved or confirmed.
+    /// Every item is right: Adobe's settings show it, a probe proved it, or a person confirmed it.
     Ready,
     /// As `Ready`, but a proof is older than the age limit.
     ProofAged {

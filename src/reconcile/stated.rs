@@ -146,7 +146,7 @@ impl<'c> Statements<'c> {
             .for_each(|day| self.cover(requestors, day, EventKind::ALL.into_iter().collect()));
     }
 
-    /// The sums, and sentences about what the reports lack: days of the `requestors`, and metrics.
+    /// The sums, and sentences about what the reports lack: days of the `requestors`, numbers of cells, and metrics.
     pub(super) fn finish(
         mut self,
         requestors: &BTreeSet<Name>,

@@ -13,9 +13,9 @@ pub(super) struct Cell {
     last_seen: [u64; 2],
     /// Whether some of the cell comes from ESM, which names no users.
     has_sums: bool,
-    /// The kinds of events that sources of the cell do not count: a set for each kind of source.
+    /// The sets of kinds of events that sources of the cell do not count. Sources that lack the same kinds share a set.
     lacking: BTreeSet<KindSet>,
-    /// The requestors that have units or stated accounts in the cell, and the MVPDs.
+    /// The requestors, and the MVPDs, that have units or stated accounts in the cell.
     pub(super) requestors: Sole,
     pub(super) mvpds: Sole,
 }

@@ -9,7 +9,7 @@ use crate::encode::{csv_row, safe_value};
 use crate::event::EventKind;
 use crate::readers::esm::has_metric;
 
-/// What the CSV says of a row with sums in which columns of ESM are lacking.
+/// The note on a row if a part of it lacks a column of ESM that another part has.
 const LACKING: &str = "partly without ESM columns";
 
 /// The report as CSV (RFC 4180, with line feeds). The columns: `from`, `to`, `timezone`, `scope`, the values of `--by`

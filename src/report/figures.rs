@@ -108,7 +108,7 @@ pub struct Figures {
     /// Units of event1 to event18, in their order. `None` if no source here counts such events: ESM has no such
     /// count, or its reports lack the column.
     pub events: [Option<u64>; EventKind::COUNT],
-    /// The kinds of events that sources here do not count: a set for each kind of source.
+    /// The sets of kinds of events that sources here do not count. Sources that lack the same kinds share a set.
     pub lacking: BTreeSet<KindSet>,
     /// Distinct MVPD User IDs in all events except AuthN requested, without synthetic IDs. `None` if a requestor with
     /// units or accounts here gets its events from ESM, which names no users.

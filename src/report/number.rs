@@ -8,7 +8,7 @@ pub(super) const NONE: &str = "–";
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(untagged)]
 pub(super) enum Number {
-    /// A count; `None` if it is unknown, here and below.
+    /// A count. In each variant, `None` means that the number is unknown.
     Count(Option<u64>),
     /// The difference of two counts.
     Difference(Option<i64>),

@@ -21,7 +21,7 @@ pub(super) struct Table {
     numbers: HashMap<Vec<String>, u32>,
     /// The first spelling of every combination, by its number.
     pub(super) texts: Vec<Vec<String>>,
-    /// The index in `cells` of each combination and bin. The next call often has the key in `last` again.
+    /// The index in `cells` of each combination and bin. `last` is the latest look-up; the next one is often the same.
     places: HashMap<(u32, u32), usize>,
     last: Option<((u32, u32), usize)>,
     pub(super) cells: Vec<Cell>,
@@ -104,8 +104,8 @@ impl Table {
         self.cells.get_mut(place)
     }
 
-    /// Notes the requestor of accounts that ESM stated, in each row that has a part of their time. If that is one row
-    /// only, it is made if it is missing. A requestor with events is noted only if one row has the whole time.
+    /// Notes the requestor of accounts that ESM stated, in each row that has a part of their time. Makes this row
+    /// if it is the only one. If the requestor has events, notes it only in a row that has all of this time.
     pub(super) fn state(&mut self, stated: &StatedAccounts, source: Source) {
         let mut texts = Vec::new();
         for property in self.by.iter().filter_map(|dimension| dimension.property()) {
