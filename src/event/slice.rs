@@ -17,7 +17,7 @@ pub struct Slice {
 }
 
 impl Slice {
-    /// Whether an event is in the slice. Gives it an ID, if keys make one.
+    /// Whether an event is in the slice. Gives an event without an ID the ID that `event_id_from` makes, if any.
     pub fn takes(&self, event: &mut PassEvent) -> bool {
         event.identify_by(&self.event_id_from);
         self.from.is_none_or(|from| event.occurred_at() >= from)

@@ -189,7 +189,7 @@ impl VisitorRules {
 /// Whether a text is what a database writes for no value, in any column.
 pub fn is_no_value(text: &str) -> bool {
     let text = bare(text);
-    // The length is checked for speed: every column is asked, and most texts are too long to match.
+    // The length is checked first for speed: every column comes here, and most texts are too long to match.
     text.len() <= "<null>".len()
         && NO_VALUES.iter().any(|word| inside(text).unwrap_or(text).eq_ignore_ascii_case(word))
 }

@@ -287,7 +287,7 @@ pub fn rejects_files(dir: &Path) -> Result<Vec<RejectsFile>, IngestError> {
     Ok(files)
 }
 
-/// What the files of rejects have of a line of an input. The input is named by its path, or by the end of it.
+/// The rejected lines that came from this line of an input. The input is named by its path, or by the path's end.
 pub fn kept_rejects(dir: &Path, input: &str, line: u64) -> Result<Vec<KeptReject>, IngestError> {
     let mut found = Vec::new();
     each_kept(dir, |file, _, kept| {
@@ -301,7 +301,7 @@ pub fn kept_rejects(dir: &Path, input: &str, line: u64) -> Result<Vec<KeptReject
 }
 
 /// Passes each line of the files of rejects, with its file and when the file was last written. Passes `None` for a line
-/// that has the form of a rejected line no more, because somebody corrected it in the file.
+/// that no longer has the form of a rejected line, because somebody corrected it in the file.
 fn each_kept(
     dir: &Path,
     mut show: impl FnMut(&Path, Instant, Option<RejectedLine<'_>>),

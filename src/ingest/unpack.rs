@@ -75,7 +75,7 @@ impl Zeros {
         self.at_end = (bytes.len() - last - 1) as u64;
     }
 
-    /// What to say of them, with the line if they are not at the end.
+    /// The notes about the zero bytes, with the line of the first if they are not at the end.
     pub(super) fn notes(self) -> impl Iterator<Item = (Option<u64>, String)> {
         let why = "as a power loss leaves them: lines may be missing there; compare it with its source";
         let at_end = format!("ends with {} zero bytes, {why}", self.at_end);

@@ -95,7 +95,7 @@ impl<R: BufRead> CsvReader<R> {
     }
 }
 
-/// Parses a row by the header of its source, as a line of a rejects file has both.
+/// Parses a row of a rejects file by the header that the file keeps with it.
 pub(super) fn parse_row(
     header: &str,
     row: &str,

@@ -231,7 +231,7 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
-    /// Why a line with bytes of no text is refused: zero bytes, as after a power loss, or DOS's mark of the end.
+    /// The reason to refuse a line for bytes of no text: zero bytes, as after a power loss, or DOS's mark of the end.
     pub(super) fn of_filler(line: &[u8]) -> Option<RejectReason> {
         match line.iter().rev().take_while(|byte| **byte == 0).count() {
             0 if line.last() == Some(&0x1A) => Some(RejectReason::Recognised(

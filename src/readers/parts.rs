@@ -29,7 +29,7 @@ pub(super) fn line<'a>(
     };
     let bytes = &line.excerpt.bytes;
     let members = serde_json::from_slice::<Members<'_>>(bytes);
-    // A row of CSV may look like a text in a JSON list, so only the form of a part of an object makes a row a part.
+    // A row of CSV may look like a text in a JSON list. So it is a part only if it looks like a part of an object.
     let (is_whole, is_part) = match line.excerpt.header {
         Some(_) => (matches!(reason, RejectReason::Event(_)), is_part_of_object(bytes)),
         None => (members.is_ok(), is_in_parts(bytes) || has_packed_text(bytes)),

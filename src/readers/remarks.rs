@@ -18,7 +18,7 @@ pub struct Remarks {
     pub(super) other_headers: Seen,
     /// Rows of CSV that end with the source, without a line end.
     pub(super) without_end: Seen,
-    /// Events that came by a map.
+    /// Events that were read by a map.
     pub(super) mapped: Seen,
     /// The keys that the map takes properties from but no event has; empty if there are none.
     pub(super) unmet: String,

@@ -98,7 +98,7 @@ impl fmt::Display for UnknownKeys {
 }
 
 impl Serialize for UnknownKeys {
-    /// An object of key and count; `*` is all keys beyond the first.
+    /// An object of key and count. `*` stands for all keys beyond the first `NAMES_MAX`.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let others = (self.others > 0).then_some(("*", self.others));
         serializer.collect_map(self.iter().chain(others))

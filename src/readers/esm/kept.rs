@@ -14,8 +14,8 @@ pub const ROW_PREFIX: &str = "esm ";
 
 /// The `about` of [`hour_key`] for the row that has the grouping of an hour.
 pub const GROUPING: &str = "grouping";
-/// The first word of a row that tells which columns the records of an hour lack. After it, each MVPD that lacks any has a
-/// word: its [`mvpd_digest`] in hexadecimal digits, a colon, and the bits of the [`KindSet`].
+/// The word after the prefix of a row that tells which columns the records of an hour lack. Then each MVPD that lacks
+/// any has a word: its [`mvpd_digest`] in hexadecimal digits, a colon, and the bits of the [`KindSet`].
 pub const LACKING: &str = "lacking";
 /// The start of a row that keeps what a `LACKING` row, or a number of accounts, was before an input changed it.
 pub const BEFORE: &str = "esm before ";

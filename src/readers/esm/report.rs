@@ -107,7 +107,7 @@ pub(super) fn nameless<'a>(
     dimensions.find(|name| ALWAYS_NAMED.contains(name) && !records.is_empty() && is_nameless(name))
 }
 
-/// The list of names. Neighbouring records with the same names share the list. Refuses a name that occurs
+/// The list of a record's names. Neighbouring records with the same names share the list. Refuses a name that occurs
 /// twice, because nobody knows which of its values is right.
 fn shape_of(
     last: &mut Option<Rc<[String]>>,

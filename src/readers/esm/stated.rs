@@ -90,7 +90,7 @@ impl StatedReport {
             let (from, to) = span(record, &self.grouping.config, pass)?;
             let counts = self.grouping.counts_at(record, from)?;
             let nothing = self.grouping.nothing_at(record, from)?;
-            // A record without the metric means that nothing happened. A record with a blank metric says nothing about it.
+            // A record without the metric means that nothing happened. A blank metric means that this is unknown.
             let is_lacking = |(metric, _): &&(&str, _)| {
                 record.has_name(metric) && !counts.iter().any(|count| count.metric == *metric)
             };

@@ -22,7 +22,7 @@ pub(super) enum Reply {
     Profiles(Vec<Profile>),
     Decisions(Vec<Decision>),
     Logout(Logout),
-    /// The MVPDs behind a proxy.
+    /// MVPDs, each with whether it is behind a proxy.
     Proxied(Vec<(String, bool)>),
     Error(String),
     /// A body without information: a redirect, HTML, an error without a code.
@@ -61,7 +61,7 @@ pub(super) struct Decision {
     pub(super) resource: Option<String>,
     #[serde(default, deserialize_with = "word")]
     pub(super) mvpd: Option<String>,
-    /// Required: without it a permit would count as a denial.
+    /// Required: if it could be missing, a permit without it would count as a denial.
     #[serde(rename = "authorized")]
     pub(super) is_authorized: bool,
     #[serde(default, deserialize_with = "word")]

@@ -212,8 +212,8 @@ impl<'a> Spelling<'a> {
         }
     }
 
-    /// The spellings of earlier releases, if they differ from this one. All have the headers that those releases read;
-    /// older ones also have URLs as the log wrote them, and the oldest also have such methods.
+    /// The spellings of earlier releases, if they differ from this one: with the headers that the release read, in
+    /// older releases also with the URLs of the log as they are, and in the oldest also with its methods as they are.
     fn earlier(&self, raw: &'a RawExchange<'a>) -> Vec<Spelling<'a>> {
         let headers = raw.headers.earlier.as_deref().unwrap_or(&raw.headers);
         let location = headers.location.as_deref();

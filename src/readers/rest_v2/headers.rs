@@ -74,7 +74,7 @@ impl<'a> Headers<'a> {
 
     /// Takes a header if events need it. Refuses a header with two different values: either may be right.
     fn take(&mut self, name: &str, value: &'a str) -> Result<(), BadExchange> {
-        // CGI and nginx write `HTTP_AP_DEVICE_IDENTIFIER`, and some loggers only the underscores.
+        // CGI and nginx write `HTTP_AP_DEVICE_IDENTIFIER`, and some loggers `AP_DEVICE_IDENTIFIER`.
         let of_cgi = name.get(..5).filter(|start| start.eq_ignore_ascii_case("HTTP_"));
         let bare = of_cgi.map_or(name, |start| &name[start.len()..]);
         let Some(place) = self.place(|wanted| is_same(bare, wanted)) else { return Ok(()) };
@@ -100,7 +100,7 @@ impl<'a> Headers<'a> {
         places.into_iter().find_map(|(name, place)| is(name).then_some(place))
     }
 
-    /// The headers of a request, with the `Location` of its answer or, if there is none, with the URL `beside`.
+    /// The headers of a request, with the `Location` of its answer or, without one, the URL `beside` it.
     pub(super) fn redirected(mut self, answer: Headers<'a>, beside: Option<Cow<'a, str>>) -> Headers<'a> {
         let before = answer.earlier.map_or_else(|| answer.location.clone(), |earlier| earlier.location);
         if self.earlier.is_some() || before != answer.location {

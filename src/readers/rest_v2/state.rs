@@ -29,7 +29,7 @@ const DECISIONS_MAX: usize = 10_000;
 #[serde(default)]
 pub(super) struct Login {
     pub(super) device_id: Option<String>,
-    /// From the last `X-Device-Info` of the calls that opened or continued the login.
+    /// The device in the last `X-Device-Info` of the calls that opened or continued the login.
     pub(super) device_info: Device,
     /// The description of the streaming device in Adobe's answer about the session.
     pub(super) device: Device,

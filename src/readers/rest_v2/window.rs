@@ -33,7 +33,7 @@ pub(super) struct Window {
     latest: Instant,
     /// The latest start of the exchanges that were taken; `None` before the first.
     taken_to: Option<Instant>,
-    /// For each exchange that started in the same instant as the last one, what its duration lost by rounding.
+    /// For each exchange that started in the same instant as the last one, by how much rounding changed its duration.
     moment: HashMap<MemoryKey, i64>,
     is_begun: bool,
     /// Whether the whole source is sorted before any exchange is taken, as far as the window has room.

@@ -31,7 +31,7 @@ impl Derivation<'_> {
             self.emit(rule, EventKind::AuthnOk, &Facts::of_profile(profile, Some(&login)))?;
         }
         login.is_done = true;
-        // If no session with this code was seen, its login may have another key, and finds this row by the profile.
+        // If no session with this code was seen, its login may have another key. The profile then leads to this row.
         let of_profile = Some(of_profile).filter(|_| !login.is_requested);
         self.state.keep_login(place, &login, of_profile)?;
         self.keep_new_profile(profile, login.device_id.as_deref())?;
