@@ -196,8 +196,8 @@ sections! {
         pub rate: u32 = 2_000;
         /// The most rows of a file: as many as a group takes in 20 seconds.
         pub file_rows: u32 = 40_000;
-        /// The route `auto` sends files while more events than this wait. 64 lanes send that many hits in 13 minutes at
-        /// 100 ms a hit. Analytics shows single hits sooner, because it takes 20 to 50 minutes to process a file.
+        /// The route `auto` sends files while more than this many events wait. 64 lanes send so many hits in 13 minutes
+        /// at 100 ms a hit. Analytics shows single hits sooner, because it takes 20 to 50 minutes to process a file.
         pub auto_above_events: u64 = 500_000;
         /// The longest file, in bytes, as it is sent: Adobe's limit.
         pub file_bytes: u64 = 100_000_000;

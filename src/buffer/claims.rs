@@ -24,7 +24,7 @@ pub struct Claims {
 #[derive(Default)]
 pub(super) struct Changed {
     new: BTreeMap<FormKey, Vec<Sequence>>,
-    /// The waves that lost claims, and whether an event of the lost claims is still pending.
+    /// For each wave that lost claims: whether the event of a lost claim is still pending.
     waves: BTreeMap<i64, bool>,
 }
 

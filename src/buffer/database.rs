@@ -42,8 +42,8 @@ impl Buffer {
         sqlite::create(options)
     }
 
-    /// The schema version of a buffer that nobody in this process has open; `None` if it is perhaps still in the
-    /// write-ahead log. Reads no page of data, and changes nothing.
+    /// The schema version of a buffer that nobody in this process has open; `None` if the version may still be in
+    /// the write-ahead log. Reads only the file's header, and changes nothing.
     pub fn glance(options: &BufferOptions) -> Result<Option<i64>> {
         sqlite::glance(options)
     }

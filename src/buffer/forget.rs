@@ -84,7 +84,7 @@ impl Forget {
     pub fn concerns(&self, text: &str) -> bool {
         let (_, id, mvpd) = self.wanted();
         if text.contains(char::REPLACEMENT_CHARACTER) {
-            // Letters were lost, in the ID or in the name of the MVPD.
+            // Letters of the ID or of the MVPD may be lost, so only the ID's ASCII letters are compared.
             return without_other_letters(&text.replace('\\', "")).contains(&without_other_letters(id));
         }
         let mut values = Vec::new();

@@ -170,7 +170,7 @@ pub(super) fn accounting_of_suites(connection: &Connection) -> Result<Vec<(Optio
     all(connection, &select, [], |row| Ok((row.get("rsid")?, Accounting::read(row)?)))
 }
 
-/// The sums of each term, in their order.
+/// The sums of events and of units of each term, in the order of `Term`.
 const TOTALS: &str = "total(l.ingested_events), total(l.ingested_units), total(l.pending_events), total(l.pending_units),
     total(l.delivered_events), total(l.delivered_units), total(l.dead_events), total(l.dead_units),
     total(l.held_events), total(l.held_units), total(l.discarded_events), total(l.discarded_units),

@@ -78,7 +78,7 @@ impl Buffer {
     }
 }
 
-/// Stores what the reader of an input remembers. For the newest input of exchanges, also keeps what rows had before it.
+/// Stores what the reader of an input remembers. For the newest input of exchanges, also keeps the rows it changes.
 pub(super) fn store(
     transaction: &Transaction<'_>,
     rows: &[MemoryRow],
@@ -119,7 +119,7 @@ pub(super) fn store(
     Ok(())
 }
 
-/// Forgets what was kept of an earlier input. If inputs of exchanges store rows by turns, none can be taken back.
+/// Forgets the rows that were kept for an earlier input. If inputs store rows by turns, none of them can be taken back.
 fn begin_exchanges(transaction: &Transaction<'_>, input: InputId) -> Result<()> {
     let newest = fact(transaction, NEWEST_EXCHANGES)?.unwrap_or(0);
     if newest == input.0 {

@@ -172,8 +172,8 @@ impl Buffer {
         Ok(found.unwrap_or_default())
     }
 
-    /// The troubles of the latest earlier run of the same kind (live events or backfills) that read an event.
-    /// Troubles last until a run succeeds in sending.
+    /// The troubles of the latest earlier run of the same kind (live events or backfills) that read an event. Each
+    /// trouble says whether its suite has succeeded since that run.
     pub fn earlier_troubles(&self, run: RunId, job: JobKey) -> Result<Vec<Trouble>> {
         let select = "SELECT coalesce(summary ->> '$.troubles', '[]'), finished_at FROM runs
              WHERE run < ?1 AND (job = 0) = (?2 = 0) AND summary ->> '$.read' > 0 ORDER BY run DESC LIMIT 1";

@@ -76,7 +76,7 @@ const STATES: [&str; 5] = ["pending", "delivered", "dead", "held", "discarded"];
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 struct Recount {
     amount: Amount,
-    /// The sum of the events' digests. It shows that one event is in two states and another in none; the counts do not.
+    /// The sum of the events' digests. If one event is in two states and another in none, only this sum shows it.
     digest: u64,
 }
 

@@ -31,7 +31,7 @@ pub struct EsmSide {
 #[derive(Debug, Clone, Default)]
 pub struct AnalyticsSide {
     pub units: BTreeMap<CellKey, u64>,
-    /// The days and events that Analytics refused to report, of every requestor.
+    /// The days and events that Analytics refused to report. A refusal applies to all requestors.
     pub refused: BTreeSet<(usize, EventKind)>,
 }
 

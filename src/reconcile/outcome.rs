@@ -53,7 +53,7 @@ pub struct Sums {
     pub counted_beside_esm: u64,
     pub counted: u64,
     pub delivered: u64,
-    /// The sum of the counts of Analytics that are known, as `esm`.
+    /// The sum of the counts of Analytics that are known; `None` as for `esm`.
     pub analytics: Option<u64>,
     pub agrees: u64,
     pub explained: u64,

@@ -9,7 +9,7 @@ use crate::event::{EventKind, KindSet};
 pub(super) struct Cell {
     units: [u64; EventKind::COUNT],
     users: [u64; 2],
-    /// The number of the user counted last: of subscribers, then of synthetic IDs, as in `users`.
+    /// The number of the user counted last: first of subscribers, then of synthetic IDs. `users` has the same order.
     last_seen: [u64; 2],
     /// Whether some of the cell comes from ESM, which names no users.
     has_sums: bool,

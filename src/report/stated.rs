@@ -13,7 +13,7 @@ use crate::buffer::MetricsReader;
 use crate::event::{EventKind, KindSet, Property};
 use crate::readers::esm::{EVERY_MVPD, StatedAccounts, has_metric};
 
-/// The number of each requestor, whether its counts come from ESM, and which of them the reports of ESM lack.
+/// The number of each requestor, whether its counts come from ESM, and which counts the reports of ESM lack.
 pub(super) struct Sources {
     numbers: HashMap<String, Source>,
     /// By requestor and UTC hour, then by the digest of the MVPD: the kinds of events whose columns the reports lack.

@@ -103,7 +103,7 @@ pub(in super::super) fn create(options: &BufferOptions) -> Result<()> {
     made
 }
 
-/// The schema version in the header of a buffer's file; `None` if it is perhaps still in the write-ahead log. Checks what
+/// The schema version in the header of a buffer's file; `None` if it may still be in the write-ahead log. Checks what
 /// [`open`] checks of the file, but reads only its header, and changes nothing. This process must not have the buffer
 /// open: closing the file would free SQLite's locks on it.
 pub(in super::super) fn glance(options: &BufferOptions) -> Result<Option<i64>> {

@@ -80,7 +80,7 @@ impl Place {
             let (page, bytes) = read.map_err(BufferError::file(&path))?;
             Ok(frames <= 0 || page > 0 && bytes as i64 >= 32 + frames * (24 + page))
         };
-        // Between the count and the length, another process may empty the log as it should, but hardly twice.
+        // Between counting frames and reading the length, another process may rightly empty the log, but hardly twice.
         if is_whole()? || is_whole()? { Ok(()) } else { Err(BufferError::Overwritten(path)) }
     }
 
