@@ -23,7 +23,7 @@ use crate::event::Instant;
 /// The longest that `run` sleeps before it reads the clock again, so that it notices a suspended host or a clock that
 /// was set. One reading costs microseconds.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// A drain that starts later than this after its slot is logged as missed. One sleep of `LOOK_EVERY` must not cause it.
+/// A drain that starts more than this after its slot is logged as missed. `LOOK_EVERY` alone delays no drain so long.
 const LATE_AFTER: TimeDelta = TimeDelta::seconds(60);
 /// The longest jitter, in seconds. One hour is enough to spread the drains of many hosts.
 pub const JITTER_SECONDS_MAX: u64 = 3600;

@@ -63,7 +63,7 @@ impl Buffer {
         self.change(update, (input, summary, is_whole.then(|| self.now())))
     }
 
-    /// Inputs, the latest first: the one with this number, those whose path is or ends with this (after a `/`), or all.
+    /// Inputs, the latest first: the one with this number, those whose path ends with this file name or path, or all.
     pub fn inputs(&self, number: Option<i64>, path: Option<&str>, limit: usize) -> Result<Vec<InputRecord>> {
         let select = "SELECT input, path, opened_at, ended_at, stored, duplicates, conflicts, rejected, summary, first_seq, last_seq
              FROM inputs WHERE (?1 IS NULL OR input = ?1)

@@ -78,7 +78,7 @@ impl Buffer {
     }
 }
 
-/// Stores what the reader of an input remembers. For the newest input of exchanges, also keeps the rows it changes.
+/// Stores what the reader of an input remembers. For the newest input of exchanges, also keeps the rows' old texts.
 pub(super) fn store(
     transaction: &Transaction<'_>,
     rows: &[MemoryRow],

@@ -118,7 +118,7 @@ impl Buffer {
         })
     }
 
-    /// Deletes this process's mark for a run that can record nothing any more, because another process has its lock.
+    /// Deletes the mark of this process, whose run can record nothing any more because another process has the lock.
     pub fn end_turn(&self, job: JobKey) -> Result<()> {
         let delete = "DELETE FROM facts WHERE name = ?1 AND value = ?2";
         self.change(delete, (runner_of(job), sqlite::mark(self.path())))

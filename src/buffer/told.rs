@@ -16,7 +16,7 @@ const TOLD: &str = "told:";
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Told {
     pub at: Option<Instant>,
-    /// The limits of which people were last told that they are broken, and not yet that they hold again.
+    /// The broken limits that people were told of. A limit is removed when people are told that it holds again.
     pub broken: BTreeSet<String>,
 }
 
