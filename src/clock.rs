@@ -60,8 +60,7 @@ impl Clock {
     }
 }
 
-/// The time since this host started. This time also runs while the process is stopped and, on Linux, while the host is
-/// suspended.
+/// The time since this host started. It also runs while the process is stopped and, on Linux, the host suspended.
 pub(crate) fn since_boot() -> Duration {
     #[cfg(target_os = "linux")]
     let clock = ClockId::Boottime;

@@ -1,5 +1,4 @@
-//! Counters of this process's own work. They begin at zero in each process. `/metrics` shows them beside the counts of
-//! the buffer.
+//! Counters of this process's own work, from zero in each process. `/metrics` shows them beside the buffer's counts.
 
 use std::sync::LazyLock;
 

@@ -46,8 +46,7 @@ impl Forget {
         if property == Property::IpAddress { "" } else { id }
     }
 
-    /// Whether a rejected line that the map of this name has read is about the person. If the map finds no MVPD in the
-    /// line, the ID is enough.
+    /// Whether a rejected line of the map of this name is about the person. If the map finds no MVPD, the ID is enough.
     pub fn concerns_by(&self, map: &str, text: &str) -> bool {
         let value = |property| self.maps.get(map).and_then(|map| map.property(property, text));
         let has_id = || value(self.property).is_some_and(|id| self.by_id_alone().is_of(&id, None));

@@ -7,8 +7,7 @@ use super::error::Result;
 use super::rows::value;
 use super::sqlite::{Place, open_reader};
 
-/// Checks that the buffer can be read. The connection stays open, so that a check needs no new file descriptor: other
-/// code may have used all of them.
+/// Checks that the buffer can be read. The connection stays open: for a new one, no file descriptor may be left.
 #[derive(Debug)]
 pub struct Pulse {
     connection: Connection,
