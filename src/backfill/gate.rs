@@ -38,7 +38,7 @@ pub(super) enum Leg {
     Done,
     /// The leg was interrupted.
     Over,
-    /// The rest can be tried again later, for this reason.
+    /// The leg ended with events left, for this reason. They can be tried again later.
     Later(String),
     Suite,
 }

@@ -1,7 +1,7 @@
-//! Sends the live events of the suites that go by files, in the run of a drain and beside its lanes.
+//! Sends the live events of suites that use bulk files. This is part of a drain's run, beside its lanes.
 //!
-//! Each suite has a standing backfill (see `JobName::of_suite`) and a task of its own, so that no suite waits for
-//! another. The task settles the files that earlier runs left, then writes and uploads files as a backfill does.
+//! Each suite has a standing backfill (see `JobName::of_suite`) and a task of its own, so that one slow suite does not
+//! hold up the others. The task settles files that earlier runs left, then writes and uploads files as a backfill does.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -38,7 +38,7 @@ static THREADS: LazyLock<Runtime> = LazyLock::new(|| {
     runtime.expect("a drain that has started the threads of its lanes can start two more")
 });
 
-/// The suites of a run that go by files.
+/// The suites of a run whose events are sent in files.
 pub struct LiveFiles {
     buffer: Arc<Buffer>,
     way: BulkWay,
@@ -52,11 +52,11 @@ struct LiveSuite {
 }
 
 impl LiveFiles {
-    /// Chooses the suites of the next run; `None` if all go as single hits. The caller holds the lock of drains.
+    /// Chooses the suites of the next run; `None` if all use single hits. The caller holds the lock of drains.
     pub fn choose(buffer: &Arc<Buffer>, way: &BulkWay) -> Result<Option<Arc<dyn Beside>>, BufferError> {
         let unsettled = buffer.suites_in_files()?;
         let suite = |sends| LiveSuite { sends, tally: Arc::default() };
-        // No single hit of a suite goes before it is known what became of its files.
+        // While it is unknown what became of a suite's files, no event of the suite is sent as a single hit.
         let mut suites: BTreeMap<_, _> = unsettled.iter().map(|rsid| (rsid.clone(), suite(false))).collect();
         for route in buffer.routes()? {
             let rsid = route.suite.form.rsid;
@@ -78,7 +78,7 @@ impl LiveFiles {
         Ok(is_wanted.then(|| Arc::new(LiveFiles { buffer, way, suites }) as Arc<dyn Beside>))
     }
 
-    /// Sends one suite in legs, until nothing of it is left or the run is stopped.
+    /// Sends the events of one suite in legs, until none is left or the run is stopped.
     async fn send_suite(&self, live: &LiveLeg, sends: bool, stop: &Stop) -> Result<(), BackfillError> {
         self.way.client()?;
         let files = FileRoute::new(&self.buffer, &self.way, Some(live.clone()));

@@ -50,7 +50,7 @@ pub struct BackfillReport {
     /// The counts of each input that is completely loaded into the buffer.
     pub inputs: Vec<serde_json::Value>,
     pub ending: Ending,
-    /// The troubles when the job last sent or loaded.
+    /// What hindered the job when it last sent or loaded.
     #[serde(flatten)]
     pub obstacles: JobObstacles,
     /// Pending events whose requestor has no suite, or whose suite is paused or blocked.

@@ -27,7 +27,7 @@ const PROBE_POLL: Duration = Duration::from_millis(50);
 pub struct BreakerOptions {
     /// How many failures in a row, over all lanes, open the breaker. Default 10.
     pub failures_to_open: u32,
-    /// The limit of the first wait before a probe, doubled with each probe. The wait is random. Default 500 ms.
+    /// The limit of the first wait before a probe, doubled with each failed probe. A wait is random. Default 500 ms.
     pub backoff_base: Duration,
     /// The highest limit of a wait before a probe. Default 60 s.
     pub backoff_max: Duration,
@@ -172,7 +172,7 @@ impl Breaker {
             // The failure of a request that was sent before the breaker opened says nothing new.
             Phase::Open { .. } | Phase::GivenUp => return,
         };
-        // The wait is random, so that processes that lost the same host do not come back together.
+        // The wait is random, so that processes that wait for the same host do not all probe at the same time.
         let longest = doubled(self.options.backoff_base, probes, self.options.backoff_max);
         let until = now + longest.mul_f64(fastrand::f64());
         let last = first_failure_at + self.options.give_up;

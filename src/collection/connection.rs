@@ -1,7 +1,7 @@
 //! Sends hits over a connection to a collection host, one at a time.
 //!
-//! A connection is read only while it carries a request. So each request first checks that the connection is still
-//! open, and that nothing has come that nobody asked for.
+//! A connection is read only while it carries a request. So before each request, the code checks that the connection
+//! is still open and that the server has sent nothing without a request.
 
 use std::future::poll_fn;
 use std::io::{self, Cursor, ErrorKind};

@@ -147,7 +147,7 @@ impl Collection {
 /// A collection host, with everything that its lanes share.
 pub struct Host {
     address: Address,
-    /// The head of every request, up to the value of its length.
+    /// The head of every request, up to the value of `content-length`.
     request_head: String,
     request_timeout: Duration,
     connect_timeout: Duration,
@@ -181,9 +181,9 @@ fn attempt_labels(url: &CollectionUrl, outcome: &Outcome) -> Labels {
     vec![("host", url.to_string()), ("outcome", outcome), ("cause", cause)]
 }
 
-/// The head of each request to `url`, up to the value of its length. `6` in the path is the response type; the place of
-/// the report suite is empty, because only the body names the suite ("Request" of the DIA guide). The agent is passbridge
-/// itself; Analytics reads the viewer's from the XML. DIA would refuse a request with `Expect` before it reads the body.
+/// The head of each request to `url`, up to the value of `content-length`. `6` in the path is the response type. The
+/// path names no report suite, because the body names it ("Request" of the DIA guide). `user-agent` names passbridge;
+/// Analytics reads the viewer's agent from the XML. DIA would refuse a request with `Expect` before it reads the body.
 fn request_head(url: &CollectionUrl) -> String {
     format!(
         "POST /b/ss//6 HTTP/1.1\r\nhost: {}\r\ncontent-type: application/xml\r\naccept: application/xml\r\n\

@@ -71,7 +71,7 @@ impl ReplyReader {
     /// Takes the next bytes, or none at the end of the connection. Returns the reply once it is whole. After that, and
     /// after an error, the reader must not be used again.
     pub fn feed(&mut self, bytes: &[u8]) -> io::Result<Option<Reply>> {
-        // Heads, chunks and trailers end with a line feed. Without a new one, there is no use in reading them again.
+        // Heads, chunks and trailers end with a line feed. Without a new line feed, none of them can be whole now.
         let may_end = self.bytes.is_empty() || memchr(b'\n', bytes).is_some();
         self.bytes.extend_from_slice(bytes);
         let begun = self.begun.take();
@@ -83,7 +83,7 @@ impl ReplyReader {
                 End::Close => (bytes.is_empty() || unread > BODY_BYTES_MAX) && self.rest(&mut reply, unread),
             };
             if is_whole {
-                // Bytes behind the reply belong to no request. A later reply could not be told from them.
+                // Bytes behind the reply belong to no request. The next reply could not be told from them.
                 reply.idle_max = reply.idle_max.filter(|_| self.at == self.bytes.len());
                 return Ok(Some(reply));
             }

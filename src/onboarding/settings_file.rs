@@ -63,7 +63,7 @@ const SUITE_LABELS: [(Field, &str); 6] = [
     ),
 ];
 
-/// What a label says in addition to the number of its event or eVar. A label with only the number is the name.
+/// What a label says in addition to the number of its event or eVar. A label with only the number means the name.
 const VARIABLE_LABELS: [(Field, &str); 7] = [
     (Field::Name, ", name, label, title"),
     (Field::Kind, "type, data type, event type, variable type"),

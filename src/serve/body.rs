@@ -13,7 +13,7 @@ use super::reply::Refusal;
 
 /// The longest body as it is sent (before unpacking), in bytes.
 pub(super) const BODY_BYTES_MAX: usize = 8 << 20;
-/// The most bytes of bodies of all senders that are incomplete or wait to be stored.
+/// The most bytes of bodies that are incomplete or wait to be stored, of all senders together.
 pub(super) const WAITING_BYTES_MAX: usize = 64 << 20;
 
 /// A complete body, with its share of `WAITING_BYTES_MAX`.

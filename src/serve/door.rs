@@ -1,5 +1,5 @@
-//! Who may look at the views: with a file of tokens, everybody with a token; without one, everybody who asks by a name
-//! of this host, so that a page of another site cannot read the views through a browser on this network.
+//! Who may see the views: if there is a file of tokens, everybody with a token; otherwise everybody whose request names
+//! this host, so that a page of another site cannot read the views through a browser on this network.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -76,7 +76,7 @@ impl Door {
 }
 
 /// Whether this is an address, `localhost` or one of these names; with or without a port. Another site can make its own
-/// name lead to this host, but its pages never ask by an address.
+/// name lead to this host, but then its pages ask by that name, never by an address.
 fn is_own(host: &str, names: &[String]) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),

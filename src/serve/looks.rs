@@ -13,7 +13,7 @@ use super::thread::Thread;
 
 /// How long an answer is given again, so that any number of requests cost one look a second for each question.
 const GOOD_FOR: Duration = Duration::from_secs(1);
-/// The most requests that wait for a look: more than all connections. They pile up if a look blocks.
+/// The most requests that wait for a look: more than there are connections. Requests wait if a look blocks.
 const WAITING_MAX: usize = 4096;
 
 pub(super) struct Looks<Q, A> {

@@ -133,7 +133,7 @@ impl Server {
         let (ready, waiting) = std::sync::mpsc::channel();
         let served = async move {
             render_a_date().await;
-            // Sending cannot fail, because the caller waits for this.
+            // Sending cannot fail, because the caller waits for this message.
             ready.send(()).unwrap_or_default();
             match TcpListener::from_std(listener) {
                 Ok(listener) => serving.accept(listener, options.stop_grace).await,
@@ -269,8 +269,8 @@ impl Serving {
     }
 }
 
-/// hyper renders a date when a thread serves its first connection, and panics if the clock shows one before 1970. The clock
-/// was checked when the program started, so an empty connection is the first, before anybody can ask.
+/// hyper renders a date when a thread serves its first connection, and panics if that date is before 1970. So an empty
+/// connection is served first, soon after the program has checked the clock and before anybody can ask.
 async fn render_a_date() {
     let nobody = service_fn(async |_| Ok::<_, std::convert::Infallible>(Refusal::failed("").reply()));
     drop(http1::Builder::new().serve_connection(TokioIo::new(tokio::io::empty()), nobody).await);

@@ -81,7 +81,7 @@ impl From<SubmissionError> for Refusal {
     }
 }
 
-/// Refuses any other method.
+/// Refuses any method other than GET and HEAD.
 pub(super) fn get_only(method: &Method) -> Result<(), Refusal> {
     match *method {
         Method::GET | Method::HEAD => Ok(()),

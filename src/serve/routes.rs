@@ -1,4 +1,4 @@
-//! Answers a request: finds its route, checks the token of its sender, and reports the result for the body.
+//! Answers a request: finds its route, checks the token of its sender, and reports what became of its body.
 //!
 //! ```text
 //! GET  /healthz          200 {"status":"ok"}, or 503 if the buffer does not answer

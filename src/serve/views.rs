@@ -1,4 +1,4 @@
-//! What the listener shows of the buffer: readiness, broken limits, metrics, the status.
+//! What the listener shows of the buffer: readiness, broken limits, metrics, the status, the status page, one event.
 
 use bytes::Bytes;
 
@@ -31,6 +31,6 @@ pub struct Shown {
     pub text: Bytes,
 }
 
-/// Makes the answers. The caller of the server provides it, and knows the limits and the words.
+/// Makes the answers. The caller of the server provides this function, so the server needs no limits and no texts.
 pub type Show = Box<dyn Fn(View) -> Answer + Send>;
 pub(super) type Answer = Result<Shown, String>;

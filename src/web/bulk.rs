@@ -27,8 +27,8 @@ const ANSWER_BYTES_MAX: usize = 8 << 20;
 const IS_IN: [&str; 3] = ["UPLOADED", "PROCESSING", "COMPLETE"];
 /// The states of a file of which Adobe has accepted nothing. Adobe's guide writes ERROR, its other pages REJECTED.
 const IS_NOT_IN: [&str; 2] = ["REJECTED", "ERROR"];
-/// Adobe's answer for an unknown key. Any other text may come from another server or a wrong address. To
-/// believe such a text could send a file twice.
+/// Adobe's answer for an unknown key. Any other text may come from another server or a wrong address. If
+/// another text counted as this answer, a file could be sent twice.
 const UNKNOWN_KEY: &str = "File not found";
 const OTHER_KEY: &str = "the answer names the key of another file, or none";
 /// The beginning of each sentence of a processing log that is about one row.
@@ -204,7 +204,7 @@ fn uploaded(endpoint: &Endpoint, answer: &Answer, key: &str, written: u64) -> Up
         Ok(None) => match status {
             StatusCode::PAYLOAD_TOO_LARGE => Uploaded::TooLarge,
             StatusCode::TOO_MANY_REQUESTS => Uploaded::NotReceived(answer.refusal(endpoint)),
-            // A gateway may answer these, or with a 5xx, although Adobe has received the file.
+            // A gateway may answer with these statuses, or with a 5xx, although Adobe has received the file.
             StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT => unknown(&text(&answer.body)),
             status if status.is_client_error() => Uploaded::Refused(answer.refusal(endpoint)),
             _ => unknown(&text(&answer.body)),

@@ -45,7 +45,7 @@ pub enum SetupError {
     Threads(#[source] io::Error),
 }
 
-/// A request ends this long after reqwest's time limit, because that limit fails while hyper is busy (see `Threads`).
+/// A request ends at most this long after reqwest's time limit. That limit fails while hyper is busy (see `Threads`).
 const LATE_MAX: Duration = Duration::from_secs(1);
 
 /// Reads an address that secrets may be sent to: https, or plain http to this host.
@@ -86,7 +86,7 @@ pub struct Http {
 }
 
 /// Two threads that requests run on. hyper skips endless 1xx replies without a pause, so a server can keep
-/// one thread busy; the other one, and the caller's thread, still notice a signal or the end of the time.
+/// one thread busy. The second thread and the caller's thread still notice a signal or the time limit.
 #[derive(Debug)]
 struct Threads(Option<Runtime>);
 
@@ -187,7 +187,7 @@ impl Http {
         let is_connect = error.is_connect();
         match way(url, &self.proxy) {
             Ok(Some(proxy)) => {
-                // The library does not tell what the proxy answered.
+                // reqwest does not tell what the proxy answered.
                 if why.starts_with("tunnel error") {
                     let asked = timeout(self.request_timeout / CONNECT_PART, tunnel_refusal(url, &proxy));
                     why = asked.await.ok().flatten().unwrap_or(why);
@@ -246,7 +246,7 @@ const RUN_CHARS: usize = 12;
 /// escaped some of their letters, or if white space or marks stand between the letters.
 fn concealed(mut body: Vec<u8>, secrets: &[&str]) -> Vec<u8> {
     for secret in secrets {
-        // Marks count in a short secret, whose letters may be a common word. `=` always counts, because it ends base64.
+        // Marks are compared only in a short secret, whose letters may be a common word; `=` always, as it ends base64.
         let is_long = secret.bytes().filter(u8::is_ascii_alphanumeric).count() >= RUN_CHARS;
         let counts = |letter: &u8| {
             letter.is_ascii_alphanumeric() || *letter == b'=' || !(is_long || letter.is_ascii_whitespace())

@@ -1,6 +1,6 @@
 //! A client of APIs that need access tokens of Adobe's Identity Management System (IMS), by OAuth server-to-server.
 //!
-//! Fetches a token before the first request, and a new token before its end. No message has a secret.
+//! Fetches a token before the first request, and a new token before the old one expires. No message has a secret.
 
 use std::time::{Duration, Instant};
 
@@ -138,7 +138,7 @@ impl Ims {
         self.http.send(endpoint, request, bytes_max, &[token, &self.options.client_secret]).await
     }
 
-    /// The access token. Fetches a token if none is known, or if the known token ends soon.
+    /// The access token. Fetches a token if none is known, or if the known token expires soon.
     pub async fn token(&self) -> Result<String, ApiError> {
         let mut known = self.token.lock().await;
         if let Some(token) = known.as_ref().filter(|token| Instant::now() < token.renew_at) {

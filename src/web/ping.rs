@@ -9,9 +9,9 @@ use super::http::{Http, SetupError, address, beneath};
 use super::proxy::ProxySettings;
 
 const KEY: &str = "notify.ping_url";
-/// How long a call may take: such services answer within a second.
+/// How long a call may take. Monitoring services answer within a second.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest answer, in bytes. Nobody reads more of it than its status.
+/// The longest answer, in bytes. Only the status of an answer is used.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// What is told.
@@ -30,7 +30,7 @@ pub struct Pinger {
     url: Url,
 }
 
-/// Reads the ping URL. An error does not show it.
+/// Reads the ping URL. No error shows the URL.
 pub fn ping_address(text: &str) -> Result<Url, SetupError> {
     address(KEY, text).map_err(|error| match error {
         SetupError::BadUrl { key, why, .. } => SetupError::BadUrl { key, text: "...".to_owned(), why },

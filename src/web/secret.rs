@@ -9,7 +9,7 @@ use rustix::fs::OFlags;
 
 use crate::readers::wide_encoding;
 
-/// The longest file of a secret, in bytes. It has room for thousands of tokens; a longer file must be a wrong one.
+/// The longest file of a secret, in bytes. It has room for thousands of tokens; a longer file must be the wrong file.
 const SECRET_BYTES_MAX: u64 = 1 << 20;
 
 /// Reads a file of a secret. A pipe or a device is refused, because it may block for ever, never end, or give its

@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 use super::error::words;
 use super::proxy::Proxy;
 
-/// The longest answer to a CONNECT, in bytes, header fields included. A page that explains a refusal comes after it.
+/// The longest head of an answer to a CONNECT, in bytes. Its body, such as a page about a refusal, is not read.
 const ANSWER_BYTES_MAX: usize = 16 << 10;
 /// The longest status line of a proxy that is shown, in characters.
 const STATUS_CHARS_MAX: usize = 100;
@@ -18,7 +18,7 @@ impl Proxy {
         tcp.write_all(&self.connect_request(host, port)).await.map_err(broken)?;
         let mut answer = Vec::with_capacity(512);
         while !answer.ends_with(b"\r\n\r\n") {
-            // One byte at a time, because bytes after the answer belong to TLS. This happens once per connection.
+            // Reads one byte at a time, because bytes after the answer belong to TLS. This happens once per connection.
             match tcp.read_u8().await {
                 Ok(byte) => answer.push(byte),
                 Err(error) => return Err(broken(error)),

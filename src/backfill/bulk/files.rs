@@ -48,7 +48,7 @@ pub(super) fn failed(path: &Path, source: io::Error) -> BackfillError {
 /// Deletes all backfill files below a folder. Returns how many.
 pub fn forget_files(dir: &Path, buffer: &Buffer) -> Result<u64, BufferError> {
     if dir.is_dir() {
-        // `sweep` would follow a link that another user had put there, and delete the files behind the link.
+        // `sweep` would follow a link that another user had put in this folder, and delete the files behind the link.
         whole_file::refuse_open_folder(dir, buffer.path()).map_err(|source| unusable(dir, source))?;
     }
     let folders = whole_file::entries(dir).map_err(|source| unusable(dir, source))?;
@@ -99,7 +99,7 @@ impl<'a> Files<'a> {
         Files { way, groups, folder, open: BTreeMap::new() }
     }
 
-    /// Adds the rows of an event to the open file of its group. If that file is full, closes it first and returns it.
+    /// Adds the rows of an event to the open file of its group. If they do not fit, closes and returns that file first.
     pub(super) fn add(
         &mut self,
         rsid: &Rsid,

@@ -1,4 +1,4 @@
-//! What a leg of live events gets from the drain whose run it belongs to, and what the leg counts.
+//! What a drain gives to a leg (one stretch of sending) of live events, and what the leg counts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +23,7 @@ pub(in crate::backfill) struct LiveLeg {
 #[derive(Default)]
 pub(in crate::backfill) struct Tally {
     pub(in crate::backfill) sent: SuiteSummary,
-    /// Whether events were left pending that could have been sent.
+    /// Whether events that could have been sent were left pending.
     pub(in crate::backfill) left: bool,
     pub(in crate::backfill) stopped: Option<StopReason>,
     pub(in crate::backfill) trouble: Option<Trouble>,
@@ -34,7 +34,7 @@ impl LiveLeg {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes one event from the limit of the run. Returns false if the limit is reached.
+    /// Counts one event towards the limit of the run. Returns false if the limit was already reached.
     pub(super) fn take_one(&self) -> bool {
         let take = |left: u64| left.checked_sub(1);
         let is_taken = self.allowance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();

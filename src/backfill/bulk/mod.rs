@@ -187,7 +187,7 @@ impl<'a> FileRoute<'a> {
         Ok(true)
     }
 
-    /// Begins a run, unless a drain has begun it. Returns the state that its groups share.
+    /// Begins a run, unless a drain has begun it. Returns the state that the groups of the run share.
     fn uploading(&self, job: &JobRecord, groups: u32, stop: &Stop) -> Result<Arc<Uploading>, BackfillError> {
         let client = self.way.client()?.clone();
         let live = self.live.clone();
@@ -229,7 +229,7 @@ async fn upload_all(
                 place.insert(sender)
             }
         };
-        // The group has ended. If it failed, the join below returns its error.
+        // The send fails only if the group has ended. If the group failed, the join below returns its error.
         if group.send(file).await.is_err() {
             break;
         }
@@ -277,7 +277,7 @@ impl Writing {
                     }
                 }
                 Step::Rows { rsid, event } => {
-                    // All files of a live leg are of its suite, even if an event's earlier attempt was for another.
+                    // All files of a live leg are for its suite, even if an event was tried for another suite before.
                     let rsid = live.as_ref().map_or(rsid, |live| live.rsid.clone());
                     if let Some(written) = files.add(&rsid, event, &row, self.file_rows)?
                         && !self.hand_over(written, groups)?

@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use crate::config::BulkConfig;
 use crate::web;
 
-/// The percentage added to the spacing of calls: a call that must connect first reaches Adobe later.
+/// The percentage added to the spacing of calls. A call that has to connect arrives late, so the gap after it shrinks.
 const CALL_MARGIN_PERCENT: u32 = 25;
 /// The percentage added to the spacing of the files of a group.
 const GROUP_MARGIN_PERCENT: u32 = 5;
@@ -21,7 +21,7 @@ pub(super) struct Pace {
     /// When the next call may begin.
     pub(super) calls: Arc<web::Pace>,
     group_spacing: Duration,
-    /// Rows per second of one group: Adobe's limit, or the group's share of the job's rate.
+    /// Rows per second of one group: the lower of Adobe's limit and the group's share of the job's rate.
     group_rate: f64,
     /// Whether a file of the job was found valid. Locked while the first file is validated, so that no other group
     /// validates a file too.
@@ -39,7 +39,7 @@ impl Pace {
         }
     }
 
-    /// The pause from the answer to a file to the next upload of its group, if the larger of the two has `rows` rows.
+    /// The pause from the answer to a file to the group's next upload. The larger of the two files has `rows` rows.
     pub(super) fn gap(&self, rows: u64) -> Duration {
         self.group_spacing
             .max(stretched(Duration::from_secs_f64(rows as f64 / self.group_rate), GROUP_MARGIN_PERCENT))

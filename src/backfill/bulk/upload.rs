@@ -1,4 +1,4 @@
-//! Uploads the files of one visitor group, the next one only when it is known whether Adobe took the last.
+//! Uploads the files of one visitor group in order. A file waits until it is known whether Adobe took the file before.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -105,7 +105,7 @@ impl Group {
 
     /// Uploads one file until an answer or a look-up tells its result, or the leg ends.
     pub(super) async fn file(&mut self, file: &BulkFile, mut state: State) -> Next {
-        // If an upload had no answer, the refusal of a later upload does not tell whether the first arrived.
+        // If an upload had no answer, the refusal of a later upload does not tell whether that earlier upload arrived.
         let mut was_unknown = false;
         let mut has_new_token = false;
         let mut backoff = self.shared.backoff();
@@ -204,8 +204,8 @@ impl Group {
         self.last.as_ref().map_or_else(Instant::now, after)
     }
 
-    /// Records the answer to a file that Adobe took, and settles its events. The answer to a look-up may not
-    /// say whether Adobe refused rows. Then this stays unknown.
+    /// Records the answer to a file that Adobe took, and settles the events of the file. If the answer to a look-up
+    /// does not say whether Adobe refused rows, this stays unknown.
     fn received(&mut self, file: &BulkFile, answer: Answer) -> Next {
         let shared = &self.shared;
         let Answer { rows, invalid_rows, named, log } = answer;
@@ -240,7 +240,7 @@ impl Group {
     fn too_large(&self, file: &BulkFile) -> Next {
         let (events, _) = self.shared.buffer.file_events(file.id)?;
         if events <= 1 {
-            // Adobe took no row of the file, so the other route may send its event.
+            // Adobe took no row of the file, so the event may be sent as a single hit.
             self.shared.buffer.withdraw_file(file)?;
             return Err(BackfillError::TooLarge(file.file.path.clone()));
         }
@@ -250,7 +250,7 @@ impl Group {
         self.write_anew(file)
     }
 
-    /// Withdraws a file of which Adobe took no row. Ends the leg; the next leg begins with these events.
+    /// Withdraws a file of which Adobe took no row. Ends the leg; the next leg begins with the events of the file.
     fn write_anew(&self, file: &BulkFile) -> Next {
         self.shared.buffer.withdraw_file(file)?;
         self.shared.stop.request(StopReason::GiveWay);
@@ -285,7 +285,7 @@ struct Answer {
 }
 
 impl Uploading {
-    /// Sleeps. Returns true if the leg ends meanwhile.
+    /// Sleeps until `at`. Returns true if the leg ends meanwhile.
     async fn waits_until(&self, at: Instant) -> bool {
         tokio::select! {
             () = sleep_until(at) => self.stop.requested().is_some(),
@@ -304,7 +304,7 @@ impl Uploading {
         Backoff::new(Patience::bulk(Duration::from_millis(base), Duration::from_millis(max)))
     }
 
-    /// Waits before a call is tried again. Returns true if the leg ends, and the error after too many tries.
+    /// Waits before a call is tried again. Returns true if the leg ends, and the error if there is no further try.
     async fn waits_for(
         &self,
         error: ApiError,
@@ -346,7 +346,7 @@ impl Uploading {
         }
     }
 
-    /// Lets Adobe validate the first file of a job. Returns `Some` if the file cannot be sent.
+    /// Lets Adobe validate the first file of a job. Returns `Some` if the file is too large or the leg ends.
     async fn validate(&self, upload: &Upload) -> Result<Option<Attempt>, BackfillError> {
         let mut is_valid = self.pace.is_valid.lock().await;
         if !*is_valid {
@@ -412,7 +412,7 @@ pub(super) fn settle(shared: &Uploading, file: &BulkFile) -> Result<(), BufferEr
     })
 }
 
-/// The rows that a log names as refused. A log that names more than `invalid_rows` is wrong: it gives no row.
+/// The rows that a log names as refused. If it names more than `invalid_rows`, it is wrong, and no row is returned.
 fn refused_rows(named: Vec<(u64, String)>, invalid_rows: u64, written: u64) -> Vec<RefusedRow> {
     let refused = named
         .into_iter()

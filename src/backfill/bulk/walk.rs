@@ -39,7 +39,7 @@ struct SuiteWalk {
 }
 
 impl Walk {
-    /// Walks over the events of a job, or over the live events of one suite that its run covers.
+    /// Walks over the events of a job, or over those live events of one suite that the drain's run covers.
     pub(super) fn new(
         buffer: &Buffer,
         job: &JobRecord,
@@ -74,8 +74,8 @@ impl Walk {
     }
 }
 
-/// Maps an event and writes the rows of its hits that are not counted yet. An event that was tried keeps the form of its
-/// earlier attempts.
+/// Maps an event and writes the rows of its hits, without hits that were already answered SUCCESS. An event that was
+/// tried keeps the form of its earlier attempts.
 fn step(
     pending: &PendingEvent,
     form: &HitForm,

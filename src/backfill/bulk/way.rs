@@ -16,7 +16,7 @@ const STEADY: Duration = Duration::from_secs(60);
 pub struct BulkWay {
     /// The client that uploads; `None` if it is not configured. Jobs of the DIA route need no client.
     pub client: Option<Arc<BulkClient>>,
-    /// Adobe's limits, or those of a contract, and the rate of jobs that set none.
+    /// Adobe's limits, or those of a contract, and the rate of jobs that set no rate.
     pub config: BulkConfig,
     /// Whether files are kept once their answers are recorded.
     pub keeps_files: bool,
@@ -34,7 +34,7 @@ impl BulkWay {
         job.settings.rate.unwrap_or(self.config.rate.max(1))
     }
 
-    /// The most rows of a file: what the rate allows in `STEADY`, or in three spacings if they are longer.
+    /// The most rows of a file: what a group may send in `STEADY`, or in three spacings if they are longer.
     pub(super) fn file_rows(&self, job: &JobRecord, groups: u32, rows_max: u64) -> u64 {
         let three_spacings = Duration::from_millis(self.config.group_spacing_ms) * 3;
         let seconds = three_spacings.max(STEADY).as_secs_f64();

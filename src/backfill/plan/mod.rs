@@ -29,7 +29,7 @@ pub use warning::{REMEMBERED_MAX, Warning};
 /// What a backfill would do. `--json` prints it in this form.
 #[derive(Debug, Serialize)]
 pub struct Plan {
-    /// When the plan was made. Events are too old or in the future relative to this time.
+    /// When the plan was made. The age of events is measured from this time.
     pub planned_at: Instant,
     /// The inputs, in the given order; empty if events of the buffer are planned.
     pub inputs: Vec<InputPlan>,
@@ -68,7 +68,7 @@ pub struct InputPlan {
     /// The state of the file; `None` if it cannot be read, and for standard input.
     #[serde(flatten)]
     pub file: Option<FileState>,
-    /// Why nothing of the input would be used, although it holds something.
+    /// Why nothing of the input would be used, although the input is not empty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unused: Option<String>,
 }
@@ -92,7 +92,7 @@ pub fn plan(
     rates: &Rates,
     observe: &mut dyn FnMut(Progress),
 ) -> Result<Plan, BufferError> {
-    // Taken before the files are read, so that the run refuses a file that changed while the plan read it.
+    // The states are taken before the files are read. So the run refuses a file that changed while the plan read it.
     let files: Vec<Option<FileState>> = inputs.iter().map(FileState::of_input).collect();
     let mut options = options.clone();
     if options.secret.is_none() {

@@ -123,7 +123,7 @@ pub(super) struct Tally {
     seen: HashMap<Digest, [u8; 4]>,
     visitors: HashMap<Digest, Visitor>,
     day_visitors: HashSet<Digest>,
-    /// Two counts: events that came while the table of events was full, and those while a table of visitors was.
+    /// Two counts: events that came while the table of events was full, and events while a table of visitors was full.
     unremembered: [u64; 2],
     conflicts_in_buffer: u64,
     conflicts_in_inputs: u64,
@@ -233,7 +233,7 @@ impl Tally {
         Fate::Sent { visitor: mapped.visitor, hits, document_bytes, row_bytes }
     }
 
-    /// Counts the events of the batch. If they do not come from the buffer, compares them with it first.
+    /// Counts the events of the batch. If they do not come from the buffer, compares them with the buffer first.
     pub(super) fn settle(&mut self) -> Result<(), BufferError> {
         let mut batch = std::mem::take(&mut self.batch);
         let recognised = if self.is_stored {
@@ -370,7 +370,7 @@ impl Tally {
         Ok(())
     }
 
-    /// Warns if a visitor was already sent an event of a later second than the first new one. Adobe orders hits by seconds.
+    /// Warns if a sent event of a visitor is later than the visitor's first new event. Adobe orders hits by seconds.
     fn warn_of_order(&mut self, warnings: &mut Vec<Warning>) -> Result<(), BufferError> {
         let Some(earliest) = self.earliest else { return Ok(()) };
         let mut found = vec![[0_u64; 2]; self.suites.len()];

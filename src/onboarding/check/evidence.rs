@@ -2,7 +2,7 @@
 //!
 //! What a source showed is valid until the source shows something else. An item that only a settings file
 //! shows to be right counts as right for the proof age. An item that a file showed to be wrong counts as
-//! wrong until a newer confirmation or probe says that it is right; until then a lossy suite stays blocked.
+//! wrong until a newer confirmation or probe says that it is right; until then a suite that loses hits stays blocked.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -216,7 +216,7 @@ fn confirmed(word: &Confirmation) -> ItemReport {
     ItemReport { item: word.item, state: ItemState::Confirmed, because }
 }
 
-/// The finding for an item that a probe saw to be wrong; disputed if a newer source shows it to be right.
+/// The finding for an item that a probe saw to be wrong; disputed if a newer source or confirmation says it is right.
 fn disproved(item: Item, probe: &ProbeOutcome, proof: &Proof, is_disputed: bool) -> Finding {
     let found = format!("probe {} on {}: {}", probe.id, probe.read_at.to_the_day(), proof.found);
     let finding = Finding::of_suite(item, [item.about().claim, &found], Source::Probe);

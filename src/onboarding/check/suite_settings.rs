@@ -71,8 +71,8 @@ impl Check<'_> {
         self.show(Finding::of_suite(Item::Suite, texts, Source::Api).but(severity, fix));
     }
 
-    /// Whether anything but the API shows that the suite exists: delivered events, a probe whose hits were
-    /// seen, its settings file, or a person who looked after the API stopped showing it.
+    /// Whether anything but the API shows that the suite exists: delivered events, a probe whose hits were seen, its
+    /// settings file, or a person's confirmation that is newer than the API's first answer without the suite.
     fn exists(&self) -> bool {
         let Evidence { seen, has_delivered, .. } = self.evidence;
         let is_seen = self.proof(Item::Suite).is_some_and(|(_, proof)| proof.is_right);

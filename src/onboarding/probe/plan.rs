@@ -136,7 +136,7 @@ impl Plan {
         match property {
             Property::Mvpd => format!("{MVPD} {own}"),
             Property::ResourceId if letter == 'm' => format!("{own} {BEYOND_ASCII}"),
-            // An Experience Cloud ID has only digits, so it cannot contain the probe's ID. No other probe has it.
+            // An Experience Cloud ID has only digits, so it cannot contain the probe's ID. Each probe has its own.
             Property::VisitorId if self.record.form.identity == IdentityKind::Ecid => ecid(&self.record.id),
             _ => own,
         }

@@ -138,8 +138,8 @@ async fn send_all(
     Ok(is_sent)
 }
 
-/// Sends one hit; returns whether SUCCESS is known. If Adobe may have received the hit, `out` becomes true,
-/// and a hit without a serial is not sent again. Analytics counts a serial once.
+/// Sends one hit; returns whether SUCCESS is known. If Adobe may have received the hit, `out` becomes true, and the
+/// hit is sent again only if it has a serial, because Analytics counts a serial once.
 async fn send(
     connection: &mut Connection,
     plan: &Plan,

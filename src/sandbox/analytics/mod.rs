@@ -10,9 +10,9 @@
 //!                                                                variables/daterangeday or nothing
 //! ```
 //!
-//! Where Adobe's pages are silent: a suite that does not exist gets 404. A suite that the credential may not see gets
-//! 403, and so does another company. An event or eVar that is disabled, or hidden from the credential, is in no list,
-//! and its column in reports has an error.
+//! Where Adobe's pages are silent: a suite that does not exist gets 404. A suite that the credential may not see, and a
+//! company that it may not use, get 403. An event or eVar that is disabled, or hidden from the credential, is in no
+//! list, and its column in reports has an error.
 
 mod describe;
 mod report;
