@@ -26,7 +26,7 @@ macro_rules! items {
     ($($variant:ident = $name:literal, $title:literal, $settings:expr, in file: $is_in_file:literal, provable: $is_provable:literal,
        $claim:literal, $look:literal;)*) => {
         words! {
-            /// An item that must be right about a suite. Items that lose hits silently come first.
+            /// An item that must be right about a suite. Items that lose hits silently when they are wrong come first.
             #[derive(PartialOrd, Ord)]
             pub enum Item {
                 $(#[doc = concat!("`", $name, "`: ", $claim, ".")] $variant = $name,)*

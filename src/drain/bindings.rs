@@ -1,8 +1,8 @@
-//! Chooses the lane of each event: the lane that has the visitor's other events, else the lane with the fewest.
+//! Chooses the lane of each event: the lane that has the visitor's other events, else a lane with few waiting hits.
 //!
-//! A visitor is bound to a lane while one of its events is there, so its hits keep their order. The next event of an
-//! unbound visitor goes where the least work waits, so no lane idles while another one has a queue. Chance decides between
-//! equals: if every second event is bad, the good ones must not all be in the same lanes.
+//! A visitor is bound to a lane while one of its events is there, so its hits keep their order. For an unbound visitor,
+//! some lanes are compared, and the one with the fewest waiting hits gets the event, so that no lane idles for long.
+//! Chance decides between equals: if every second event is bad, the good ones must not all be in the same lanes.
 
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,18 +12,18 @@ use crate::hit::VisitorKey;
 
 /// How many hits a lane may have waiting, on average: enough that no lane idles while the feed reads on.
 const WAITING_A_LANE: usize = 16;
-/// How many hits may wait in all lanes together, however many lanes there are. A visitor stays with its lane while it has an
-/// event there. If nearly all visitors had one, no event could go to the lane with the least work.
+/// How many hits may wait in all lanes together, however many lanes there are. A visitor stays with its lane while it
+/// has an event there. If nearly all visitors had events in lanes, no event could go to the lane with the least work.
 const WAITING_MAX: usize = 8 << 10;
-/// Of the hits of one lane, so many times the average count. A lane may have more, because the visitors of a lane with a
-/// long queue come back to it before their first events are sent. If all counted, the few such lanes would take the room of
-/// the others, which would idle.
+/// Hits of one lane count towards the limit only up to this many times the average. A lane can have more hits: while
+/// its queue is long, its visitors' later events come to it. If all hits counted, a few lanes with long queues would
+/// take the room of the other lanes, and these would idle.
 const COUNTED_TIMES: usize = 2;
-/// How many times as many hits may wait if those of lanes with long queues are counted too. This bounds the memory.
+/// All waiting hits together, counted or not, may be at most this many times the limit. This bounds the memory.
 const WAITING_TIMES_MAX: usize = 4;
 /// How many lanes are compared for an event: enough to find one with little to do, and few enough for a thousand lanes.
 const COMPARED: usize = 32;
-/// How often the feed looks whether the lanes are over, while it waits until they have room.
+/// How often the feed, while it waits for room in the lanes, checks whether they have ended.
 const LANES_POLL: Duration = Duration::from_millis(20);
 
 pub(super) struct Bindings {
@@ -37,7 +37,7 @@ struct State {
     /// The hits that wait in each lane.
     waiting: Vec<usize>,
     waiting_in_all: usize,
-    /// The same, but of each lane at most `counted_a_lane`.
+    /// The sum of `waiting`, but of each lane at most `counted_a_lane`.
     counted: usize,
     counted_a_lane: usize,
     is_feed_waiting: bool,
@@ -124,7 +124,7 @@ impl Bindings {
         }
     }
 
-    /// Waits until the lanes have room for more hits, or are over.
+    /// Waits until the lanes have room for more hits or have ended.
     pub(super) fn wait_for_room(&self, is_over: impl Fn() -> bool) {
         let mut state = self.state();
         while !state.is_within(self.waiting_max - 1) && !is_over() {
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(first + second + third, 3, "one each");
         assert_eq!(bind(4, 1), second);
         assert_eq!([bind(1, 1), bind(3, 1)], [first, third], "they have events there");
-        // The first event of visitor 1 waits aside, which holds up nobody there; the second one keeps the visitor there.
+        // The first event of visitor 1 waits aside and holds up nobody; the second one keeps the visitor in the lane.
         bindings.set_aside(first, 5);
         assert_eq!([bind(5, 1), bind(1, 1)], [first, first]);
         bindings.end(VisitorKey(2), second, 1);

@@ -54,7 +54,7 @@ struct Feed<'a> {
     /// The suite of each requestor, by the requestor's place in the merge.
     suites: Vec<usize>,
     deal: Deal<'a>,
-    /// Where the next hits are written: one block of memory for many, which a lane frees when it drops the last of them.
+    /// Where the next hits are written: one block of memory for many hits, which is freed with the last of them.
     block: BytesMut,
     /// The scouts that were dealt out and that the walk has not reached yet.
     scouts: HashSet<Sequence>,
@@ -139,7 +139,7 @@ impl<'a> Feed<'a> {
         }
     }
 
-    /// Takes one event from the limit of the run. Returns false if the limit is reached.
+    /// Counts one event towards the limit of the run. Returns false if the limit was already reached.
     fn take_one(&self) -> bool {
         let take = |left: u64| left.checked_sub(1);
         self.host.known.allowance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()

@@ -36,7 +36,7 @@ pub(super) const TURN_AHEAD_MAX: Duration = Duration::from_millis(100);
 type Place = Option<usize>;
 
 pub(super) struct HostRun {
-    /// Its pace and address.
+    /// The host, with its pace and address.
     pub(super) host: Arc<Host>,
     breaker: Breaker,
     pub(super) suites: Vec<SuiteRun>,
@@ -49,7 +49,7 @@ pub(super) struct HostRun {
     refuses_all: AtomicBool,
 }
 
-/// What tells a trouble of a host from the others: its suite, its kind, and whether it stopped the sending.
+/// What distinguishes the troubles of a host: the suite, the kind, and whether the trouble stopped the sending.
 pub(super) type TroubleKey = (Option<Rsid>, TroubleKind, bool);
 
 pub(super) fn key(trouble: &Trouble) -> TroubleKey {
@@ -98,7 +98,7 @@ impl HostRun {
         place.map_or(&self.breaker, |place| &self.suites[place].breaker)
     }
 
-    /// Whom a trouble is about. A single suite shares the breaker of its host.
+    /// The suite that a trouble is about, or `None` for the host. A single suite shares the breaker of its host.
     fn place(&self, suite: usize, outcome: &Outcome) -> Place {
         let is_reply = !matches!(outcome, Outcome::Retry { cause, .. } if cause.is_unreachable());
         (is_reply && self.suites.len() > 1).then_some(suite)
@@ -135,7 +135,7 @@ impl HostRun {
         }
     }
 
-    /// Reserves a turn as the paces of host and suite allow. If another lane reserves one meanwhile, this turn is the next.
+    /// Reserves a turn as the paces of host and suite allow; if another lane is quicker, the turn after that lane's.
     pub(super) fn reserve(&self, parcel: &Parcel) -> Result<time::Instant, time::Instant> {
         let (host, suite, now) = (&self.host.limiter, &self.suite(parcel).limiter, time::Instant::now());
         match host.wait(now).max(suite.wait(now)).checked_sub(TURN_AHEAD_MAX) {
@@ -144,7 +144,7 @@ impl HostRun {
         }
     }
 
-    /// Changes whenever a suite has events for a lane to take back, or needs events from the feed.
+    /// A value that changes whenever a suite has events for a lane to take back, or needs events from the feed.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }

@@ -283,7 +283,7 @@ impl Lane {
             return self.release(parcel);
         };
         parcel.is_doubted = true;
-        // `Retry` leaves the event pending. An event that its policy holds never gets here: `take_step` settles it.
+        // `Retry` leaves the event pending. An event that is to be held never gets here: `take_step` settles it.
         let (event, form, policy, at) = (parcel.event, parcel.form, OnAmbiguous::Retry, self.clock.now());
         self.recorder.record(Change::Doubt { event, form, doubt, policy, at });
     }

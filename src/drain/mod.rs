@@ -3,8 +3,8 @@
 //! - In: a buffer, a collection, options, a stop. Out: a [`RunSummary`].
 //! - Guarantees: a visitor's hits are in chronological order, however many lanes there are; an attempt is
 //!   recorded on disk before it is made; an event that may have been counted is repeated in exactly the form
-//!   of its first attempt, or held; only a reply about an event makes it dead; a host that is down delays no
-//!   other host; the run always ends.
+//!   of its first attempt, or held; an event becomes dead only if a reply is about it or if it gives no hit; a
+//!   host that is down delays no other host; the run always ends.
 //! - Does not know: SQL, sockets, schedules, texts for people.
 //! - Rules: `docs/guarantees.md`. `retry.rs` decides on events, `verdict.rs` on suites, `lanes.rs` sends.
 
@@ -191,7 +191,7 @@ pub async fn drain(
     }
 }
 
-/// Returns the suites whose hits are lost, also those that a person overruled. Logs those not in `told`.
+/// Returns the suites whose hits are lost, even if a person lets hits be sent to them. Logs those not in `told`.
 pub async fn tell_blocked(
     buffer: &Arc<Buffer>,
     job: JobKey,
@@ -461,7 +461,7 @@ async fn keep_deadline(deadline: Option<Duration>, stop: Stop) {
     }
 }
 
-/// Runs a buffer call on its own thread: signals must be handled while another process holds the database.
+/// Runs a buffer call on another thread, because signals must be handled while another process holds the database.
 async fn blocking<T: Send + 'static>(
     buffer: &Arc<Buffer>,
     verb: impl FnOnce(&Buffer) -> T + Send + 'static,

@@ -31,7 +31,7 @@ pub(super) struct Parcel {
     /// Whether its next hit shows if the host or the suite answers again.
     pub(super) is_probe: bool,
     pub(super) was_refused: bool,
-    /// Whether a hit of the suite succeeded that was sent after a reply had refused this event.
+    /// Whether a reply refused this event, and a hit of the suite that was sent after that reply succeeded.
     pub(super) is_at_fault: bool,
     /// Whether the event is sent to decide the trial of its suite (see `ward`).
     pub(super) is_candidate: bool,
@@ -110,7 +110,7 @@ impl Parcel {
         }
     }
 
-    /// Copies the hits of an event that waits long out of their block, so that they do not keep all of it in memory.
+    /// Copies the hits out of their block, because hits that wait long would keep the whole block in memory.
     pub(super) fn leave_block(&mut self) {
         if let Work::Send { first, others, .. } = &mut self.work {
             others.iter_mut().chain([first]).for_each(|hit| *hit = Bytes::copy_from_slice(hit));

@@ -15,8 +15,8 @@ use crate::buffer::{Buffer, BufferError, Change, Claims, RunId};
 /// How long changes gather while no lane is short of claims. An outcome is durable within this time and one commit.
 const LINGER: Duration = Duration::from_millis(5);
 
-/// The changes that gather for the next transaction, and its number. There are never more than the claims of all lanes
-/// and their outcomes, because a lane needs a durable claim for each attempt.
+/// The changes that gather for the next transaction, and its number. There are never more changes than claims of all
+/// lanes and their outcomes, because a lane needs a durable claim for each attempt.
 #[derive(Default)]
 struct Gathering {
     changes: Vec<Change>,

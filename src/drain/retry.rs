@@ -56,7 +56,7 @@ pub(crate) fn next(outcome: &Outcome, now: &Situation, limits: &RetryLimits) -> 
         Outcome::SuiteFault(SuiteFault::NotFound) => Next::Bury(DeadReason::Refused(404)),
         Outcome::SuiteFault(_) => Next::Bury(DeadReason::Adobe("NO account".to_owned())),
         Outcome::Ambiguous(doubt) if now.policy == OnAmbiguous::Hold => Next::Hold(doubt.clone()),
-        // Other refusals are buried at once. Such a reply may be a passing fault, so the event is sent again first.
+        // Other refusals make the event dead at once. This reply may be a passing fault, so the event is retried first.
         Outcome::Ambiguous(Doubt::Status(status) | Doubt::Unreadable(status))
             if now.attempts >= limits.max_attempts && outcome.trouble().is_none() =>
         {

@@ -159,8 +159,8 @@ impl SuiteRun {
         !self.is(Phase::Flows) && self.ward(is_behind)
     }
 
-    /// Whether a lane may claim an event of the suite behind another claim. If not, the lane claims it only when it is
-    /// next. Under a pace or a rest it could wait long, and under `hold` a crash holds the events of all open claims.
+    /// Whether a lane may claim an event of the suite while it has other claims. Not under a pace or a rest, because
+    /// the event could wait long, and not under the policy `hold`, because a crash makes all claimed events held.
     pub(super) fn claims_ahead(&self) -> bool {
         !self.is_slowed() && self.suite.on_ambiguous == OnAmbiguous::Retry
     }
@@ -229,7 +229,7 @@ impl SuiteRun {
         }
     }
 
-    /// Whether the suite was stopped because it refuses all events; `None` if that is not known yet.
+    /// Whether the suite was stopped because it refuses all events; `None` if no event is under way and none succeeded.
     pub(super) fn refuses_all(&self) -> Option<bool> {
         let is_idle = self.outstanding.load(Ordering::Relaxed) == 0;
         self.ward(|ward| match &ward.fault {

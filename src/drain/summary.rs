@@ -42,7 +42,7 @@ pub struct RunSummary {
     pub parked: u64,
     /// Why the run ended early; `None` if it reached the end of the backlog.
     pub stopped: Option<StopReason>,
-    /// Whether the run left events pending that could have been sent.
+    /// Whether the run left pending events that could have been sent.
     pub left: bool,
     pub troubles: Vec<Trouble>,
     /// The error that ended the run. It is in the record of the run, and in no document of `drain --json`.
@@ -90,7 +90,7 @@ pub(super) struct Counts {
     pub(super) hits: u64,
     pub(super) in_doubt: u64,
     pub(super) retries: u64,
-    /// Whether events were left pending that could have been sent.
+    /// Whether events that could have been sent were left pending.
     pub(super) left: bool,
     /// Whether the run reached its limit of events, and more events are pending.
     pub(super) is_limited: bool,

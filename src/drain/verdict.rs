@@ -1,5 +1,5 @@
-//! Decides whether events or their suite are at fault for refusals. Each suite of a run has such a state
-//! machine, which does no input or output, so that tables of tests can cover its rules.
+//! Decides whether events or their suite are at fault for refusals. Each suite of a run has this state machine.
+//! It does no input or output, so that tables of tests can cover its rules.
 //!
 //! ```text
 //!           REFUSALS_IN_A_ROW without a later success         no event is left to try
@@ -27,8 +27,8 @@ const OTHERS_AFTER_SUCCESS_MAX: u32 = 400;
 const OTHERS_DOUBTED_MAX: u32 = 10;
 /// How many followers (later events of refused visitors) a trial tries: the first events of all visitors may be bad.
 const FOLLOWERS_MAX: u32 = 50;
-/// If a trial has tried fewer than `OTHERS_MAX` other visitors and its suite was stopped before, it tries twice as many
-/// followers as were refused then, up to this limit: good events must not wait for ever behind bad ones.
+/// If the previous run stopped the suite and a trial has tried fewer than `OTHERS_MAX` other visitors, the trial tries
+/// twice as many followers as that run had refusals in a row, up to this limit: good events must not wait for ever.
 const FOLLOWERS_OF_FEW_MAX: u32 = 600;
 
 /// A complete reply that is no success and may be about the event or its suite.

@@ -314,7 +314,7 @@ impl Ward {
                 && (self.is_full_of_blocked() || (self.is_fed_out && !is_under_way))
             {
                 // Too few events were refused for a trial, and no other event can be tried: there is none, or
-                // blocked events leave no room for it here.
+                // blocked events leave no room for others here.
                 self.conclude();
             }
             return;

@@ -60,7 +60,7 @@ pub(super) async fn answer(call: &Call, body: Incoming) -> Result<Reply, Broken>
     }
 }
 
-/// The decisions about a request. The request's hit, if it has one, counts as under way until they are dropped.
+/// The decisions about a request. The request's hit, if it has one, counts as under way until this value is dropped.
 struct Decision {
     fate: Fate,
     verdict: Verdict,

@@ -166,7 +166,7 @@ struct Fault {
     /// How many matching requests may be struck after the spared ones. Later requests are spared again.
     first: u64,
     random: Rng,
-    /// How many requests or connections the fault could have struck so far, and how many of these it struck.
+    /// How many requests or connections the fault could have struck so far. It struck `struck` of these.
     matched: u64,
     struck: u64,
 }

@@ -55,7 +55,7 @@ pub(super) struct IncomingHit<'d> {
 }
 
 impl<'d> IncomingHit<'d> {
-    /// Reads a document as a hit. A suite in the body wins over one in the path; Adobe does not publish which wins.
+    /// Reads a document as a hit. If body and path both name a suite, the body's suite counts; Adobe publishes no rule.
     pub(super) fn of(document: &'d Document<'d>, path_rsid: &'d str) -> Result<IncomingHit<'d>, Refusal> {
         if document.is_malformed {
             return Err(Refusal::SyntaxError);

@@ -117,7 +117,7 @@ pub(super) fn faulty(status: StatusCode, retry_after_seconds: Option<u32>) -> Re
     response
 }
 
-/// A reply without image or script, for a response type that reads no hit; `None` for an unknown type.
+/// A reply without image or script, for a response type whose requests are not read; `None` for an unknown type.
 pub(super) fn unread(response_type: u8) -> Option<Reply> {
     match response_type {
         2 => Some(bare(StatusCode::NO_CONTENT)),

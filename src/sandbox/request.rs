@@ -46,7 +46,7 @@ pub(super) fn header<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
 }
 
 /// The whole body (`None` if it is larger than `bytes_max`) and its length. A body that is too large is also read to
-/// its end: a client that still writes would see a broken connection instead of the reply.
+/// its end. Otherwise a client that is still sending would see a broken connection instead of the reply.
 pub(super) async fn read(body: &mut Incoming, bytes_max: u64) -> Result<(Option<Bytes>, u64), Broken> {
     let mut whole = BytesMut::new();
     let mut length = 0_u64;

@@ -260,7 +260,7 @@ fn suites_of(rsid: &str) -> impl Iterator<Item = &str> {
 /// What the sandbox has received, and what Analytics would count of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Summary {
-    /// Requests to the Data Insertion API and to its bulk sibling, since start or reset.
+    /// Requests to the Data Insertion API and to the Bulk Data Insertion API, since start or reset.
     pub requests: u64,
     pub accepted: u64,
     /// Hits that were first delivered after a newer hit of the same visitor.

@@ -1,5 +1,5 @@
 //! Reads the tags of a request's body, and finds the rules of the published grammar that the body breaks. The
-//! code that writes bodies is not used here. A wrong body is understood as far as Adobe's parser would.
+//! code that writes bodies is not used here. A wrong body is read as far as Adobe's parser would read it.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! A lane's way to its claims: which event it claims next, when the first one is sent, and what is given back.
+//! How a lane handles its claims: which event it claims next, when it sends the first one, and what it gives back.
 
 use tokio::time::{Instant, sleep_until};
 
@@ -9,7 +9,7 @@ use super::super::summary::Fate;
 use super::{Lane, QUEUE_LOW};
 
 impl Lane {
-    /// Claims events until no place for claims is left or no event may be sent. Buries events that have no hit.
+    /// Claims events until no place for claims is left or no event may be sent. Makes events without a hit dead.
     pub(super) async fn claim_more(&mut self) {
         while self.queue.len() < QUEUE_LOW {
             let Ok(batch) = self.inbound.try_recv() else { break };
@@ -62,7 +62,7 @@ impl Lane {
     pub(super) async fn send_front(&mut self) -> Result<(), RecorderGone> {
         let Some(mut parcel) = self.claims.take_front().await? else { return Ok(()) };
         let is_kept = |turn: &Instant| *turn + TURN_AHEAD_MAX > Instant::now();
-        // Lanes that waited for a slow disk must not use all turns that have passed meanwhile at once.
+        // Lanes that waited for a slow disk must not all send at the same time because their turns have passed.
         let turn = parcel.turn.take().filter(is_kept).map_or_else(|| self.host.admit(&mut parcel), Ok);
         if let Ok(turn) = turn {
             if turn > Instant::now() {

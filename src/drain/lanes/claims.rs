@@ -8,7 +8,7 @@ use crate::buffer::Change;
 use crate::hit::VisitorKey;
 
 /// How many claims a lane may hold. While it sends them, the next ones become durable, many in one commit. After a
-/// crash, this many events a lane may be in doubt although no byte of them was sent.
+/// crash, this many events of each lane may be in doubt although no byte of them was sent.
 const CLAIMS_MAX: usize = 8;
 
 /// The claims of one lane that are not in flight.

@@ -85,7 +85,7 @@ impl Lane {
             // event stays pending, the later events of its visitor stay pending too.
             for refused in refused.into_iter().rev() {
                 let step = self.next(&refused.parcel, &refused.outcome);
-                // Without a later success, nobody knows whether another attempt can succeed. So the next run tries it.
+                // Without a later success, nobody knows whether another attempt can succeed. The next run tries again.
                 if refused.is_decided && refused.parcel.is_at_fault {
                     self.take_step(refused.parcel, refused.outcome, step);
                 } else {

@@ -242,7 +242,7 @@ fn wanted_text(clause: &str) -> Result<String, Refusal> {
 }
 
 impl Source<'_> {
-    /// The totals and rows of a report: every day of the span, or the values that events have of the eVar.
+    /// The totals and rows of a report: a row for each day of the span, or for each value that events have in the eVar.
     fn count(&self, span: &Range<i64>, dimension: Option<Dimension>, columns: &[Column]) -> (Vec<f64>, Rows) {
         let zone = self.makeup.timezone;
         let nothing = vec![0.0; columns.len()];

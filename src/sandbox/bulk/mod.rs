@@ -56,7 +56,7 @@ pub(super) async fn answer(call: Arc<Call>, mut body: Incoming) -> Result<Reply,
             return Err(Broken);
         }
     };
-    // Read the body to its end, or a client that still sends sees a broken connection instead of the reply.
+    // The body is read to its end. Otherwise a client that is still sending would see a broken connection, no reply.
     if !call.head.headers.contains_key(EXPECT) {
         read(&mut body, 0).await?;
     }

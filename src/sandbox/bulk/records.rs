@@ -104,7 +104,7 @@ enum Place {
 #[derive(Debug, Default)]
 struct Grammar {
     place: Place,
-    /// The cells of the record, without anything between them, and where each ends.
+    /// The cells of the record, without anything between them. `ends` tells where each cell ends.
     cells: Vec<u8>,
     ends: Vec<usize>,
     line: u64,

@@ -20,7 +20,7 @@ use super::file::{FileFindings, Inspection, Rows, inspect};
 use super::records::FileFault;
 use crate::event::Instant as Receipt;
 
-/// An upload that was admitted. Until it is dropped, its group has an upload under way.
+/// An upload that was admitted. Until this value is dropped, its group has an upload under way.
 struct Upload {
     call: Arc<Call>,
     admission: Admission,
