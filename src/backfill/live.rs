@@ -25,7 +25,7 @@ use crate::suite::{LiveRoute, Rsid};
 /// How many suites are sent at the same time: enough that one with a large backlog does not hold up the others, few
 /// enough for the memory, because each reads some 12 MiB ahead.
 const SUITES_AT_ONCE: usize = 4;
-/// How long a suite of the route `auto` stays with files after its last file: Analytics takes up to two hours to
+/// How long a suite of the route `auto` keeps using files after its last file: Analytics takes up to two hours to
 /// process a file, and single hits must not overtake it ("Latency" in the Analytics guide).
 const AUTO_STAYS: Duration = Duration::from_secs(2 * 60 * 60);
 const ADVICE: &str = "check [bulk] (bulk.url, bulk.client_id and its secret, bulk.dir) and what Adobe says; rows that it does not name: \
@@ -104,7 +104,7 @@ impl LiveFiles {
         }
     }
 
-    /// Says why nothing more of a suite is sent in this run.
+    /// Logs and records why nothing more of a suite is sent in this run.
     fn stop(&self, live: &LiveLeg, error: &BackfillError) {
         (live.tally().left, live.tally().stopped) = (true, Some(StopReason::Suite));
         let rsid = &live.rsid;

@@ -128,7 +128,7 @@ impl Breaker {
         }
     }
 
-    /// Records what an attempt that ended at `now` says. Returns whether the attempt before it failed.
+    /// Records the outcome of an attempt that ended at `now`. Returns whether the attempt before it failed.
     pub fn record(&self, now: Instant, outcome: &Outcome) -> bool {
         let mut state = self.state();
         let was_failing = state.first_failure_at.is_some();

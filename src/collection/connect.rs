@@ -21,7 +21,7 @@ use crate::web::{Proxy, tls_words};
 /// The root certificates that are trusted for a collection host.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Roots {
-    /// The system's certificates, which include that of a proxy that inspects TLS; or `SSL_CERT_FILE`, `SSL_CERT_DIR`.
+    /// The system's certificates (a proxy that inspects TLS has its own there), or `SSL_CERT_FILE` and `SSL_CERT_DIR`.
     #[default]
     System,
     /// The system's certificates, and these in PEM.

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 /// A TCP stream that counts the bytes it was given to send. It lies below TLS. So bytes that TLS still buffers do not
-/// count, and bytes that TLS wrote before it failed do.
+/// count, and bytes that TLS wrote before it failed do count.
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) tcp: TcpStream,

@@ -30,7 +30,7 @@ const BLOCK_BYTES: usize = 32 << 10;
 const SAMPLED_VISITORS: usize = 1_000;
 /// The most events that one search reads: a few seconds of work.
 const SEARCHED_MAX: usize = 1_000_000;
-/// How often the feed looks whether a suite that has a pace has room for more events.
+/// How often the feed checks whether a suite that has a pace has room for more events.
 const PACE_POLL: Duration = Duration::from_millis(10);
 
 /// Feeds the lanes until the backlog, the allowance or the run ends. `runtime` is the runtime of the lanes.

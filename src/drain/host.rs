@@ -26,7 +26,7 @@ use crate::suite::Rsid;
 
 /// The host is at fault if at least this many of its suites were tried and none of them got through.
 const SUITES_OF_HOST: usize = 2;
-/// How many refused events of a suite a run remembers for the next one.
+/// How many refused events of a suite a run remembers for the next run.
 const REFUSED_MAX: usize = 1_000;
 /// How far ahead a hit may reserve its turn. A hit with a later turn is not claimed; its lane asks again. So
 /// turns do not pile up when the host is slow, and few claimed events are unsent if the process crashes.

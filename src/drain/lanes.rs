@@ -117,8 +117,8 @@ impl Lane {
             && !self.host.suites.iter().any(|suite| suite.ward(|ward| ward.has_some_of(self.number)))
     }
 
-    /// The next event that may be sent: first of a visitor whose backoff is over, then from the queue, then a
-    /// candidate for the trial of a suite (see `ward`).
+    /// The next event that may be sent: first an event whose visitor's backoff is over, then one from the queue, then
+    /// a candidate for the trial of a suite (see `ward`).
     fn next_parcel(&mut self) -> Option<Parcel> {
         while let Some(parcel) = self.aside.take_due() {
             if self.suite(&parcel).lets_go(&parcel) {

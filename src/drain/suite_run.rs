@@ -135,7 +135,7 @@ impl SuiteRun {
         self.is_stopped() || self.is(Phase::Paused)
     }
 
-    /// Whether the run sends no more events of the suite because of its fault.
+    /// Whether the run sends no more events of the suite because of refusals or errors.
     pub(super) fn is_stopped(&self) -> bool {
         self.is(Phase::Stopped) || self.is(Phase::GivenUp)
     }
@@ -202,7 +202,7 @@ impl SuiteRun {
         self.sent.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether the latest reply to the suite was an error, or such errors ended the sending.
+    /// Whether the latest reply to the suite was an error, or errors ended the sending.
     pub(super) fn is_failing(&self) -> bool {
         self.breaker.is_failing() || self.is(Phase::GivenUp)
     }

@@ -198,7 +198,7 @@ impl Ward {
             // The lane looked before the trial ended. The visitor's later events wait until the lane takes this one back.
             self.phase = Phase::Watched;
         }
-        // An event usually goes to the end. But a lane may return a claimed one after a later one of its visitor came.
+        // Usually the place is the end. But a lane may return a claimed event after a later event of its visitor came.
         let waiting = &mut self.waiting[lane];
         let is_later = |other: &Parcel| other.visitor == parcel.visitor && other.order() > parcel.order();
         let place = waiting.iter().position(is_later).unwrap_or(waiting.len());

@@ -21,7 +21,7 @@ use crate::word::words;
 
 /// The largest file that is read, in bytes. Hundreds of suites with all their settings are far smaller.
 pub const BYTES_MAX: u64 = 64 << 20;
-/// More columns than any company has report suites. Further cells of a row are not split.
+/// The most columns that are read: more than any company has report suites. Further cells of a row are not split.
 const COLUMNS_MAX: usize = 20_000;
 const COLUMNS_NAMED_MAX: usize = 8;
 

@@ -20,7 +20,7 @@ pub enum VisitorKind {
     IpAddress,
 }
 
-/// Why Adobe answers FAILURE (Data Insertion API, "Response types"); `Display` of each is the published reason.
+/// Why Adobe answers FAILURE (Data Insertion API, "Response types"). `Display` is Adobe's reason, except for `Strict`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     #[error("Syntax Error")]

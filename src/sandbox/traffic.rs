@@ -194,7 +194,7 @@ impl Traffic {
         (is_repeat, findings)
     }
 
-    /// The rules that a file breaks as a whole: too many rows since its group's last upload, or a wrong group name.
+    /// The rules that a file breaks as a whole: too many rows so soon after its group's upload, or a wrong group name.
     pub(super) fn judge_file<'s>(
         &self,
         group: &str,

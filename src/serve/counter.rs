@@ -115,7 +115,7 @@ struct Untold {
     rejects_not_kept: u64,
     /// The last file of rejected lines.
     rejects_path: Option<PathBuf>,
-    /// The number of notes in receipts, and the last note.
+    /// The number of notes in receipts. `last_note` is the last of them.
     notes: usize,
     last_note: Option<String>,
 }

@@ -65,7 +65,7 @@ const CONNECTIONS_MAX: usize = 2048;
 const STANDING_MAX: usize = 64;
 /// The longest time that a connection for `/healthz` only stays open.
 const STANDING_TIME: Duration = Duration::from_secs(5);
-/// Files and sockets not for senders: the lanes of a few hosts, the buffer, rejects, and `/healthz` connections.
+/// Files and sockets that are not for senders: lanes of a few hosts, the buffer, rejects, `/healthz` connections.
 const OTHER_FILES: u64 = 1536 + STANDING_MAX as u64;
 /// The pause after a connection could not be accepted, for example because the host has no free socket.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -155,7 +155,7 @@ impl Server {
         self.tokens.iter().for_each(|tokens| tokens.look_now());
     }
 
-    /// Accepts no new connections. Current requests go on.
+    /// Stops accepting new connections. Current requests go on.
     pub fn close(&self) {
         self.stop.send_replace(true);
     }
@@ -288,6 +288,6 @@ fn connections_max() -> usize {
             Err(error) => tracing::debug!(%error, "cannot raise the limit on open files"),
         }
     }
-    // If the limit is too low for connections and drain together, take half: the drain must not run out of sockets.
+    // If the limit is too low for connections and drain together, connections get half: the drain needs sockets too.
     if files >= wanted { CONNECTIONS_MAX } else { (files / 2).max(1) as usize }
 }

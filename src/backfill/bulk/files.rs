@@ -48,7 +48,7 @@ pub(super) fn failed(path: &Path, source: io::Error) -> BackfillError {
 /// Deletes all backfill files below a folder. Returns how many.
 pub fn forget_files(dir: &Path, buffer: &Buffer) -> Result<u64, BufferError> {
     if dir.is_dir() {
-        // `sweep` would follow a link that another user had put in this folder, and delete the files behind the link.
+        // If others can write to the folder, `sweep` might follow another user's link and delete the files behind it.
         whole_file::refuse_open_folder(dir, buffer.path()).map_err(|source| unusable(dir, source))?;
     }
     let folders = whole_file::entries(dir).map_err(|source| unusable(dir, source))?;

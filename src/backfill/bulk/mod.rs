@@ -153,8 +153,8 @@ impl<'a> FileRoute<'a> {
         Ok(if written? && stop.requested().is_none() { Leg::Done } else { Leg::Over })
     }
 
-    /// Finishes files that earlier legs left open: a backfill those of all backfills, a live leg those of its suite.
-    /// Settles files with an answer, looks up sent files, withdraws unsent files. Returns false if the leg had to end.
+    /// Finishes files that earlier legs left open (of all backfills, or of this suite's live events): settles files
+    /// with an answer, looks up sent files, withdraws unsent files. Returns false if the leg had to end before that.
     pub(super) async fn settle_open(&self, job: &JobRecord, stop: &Stop) -> Result<bool, BackfillError> {
         let mut open = self.buffer.open_files()?;
         // Drains and backfills run side by side, so neither touches the files of the other.

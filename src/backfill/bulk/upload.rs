@@ -25,7 +25,7 @@ use crate::web::{ApiError, Backoff, BulkClient, LookedUp, Patience, Upload, Uplo
 const GRACE: Duration = Duration::from_secs(25);
 /// How often a key is looked up again within the time limit for look-ups.
 const LOOK_UPS: u32 = 5;
-/// The longest pause before another try for a file of live events. If it had to be longer, the files stop for this run.
+/// The longest pause before a live file is tried again. If more is needed, the run sends no more files of the suite.
 const LIVE_WAIT_MAX: Duration = Duration::from_secs(100);
 
 /// What the groups of a leg (one stretch of sending without an interruption) share.
@@ -314,7 +314,7 @@ impl Uploading {
         let wait_max = if self.live.is_some() { LIVE_WAIT_MAX } else { Duration::MAX };
         let wait = backoff.next(error.retry_after()).filter(|wait| *wait <= wait_max);
         let Some(wait) = wait else { return Err(error.into()) };
-        // The random part keeps refused groups from trying again together. Retry-After is kept exactly.
+        // The random part keeps refused groups from trying again at the same time. Retry-After is kept exactly.
         let wait =
             if error.retry_after().is_some() { wait } else { wait.mul_f64(0.5 + fastrand::f64() / 2.0) };
         let (wait_ms, check) = (wait.as_millis() as u64, error.to_check());

@@ -68,7 +68,7 @@ pub struct DiaRoute {
     pub hosts: Vec<HostRoute>,
 }
 
-/// The part of one collection host.
+/// The part of the DIA route that goes to one collection host.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HostRoute {
     /// The host, with its port if it is not 443.

@@ -1,7 +1,7 @@
 //! Counts events as they are read, by suite, requestor and day.
 //!
 //! Memory grows with the number of distinct entries, up to a limit. A hash table doubles when 7/8 of it is used, so an
-//! entry takes 8/7 to 16/7 of a slot. While a table grows, the old one is kept too, which takes half as much again:
+//! entry takes 8/7 to 16/7 of a slot. While a table grows, the old one is kept too, which is half as large:
 //!
 //! ```text
 //! per million                      slot      at most

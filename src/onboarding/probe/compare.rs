@@ -47,7 +47,7 @@ pub(super) struct ObservedRow {
 pub(super) struct Progress {
     pub(super) units: u64,
     pub(super) is_complete: bool,
-    /// Whether every event and a bare hit were seen. Then the wait ends when a look shows nothing new.
+    /// Whether every event and a bare hit were seen. Then the wait ends once a further reading shows nothing new.
     pub(super) is_plausible: bool,
 }
 

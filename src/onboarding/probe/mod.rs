@@ -1,4 +1,4 @@
-//! Sends canary hits into a suite, and reads back what Analytics made of them.
+//! Sends test hits (canaries) into a suite, and reads back what Analytics made of them.
 //!
 //! ```text
 //! group    visitor      events        eVars                           shows

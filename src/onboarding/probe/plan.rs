@@ -67,7 +67,7 @@ pub(super) struct Plan {
     pub(super) hits: Vec<Canary>,
 }
 
-/// The ID of a probe that begins now. It has only letters and digits, so that every eVar and visitor ID keeps it.
+/// The ID of a probe that begins now. It has only letters and digits, so that eVars and visitor IDs keep it unchanged.
 pub(super) fn id_of(rsid: &Rsid, started_at: Instant) -> String {
     let digest = digest(b"id", &[rsid.as_str().as_bytes(), &started_at.nanos().to_be_bytes()]);
     let serial = mapping::serial(EventId::from_bytes(digest), 0);

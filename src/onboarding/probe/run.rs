@@ -82,7 +82,7 @@ impl Probe<'_> {
         Err(ProbeError::NoSuite { rsid: rsid.clone(), why })
     }
 
-    /// Reads until all was seen, no more comes, or the time is over; then reads the other eVars if a hit was seen.
+    /// Reads until all was seen, nothing new comes, or the time is over; then reads the other eVars if a hit was seen.
     async fn read(
         &self,
         record: ProbeRecord,
@@ -209,7 +209,7 @@ impl Reading<'_> {
                 }
                 Err(error) => return Err(error),
             }
-            // The last look comes when the time is over.
+            // The last reading comes when the time is over.
             let now = time::Instant::now();
             if now >= ends_at {
                 return Ok(false);

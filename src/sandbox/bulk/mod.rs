@@ -56,7 +56,7 @@ pub(super) async fn answer(call: Arc<Call>, mut body: Incoming) -> Result<Reply,
             return Err(Broken);
         }
     };
-    // The body is read to its end. Otherwise a client that is still sending would see a broken connection, no reply.
+    // A client that is still sending would see a broken connection, not the reply. So the body is read to its end.
     if !call.head.headers.contains_key(EXPECT) {
         read(&mut body, 0).await?;
     }
