@@ -95,16 +95,27 @@ impl Buffer {
 
     /// Takes the drain lock of this buffer, or fails with [`BufferError::Locked`] at once.
     pub fn lock(&self) -> Result<DrainLock> {
-        sqlite::drain(self.path())
+        sqlite::drain(self.path()).map_err(|error| match error {
+            // The mark names the process even if its lock file was removed.
+            BufferError::Locked(found) => {
+                BufferError::Locked(self.drain_holder().ok().flatten().unwrap_or(found))
+            }
+            error => error,
+        })
     }
 
     /// Takes the lock of backfills, or fails with [`BufferError::Backfilling`] at once.
     pub fn lock_backfill(&self) -> Result<BackfillLock> {
-        sqlite::backfill(self.path())
+        sqlite::backfill(self.path()).map_err(|error| match error {
+            BufferError::Backfilling(found) => {
+                BufferError::Backfilling(self.backfill_holder().ok().flatten().unwrap_or(found))
+            }
+            error => error,
+        })
     }
 
     pub fn lock_whole(&self) -> Result<WholeLock> {
-        sqlite::whole(self.path())
+        Ok(WholeLock { _drain: self.lock()?, _backfill: self.lock_backfill()? })
     }
 
     /// The process that drains live events or holds a lock that excludes a drain.
@@ -118,14 +129,14 @@ impl Buffer {
     }
 
     fn holder(&self, lock: &str, runner: &str) -> Result<Option<Holder>> {
-        if let held @ Some(_) = sqlite::holder(self.path(), lock)? {
+        let held = sqlite::holder(self.path(), lock)?;
+        if held.as_ref().is_some_and(|held| !held.has_lost_file) {
             return Ok(held);
         }
-        // Somebody may have removed the lock file while its process still sends.
+        // The file of a lock may have been removed under a process that still sends. Its mark names it on its own host.
         let mark = self.read(|connection| fact(connection, runner))?;
-        let pid = mark.and_then(|mark| sqlite::maker(mark, self.path()));
-        let lock = beside(self.path(), lock);
-        Ok(pid.map(|pid| Holder { lock, pid: Some(pid), command: None, since: None }))
+        let marked = mark.and_then(|mark| sqlite::maker(mark, self.path()));
+        Ok(marked.map(|pid| Holder::without_file(beside(self.path(), lock), Some(pid))).or(held))
     }
 
     /// The other processes that have this buffer open, as `123 (passbridge)`, if this user may inspect them.

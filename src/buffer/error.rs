@@ -44,11 +44,6 @@ pub enum BufferError {
     OtherSchema { path: PathBuf, why: String },
     #[error("another drain holds the lock {0}")]
     Locked(Holder),
-    /// The process runs without the lock, whose file was removed.
-    #[error(
-        "process {pid} still sends events of {path:?}, though it lost the lock: somebody removed the lock's file"
-    )]
-    StillRuns { path: PathBuf, pid: u32 },
     #[error("another drain took over the events that this one was sending")]
     ClaimsTaken,
     /// The file was removed, or another file has its name.

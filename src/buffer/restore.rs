@@ -73,6 +73,14 @@ impl Buffer {
         let upgrade_copy = sqlite::migration_copy(&path, schema);
         Ok(Restored { path, from, schema, upgrade_copy, copied_at, log, kept })
     }
+
+    /// Whether a migration or a restore gives this name to a copy of a buffer, even to an unfinished one.
+    pub fn is_copy_name(buffer: &Path, name: &Path) -> bool {
+        let (buffer, name) = (buffer.as_os_str().as_encoded_bytes(), name.as_os_str().as_encoded_bytes());
+        let ending = String::from_utf8_lossy(name.strip_prefix(buffer).unwrap_or_default());
+        let is_of_migration = ending.starts_with(".schema-") && ending.contains(MIGRATION_COPY);
+        is_of_migration || ending.starts_with(REPLACED) || ending.starts_with(PARTIAL)
+    }
 }
 
 fn no_copy(path: &Path) -> impl Fn(io::Error) -> BufferError {
@@ -182,16 +190,13 @@ fn put_aside(path: &Path, now: Instant) -> io::Result<PathBuf> {
 
 /// Deletes the copies of a buffer, even unfinished ones, that migrations and restores made. Returns how many.
 pub(super) fn remove_copies(path: &Path) -> Result<u64> {
-    let Some(own) = path.file_name().map(|name| name.to_string_lossy().into_owned()) else { return Ok(0) };
     let mut removed = 0;
     for entry in entries(folder(path)).map_err(BufferError::file(path))? {
-        let name = entry.file_name().unwrap_or_default().to_string_lossy();
-        let Some(ending) = name.strip_prefix(&own) else { continue };
-        let is_of_migration = ending.starts_with(".schema-") && ending.contains(MIGRATION_COPY);
-        if is_of_migration || ending.starts_with(REPLACED) || ending.starts_with(PARTIAL) {
+        if Buffer::is_copy_name(path, &entry) {
             fs::remove_file(&entry).map_err(BufferError::file(&entry))?;
             // The side files of a copy do not count as copies.
-            removed += u64::from(!SIDE_FILES.iter().any(|side| ending.ends_with(side)));
+            let is_side = |side: &&str| entry.as_os_str().as_encoded_bytes().ends_with(side.as_bytes());
+            removed += u64::from(!SIDE_FILES.iter().any(is_side));
         }
     }
     sync_folder(path).map_err(BufferError::file(path))?;

@@ -1,7 +1,5 @@
 //! The records of drains, and of the processes that run backfills.
 
-use std::path::Path;
-
 use rusqlite::{Connection, Row, Transaction};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -9,7 +7,7 @@ use serde_json::json;
 use super::arrivals;
 use super::claims;
 use super::database::Buffer;
-use super::error::{BufferError, Result};
+use super::error::Result;
 use super::facts::{BACKFILL_RUNNER, DRAIN_RUNNER, NEXT_SEQ, fact, forget_fact, set_fact};
 use super::keys::{JobKey, RunId};
 use super::ledger::Term;
@@ -86,12 +84,16 @@ impl RunRecord {
 }
 
 impl Buffer {
-    /// Begins a drain; the caller holds the lock. Fails with [`BufferError::StillRuns`] if another process drains. Turns claims
-    /// of crashed runs into doubts, holds events in doubt if their suite's policy says so, and chooses the events to cover.
+    /// Begins a drain; the caller holds the lock. Turns claims of crashed runs into doubts, holds events in doubt if their
+    /// suite's policy says so, and chooses the events to cover.
     pub fn begin_run(&self, job: JobKey) -> Result<RunStart> {
         let (now, path) = (self.now(), self.path().to_owned());
         self.write(move |transaction| {
-            take_turn(transaction, job, &path)?;
+            // Names this process where its lock file is removed.
+            match sqlite::mark(&path) {
+                Some(mark) => set_fact(transaction, runner_of(job), mark)?,
+                None => forget_fact(transaction, runner_of(job))?,
+            }
             let recovered = claims::recover(transaction, job, now)?;
             let held = hold_doubts(transaction, job, now)?;
             execute(transaction, "INSERT INTO runs (started_at, job) VALUES (?1, ?2)", (now, job))?;
@@ -226,20 +228,6 @@ pub(super) fn recent(connection: &Connection, limit: usize) -> Result<Vec<RunRec
 /// The fact that marks the process which runs live drains, or backfills.
 fn runner_of(job: JobKey) -> &'static str {
     if job == JobKey::LIVE { DRAIN_RUNNER } else { BACKFILL_RUNNER }
-}
-
-/// Marks this process as the one that drains or runs a backfill. Fails if the process that made the earlier mark still
-/// runs: somebody removed its lock file, but its claims are attempts under way.
-fn take_turn(transaction: &Transaction<'_>, job: JobKey, path: &Path) -> Result<()> {
-    let name = runner_of(job);
-    let runner = fact(transaction, name)?.and_then(|mark| sqlite::maker(mark, path));
-    if let Some(pid) = runner.filter(|pid| *pid != std::process::id()) {
-        return Err(BufferError::StillRuns { path: path.to_owned(), pid });
-    }
-    match sqlite::mark(path) {
-        Some(mark) => set_fact(transaction, name, mark),
-        None => forget_fact(transaction, name),
-    }
 }
 
 /// Holds every event in doubt whose suite's policy is to hold.

@@ -16,6 +16,7 @@ use crate::esm::REGISTRATION;
 use crate::ingest::{IngestError, InputError, SubmissionError};
 use crate::job::JobName;
 use crate::onboarding::probe::ProbeError;
+use crate::readers::ReadError;
 use crate::reconcile::ReconcileError;
 use crate::report::{PeriodError, ReportError};
 use crate::sandbox::SandboxError;
@@ -25,6 +26,8 @@ use crate::web::{ApiError, Cause, SetupError};
 
 const CERTIFICATES: &str = "check the certificates of this host";
 const PROXY: &str = "correct that variable, unset it, or name the host in NO_PROXY to go there directly";
+const DAMAGED_PACKING: &str = "what was unpacked of it may be wrong: take it back before it is sent (passbridge pending take-back --input N; \
+     passbridge pending list has N), and get the file again from its source";
 const THREADS: &str = "check the limits of this host on threads";
 
 /// The advice for an error of the operating system: fixed for some kinds of errors, and `otherwise` for the others.
@@ -114,6 +117,9 @@ impl Judge for InputError {
             InputError::Open(_) | InputError::Directory => Code::File
                 .failed("check that the path names a file and this user may read it; then ingest it again"),
             InputError::Stopped => Code::Stopped.failed("ingest it again: what is stored stays once"),
+            InputError::Read(ReadError::Broken { source, .. }) if source.kind() == ErrorKind::InvalidData => {
+                Code::InputUnreadable.failed(DAMAGED_PACKING)
+            }
             InputError::NoFrame(_)
             | InputError::Compression(_)
             | InputError::PackedTwice(_)
@@ -390,7 +396,8 @@ impl Judge for ReportError {
                 Code::Refused.usage(format!("name one of which events were: {}", known.join(", ")))
             }
             ReportError::ToCome { .. } => Code::Refused.usage("choose another with --period or --from"),
-            ReportError::TooManyRows { .. } => Code::Refused.usage("group by less, or shorten the period"),
+            ReportError::TooManyRows { .. } => Code::Refused
+                .usage("group by less, shorten the period, or count the rows of passbridge export events"),
         }
     }
 }
@@ -420,9 +427,7 @@ const WRITTEN_TWICE: &str = "another process does the same work, as where the lo
      again; what was in flight is in doubt. If it persists: passbridge status --verify";
 const SQLITE: &str = "check free disk and permissions, then run it again; what was reported before is stored. If it persists: passbridge \
      status --verify";
-const LOCKED: &str = "wait for it to end; the lock frees itself when its holder ends";
-const STILL_RUNS: &str =
-    "wait until that process has ended its run, or end it; leave lock files where they are";
+const LOCKED: &str = "wait for it to end, which frees the lock; leave lock files where they are";
 const OTHER_SCHEMA: &str =
     "drop what another program made there, or restore a backup that is whole; nothing was done";
 
@@ -455,7 +460,6 @@ impl Judge for BufferError {
             BufferError::ForeignCopy(_) => Code::BufferForeign.usage(COPY),
             BufferError::Stopped => Code::Stopped.failed("run it again"),
             BufferError::Locked(_) => Code::Locked.locked(LOCKED),
-            BufferError::StillRuns { .. } => Code::Locked.locked(STILL_RUNS),
             BufferError::Backfilling(_) => Code::BackfillRunning.locked(BACKFILLING),
             BufferError::FilesUnderWay(name) => Code::BackfillUndecided.failed(match name.suite() {
                 Some(_) => "let it settle them: passbridge drain; then run this again".to_owned(),

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::{fs, io};
 
 use serde::Serialize;
@@ -21,6 +22,9 @@ use crate::drain::Stop;
 use crate::mapping;
 use crate::whole_file::{folder, may_be_replaced, warn_if_open};
 
+/// Whether the warnings about the configuration are logged.
+static WARNED: Once = Once::new();
+
 pub(super) struct Context {
     pub(super) config: Option<PathBuf>,
     pub(super) form: Form,
@@ -32,12 +36,13 @@ impl Context {
         let path = settings::find(self.config.as_deref())?;
         let settings = settings::read(&path)?;
         log::start(&settings.config.log);
-        for warning in &settings.warnings {
-            tracing::warn!("{warning}");
-        }
-        if settings.has_secret {
-            warn_if_open(&path);
-        }
+        // A command may read its settings more than once.
+        WARNED.call_once(|| {
+            settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+            if settings.has_secret {
+                warn_if_open(&path);
+            }
+        });
         Ok(settings)
     }
 
@@ -93,6 +98,10 @@ pub(super) fn may_replace(settings: &Settings, path: &Path) -> Result<(), Failur
     let output = named(path);
     if needed.any(|file| output.is_some() && [named(&file), fs::canonicalize(&file).ok()].contains(&output)) {
         return Err(refuse("it is the configuration, a file that this names, or one of the buffer's"));
+    }
+    let is_unfinished = path.extension().is_some_and(|end| end == "partial" || end == "forgetting");
+    if is_unfinished || output.is_some_and(|output| Buffer::is_copy_name(&buffer, &output)) {
+        return Err(refuse("unfinished files and copies of the buffer have such names, and are deleted"));
     }
     Ok(())
 }

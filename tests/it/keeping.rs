@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use passbridge::buffer::{Claims, JobKey};
+use passbridge::buffer::{BufferError, Claims, JobKey};
 use passbridge::sandbox::Handle;
 use passbridge::whole_file::{Readers, WholeFile, beside, open_new};
 use rusqlite::Connection;
@@ -381,12 +381,26 @@ fn no_drain_takes_over_the_claims_of_one_that_goes_on_without_its_lock_file() {
     // A stopped process does not notice that its lock is lost.
     send(drain.child(), Signal::STOP);
     let before = claims();
-    for _ in 0..2 {
-        let refused = second();
-        assert_eq!(refused.code, 75, "{refused:?}");
-        let says = format!("process {} still sends events of", drain.child().id());
-        assert!(refused.err.contains(&says) && refused.err.contains("leave lock files"), "{refused:?}");
+    let named = format!("process {}, whose lock file was removed", drain.child().id());
+    let refused = second();
+    assert!(refused.code == 75 && refused.err.contains(&named), "{refused:?}");
+    assert!(refused.err.contains("leave lock files"), "{refused:?}");
+    let moved = program.path("moved.db");
+    for command in [["backup", "--move", text(&moved)].as_slice(), &["forget", "--visitor-id", "x"]] {
+        fs::remove_file(&lock).expect("somebody removes it");
+        let refused = program.run(command);
+        assert!(refused.code == 75 && refused.err.contains(&named), "{refused:?}");
     }
+    // The drain of another container has a process ID that means nothing here.
+    let mark = "SELECT value FROM facts WHERE name = 'drain_runner'";
+    let mark: i64 = open.query_row(mark, [], |row| row.get(0)).expect("its mark");
+    let set = |mark| open.execute("UPDATE facts SET value = ?1 WHERE name = 'drain_runner'", [mark]);
+    set(1).expect("the mark of nobody");
+    let refused = second();
+    let foreign = "a process, perhaps of another container, whose lock file was removed";
+    assert!(refused.code == 75 && refused.err.contains(foreign), "{refused:?}");
+    assert!(program.run(&["status"]).out.contains(&format!("under way: {foreign}, run began")));
+    set(mark).expect("its own mark again");
     assert!(before > 0 && claims() == before, "{before} claims became {}", claims());
     let (_, status) = program.json(&["status"]);
     let holder = &status["drain"]["holder"];
@@ -408,6 +422,22 @@ fn no_drain_takes_over_the_claims_of_one_that_goes_on_without_its_lock_file() {
         assert!(started.elapsed() < PATIENCE, "the dead hold it");
     }
     assert_eq!(program.json(&["status", "--verify"]).1["pending"], 0);
+}
+
+#[test]
+fn a_backfill_keeps_its_lock_although_the_file_is_removed() {
+    let house = House::new();
+    let held = house.buffer.lock_backfill().expect("it is free");
+    for _ in 0..2 {
+        fs::remove_file(beside(house.buffer.path(), ".backfill.lock")).expect("somebody removes it");
+        let again = house.buffer.lock_backfill();
+        assert!(matches!(&again, Err(BufferError::Backfilling(holder)) if holder.has_lost_file), "{again:?}");
+        assert!(house.buffer.backfill_holder().expect("a look").is_some());
+    }
+    assert!(matches!(house.buffer.lock_whole(), Err(BufferError::Backfilling(_))));
+    drop(house.buffer.lock().expect("a drain may run beside it"));
+    drop(held);
+    house.buffer.lock_whole().expect("nobody runs");
 }
 
 #[test]
@@ -1282,6 +1312,19 @@ fn no_output_takes_the_place_of_what_the_program_needs_or_of_what_is_no_file() {
                 refused.code == 2 && refused.err.contains("it is the configuration, a file that"),
                 "{refused:?}"
             );
+            assert!(!path.exists(), "{args:?} {name}");
+        }
+    }
+    // Nor a name that a killed command may leave behind, or under which `forget` deletes copies.
+    for name in
+        ["passbridge.db.partial", "a.forgetting", "passbridge.db.schema-9.backup", "passbridge.db.replaced-x"]
+    {
+        let path = program.path(name);
+        for args in
+            [&["backup"][..], &["export", "events", "--output"], &["suite", "sheet", "--format=md", "--out"]]
+        {
+            let refused = program.run(&[args, &[text(&path)]].concat());
+            assert!(refused.code == 2 && refused.err.contains("have such names"), "{refused:?}");
             assert!(!path.exists(), "{args:?} {name}");
         }
     }

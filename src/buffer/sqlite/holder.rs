@@ -28,6 +28,9 @@ pub struct Holder {
     pub command: Option<String>,
     /// When the process took the lock.
     pub since: Option<Instant>,
+    /// Whether the lock file was removed while the process ran.
+    #[serde(skip)]
+    pub has_lost_file: bool,
 }
 
 impl Holder {
@@ -43,15 +46,27 @@ impl Holder {
             pid: pid.parse().ok().filter(|_| is_near),
             command: Some(command.to_owned()).filter(|command| !command.is_empty()),
             since: since.map(Instant::from),
+            has_lost_file: false,
             lock,
         }
+    }
+
+    /// A process that still runs although its lock file was removed.
+    pub(in super::super) fn without_file(lock: PathBuf, pid: Option<u32>) -> Holder {
+        Holder { lock, pid, command: None, since: None, has_lost_file: true }
     }
 
     /// The process, for people; `None` if its lock does not name it.
     pub fn who(&self) -> Option<String> {
         match (self.pid, &self.command) {
+            (Some(pid), _) if self.has_lost_file => {
+                Some(format!("process {pid}, whose lock file was removed"))
+            }
+            (None, _) if self.has_lost_file => {
+                Some("a process, perhaps of another container, whose lock file was removed".to_owned())
+            }
             (Some(pid), Some(command)) => Some(format!("process {pid} ({command})")),
-            (Some(pid), None) => Some(format!("process {pid}, whose lock file was removed")),
+            (Some(pid), None) => Some(format!("process {pid}")),
             (None, Some(command)) => Some(format!("a process of another container ({command})")),
             (None, None) => None,
         }

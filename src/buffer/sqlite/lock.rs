@@ -11,6 +11,7 @@ use rustix::fs::OFlags;
 
 use super::super::error::{BufferError, Result};
 use super::holder::Holder;
+use super::log_lock;
 use super::place::Place;
 use crate::whole_file::{beside, share_owner};
 
@@ -33,6 +34,8 @@ pub struct BackfillLock(Held);
 #[derive(Debug)]
 struct Held {
     _file: File,
+    /// Protects if the file is removed.
+    _log: Option<File>,
     place: Place,
 }
 
@@ -62,8 +65,8 @@ impl LockWatch {
 /// Both locks: no drain and no backfill runs.
 #[derive(Debug)]
 pub struct WholeLock {
-    _drain: DrainLock,
-    _backfill: BackfillLock,
+    pub(in super::super) _drain: DrainLock,
+    pub(in super::super) _backfill: BackfillLock,
 }
 
 pub(in super::super) fn drain(path: &Path) -> Result<DrainLock> {
@@ -84,15 +87,24 @@ pub(in super::super) fn whole(path: &Path) -> Result<WholeLock> {
 }
 
 /// The process that holds one of the locks of a buffer.
-pub(in super::super) fn holder(path: &Path, which: &str) -> Result<Option<Holder>> {
-    let path = beside(path, which);
+pub(in super::super) fn holder(buffer: &Path, which: &str) -> Result<Option<Holder>> {
+    let path = beside(buffer, which);
     match File::open(&path) {
-        Ok(file) if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) => Ok(Some(Holder::of(path))),
-        Ok(_) => Ok(None),
-        // Nobody has taken this lock yet.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(BufferError::File { path, source }),
+        Ok(file) if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) => {
+            return Ok(Some(Holder::of(path)));
+        }
+        Ok(_) => {}
+        // Nobody has taken this lock yet, or somebody removed the file.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(BufferError::File { path, source }),
     }
+    let is_held = log_lock::is_taken(buffer, byte_of(which)).map_err(BufferError::file(buffer))?;
+    Ok(is_held.then(|| Holder::without_file(path, None)))
+}
+
+/// The byte of the write-ahead log that is locked together with a lock file.
+fn byte_of(which: &str) -> i64 {
+    i64::from(which == BACKFILL)
 }
 
 /// `path` is resolved, so two configurations that use different names for one file get the same lock.
@@ -109,9 +121,15 @@ fn take(path: &Path, which: &str) -> Result<Held> {
                     Err(BufferError::Replaced(_)) if attempt < TRIES => {}
                     checked => {
                         checked?;
+                        let log = match log_lock::take(path, byte_of(which)) {
+                            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                                return Err(BufferError::Locked(Holder::without_file(lock_path, None)));
+                            }
+                            taken => taken.map_err(BufferError::file(path))?,
+                        };
                         // A full disk prevents this text, but not the lock.
                         Holder::write(&file).unwrap_or_default();
-                        return Ok(Held { _file: file, place });
+                        return Ok(Held { _file: file, _log: log, place });
                     }
                 }
             }

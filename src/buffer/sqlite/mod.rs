@@ -3,6 +3,7 @@
 mod copy;
 mod holder;
 mod lock;
+mod log_lock;
 mod open;
 mod place;
 
