@@ -1,12 +1,11 @@
 //! Stores submissions whose senders wait for a receipt: several submissions in one transaction, one receipt for each.
 
-use std::io::{self, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant as Timer};
 
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::door::Door;
 use super::error::IngestError;
@@ -22,7 +21,9 @@ use crate::buffer::{InputId, JobKey, StoreReport, Watch};
 use crate::readers::esm::EsmSummary;
 use crate::readers::memory::Recollection;
 use crate::readers::rest_v2::ExchangeSummary;
-use crate::readers::{Format, LineParser, Map, ReadError, ReaderOptions, SourceSummary, UnknownKeys};
+use crate::readers::{
+    Format, ListElements, Map, ReadError, ReaderOptions, SourceSummary, UnknownKeys, starts_as_list,
+};
 
 /// The longest submission after unpacking, in bytes: about 60,000 events. All of it is in memory.
 pub const UNPACKED_BYTES_MAX: u64 = 32 << 20;
@@ -52,7 +53,7 @@ pub fn rejects_limit(rejects_max: u32) -> String {
 pub struct Submission {
     /// The name by which a conflict or a reject refers to the submission.
     pub path: String,
-    /// NDJSON also allows one JSON array.
+    /// Lines may also be the elements of a JSON list.
     pub format: Format,
     pub body: Vec<u8>,
     /// The map of the sender; `None` for the map of the options.
@@ -243,8 +244,15 @@ impl Intake {
             feed_lines(&mut body);
         }
         self.readers.map = map.or_else(|| self.options.maps.chosen.clone());
-        check_lines(memchr::memchr_iter(b'\n', &body).count())?;
         let is_lines = matches!(format, Format::Ndjson | Format::RestV2);
+        if is_lines && starts_as_list(&body) {
+            // The same elements are taken as from a file.
+            let (mut elements, mut lines) = (ListElements::new(BufReader::new(&*body)), Vec::new());
+            let read = elements.read_to_end(&mut lines);
+            read.map_err(|error| SubmissionError::Unreadable(format!("breaks off: {error}")))?;
+            body = lines;
+        }
+        check_lines(memchr::memchr_iter(b'\n', &body).count())?;
         if let Some(why) = misplaced::why_no_text(&body).filter(|_| is_lines) {
             return Err(SubmissionError::Unreadable(why));
         }
@@ -253,37 +261,18 @@ impl Intake {
         let rejects_max = Some(REJECTS_HELD_MAX as usize);
         let only_by = self.readers.map.as_ref().filter(|_| format == Format::Ndjson).map(|map| map.name());
         let mut portion = Portion { rejects_max, only_by, ..Portion::new(&path, &self.options) };
-        let of_source = match (format, misplaced::first_letter(&body)) {
-            (Format::Ndjson, Some(b'[')) => self.read_array(&mut portion, misplaced::without_mark(&body))?,
-            _ => {
-                let start = body[..body.len().min(LOOKED_AT_BYTES)].to_vec();
-                let is_all = start.len() == body.len();
-                let mut reader = format.open(Cursor::new(body), &self.readers).map_err(refusal)?;
-                // The clock is read once, because a submission may have many lines.
-                let bounds = self.options.bounds();
-                while portion.fill(&mut *reader, &mut self.memory, &|| bounds, None).map_err(refusal)? {}
-                let is_nothing = is_lines && portion.events.is_empty() && !portion.rejects.is_empty();
-                if let Some(why) = is_nothing.then(|| misplaced::why_no_lines(&start, is_all)).flatten() {
-                    return Err(SubmissionError::Unreadable(why));
-                }
-                reader.summary()
-            }
-        };
-        Ok(Sorted { portion, of_source, kept: Kept::of_sender(&path), zeros, raised: None })
-    }
-
-    /// Reads the elements of a JSON array. Each element is handled as a line of NDJSON.
-    fn read_array(&self, portion: &mut Portion, body: &[u8]) -> Result<SourceSummary, SubmissionError> {
-        let elements: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| {
-            let place = format!("line {}, column {}", error.line(), error.column());
-            SubmissionError::Unreadable(format!("is no JSON array: it breaks at {place}"))
-        })?;
-        check_lines(elements.len())?;
-        let (mut parser, bounds) = (LineParser::with(self.readers.map.clone()), self.options.bounds());
-        for (number, element) in (1..).zip(elements) {
-            portion.take(&parser.parse_alone(number, element.get().as_bytes(), bounds));
+        let start = body[..body.len().min(LOOKED_AT_BYTES)].to_vec();
+        let is_all = start.len() == body.len();
+        let mut reader = format.open(Cursor::new(body), &self.readers).map_err(refusal)?;
+        // The clock is read once, because a submission may have many lines.
+        let bounds = self.options.bounds();
+        while portion.fill(&mut *reader, &mut self.memory, &|| bounds, None).map_err(refusal)? {}
+        let is_nothing = is_lines && portion.events.is_empty() && !portion.rejects.is_empty();
+        if let Some(why) = is_nothing.then(|| misplaced::why_no_lines(&start, is_all)).flatten() {
+            return Err(SubmissionError::Unreadable(why));
         }
-        Ok(parser.summary())
+        let of_source = reader.summary();
+        Ok(Sorted { portion, of_source, kept: Kept::of_sender(&path), zeros, raised: None })
     }
 
     fn store(

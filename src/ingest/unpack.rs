@@ -110,8 +110,8 @@ impl<R: BufRead> Read for Unpacked<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             let read = match &mut self.member {
-                Member::Gzip(decoder) => decoder.read(buffer)?,
-                Member::Zstandard(decoder) => decoder.read(buffer)?,
+                Member::Gzip(decoder) => decoder.read(buffer).map_err(damage)?,
+                Member::Zstandard(decoder) => decoder.read(buffer).map_err(damage)?,
                 Member::Between(_) => 0,
                 Member::Ended => return Ok(0),
             };
@@ -129,6 +129,16 @@ impl<R: BufRead> Read for Unpacked<R> {
                 Member::Ended => Member::Ended,
             };
         }
+    }
+}
+
+/// Marks an error of the decoder: the packed bytes are damaged, and only the end of a member proves what came before.
+fn damage(error: io::Error) -> io::Error {
+    use io::ErrorKind::{InvalidData, InvalidInput, Other};
+    let is_of_decoder = matches!(error.kind(), InvalidData | InvalidInput | Other);
+    match is_of_decoder && error.raw_os_error().is_none() {
+        true => io::Error::new(InvalidData, error),
+        false => error,
     }
 }
 

@@ -33,7 +33,7 @@ pub enum ReportError {
     UnknownRequestor { requestor_id: String, known: Vec<String> },
     #[error("the period begins at {from}, which is still to come: there is no data of it yet")]
     ToCome { from: String },
-    #[error("by {} there are more than half a million rows", by.join(", "))]
+    #[error("by {} there are more than 100,000 rows", by.join(", "))]
     TooManyRows { by: Vec<&'static str> },
 }
 

@@ -10,8 +10,8 @@ use super::stated::Statements;
 use crate::event::{Instant, Property};
 use crate::readers::esm::StatedAccounts;
 
-/// The most rows of a table. Nobody reads more rows, and they would use up the memory.
-const ROWS_MAX: usize = 500_000;
+/// The most rows of a table: some 2 KiB of memory each, until the report is written.
+const ROWS_MAX: usize = 100_000;
 
 #[derive(Debug)]
 pub(super) struct Table {

@@ -33,6 +33,18 @@ fn each_mistake_is_named_and_not_only_the_first() {
 }
 
 #[test]
+fn a_warning_about_the_configuration_comes_once() {
+    let program = Program::new();
+    let add = "suite add --requestor REF30 --rsid s --collection-url http://127.0.0.1:9";
+    for line in [add, "suite list", "suite pause s", "suite export -", "status", "drain"] {
+        let mut command = program.command(&line.split(' ').collect::<Vec<&str>>());
+        command.env("PASSBRIDGE_LANES", "8");
+        let told = done(command).err.matches("PASSBRIDGE_LANES is not read").count();
+        assert_eq!(told, 1, "{line}");
+    }
+}
+
+#[test]
 fn each_value_is_shown_with_its_source_and_secrets_are_not() {
     let program = Program::bare();
     program.write("c.toml", "[delivery]\nlanes = 8\n\n[bulk]\nclient_secret = \"very-secret\"\n[map.m]\nkeys = { mvpd = \"idp\" }\n");

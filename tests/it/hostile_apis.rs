@@ -413,6 +413,24 @@ fn what_is_spoilt_or_no_text_in_a_pulled_report_is_said() {
 }
 
 #[test]
+fn nothing_of_a_rejected_record_is_said_to_be_sent() {
+    let program = Program::new();
+    for (mvpd, said) in
+        [("9,99E+11", "identifiers were spoilt"), ("undefined", "names of an MVPD or a proxy say")]
+    {
+        for (tokens, code) in [("many", 3), ("7", 0)] {
+            let report = record(|record| {
+                record["mvpd"] = json!(mvpd);
+                record["media-tokens"] = json!(tokens);
+            });
+            program.write("report.json", &report.to_string());
+            let done = program.run(&["ingest", "--format", "esm", &program.place("report.json")]);
+            assert_eq!((done.code, done.err.contains(said)), (code, code == 0), "{mvpd}: {done:?}");
+        }
+    }
+}
+
+#[test]
 fn a_requestor_whose_events_come_singly_is_named_where_its_reports_are_pulled() {
     let path = Arc::new(OnceLock::<PathBuf>::new());
     let (buffer, report) = (path.clone(), record(|_| {}).to_string());

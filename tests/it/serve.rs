@@ -262,7 +262,7 @@ fn each_bad_line_is_told_and_kept_and_the_rest_is_stored() {
 
     // The same event_id with other content: the first stays, the other is kept.
     let conflicting = event(0).replace("\"mvpd\":\"M\"", "\"mvpd\":\"N\"");
-    let array = format!("[3, {conflicting}]");
+    let array = format!("[{conflicting}, 3]");
     let reply = server.post(EVENTS, array.as_bytes());
     let counts = ["read", "stored", "conflicts", "rejected"].map(|key| reply.document[key].as_u64());
     assert_eq!((reply.status, counts), (202, [Some(2), Some(0), Some(1), Some(1)]), "{reply:?}");
@@ -304,7 +304,7 @@ fn what_comes_through_the_wrong_door_is_named() {
         ("/v1/exchanges", &rows, "the body is a report of ESM"),
         (EVENTS, &b"occurred_at,event,requestor_id\n1794000000,authn_ok,R\n".to_vec(), "the body is CSV"),
         ("/v1/exchanges", &har, "the body is an HTTP archive"),
-        ("/v1/exchanges", &list.into_bytes(), "the body is one JSON list"),
+        (EVENTS, &b"[1, 2]".to_vec(), "the body is one JSON list"),
     ] {
         let reply = server.post(path, body);
         let error = reply.document["error"].as_str().unwrap_or_default();
@@ -313,6 +313,16 @@ fn what_comes_through_the_wrong_door_is_named() {
     let marked = format!("\u{feff} [{}, {}]", event(0), event(1));
     let reply = server.post(EVENTS, marked.as_bytes());
     assert_eq!((reply.status, &reply.document["stored"]), (202, &json!(2)), "{reply:?}");
+    // A list is taken as from a file, also with a comma behind its last element.
+    let spaced = format!("[{},\n  {},\n]\n", event(2), event(3));
+    for (path, list, format) in [(EVENTS, spaced, "ndjson"), ("/v1/exchanges", list, "rest-v2")] {
+        let reply = server.post(path, list.as_bytes());
+        let stored = reply.document["stored"].as_u64().unwrap_or_default();
+        assert!(reply.status == 202 && stored >= 2, "{reply:?}");
+        program.write("list.json", &list);
+        let (code, of_file) = program.json(&["ingest", "--format", format, &program.place("list.json")]);
+        assert_eq!((code, &of_file["total"]["stored"]), (0, &json!(0)), "{of_file}");
+    }
     server.stop();
 }
 
@@ -452,7 +462,7 @@ fn what_cannot_be_taken_is_refused_with_its_reason() {
         (EVENTS, "Content-Encoding: br\r\n", b"{}", 415, "gzip"),
         (EVENTS, "Content-Encoding: gzip\r\n", b"{}", 400, "gzip"),
         (EVENTS, "", b"\x1F\x8B\x08\x00\x00", 400, "gzip"),
-        (EVENTS, "", b"[{\"a\":1},", 400, "JSON array"),
+        (EVENTS, "", b"[{\"a\":1},", 400, "breaks off: the JSON list is not closed"),
         (EVENTS, "", &bomb, 413, "unpacked"),
         (EVENTS, "", &long, 413, "at most"),
     ] {
@@ -862,9 +872,10 @@ fn a_small_body_that_unpacks_to_a_large_one_takes_little_memory() {
     let server = Listening::start(&program);
     // Four that differ: a reject that is sent again is not kept again.
     let lines = ["{}\n", "{ }\n"].map(|line| gzip(line.repeat(500_000).as_bytes()));
-    let arrays =
-        ["0", "1"].map(|number| gzip(format!("[{}0]", format!("{number},").repeat(499_999)).as_bytes()));
-    for too_many in [b"{}\n".repeat(600_000), format!("[{}0]", "0,".repeat(600_000)).into_bytes()] {
+    let arrays = ["0", "1"].map(|number| {
+        gzip(format!("[{{\"a\":{number}}},{}0]", format!("{number},").repeat(499_998)).as_bytes())
+    });
+    for too_many in [b"{}\n".repeat(600_000), format!("[{{}},{}0]", "0,".repeat(600_000)).into_bytes()] {
         let reply = server.post(EVENTS, &gzip(&too_many));
         assert_eq!(reply.status, 400, "{reply:?}");
         let why = reply.document["error"].as_str().unwrap_or_default();

@@ -239,7 +239,9 @@ fn a_damaged_buffer_is_named_everywhere() {
         let is_shown = pages.iter().all(|(status, _, text)| *status == 503 && is_named(text));
         // PassbridgeStatusFails.
         let (status, _, metrics) = server.look("/metrics", HOST);
-        let is_measured = metrics.contains("passbridge_status_failed{code=\"buffer_damaged\"} 1");
+        let is_failed = |text: &str| text.contains("passbridge_status_failed{code=\"buffer_damaged\"} 1");
+        let file = program.run(&["status", "--prometheus"]);
+        let is_measured = is_failed(&metrics) && file.code == 1 && is_failed(&file.out);
         if told.code == 1 && is_named(&told.err) && is_shown && status == 200 && is_measured {
             break;
         }

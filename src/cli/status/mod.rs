@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use super::code::Code;
 use super::{Context, Exit, Failure, Form, Settings, on_file, output, refused, shared};
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, BufferOptions};
 use crate::config::{Config, MonitorConfig, Span};
 use crate::event::RequestorId;
 use look::StatusReport;
@@ -77,13 +77,18 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         on_file::refuse_options(others, "status takes --verify alone")?;
         return shared::status(&settings, args.verify, context);
     }
-    let buffer = Buffer::open(&context.buffer_options(&settings)?)?;
-    let report = look::look(&buffer, settings.config.analytics.proof_age())?;
+    let options = context.buffer_options(&settings)?;
     if args.prometheus {
-        let checks = monitor::checks(&report, &buffer, &settings.config.monitor, &settings.config.ingest)?;
-        output::text(&metrics::text(&report, &buffer.suite_accounts()?, &checks))?;
-        return Ok(Exit::Done);
+        // A collector that got nothing would show the last metrics, as if all were well.
+        let (text, failure) = match measure(&options, &settings) {
+            Ok(text) => (text, None),
+            Err(failure) => (metrics::of_failure(failure.code), Some(failure)),
+        };
+        output::text(&text)?;
+        return failure.map_or(Ok(Exit::Done), Err);
     }
+    let buffer = Buffer::open(&options)?;
+    let report = look::look(&buffer, settings.config.analytics.proof_age())?;
     if args.check {
         return check(args, &report, &buffer, &settings, context.form);
     }
@@ -102,6 +107,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     });
     let is_overdue = answer.overdue.iter().any(|found| !found.is_empty());
     context.ended(&answer, failure, if is_overdue { Exit::Pending } else { Exit::Done })
+}
+
+fn measure(options: &BufferOptions, settings: &Settings) -> Result<String, Failure> {
+    let buffer = Buffer::open(options)?;
+    let report = look::look(&buffer, settings.config.analytics.proof_age())?;
+    let checks = monitor::checks(&report, &buffer, &settings.config.monitor, &settings.config.ingest)?;
+    Ok(metrics::text(&report, &buffer.suite_accounts()?, &checks))
 }
 
 fn check(

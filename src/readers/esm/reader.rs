@@ -92,14 +92,8 @@ impl EsmReader {
         })
     }
 
-    /// Takes a record: makes its events and keeps its unique accounts. Notes dimensions that a spreadsheet spoilt.
-    fn take(
-        &mut self,
-        record: &Record,
-        mut pass: Pass,
-        bounds: TimeBounds,
-        memory: &mut Recollection,
-    ) -> Result<(), Refusal> {
+    /// Notes dimensions of a record that a spreadsheet spoilt. Of a rejected record nothing is sent, so it has no note.
+    fn note(&mut self, record: &Record) {
         let is_noted =
             |(name, text): &(&str, &str)| self.grouping.has(name) && is_spoilt(Property::Mvpd, text);
         record.fields().filter(is_noted).for_each(|(name, text)| {
@@ -108,6 +102,16 @@ impl EsmReader {
         for name in ["mvpd", "proxy"] {
             self.remarks.note_nameless(record.number, name, record.field(name).unwrap_or("named"));
         }
+    }
+
+    /// Takes a record: makes its events and keeps its unique accounts.
+    fn take(
+        &mut self,
+        record: &Record,
+        mut pass: Pass,
+        bounds: TimeBounds,
+        memory: &mut Recollection,
+    ) -> Result<(), Refusal> {
         if pass == Pass::Repeated {
             self.summary.repeated += 1;
             return Ok(());
@@ -324,7 +328,7 @@ impl Reader for EsmReader {
             };
             let number = record.number;
             match self.take(&record, pass, bounds, memory) {
-                Ok(()) => {}
+                Ok(()) => self.note(&record),
                 Err(Refusal::Memory(source)) => return Err(ReadError::Memory { line: number, source }),
                 Err(Refusal::Rejected(reason)) => {
                     let excerpt = Excerpt::of_text(record.text());

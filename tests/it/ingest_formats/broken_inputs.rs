@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::program::Program;
 
 const EXCHANGE: &str =
     r#"{"started_at":"2026-11-10T08:00:01Z","request":{"method":"GET","url":"https://x/"}}"#;
@@ -31,6 +32,30 @@ fn a_truncated_archive_stores_every_whole_line_and_names_the_one_in_the_break() 
 
         let whole = intake.file("whole", &whole);
         assert_eq!(intake.load(&[&whole]).total, counts(10_000, 10_000 - stored, stored, 0, 0), "{name}");
+    }
+}
+
+#[test]
+fn what_a_damaged_archive_stored_can_be_taken_back_and_the_message_says_how() {
+    let text = events(20_000);
+    // Blocks that are stored as they are: damage there yields another event, and only the checksum at the end tells.
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    packed.write_all(text.as_bytes()).expect("memory");
+    let mut zstd = zstd::Encoder::new(Vec::new(), 1).expect("memory");
+    zstd.include_checksum(true).expect("a checksum");
+    zstd.write_all(text.as_bytes()).expect("memory");
+    for (name, mut bytes) in
+        [("a.ndjson.gz", packed.finish().expect("memory")), ("a.ndjson.zst", zstd.finish().expect("memory"))]
+    {
+        let place = if name.ends_with("gz") { bytes.len() / 2 } else { bytes.len() - 1 };
+        bytes[place] ^= 1;
+        let program = Program::new();
+        std::fs::write(program.path(name), bytes).expect("a file");
+        let broken = program.run(&["ingest", &program.place(name)]);
+        assert_eq!(broken.code, 1, "{broken:?}");
+        assert!(broken.err.contains("pending take-back --input N"), "{broken:?}");
+        let taken = program.run(&["pending", "take-back", "--input", "1", "--yes"]);
+        assert_eq!((taken.code, &program.json(&["status"]).1["pending"]), (0, &0.into()), "{taken:?}");
     }
 }
 

@@ -19,6 +19,23 @@ fn program() -> Program {
 const JUNE: [&str; 3] = ["report", "--period", "2025-06"];
 
 #[test]
+fn more_rows_than_the_documented_memory_is_for_are_refused() {
+    let program = Program::new();
+    let line = |asset: u32| {
+        let event = "\"event\":\"play_requested\",\"requestor_id\":\"R\"";
+        format!("{{\"occurred_at\":\"2025-06-02T10:00:00Z\",{event},\"resource_id\":\"{asset}\"}}\n")
+    };
+    for (assets, code) in [(0..100_000, 0), (100_000..100_001, 2)] {
+        program.write("many.ndjson", &assets.map(line).collect::<String>());
+        assert_eq!(program.run(&["ingest", &program.place("many.ndjson")]).code, 0);
+        let report = program.run(&[&JUNE[..], &["--csv", "--by", "resource_id"]].concat());
+        assert_eq!(report.code, code, "{}", report.err);
+        let said = report.err.contains("there are more than 100,000 rows");
+        assert_eq!((said, report.out.is_empty()), (code == 2, code == 2));
+    }
+}
+
+#[test]
 fn text_csv_and_json_have_the_same_figures() {
     let program = program();
     let (code, json) = program.json(&JUNE);
