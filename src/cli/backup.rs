@@ -18,24 +18,24 @@ const ENDING: &str = ".db";
 
 /// Copies the live buffer to a new file.
 ///
-/// The copy is consistent, and drains and ingests go on meanwhile. Events that the original delivers later
-/// still look pending in the copy, so the first drain of a restored copy asks for --accept-repeat.
+/// The copy is consistent, and drains and ingests continue meanwhile. Events that the original delivers later still look
+/// pending in the copy. So the first drain of a restored copy asks for --accept-repeat if a suite has no event IDs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// The file to write; it must not exist.
     #[arg(value_name = "FILE", value_parser = written(), required_unless_present = "into")]
     file: Option<PathBuf>,
-    /// Write into this folder instead, a file named after the time; of such files the newest are kept, the others removed.
+    /// Write into this folder, to a file named after the time. Only the newest --keep files with such names are kept.
     #[arg(long, value_name = "DIR", conflicts_with = "file")]
     into: Option<PathBuf>,
-    /// How many files to keep in DIR, with the new one.
+    /// How many such files to keep in DIR, including the new one.
     #[arg(long, value_name = "N", requires = "into", default_value_t = 7, value_parser = value_parser!(u32).range(1..))]
     keep: u32,
-    /// Move the buffer there, to another host or disk: the original is closed, and what goes on there is no copy.
+    /// Move the buffer into FILE, to take it to another host or disk. The original is closed: no other command uses it any more.
     ///
-    /// Nothing is sent twice then, and nothing has to be accepted. No drain and no backfill may run (status 75); stop what inserts
-    /// into the inbox. Put the file where buffer.path of the new host says; do not `restore` it, which makes a copy of it.
+    /// FILE is then the buffer itself and not a copy, so nothing is sent twice and --accept-repeat is not needed. No drain and no backfill may run (status 75);
+    /// stop what inserts into the inbox. Put FILE where buffer.path of the new host says. Do not `restore` it, because `restore` makes a copy.
     #[arg(long = "move", conflicts_with = "into")]
     moves: bool,
 }

@@ -31,7 +31,7 @@ struct Cli {
     /// The configuration file. Paths in it are relative to it, never to the working directory.
     #[arg(long, global = true, value_name = "FILE", help_heading = "Options of every command")]
     config: Option<PathBuf>,
-    /// Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error.
+    /// Print one JSON document on standard output, also when the command fails. Logs and errors go to standard error.
     #[arg(long, global = true, help_heading = "Options of every command")]
     json: bool,
     #[command(subcommand)]

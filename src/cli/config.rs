@@ -16,13 +16,13 @@ const DEFAULT: &str = "default";
 /// The value that is shown for a secret that is set.
 const HIDDEN: &str = "...";
 
-/// Checks the configuration, or shows every key with its value and where that comes from. Reads no other file.
+/// Checks the configuration, or shows every key with its value and the source of that value. No other file is read.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = include_str!("help/config.txt").trim_ascii_end())]
 pub(super) enum Command {
     /// Checks the file and the variables by all rules, and names each mistake with its line or variable.
     Check,
-    /// Shows every key with its value, and whether that is the default or comes from a line or a variable; secrets are hidden.
+    /// Shows every key with its value, and its source: the default, a line of the file, or a variable. Secrets are hidden.
     Show {
         /// Only the keys that the file or a variable gives.
         #[arg(long)]

@@ -26,9 +26,9 @@ const FILES: [(&str, &[u8]); 3] = [
 /// The suites of the requestors. REF50 has none, so that the demo shows parked events.
 const SUITES: [(&str, &str); 2] = [("REF30", "demo.sports"), ("REF40", "demo.news")];
 
-/// Shows everything in one go: a local stand-in for Adobe, fixture events, a drain, what Analytics would count.
+/// Shows everything in one run: a local stand-in for Adobe, example events, a drain, and what Analytics would count.
 ///
-/// Needs nothing but this binary, sends nothing off this host, and cleans up after itself.
+/// It needs only this program, sends nothing to any other host, and removes its files at the end.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}
 

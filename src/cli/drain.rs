@@ -14,26 +14,26 @@ use crate::explain::{self, Preview};
 
 /// Sends what is pending, once, and exits: for cron and systemd timers.
 ///
-/// It covers the events stored before it began. A buffer has one drain at a time: a second one ends with
-/// status 75. SIGTERM, SIGINT or SIGHUP lets the requests in flight finish and records them; a second signal
-/// ends the drain at once, also without loss.
+/// It sends the events that were stored before it began. A buffer has one drain at a time: a second one ends with
+/// status 75. At SIGTERM, SIGINT or SIGHUP, the drain waits for the requests in flight and records them. A second
+/// signal ends it at once; even then no event is lost.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/drain.txt").trim_ascii_end())]
 pub(super) struct Args {
     /// Count what would be sent, and send nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Take at most this many events, besides those that are refused.
+    /// Send at most this many events. Events that Adobe refuses are not counted.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Stop taking events after this long.
+    /// Begin to send no more events after this long.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     deadline: Option<Duration>,
-    /// Drain a buffer restored from a backup although some of its suites have no event IDs: these count again
-    /// what the original delivered after the copy was made.
+    /// Drain a buffer that was restored from a backup, although some of its suites have no event IDs. What the
+    /// original delivered to them after the copy was made is then counted twice.
     #[arg(long)]
     accept_repeat: bool,
-    /// Count the rows of a suite's files as delivered that Adobe refused without naming them. They stop the suite.
+    /// Count rows of bulk files as delivered if Adobe refused them without naming them. Without this option, such rows stop the suite.
     #[arg(long)]
     accept_unnamed: bool,
 }

@@ -28,32 +28,32 @@ const EVENT_COLUMNS: &str =
 const OUTCOME_COLUMNS: &str =
     "sequence event_key event_id event requestor_id occurred_at count state outcome_at reason run serial";
 
-/// Gives events or outcomes to a warehouse, from where the last export ended.
+/// Writes events or outcomes for a warehouse, from where the last export ended, or all that is stored about a person.
 #[derive(Debug, Subcommand)]
 #[command(after_help = include_str!("help/export.txt").trim_ascii_end())]
 pub(super) enum Command {
-    /// Each event that the buffer has, in the order of storing.
+    /// Writes each event that the buffer has, in the order of storing.
     Events(Args),
-    /// Each outcome: delivered, dead, held or discarded, with the serial that Analytics knows.
+    /// Writes each outcome (delivered, dead, held or discarded), with the serial that Analytics knows.
     Outcomes(Args),
-    /// What is held of a person: events with their attempts, inbox rows, rejected lines, and what sources remembered.
+    /// Writes all that is stored about a person: events with their attempts, inbox rows, rejected lines, and the memory of sources.
     ///
-    /// The person is found as `forget` finds them. Each line is a JSON object: `held` says what it is.
+    /// The person is found as by `forget`. Each line is a JSON object; its key `held` says what the line is.
     Person(person::Args),
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The cursor that the export before printed; without it, from the oldest row on.
+    /// The cursor that the previous export printed. Without it, the export begins with the oldest row.
     #[arg(long, value_name = "CURSOR")]
     since: Option<ExportCursor>,
     /// The form of the rows.
     #[arg(long, value_parser = explained([
         (RowForm::Ndjson, "A JSON object for each row"),
-        (RowForm::Csv, "A header, then a line for each row; the values stand as they are, for a warehouse and not for a spreadsheet"),
+        (RowForm::Csv, "A header, then a line for each row; values are unchanged, for a warehouse and not for a spreadsheet"),
     ]), default_value = "ndjson")]
     format: RowForm,
-    /// Write the rows to this file, which replaces an earlier one once it is whole; the cursor goes to standard output.
+    /// Write the rows to this file, and the cursor to standard output. An earlier file is replaced once the new one is complete.
     #[arg(long, value_name = "FILE", value_parser = written())]
     output: Option<PathBuf>,
 }

@@ -10,12 +10,12 @@ use crate::ingest;
 
 /// Erases a person's events from the buffer, its inbox and the rejected lines, for privacy requests.
 ///
-/// IDs are compared exactly, upper and lower case included; MVPDs in any case, and addresses in any form. Where nobody is found, the
-/// report says so, with status 0.
-/// Every state is covered, delivered and dead alike. Only 16-byte tombstones stay, so that a file ingested again does not
-/// bring the events back. The database file is rewritten, which needs as much free disk as it takes, and no drain or ingest
-/// may run meanwhile. What Analytics holds is erased by Adobe's own Privacy Service; copies made with `backup` or `backfill export` are yours to
-/// delete. Files that backfills kept, and copies of the buffer that an upgrade or a restore left beside it, are deleted whole.
+/// IDs are case-sensitive. MVPDs are found in upper and lower case, and addresses in any form. If nobody is found, the report says so, with
+/// status 0. Events in every state are erased, delivered and dead ones too. Only 16-byte tombstones stay, so that a file that is
+/// ingested again does not bring the events back. The database file is rewritten, which needs as much free disk as the file takes. No drain
+/// and no ingest may run meanwhile. Files that backfills kept, and copies of the buffer that an upgrade or a restore left beside it, are
+/// deleted whole. Copies made with `backup` or `backfill export` you must delete yourself. What Analytics has is erased by Adobe's own
+/// Privacy Service.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/forget.txt").trim_ascii_end())]
 pub(super) struct Args {
@@ -30,7 +30,7 @@ pub(super) struct Args {
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("whom").required(true).args(["mvpd_user_id", "visitor_id", "device_id", "session_id", "ip_address"]))]
 pub(super) struct Whom {
-    /// The MVPD that knows the person; its user IDs mean nothing elsewhere.
+    /// The MVPD that gave the person this user ID. Another MVPD may have given the same ID to another person.
     #[arg(long, requires = "mvpd_user_id")]
     mvpd: Option<String>,
     /// The MVPD's ID of the person, as in mvpd_user_id.
@@ -39,13 +39,13 @@ pub(super) struct Whom {
     /// The programmer's ID of the person, as in visitor_id.
     #[arg(long, value_name = "ID", conflicts_with = "mvpd")]
     visitor_id: Option<String>,
-    /// A device, as in device_id: whoever used it.
+    /// A device, as in device_id. This includes everybody who used it.
     #[arg(long, value_name = "ID", conflicts_with = "mvpd")]
     device_id: Option<String>,
     /// A session, as in session_id.
     #[arg(long, value_name = "ID", conflicts_with = "mvpd")]
     session_id: Option<String>,
-    /// An address, as in ip_address, in any form; a household or more may be behind it.
+    /// An address, as in ip_address, in any form. A household or more people may share it.
     #[arg(long, value_name = "ADDRESS", conflicts_with = "mvpd")]
     ip_address: Option<String>,
 }

@@ -5,10 +5,10 @@ use super::desk::Desk;
 use super::{Context, Exit, Failure};
 use crate::buffer::Undecided;
 
-/// Lists, requeues or settles the events that may have been counted and are not repeated.
+/// Lists, requeues or settles the events that may have been counted and therefore are not sent again.
 ///
-/// An event is held if its suite says --on-ambiguous hold and a request was sent without a complete reply.
-/// Compare it with what Analytics shows for its time and event, then requeue or settle it.
+/// An event is held if its suite has --on-ambiguous hold and the reply to a request was lost or incomplete. Compare
+/// it with what Analytics shows for its time and event, then requeue or settle it.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = include_str!("help/held.txt").trim_ascii_end())]
 pub(super) enum Command {

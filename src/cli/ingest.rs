@@ -29,40 +29,40 @@ use crate::readers::{Format, event_key};
 
 /// Stores events from files or standard input, each exactly once.
 ///
-/// Plain, gzip and Zstandard inputs are told apart by their content. What is reported as stored is on disk. A
-/// line that is no event, or that conflicts with a stored event of the same event_id, is kept with its file,
-/// line and reason in ingest.rejects_dir, and the others are stored; correct the lines there and ingest that
-/// file. A file ingested again, whole or in part, stores nothing twice.
+/// Plain, gzip and Zstandard inputs are told apart by their content. What is reported as stored is on disk. A line
+/// that is no event, or that conflicts with a stored event of the same event_id, is written to a file in
+/// ingest.rejects_dir, with its file, line and reason. All other lines are stored. Correct the lines in that file,
+/// and ingest it. A file can be ingested again, whole or in part: nothing is stored twice.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/ingest.txt").trim_ascii_end())]
 pub(super) struct Args {
     #[command(flatten)]
     of: OfArgs,
-    /// Days (UTC) that were delivered already and to which a file may add far more: 2026-11-20 or 2026-11-20..2026-11-22, with commas between.
+    /// Accept that a file adds many events to these days (UTC), which were delivered already: 2026-11-20 or 2026-11-20..2026-11-22, several with commas.
     #[arg(long, value_name = "DAYS", value_delimiter = ',')]
     accept_days: Vec<DaySpan>,
-    /// The name of what comes through standard input, instead of `-`, in reports, rejects and the buffer.
+    /// The name of standard input in reports, rejects and the buffer.
     #[arg(long, value_name = "NAME", default_value = "-", value_parser = NonEmptyStringValueParser::new())]
     source: String,
-    /// Read and validate everything, store nothing, and print each event in its canonical form as NDJSON; the counts go to
-    /// standard error. With --json print the counts alone, to standard output.
+    /// Read and check everything, but store nothing. Each event is printed in its canonical form as NDJSON, and the
+    /// counts go to standard error. With --json only the counts are printed, to standard output.
     #[arg(long)]
     dry_run: bool,
-    /// With --dry-run, say for each event from which line it comes and, of an exchange, by which rule of the derivation.
+    /// With --dry-run, say for each event which line it comes from and, if that is an exchange, which rule of the derivation made it.
     #[arg(long, requires = "dry_run")]
     why: bool,
-    /// Show what became of exchanges, by endpoint and rule: what was counted, what was passed over and why.
+    /// Show by endpoint and rule how many exchanges were counted, how many were passed over, and why.
     #[arg(long)]
     summary: bool,
-    /// The most lines to reject, such as 100 or 0.5%. Where more are, nothing is stored of their portion (10,000 lines) and
-    /// behind it, and the exit status is 1; of a percentage at least a thousand lines are read first.
+    /// The most lines to reject, such as 100 or 0.5%. If more are rejected, the status is 1, and neither the current portion of
+    /// 10,000 lines nor anything after it is stored. A percentage applies from 1,000 lines on, and at the end of each input.
     #[arg(long, value_name = "N|N%", value_parser = rejects_limit)]
     max_rejects: Option<RejectsLimit>,
-    /// Take the files of this folder, and move each to its subfolder done or, if not all of it was used, rejected. Names with a
-    /// dot in front or with .part at their end are passed over; a file that changes while it is read stays.
+    /// Take the files of this folder. Each is then moved to the subfolder done, or to rejected if not all of it was used.
+    /// Names that begin with a dot or end with .part are passed over. A file that changes while it is read stays.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["inputs", "dry_run"])]
     spool: Option<PathBuf>,
-    /// The files, folders with all files below them, or quoted patterns such as 'x/*.ndjson'; `-` for standard input.
+    /// The files, folders with all files below them, or quoted patterns such as 'x/*.ndjson'. `-` is standard input.
     #[arg(value_name = "FILE", default_value = "-")]
     inputs: Vec<PathBuf>,
 }
@@ -76,16 +76,16 @@ pub(super) struct OfArgs {
     /// The map of the keys and values of NDJSON and CSV: a section [map.NAME] of the configuration, or a file with such keys.
     #[arg(long, value_name = "NAME|FILE")]
     pub(super) map: Option<String>,
-    /// Make the ID of an event that has none from these keys: events that are equal in them are one, and those that differ elsewhere conflicts.
+    /// Make the ID of an event that has none from these keys. Events that are equal in all of them are one event; if they differ in another key, they conflict.
     #[arg(long, value_name = "KEYS", value_delimiter = ',', value_parser = id_key)]
     event_id_from: Vec<String>,
-    /// Take the events of files that happened at or after this instant.
+    /// Take only events that happened at or after this instant.
     #[arg(long, value_name = "INSTANT")]
     from: Option<Instant>,
-    /// Take events that happened before this instant.
+    /// Take only events that happened before this instant.
     #[arg(long, value_name = "INSTANT")]
     to: Option<Instant>,
-    /// Take the events of this requestor; may be given again.
+    /// Take only events of this requestor; may be given several times.
     #[arg(long = "requestor", value_name = "ID")]
     requestors: Vec<RequestorId>,
 }

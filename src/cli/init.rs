@@ -14,13 +14,13 @@ const TEMPLATE: &str = include_str!("../../deploy/passbridge.full.toml");
 
 /// Writes a commented configuration file and creates the buffer that it names.
 ///
-/// The file is the one of --config or PASSBRIDGE_CONFIG, else ./passbridge.toml. Nothing is overwritten: an
-/// existing file is kept, and says where the buffer is; an existing buffer gets a file. If both exist, the
-/// command ends with status 2, with --if-missing with 0.
+/// The file is the one of --config or PASSBRIDGE_CONFIG, else ./passbridge.toml. Nothing is overwritten. If the file
+/// exists, it is kept, and the buffer that it names is created. If only the buffer exists, the file is written. If
+/// both exist, nothing is changed, and the status is 2, or 0 with --if-missing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: passbridge --config /etc/passbridge/passbridge.toml init")]
 pub(super) struct Args {
-    /// Do nothing and succeed where there is a buffer that can be used, as at each start of a container.
+    /// Succeed without a change if the file and a usable buffer exist already, as at each later start of a container.
     #[arg(long)]
     if_missing: bool,
 }

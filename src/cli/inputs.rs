@@ -9,9 +9,9 @@ use crate::buffer::InputRecord;
 use crate::event::Instant;
 use serde_json::Value;
 
-/// Lists the inputs, or shows one: what was stored of it, came again, was rejected and why, and its digest.
+/// Lists the inputs, or shows one: how many events were stored, duplicates or rejected, for which reasons, and its digest.
 ///
-/// A file has a row each time it is ingested, HTTP and `pull esm` one for each process that took from them, without reasons and rules.
+/// A file has a row for each time that it was ingested. HTTP and `pull esm` have a row for each process that took events from them, without reasons and rules.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// Lists inputs, the latest first.
@@ -20,7 +20,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: usize,
     },
-    /// Shows one input, with its rejected lines by reason and the exchanges that gave no event by rule.
+    /// Shows one input, with the number of rejected lines for each reason, and of exchanges without an event for each rule.
     Show {
         /// The number of the input, as `list` shows it.
         input: i64,

@@ -8,19 +8,19 @@ use crate::event::{Instant, RequestorId};
 
 /// Lists the pending events by the input that they came with, or takes them back before they are sent.
 ///
-/// What is taken back is as if it had never come in: the mended file goes in again. Nothing that was sent, or may have
-/// been, is taken back.
+/// Afterwards the buffer is as if these events had never been ingested, so that a corrected file can be ingested.
+/// Events that were sent, or may have been sent, are never taken back.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = include_str!("help/pending.txt").trim_ascii_end())]
 pub(super) enum Command {
     /// Lists the pending events by input and requestor.
     List(SelectionArgs),
-    /// Takes pending events back; without --yes, only says which.
+    /// Takes pending events back. Without --yes it only says which events these would be.
     ///
-    /// Events of which an attempt may have been counted, or that are in a file that was sent, stay (status 3). Counts lose exactly
-    /// these units, and users of a day are counted again if all its events are still there. ESM totals go back to what they were
-    /// before. Exchanges with the Pass REST API V2 go back only as a whole input, and only the newest one with exchanges. No drain and
-    /// no backfill may run meanwhile (status 75).
+    /// An event stays if one of its attempts may have been counted, or if it is in a file that was sent (status 3). Counts lose
+    /// exactly the units of the events that are taken back, and the users of a day are counted again if the buffer still has all
+    /// events of that day. ESM totals become what they were before. Exchanges with the Pass REST API V2 are only taken back as a
+    /// whole input, and only of the newest input with exchanges. No drain and no backfill may run meanwhile (status 75).
     TakeBack(TakeBackArgs),
 }
 
@@ -48,7 +48,7 @@ pub(super) struct SelectionArgs {
 pub(super) struct TakeBackArgs {
     #[command(flatten)]
     selection: SelectionArgs,
-    /// Do it.
+    /// Take the events back.
     #[arg(long)]
     yes: bool,
 }

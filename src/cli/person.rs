@@ -15,7 +15,7 @@ use crate::whole_file::{Readers, WholeFile};
 pub(super) struct Args {
     #[command(flatten)]
     whom: Whom,
-    /// The file to write, which only its owner may read; it replaces an earlier one once it is whole.
+    /// The file to write, which only its owner may read. An earlier file is replaced once the new one is complete.
     #[arg(long, value_name = "FILE", value_parser = written())]
     output: PathBuf,
 }

@@ -27,20 +27,19 @@ const REJECTS_NAMED_MAX: usize = 20;
 pub(super) enum Command {
     /// Fetches reports of Entitlement Service Monitoring by hour, and stores their counts as events.
     ///
-    /// An hour that is fetched again adds only the increase of its counts. Events of a requestor come either
-    /// from ESM or one by one from another source, never from both. Times are those of the reports, see
-    /// esm.timezone.
+    /// An hour that is fetched again adds only the increase of its counts. Events of a requestor come either from ESM
+    /// or one by one from another source, never from both. Hours are in the time zone of the reports, esm.timezone.
     #[command(after_help = include_str!("help/pull_esm.txt").trim_ascii_end())]
     Esm(Args),
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The first hour, such as 2026-11-10 or 2026-11-10T08. By default 48 hours before the last, or the first that was never
-    /// fetched if that is earlier.
+    /// The first hour, such as 2026-11-10 or 2026-11-10T08. The default is 48 hours before --to or the first hour
+    /// that was never fetched, whichever is earlier.
     #[arg(long, value_name = "HOUR", value_parser = hour)]
     from: Option<NaiveDateTime>,
-    /// The hour after the last one. By default the hour that has just begun.
+    /// The hour after the last one. The default is the hour that has just begun.
     #[arg(long, value_name = "HOUR", value_parser = hour)]
     to: Option<NaiveDateTime>,
     /// Only the counts of these requestors.

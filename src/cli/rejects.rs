@@ -8,14 +8,14 @@ use super::{Context, Ended, Table, refused};
 use crate::event::Instant;
 use crate::ingest::{RejectsFile, rejects_files};
 
-/// Lists the files of rejected lines, or shows one by reason.
+/// Lists the files of rejected lines, or shows one of them.
 ///
-/// A file that was mended and ingested with nothing rejected is done. Files are deleted after ingest.rejects_days.
+/// A file is done if it was corrected and ingested with no line rejected. Files are deleted after ingest.rejects_days.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// Lists the files, the latest first.
     List,
-    /// Shows one file: its lines by reason, each with the first line that has it.
+    /// Shows one file: how many lines it has for each reason, and the first of these lines.
     Show {
         /// The name of the file, as `list` shows it.
         file: String,

@@ -7,13 +7,13 @@ use crate::buffer::{Buffer, Restored};
 
 /// Puts a copy, made with `backup` or by an upgrade, in the place of the buffer.
 ///
-/// Nothing may use the buffer meanwhile: stop `run` first. The copy is read whole and checked before anything is changed. The
-/// buffer that was there is kept beside it, with its write-ahead log, as FILE.replaced-TIME. What was delivered after the copy was made
-/// looks pending in it: where a suite sends no event IDs, the next drain asks for --accept-repeat.
+/// Nothing may use the buffer meanwhile: stop `run` first. The copy is read whole and checked before anything is changed. The buffer
+/// that is replaced stays beside the new one, with its write-ahead log, as BUFFER.replaced-TIME. What was delivered after the copy
+/// was made looks pending in it. If a suite sends no event IDs, the next drain therefore asks for --accept-repeat.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: passbridge restore /var/backups/passbridge-2026-11-20.db")]
 pub(super) struct Args {
-    /// The copy; it stays as it is.
+    /// The copy, which is not changed.
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }

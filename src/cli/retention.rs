@@ -8,12 +8,12 @@ use crate::ingest::retain_rejects;
 
 /// Deletes delivered and discarded events whose retention has passed, now instead of at the end of a drain.
 ///
-/// Age counts from the outcome, never from when an event happened; what is pending, held or dead stays. Identities are kept
-/// for buffer.dedup_days more, so that a file ingested again is still a duplicate. Nothing is deleted after the clock has
-/// jumped, status 1: a host in the wrong year would delete everything.
+/// Age counts from the outcome, never from when an event happened. Pending, held and dead events stay. Identities are
+/// kept for buffer.dedup_days more, so that a file that is ingested again is still a duplicate. If the clock has
+/// jumped, nothing is deleted (status 1), because a host with a wrong year would delete everything.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Trust this host's clock after a jump: what looks old is old.
+    /// Trust this host's clock after a jump, and delete what is old by it.
     #[arg(long)]
     trust_clock: bool,
 }

@@ -25,12 +25,12 @@ const RUNS_LOOKED_AT: usize = 100;
 
 /// Stays up and drains on the schedule of the configuration, every 30 minutes by default.
 ///
-/// Slots missed while the host was down, asleep or busy become one drain. New report suites are seen by the next drain,
-/// without a restart. A drain that fails is logged and tried again at the next slot.
-/// Where [serve] in the configuration says so, it listens for HTTP too: /healthz, and other programs that post events or
-/// exchanges. SIGTERM or SIGINT lets the requests in flight finish, records them, and exits 0. SIGHUP reads the configuration
-/// and the tokens again, once a drain under way has ended, and logs what changed and what needs a restart. Where
-/// the buffer is removed or replaced meanwhile, it exits 1.
+/// If slots were missed because the host was down, asleep or busy, one drain replaces them all. A new report suite is
+/// known from the next drain on, without a restart. A drain that fails is logged and tried again at the next slot. If
+/// [serve] in the configuration is set, `run` also listens for HTTP: /healthz, and events or exchanges that other
+/// programs post. At SIGTERM or SIGINT it waits for the requests in flight, records them, and exits 0. At SIGHUP it
+/// reads the configuration and the tokens again, as soon as no drain is under way, and logs what changed and what
+/// needs a restart. If the buffer is removed or replaced meanwhile, it exits 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: passbridge --config /etc/passbridge/passbridge.toml run")]
 pub(super) struct Args {}

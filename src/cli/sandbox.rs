@@ -17,8 +17,8 @@ const SUITES: &str = include_str!("help/sandbox.txt").trim_ascii_end();
 
 /// Runs a local stand-in for Adobe's endpoints, for rehearsal and tests, until it is stopped.
 ///
-/// It speaks the Data Insertion API and the Bulk Data Insertion API as Adobe documents them, enforces the documented rules, counts
-/// what Analytics would count, and shows it by the Analytics 2.0 API. It listens on this host only, keeps everything in memory, and forgets it when it ends.
+/// It speaks the Data Insertion API and the Bulk Data Insertion API as Adobe documents them, enforces the documented rules, counts what Analytics would count,
+/// and shows the counts through the Analytics 2.0 API. It listens on this host only, keeps everything in memory, and forgets it when it ends.
 #[derive(Debug, clap::Args)]
 // The table of faults has lines of up to 126 characters, which must not wrap.
 #[command(term_width = 126, after_help = SUITES, after_long_help = format!("{SUITES}\n\n{WRONG_SYNTAX}\n\n{FAULT_SYNTAX}"))]

@@ -16,7 +16,7 @@ const SCHEMAS: [(&str, &str); 2] = [
     (BUFFER, "the buffer, as the SQL that makes it; programs may write to its table inbox alone"),
 ];
 
-/// Prints a schema that this program knows, or, without a name, which there are.
+/// Prints a schema that this program knows. Without a name, it lists the schemas.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: passbridge schema pass-event > pass-event.schema.json")]
 pub(super) struct Args {

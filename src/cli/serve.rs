@@ -21,10 +21,10 @@ use crate::serve::{Pulse, ServeOptions, Server, Show};
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// The shortest time between two log lines about a wrong clock.
 const TELL_EVERY: Duration = Duration::from_secs(60);
-/// Listens as `run` does, beside a drain that a timer or cron starts: events by HTTP, the status page, metrics.
+/// Listens for HTTP as `run` does (events, the status page, metrics), for hosts where a timer or cron starts the drains.
 ///
-/// [serve] in the configuration says where, and who may post or look. SIGTERM or SIGINT lets the requests in flight finish, and
-/// exits 0. SIGHUP reads the tokens again. Where the buffer is removed or replaced meanwhile, it exits 1.
+/// [serve] in the configuration says at which addresses, and who may post or look. At SIGTERM or SIGINT it waits for the requests in
+/// flight, and exits 0. At SIGHUP it reads the tokens again. If the buffer is removed or replaced meanwhile, it exits 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: passbridge --config /etc/passbridge/passbridge.toml serve")]
 pub(super) struct Args {}

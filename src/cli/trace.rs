@@ -19,9 +19,9 @@ use crate::mapping::{SINGLE_HITS_MAX, serial};
 
 /// Shows what became of one event: its source, its state, every attempt, and the hit, tag by tag.
 ///
-/// An event is found by its ID at once, and so by its number. A serial, a user and a line of a large file are searched for. Of a
-/// line that became no event, it says why: rejected, or known before. First successes are kept as long as their event, all other
-/// attempts for buffer.retention_days. An event that has expired or was erased is told as that.
+/// An event is found at once by its ID or its number. For a serial, a user or a line of a large file, the buffer is searched. If a
+/// line became no event, the command says whether it was rejected or known before. The first success of an event is kept as long as
+/// the event, all other attempts for buffer.retention_days. If an event has expired or was erased, the command says so.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("which").required(true))]
 #[command(after_help = include_str!("help/trace.txt").trim_ascii_end())]
@@ -38,10 +38,10 @@ pub(super) struct Args {
     /// The events of this mvpd_user_id or visitor_id.
     #[arg(long, value_name = "ID", group = "which")]
     user: Option<String>,
-    /// A line of an input, by the path as it was ingested or the end of it; `-` is standard input.
+    /// A line of an input: its path as it was ingested, or the end of that path, and the number of the line. `-` is standard input.
     #[arg(long, value_name = "FILE:N", value_parser = place, group = "which")]
     line: Option<(String, u64)>,
-    /// The most events to show, the first ones.
+    /// The most events to show; the first ones are shown.
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
 }

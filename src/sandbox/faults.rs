@@ -12,12 +12,12 @@ use super::tags::{Document, is_digits};
 
 /// The syntax of faults, as `--help` shows it.
 pub const FAULT_SYNTAX: &str = "\
-A fault is KIND[=VALUE][:SHARE%] followed by options; several are separated by semicolons. The share is the percentage of
-matching requests that it strikes (default 100). The first fault of the list that strikes a request decides; latency adds up.
+A fault is KIND[=VALUE][:SHARE%] followed by options. Several faults are separated by semicolons. The share is the percentage
+of matching requests that it strikes (default 100). The first fault that strikes a request decides; latency adds up.
 
 Kinds, and whether the hit is accepted (counted) all the same:
   refuse                new connections are refused, until the plan is replaced by the program that started it
-                          (with a share, first or after: reset as soon as they stand)                            no
+                          (with a share, first or after: they are reset as soon as they are open)                no
   reset-before          the connection is reset once the request is read                                         no
   reset-after           the same, after the hit was accepted                                                     yes
   reset-mid-reply       a part of the reply is written, then the connection is reset                             yes
@@ -38,9 +38,9 @@ Kinds, and whether the hit is accepted (counted) all the same:
 
 Options:
   retry-after=SECONDS     the Retry-After header of a status
-  accept=yes|no           accepts the hit, or does not, against the kind's own rule
+  accept=yes|no           accepts the hit or does not, whatever the table says of the kind
   only-rsid=RSID  only-visitor=ID  only-evarN=VALUE   strikes only requests that carry this value
-  first=M  after=N        strikes only the first M matching requests; only those after the first N; both: M after N
+  first=M  after=N        strikes only the first M matching requests, or only those after the first N; with both, M after N
 
   seed=N                  alone between semicolons: the seed of all draws (default 0)
 

@@ -32,8 +32,8 @@ A wrong setting is one of
   evarN.allocation=ALLOCATION most_recent_last (right), original_value_first, linear
   evarN.expiration=EXPIRATION page_view (right, also called Hit), visit, minute, hour, day, week, month, quarter, year,
                               never, purchase
-  evarN.merchandising=SYNTAX  product, conversion_variable: values bind to products, of which hits have none
-event* and evar* stand for all of them. Hits keep what the settings were when they came; a time zone holds for all.";
+  evarN.merchandising=SYNTAX  product, conversion_variable: values bind to products, and hits have none
+event* and evar* stand for all of them. A hit keeps the settings of the time when it came; a time zone applies to all.";
 
 /// A setting of a suite that is not what the integration needs, written in [`WRONG_SYNTAX`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

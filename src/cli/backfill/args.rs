@@ -14,10 +14,10 @@ use crate::job::{Hours, JobError, JobName, JobRoute};
 /// Loads old events and sends them beside live events, which always go first.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Reads everything once, stores no event, and says what a backfill would do.
+    /// Reads all inputs once, stores no event, and says what the backfill would do.
     ///
-    /// The plan has events, hits, visitors and duplicates for each report suite and day; requests or files, bytes
-    /// and time for each route; and warnings. `backfill run` with its name uses its inputs.
+    /// The plan has events, hits, visitors and duplicates for each report suite and day; requests or files, bytes and
+    /// time for each route; and warnings. `backfill run` with the same name takes the inputs of the plan.
     #[command(after_help = include_str!("../help/backfill_plan.txt").trim_ascii_end())]
     Plan(PlanArgs),
     Run(RunArgs),
@@ -35,7 +35,7 @@ pub(crate) enum Command {
     ///
     /// Events that were certainly not sent are discarded. Events that may have been counted keep waiting.
     Cancel(NameArgs),
-    /// Writes files of the bulk route for the events that a backfill has not sent yet, and sends nothing.
+    /// Writes the events that a backfill has not sent yet into files of the bulk route, and sends nothing.
     Export {
         /// The name of the backfill.
         name: JobName,
@@ -55,7 +55,7 @@ pub(crate) enum Command {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(super) new: NewArgs,
-    /// Days (UTC) that were delivered already and to which events may be added: 2026-11-20 or 2026-11-20..2026-11-22, with commas between.
+    /// Accept that events are added to these days (UTC), which were delivered already: 2026-11-20 or 2026-11-20..2026-11-22, several with commas.
     #[arg(long, value_name = "DAYS", value_delimiter = ',')]
     pub(super) accept_days: Vec<DaySpan>,
     #[command(flatten)]
@@ -66,7 +66,7 @@ pub(crate) struct RunArgs {
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(super) new: NewArgs,
-    /// Print the plan as Markdown, for whoever approves it: server calls, peak, finishing date, risk and route, with the digests of the inputs.
+    /// Print the plan as Markdown for the person who approves it: server calls, peak, finishing date, risk and route, and the digests of the inputs.
     #[arg(long)]
     pub(super) markdown: bool,
 }
@@ -81,8 +81,8 @@ pub(crate) struct NewArgs {
     pub(super) way: WayArgs,
 }
 
-/// Continues a backfill that was planned, stopped, paused or cancelled, or that is done but has events that
-/// can be sent now; options replace its earlier options.
+/// Continues a backfill that was planned, stopped, paused or cancelled, or a finished one with events that can be
+/// sent now. The options that are given replace the earlier ones.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ResumeArgs {
     /// The name of the backfill.
@@ -91,7 +91,7 @@ pub(crate) struct ResumeArgs {
     pub(super) way: WayArgs,
     #[command(flatten)]
     pub(super) files: FileArgs,
-    /// Count rows as delivered if Adobe refused them without naming them in its log.
+    /// Count rows of bulk files as delivered if Adobe refused them without naming them in its log.
     #[arg(long)]
     pub(super) accept_unnamed: bool,
 }
@@ -99,8 +99,8 @@ pub(crate) struct ResumeArgs {
 /// Where the events come from.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InputArgs {
-    /// Files of any format that `ingest` reads, plain or compressed, folders, or quoted patterns. Without files, --from and --to take
-    /// the events that wait in the buffer.
+    /// Files of any format that `ingest` reads, plain or compressed, folders, or quoted patterns. Without files, the
+    /// backfill takes the events of the buffer that wait and happened between --from and --to.
     #[arg(value_name = "FILE")]
     pub(super) inputs: Vec<PathBuf>,
     #[command(flatten)]
@@ -109,27 +109,27 @@ pub(crate) struct InputArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct WayArgs {
-    /// One hit a request, or files of the Bulk Data Insertion API.
+    /// The route: single hits or bulk files.
     #[arg(long, value_name = "VIA", value_parser = explained(ROUTES))]
     via: Option<JobRoute>,
-    /// Hits a second for each collection host, or rows a second by bulk.
+    /// Hits per second for each collection host; with --via bulk, rows per second.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
-    /// The hours of the day to send at, on the clock of schedule.timezone: 22:00-06:00; `always` is no limit.
+    /// The hours of the day in which to send, such as 22:00-06:00, in the time zone schedule.timezone; `always` is no limit.
     #[arg(long, value_name = "HOURS", value_parser = window)]
     window: Option<Window>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct FileArgs {
-    /// Keep the files of the bulk route once their answers are recorded.
+    /// Keep the files of the bulk route after their answers are recorded.
     #[arg(long)]
     pub(super) keep_files: bool,
 }
 
 const ROUTES: [(JobRoute, &str); 2] = [
-    (JobRoute::Dia, "The Data Insertion API, as live events go"),
-    (JobRoute::Bulk, "The Bulk Data Insertion API"),
+    (JobRoute::Dia, "The Data Insertion API, one hit for each request"),
+    (JobRoute::Bulk, "The Bulk Data Insertion API, many rows in a file"),
 ];
 
 #[derive(Debug, Clone, Copy)]

@@ -16,20 +16,20 @@ use crate::collection::Collection;
 use crate::config::Config;
 use finding::{Finding, Level};
 
-/// Examines the host: configuration, secrets, buffer, disk, clock, locks, suites, units of systemd, and the way to each
-/// host of Adobe.
+/// Examines the host: configuration, secrets, buffer, disk, clock, locks, suites, units of systemd, and the
+/// connections to the hosts of Adobe.
 ///
-/// It sends no hit and no HTTP: to each collection host and each API host that is configured it resolves the name, connects, also through the
-/// proxy, completes the TLS handshake, and hangs up. Each finding is ok, a warning or failed, with what to do. Exits 1 if
-/// something failed. It changes nothing; a buffer of an earlier release is not migrated.
+/// It sends no hit and no HTTP request. For each configured collection host and API host it resolves the name, connects (through the
+/// proxy if there is one), completes the TLS handshake, and disconnects. Each finding is ok, a warning or failed, and says what to
+/// do. It exits 1 if something failed. It changes nothing, and does not migrate a buffer of an earlier release.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("../help/doctor.txt").trim_ascii_end())]
 pub(super) struct Args {
-    /// Recount every row of the buffer, and check its whole file. Reads all of it.
+    /// Recount every row of the buffer, and check its whole file. This reads all of it.
     #[arg(long, conflicts_with = "before_start")]
     full: bool,
-    /// Check only what would keep `run` from starting, in less than two seconds: no network, and no page of data. Exits 2
-    /// where `run` would end with 2.
+    /// Check only what would keep `run` from starting. This takes less than two seconds, and reads neither the
+    /// network nor the events. Exits 2 if `run` would end with 2.
     #[arg(long)]
     before_start: bool,
 }

@@ -21,10 +21,10 @@ const LIVE: &str = "live";
 
 /// Compares what ESM counted, what the buffer holds and what Analytics reports, and says why they differ.
 ///
-/// Each requestor, MVPD, day and event of a suite is a cell. Events that are pending, parked, dead, held, too
-/// fresh or ambiguous explain a difference. Analytics shows a whole live day some 3 hours after its last
-/// drain, and a whole backfilled day after one day. Reading it costs one call to Adobe for each day and one
-/// for each requestor that had traffic on it, at two calls a second.
+/// Each requestor, MVPD, day and event of a suite is a cell. Events that are pending, parked, dead, held, too fresh
+/// or ambiguous explain a difference. Analytics shows a whole live day some 3 hours after its last drain, and a whole
+/// backfilled day after one day. Reading Analytics costs one call to Adobe for each day and one for each requestor
+/// that had traffic on that day, at two calls a second.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("../help/reconcile.txt").trim_ascii_end())]
 pub(super) struct Args {
@@ -44,10 +44,10 @@ pub(super) struct Args {
     /// Leave Analytics out: compare ESM and the buffer.
     #[arg(long)]
     no_analytics: bool,
-    /// How far two numbers of a cell may lie apart: units such as 5, or a share of the larger such as 0.5%.
+    /// How far two numbers of a cell may differ: in units, such as 5, or as a share of the larger number, such as 0.5%.
     #[arg(long, value_name = "N|N%", default_value_t)]
     tolerance: Tolerance,
-    /// The time zone of the days, by its IANA name. By default that of ESM's reports, esm.timezone.
+    /// The time zone of the days, by its IANA name. The default is that of ESM's reports, esm.timezone.
     #[arg(long, value_name = "ZONE")]
     timezone: Option<Zone>,
 }

@@ -21,29 +21,29 @@ use chrono_tz::Tz;
 
 /// Shows the server-side metrics of a period, as Adobe Pass defines them: per MVPD and in total.
 ///
-/// Without a period it is the last whole month. Days and months are those of --timezone, by default esm.timezone (US Pacific, as
-/// ESM). Everything that was ever stored counts, whether it was delivered or not, and also after retention has deleted it.
+/// The default period is the last whole month. Days and months are in the time zone --timezone, by default esm.timezone (US
+/// Pacific, as in ESM). Every event that was ever stored counts, delivered or not, even after retention has deleted it.
 ///
-/// Unique users are distinct MVPD User IDs over all events but AuthN requested. A user counts once in each
-/// figure, so a month has fewer users than the sum of its days. In the total one ID is one user, whatever the
-/// MVPD. Synthetic IDs of degraded and temporary access are shown apart.
+/// Unique users are the distinct MVPD User IDs of all events except AuthN requested. A user counts once in each
+/// figure, so a month has fewer users than the sum of its days. In the total, an ID is one user even if several MVPDs
+/// have it. Synthetic IDs of degraded and temporary access are shown separately.
 ///
-/// --by groups rows by requestor, mvpd, proxy, sdk-type, device, day or hour, which are kept for ever, or by any other property
-/// that is reported as an eVar, by its name (resource_id, token_type, ...), which is read from the events that the buffer still
-/// has. Several give a row for each combination.
+/// --by groups rows by requestor, mvpd, proxy, sdk-type, device, day or hour; these figures are kept for ever. It
+/// also takes the name of any other property that is reported as an eVar (resource_id, token_type, ...), but only for
+/// the events that the buffer still has. Several --by give a row for each combination.
 ///
-/// CSV has a line for the total and for each MVPD, with --by for each row instead: from, to, timezone, scope, the values, the
-/// figures, and the units of every event by its name.
+/// CSV has a line for the total and a line for each MVPD; with --by, a line for each row instead. Its columns are
+/// from, to, timezone, scope, the values of --by, the figures, and the units of every event by its name.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("../help/report.txt").trim_ascii_end())]
 pub(super) struct Args {
     /// A year, month or day (2026, 2026-03, 2026-03-01), today, yesterday, this-month or last-month (the default).
     #[arg(long, value_name = "PERIOD", conflicts_with_all = ["from", "to"])]
     period: Option<String>,
-    /// The first day, as a date; or the first instant, in RFC 3339, on a quarter hour.
+    /// The first day as a date, or the first instant in RFC 3339, on a quarter hour.
     #[arg(long, value_name = "DATE")]
     from: Option<String>,
-    /// The last day, as a date, which is included; or the instant at which the period ends. Default today.
+    /// The last day as a date, which is included, or the instant at which the period ends. Default today.
     #[arg(long, value_name = "DATE", requires = "from")]
     to: Option<String>,
     /// The time zone of days and hours, by its IANA name. Default esm.timezone.
@@ -52,16 +52,16 @@ pub(super) struct Args {
     /// Only this requestor; may be given several times.
     #[arg(long, value_name = "ID")]
     requestor: Vec<String>,
-    /// What rows are grouped by; may be given several times.
+    /// A property to group rows by; may be given several times.
     #[arg(long, value_name = "WHAT", value_parser = dimension)]
     by: Vec<Dimension>,
-    /// Leave out what a person discarded: by dead-letter, held or a cancelled backfill. Users stay.
+    /// Leave out events that a person discarded by dead-letter, held or a cancelled backfill. Their users are still counted.
     #[arg(long)]
     without_discarded: bool,
     /// Print CSV.
     #[arg(long, conflicts_with = "json")]
     csv: bool,
-    /// Also write the report as one page with charts, which needs no network; an earlier file of this name is replaced.
+    /// Also write the report into this file, as one page with charts that needs no network. An earlier file is replaced.
     #[arg(long, value_name = "FILE", value_parser = written())]
     html: Option<PathBuf>,
 }

@@ -22,19 +22,19 @@ pub(super) use views::{show, show_shared};
 
 /// Shows where every event is: what waits and since when, what stands in the way, accounting, last runs.
 ///
-/// It reads counters and is quick whatever the size of the buffer, also while a drain runs. With --check it is the monitor: it
-/// prints nothing but the limits of [monitor] that are broken, a line each on standard error. Exit statuses: docs/operating.md.
+/// It reads counters, so it is quick with a buffer of any size, also while a drain runs. With --check it is for monitors: it prints
+/// only the limits of [monitor] that are broken, one line for each, on standard error. Exit statuses: docs/operating.md.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("../help/status.txt").trim_ascii_end())]
 pub(super) struct Args {
     /// Check the limits of [monitor], or of the options below, instead of showing anything.
     #[arg(long, conflicts_with_all = ["verify", "in_doubt"])]
     check: bool,
-    /// The longest time for which an event that can be sent may wait, and since the last completed drain.
+    /// The longest time that an event that can be sent may wait, and the longest time since the last completed drain.
     /// Without --check the status is shown too, and no other limit is checked.
     #[arg(long, value_name = "DURATION")]
     max_age: Option<Span>,
-    /// The longest time that a host or a suite may be in trouble that keeps events waiting.
+    /// The longest time that trouble with a host or a suite may keep events waiting.
     #[arg(long, value_name = "DURATION", requires = "check")]
     max_trouble: Option<Span>,
     /// The longest time since the last live event came in; ID=DURATION is for one requestor.
@@ -52,13 +52,13 @@ pub(super) struct Args {
     /// How many lines may have been rejected within 24 hours.
     #[arg(long, value_name = "N", requires = "check")]
     max_rejects: Option<u64>,
-    /// Write the metrics of /metrics, for a textfile collector.
+    /// Print the metrics of /metrics, for a textfile collector.
     #[arg(long, conflicts_with_all = ["check", "max_age", "verify", "in_doubt", "json"])]
     prometheus: bool,
-    /// Recount every row and compare with the counters. Reads the whole buffer.
+    /// Recount every row, and compare the result with the counters. This reads the whole buffer.
     #[arg(long)]
     verify: bool,
-    /// List every event with an attempt of unknown outcome, whatever became of it since.
+    /// List every event that has an attempt of unknown outcome, whatever its state is now.
     #[arg(long)]
     in_doubt: bool,
 }

@@ -10,10 +10,10 @@ use crate::event::RequestorId;
 use crate::postgres::SharedBuffer;
 use crate::suite::{CollectionUrl, IdentityKind, LiveRoute, ReportSuite, Rsid, SuiteState};
 
-/// Maps requestors to a suite, to which their events are then sent; with --paused, after `suite resume`.
+/// Maps requestors to a suite. Their events are then sent to it; with --paused, only after `suite resume`.
 ///
-/// A known suite gets the requestors added. Settings that differ from its own are refused: change them with
-/// `suite set`.
+/// If the suite is known already, it gets the requestors in addition. Settings that differ from its own are refused:
+/// change them with `suite set`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct AddArgs {
     /// The requestor IDs whose events are sent to the suite.
@@ -22,8 +22,8 @@ pub(crate) struct AddArgs {
     /// The report suite ID, 1 to 40 letters, digits or periods.
     #[arg(long)]
     rsid: Rsid,
-    /// The collection host, such as `https://example.sc.omtrdc.net`; plain http for a collector on this host only. Required
-    /// for a new suite.
+    /// The collection host, such as `https://example.sc.omtrdc.net`. Plain http is only for a collector on this host.
+    /// Required for a new suite.
     #[arg(long, value_name = "URL")]
     collection_url: Option<CollectionUrl>,
     #[command(flatten)]
@@ -35,20 +35,20 @@ pub(crate) struct AddArgs {
 
 /// Sends events again to a suite that was paused, or whose hits are known to be lost.
 ///
-/// If the last check or probe found that the suite loses its hits, nothing is sent to it until a check finds
-/// it right, and `resume` needs --anyway.
+/// If the last check or probe found that the suite loses its hits, nothing is sent to it until a check no longer
+/// finds that. To send all the same, use --anyway.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ResumeArgs {
     /// The report suite ID.
     rsid: Rsid,
-    /// Send to a suite although it is known to lose its hits, until another reason for the loss is found.
+    /// Send to the suite although it is known to lose its hits. This applies until another reason for the loss is found.
     #[arg(long)]
     anyway: bool,
 }
 
-/// Changes settings of a suite; settings that are not named stay.
+/// Changes settings of a suite. Settings that are not given stay as they are.
 ///
-/// Events with an attempt of unknown outcome are repeated exactly as they were first sent, whatever changes here.
+/// An event with an attempt of unknown outcome is still sent again exactly as it was sent first.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SetArgs {
     /// The report suite ID.
@@ -58,19 +58,19 @@ pub(crate) struct SetArgs {
     collection_url: Option<CollectionUrl>,
     #[command(flatten)]
     settings: SettingArgs,
-    /// Accept that a change of identity makes every known visitor of the suite a new one.
+    /// Accept that every known visitor of the suite becomes a new one if the identity changes.
     #[arg(long)]
     split_visitors: bool,
 }
 
-/// Retires a suite, or frees single requestors from it. Their events are parked until they are mapped again.
+/// Retires a suite, or takes single requestors from it. Their events are parked until the requestors are mapped again.
 ///
-/// Refused while events there are held or in doubt: they belong to this suite, and would stay undecided for ever.
+/// It is refused while events of the suite are held or in doubt, because nobody could decide about them without the suite.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RemoveArgs {
     /// The report suite ID.
     rsid: Rsid,
-    /// Free only these requestors, and keep the suite.
+    /// Take only these requestors from the suite, and keep it.
     #[arg(long = "requestor", num_args = 1.., value_name = "ID", value_parser = RequestorId::new)]
     requestors: Vec<RequestorId>,
 }

@@ -21,11 +21,11 @@ const ROWS_NAMED_MAX: usize = 5;
 
 /// Compares a report suite with what the integration needs, field by field.
 ///
-/// It reads the suite through the Analytics 2.0 API if `[analytics]` has credentials, and the file that
-/// Admin > Report Suites > Download writes if one is given; one of the two is enough. What neither shows has to be
-/// confirmed by a person (`suite confirm`) or proved by a probe (`suite probe`). Nothing is changed at Adobe.
-/// The result is stored, and so is what a file showed: if the suite loses its hits, its events wait until a
-/// check finds it right.
+/// It reads the suite through the Analytics 2.0 API if `[analytics]` has credentials, and from the file of Admin >
+/// Report Suites > Download if --settings names it. One of the two is enough. What neither shows must be confirmed by
+/// a person (`suite confirm`) or proved by a probe (`suite probe`). Nothing is changed at Adobe. The result is
+/// stored, with what the file showed. If the suite loses its hits, its events wait until a check no longer finds
+/// that.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("../help/suite_check.txt").trim_ascii_end())]
 pub(crate) struct CheckArgs {
@@ -38,7 +38,7 @@ pub(crate) struct CheckArgs {
     /// The file of Admin > Report Suites > Download.
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
-    /// Also exit with 3 while an item is not shown, proved or confirmed, or has an unconfirmed warning.
+    /// Also exit with 3 if an item is not shown, proved or confirmed, or if nobody has confirmed its warning.
     #[arg(long)]
     strict: bool,
 }

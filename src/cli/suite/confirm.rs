@@ -10,11 +10,11 @@ const TEXT_CHARS_MAX: usize = 500;
 
 const ITEMS: &str = include_str!("../help/checklist.txt").trim_ascii_end();
 
-/// Records that a person has confirmed settings in Admin that no interface shows.
+/// Records that a person has confirmed settings in Admin that no API shows.
 ///
-/// `suite check` then accepts the confirmation, and `suite show` shows it. It is void once a setting changes
-/// that it depends on (identity, event IDs, requestors; for `suite` the collection host): `suite check` asks
-/// again.
+/// `suite check` then accepts the confirmation, and `suite show` shows it. A confirmation depends on other settings
+/// (identity, event IDs, requestors; for the item `suite`, the collection host). If one of these changes, the
+/// confirmation is void, and `suite check` asks again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ITEMS)]
 pub(crate) struct ConfirmArgs {

@@ -18,10 +18,10 @@ use listing::Suites;
 
 /// Says which requestor's events go to which report suite, and how.
 ///
-/// A requestor maps to exactly one suite; many requestors may share one. Suites are stored in the buffer: a
-/// change applies from the next drain on, without a restart; `pause` also stops a running drain within a
-/// second. Events of a requestor without a suite, or with a paused one, wait in the buffer (`status` calls
-/// them parked).
+/// A requestor maps to exactly one suite. Many requestors may share a suite. Suites are stored in the buffer: a
+/// change applies from the next drain on, without a restart. `pause` also stops a running drain from sending to the
+/// suite, within a second. If a requestor has no suite, or its suite is paused, its events wait in the buffer;
+/// `status` calls them parked.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = include_str!("../help/suite.txt").trim_ascii_end())]
 pub(crate) enum Command {
@@ -34,7 +34,7 @@ pub(crate) enum Command {
         rsid: Rsid,
     },
     Set(SetArgs),
-    /// Stops a suite's events from being sent, within a second also in a running drain. They wait in the buffer.
+    /// Stops sending a suite's events, within a second also in a running drain. The events wait in the buffer.
     Pause {
         /// The report suite ID.
         rsid: Rsid,
@@ -45,9 +45,9 @@ pub(crate) enum Command {
     Check(check::CheckArgs),
     Confirm(confirm::ConfirmArgs),
     Probe(probe::ProbeArgs),
-    /// Writes every suite as JSON, for `import` elsewhere. Holds no secrets.
+    /// Writes every suite as JSON, for `suite import` into another buffer. The file has no secrets.
     Export {
-        /// The file to write; it must not exist. Without one, or with `-`, standard output.
+        /// The file to write, which must not exist. Without it, or with `-`, the suites go to standard output.
         file: Option<PathBuf>,
     },
     /// Adds the suites of an export. Suites that are known already must have the same settings.

@@ -17,10 +17,10 @@ use crate::suite::{Rsid, Stage};
 /// Sends marked canary hits into a suite, and reads them back through the Reports API.
 ///
 /// For each of the 18 events, one hit with all 34 eVars is sent, then the same hit again (which must not
-/// count), and then another hit of the same visitor (which must count); three more hits show that values
-/// expire with their hit. Their eVar2 begins with passbridge-probe. They are sent like real events, but no
-/// account and no report of passbridge counts them. Adobe takes tens of minutes to show them; --read-back
-/// continues an interrupted wait.
+/// count), and then another hit of the same visitor (which must count). Three more hits show that values
+/// expire with their hit. The eVar2 of all of them begins with passbridge-probe. They are sent like real
+/// events, but no account and no report of passbridge counts them. Adobe takes tens of minutes to show them.
+/// If the wait is interrupted, --read-back continues it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("../help/suite_probe.txt").trim_ascii_end())]
 pub(crate) struct ProbeArgs {

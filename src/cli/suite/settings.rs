@@ -10,7 +10,7 @@ use crate::suite::{CountForm, EventIds, IdentityKind, LiveRoute, OnAmbiguous, Or
 
 #[derive(Debug, clap::Args)]
 pub(super) struct SettingArgs {
-    /// Which value identifies the visitor; Analytics never joins visitors of two kinds. Default mvpd_user_id.
+    /// The value that identifies the visitor. Analytics never joins visitors of two kinds. Default mvpd_user_id.
     #[arg(long, value_name = "KIND", value_parser = explained(IDENTITIES))]
     identity: Option<IdentityKind>,
     /// The Experience Cloud organisation that an ECID belongs to, such as 1234567890ABCDEF12345678@AdobeOrg, or `none`.
@@ -25,17 +25,17 @@ pub(super) struct SettingArgs {
     #[arg(long, value_name = "on|off", num_args = 0..=1, require_equals = true, default_missing_value = "on",
           value_parser = PossibleValuesParser::new(["on", "off"]).map(|word| word == "on"))]
     count_with_id: Option<bool>,
-    /// What becomes of an event that may have been counted: sent again, or held for a person. Default retry.
+    /// What to do with an event that may have been counted. Default retry.
     #[arg(long, value_name = "POLICY", value_parser = explained(POLICIES))]
     on_ambiguous: Option<OnAmbiguous>,
     /// Hits per second, over all lanes; 0 is no limit. Default 0.
     #[arg(long, value_name = "N")]
     rate: Option<u32>,
-    /// What the suite is for. A probe writes into a development suite without asking. Default production.
+    /// What the suite is for. Only for a development suite, `suite probe` needs no --production. Default production.
     #[arg(long, value_name = "STAGE", value_parser = explained(STAGES))]
     stage: Option<Stage>,
-    /// How live events go: as single hits; in bulk files, which Analytics processes in 20 minutes to 2 hours; or, with `auto`, in
-    /// files while more than bulk.auto_above_events wait. Default dia.
+    /// How live events are sent: as single hits; in bulk files, which Analytics processes within 20 minutes to 2
+    /// hours; or, with `auto`, in files while more than bulk.auto_above_events wait. Default dia.
     #[arg(long, value_name = "dia|bulk|auto", value_parser = words::<LiveRoute>(LiveRoute::ALL.map(LiveRoute::as_str)))]
     via: Option<LiveRoute>,
 }
@@ -51,9 +51,9 @@ const IDENTITIES: [(IdentityKind, &str); 2] = [
     (IdentityKind::Ecid, "The Experience Cloud ID in visitor_id"),
 ];
 const POLICIES: [(OnAmbiguous, &str); 2] =
-    [(OnAmbiguous::Retry, "It is sent again"), (OnAmbiguous::Hold, "It is held: passbridge held list")];
+    [(OnAmbiguous::Retry, "Send it again"), (OnAmbiguous::Hold, "Hold it: passbridge held list")];
 const STAGES: [(Stage, &str); 2] =
-    [(Stage::Development, "For trying things"), (Stage::Production, "People read its numbers")];
+    [(Stage::Development, "It is for tests"), (Stage::Production, "People read its reports")];
 
 fn org_id(text: &str) -> Result<Unset<OrgId>, crate::suite::SuiteError> {
     if text == "none" { Ok(Unset::None) } else { text.parse().map(Unset::Set) }

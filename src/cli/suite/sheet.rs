@@ -11,17 +11,17 @@ use crate::onboarding::sheet::{Sheet, SheetForm, SheetOf};
 use crate::suite::Rsid;
 use crate::whole_file::{self, Readers};
 
-/// Writes down what a report suite must be set to: 18 events, 34 eVars, and everything around them, to tick off.
+/// Writes a checklist of all that must be set in a report suite: 18 events, 34 eVars, and the settings around them.
 ///
-/// With a suite's ID the sheet has its own values; without one it is for any suite, and needs no buffer.
+/// With a suite's ID, the sheet has the values of that suite. Without an ID it fits any suite, and needs no buffer.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SheetArgs {
-    /// The report suite ID, where it is mapped already.
+    /// The ID of a report suite that is mapped already.
     rsid: Option<Rsid>,
-    /// The form [default: what the name of FILE ends in; md on standard output].
+    /// The format [default: by the ending of FILE, such as .xlsx; md on standard output].
     #[arg(long, value_parser = explained(FORMS))]
     format: Option<SheetForm>,
-    /// The file to write; it must not exist. Without one, or with `-`, standard output.
+    /// The file to write, which must not exist. Without it, or with `-`, the sheet goes to standard output.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
