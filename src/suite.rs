@@ -281,7 +281,7 @@ pub enum Readiness {
     Blocks,
     /// Analytics is known to lose the hits, but a person decided to send the events nevertheless.
     Overruled,
-    /// Every item is right: Adobe's settings show it, a probe proved it, or a person confirmed it.
+    /// Every item is shown, proved or confirmed.
     Ready,
     /// As `Ready`, but a proof is older than the age limit.
     ProofAged {
@@ -369,9 +369,30 @@ impl ReportSuite {
             route: LiveRoute::default(),
         }
     }
+
+    /// The first setting in which the other suite differs; the state is none.
+    pub fn differs_in(&self, other: &ReportSuite) -> Option<&'static str> {
+        let differs = [
+            ("collection URL", self.collection_url != other.collection_url),
+            ("identity", self.form.identity != other.form.identity),
+            ("organisation ID", self.form.org_id != other.form.org_id),
+            ("event IDs setting", self.form.event_ids != other.form.event_ids),
+            ("count form", self.form.count_form != other.form.count_form),
+            ("policy for doubt", self.on_ambiguous != other.on_ambiguous),
+            ("rate", self.hits_per_second != other.hits_per_second),
+            ("stage", self.stage != other.stage),
+            ("route", self.route != other.route),
+        ];
+        differs.into_iter().find(|(_, differs)| *differs).map(|(setting, _)| setting)
+    }
 }
 
 impl HitForm {
+    /// Whether both forms make the same visitors.
+    pub fn has_visitors_of(&self, other: &HitForm) -> bool {
+        self.identity == other.identity && self.org_id == other.org_id
+    }
+
     /// The kind of identity and, for Experience Cloud IDs, the organisation.
     pub fn identity_text(&self) -> String {
         match (self.identity, &self.org_id) {

@@ -35,7 +35,7 @@ pub struct SuiteListing {
 }
 
 impl Buffer {
-    /// Maps requestors to a suite. Makes the suite if it is unknown or retired. Fails if the suite has other settings.
+    /// Maps requestors to a suite. Makes an unknown or retired suite. Fails if the suite has other settings.
     pub fn add_suite(&self, suite: ReportSuite, requestors: Vec<RequestorId>) -> Result<()> {
         self.write(move |transaction| {
             let rsid = &suite.form.rsid;
@@ -48,7 +48,7 @@ impl Buffer {
                 }
                 Some(known) => refuse_other_settings(known, &suite)?,
                 None => {
-                    // A retired suite gets the new spelling and keeps its verdict: nothing has changed at Adobe.
+                    // A retired suite gets the new spelling and keeps its verdict: Adobe still loses the same hits.
                     let respell = "UPDATE OR IGNORE suites SET rsid = ?1 WHERE rsid = ?1 COLLATE NOCASE";
                     run(transaction, respell, [rsid])?;
                     write(transaction, &suite)?;
@@ -88,10 +88,7 @@ impl Buffer {
         self.write(move |transaction| {
             suite_key(transaction, &suite.form.rsid)?;
             let known = find(transaction, Some(&suite.form.rsid))?.pop();
-            let is_same = |known: ReportSuite| {
-                known.form.identity == suite.form.identity && known.form.org_id == suite.form.org_id
-            };
-            if !known.is_none_or(is_same) {
+            if !known.is_none_or(|known| known.form.has_visitors_of(&suite.form)) {
                 refuse_partly_sent(transaction, &suite.form.rsid)?;
             }
             write(transaction, &suite)
@@ -214,19 +211,8 @@ fn write(connection: &Connection, suite: &ReportSuite) -> Result<()> {
 }
 
 fn refuse_other_settings(known: &ReportSuite, given: &ReportSuite) -> Result<()> {
-    let differs = [
-        ("collection URL", known.collection_url != given.collection_url),
-        ("identity", known.form.identity != given.form.identity),
-        ("organisation ID", known.form.org_id != given.form.org_id),
-        ("event IDs setting", known.form.event_ids != given.form.event_ids),
-        ("count form", known.form.count_form != given.form.count_form),
-        ("policy for doubt", known.on_ambiguous != given.on_ambiguous),
-        ("rate", known.hits_per_second != given.hits_per_second),
-        ("stage", known.stage != given.stage),
-        ("route", known.route != given.route),
-    ];
-    match differs.into_iter().find(|(_, differs)| *differs) {
-        Some((setting, _)) => Err(BufferError::OtherSettings { rsid: known.form.rsid.clone(), setting }),
+    match known.differs_in(given) {
+        Some(setting) => Err(BufferError::OtherSettings { rsid: known.form.rsid.clone(), setting }),
         None => Ok(()),
     }
 }

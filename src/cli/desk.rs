@@ -1,16 +1,16 @@
-//! The buffer for a person who decides about its events: a file, or a database of PostgreSQL.
+//! The buffer for a person who decides about its events and suites: a file, or a database of PostgreSQL.
 
 use std::cell::RefCell;
 
 use tokio::runtime::Runtime;
 
-use super::{Context, Failure, on_file, runtime, shared};
+use super::{Context, Failure, Settings, on_file, runtime, shared};
 use crate::buffer::{Buffer, BufferError, Group, Requeue, Requeued, Selection, Undecided, UndecidedEvent};
 use crate::delivery::Sequence;
 use crate::event::PassEvent;
 use crate::postgres::{PostgresError, SharedBuffer, Verdict};
 
-/// Each function for events does what the function of [`Buffer`] with the same name does.
+/// Each function does the same as the function of [`Buffer`] with its name.
 pub(super) enum Desk {
     File(Buffer),
     Shared(Runtime, Box<RefCell<SharedBuffer>>),
@@ -18,16 +18,19 @@ pub(super) enum Desk {
 
 impl Desk {
     pub(super) fn open(context: &Context) -> Result<Desk, Failure> {
-        let settings = context.settings()?;
-        if !on_file::is_on_postgres(&settings) {
-            return Ok(Desk::File(Buffer::open(&context.buffer_options(&settings)?)?));
+        Desk::of(&context.settings()?, context)
+    }
+
+    pub(super) fn of(settings: &Settings, context: &Context) -> Result<Desk, Failure> {
+        if !on_file::is_on_postgres(settings) {
+            return Ok(Desk::File(Buffer::open(&context.buffer_options(settings)?)?));
         }
-        let (address, runtime) = (shared::address(&settings)?, runtime()?);
+        let (address, runtime) = (shared::address(settings)?, runtime()?);
         let buffer = runtime.block_on(SharedBuffer::open(&address))?;
         Ok(Desk::Shared(runtime, Box::new(RefCell::new(buffer))))
     }
 
-    fn ask<T>(
+    pub(super) fn ask<T>(
         &self,
         file: impl FnOnce(&Buffer) -> Result<T, BufferError>,
         shared: impl AsyncFnOnce(&mut SharedBuffer) -> Result<T, PostgresError>,

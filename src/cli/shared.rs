@@ -25,7 +25,7 @@ pub(super) fn address(settings: &Settings) -> Result<Address, Failure> {
     Ok(address.with_password(&buffer.password_file)?)
 }
 
-/// Opens the buffer, and blocks this thread until the work on it is done.
+/// Works on the buffer, on this thread.
 pub(super) fn block_on<T>(
     settings: &Settings,
     work: impl AsyncFnOnce(&mut SharedBuffer) -> Result<T, Failure>,
@@ -34,13 +34,13 @@ pub(super) fn block_on<T>(
     runtime()?.block_on(async { work(&mut SharedBuffer::open(&address).await?).await })
 }
 
-/// Fails if the buffer cannot be opened.
+/// Whether the buffer answers.
 pub(super) fn look(address: &Address) -> Result<(), Failure> {
     runtime()?.block_on(SharedBuffer::open(address))?;
     Ok(())
 }
 
-/// The buffer as the place in which an ingest stores events.
+/// The buffer as an ingest sees it.
 pub(super) fn door(settings: &Settings) -> Result<SharedDoor, Failure> {
     let (address, runtime) = (address(settings)?, runtime()?);
     let buffer = runtime.block_on(SharedBuffer::open(&address))?;
@@ -83,7 +83,7 @@ pub(super) fn drain(
     Ok(exit)
 }
 
-/// What a process needs to drain as one of many workers.
+/// What it takes to drain as one of many workers.
 pub(super) struct Worker {
     address: Address,
     out: Collection,
@@ -134,8 +134,8 @@ impl Worker {
         Ok(())
     }
 
-    /// The database, its suites, and the start of the last drain that covered all slices. Fails if the proxy for a
-    /// suite's collection host cannot be used.
+    /// The database, its suites, and the start of the last drain that covered all slices. Fails if the way to a suite's
+    /// collection host is not valid.
     pub(super) fn look(&self) -> Result<(String, Vec<SuiteListing>, Option<Instant>), Failure> {
         runtime()?.block_on(async {
             let mut buffer = SharedBuffer::open(&self.address).await?;
@@ -277,13 +277,10 @@ impl Judge for PostgresError {
             PostgresError::Failed { .. } => Code::Database
                 .failed("see the cause and the server's log, then run it again; what was reported before is stored"),
             PostgresError::Damaged(_) => Code::BufferDamaged.failed("restore the database, or ask what wrote into its tables"),
-            PostgresError::MappedElsewhere { .. } => {
-                Code::Mapping.usage("to free a requestor does not work on PostgreSQL yet: take another")
-            }
-            PostgresError::UnknownSuite(_) => Code::SuiteUnknown.usage("to see all that are: passbridge suite list"),
-            PostgresError::OtherSettings { .. } => {
-                Code::SuiteSetting.usage("leave the settings out; to change them does not work on PostgreSQL yet")
-            }
+            PostgresError::Refused(error) => error.judge(),
+            PostgresError::Sending(rsid) => Code::SuiteUndecided.usage(format!(
+                "stop that within a second: passbridge suite pause {rsid}; then run it again, and resume the suite"
+            )),
             PostgresError::NotYet => Code::Refused.usage("ingest them into a buffer that is a file"),
         }
     }

@@ -144,7 +144,7 @@ pub(super) fn stored_event(row: &Row) -> Result<PassEvent> {
 fn read(row: &Row) -> Result<Waiting> {
     let damaged = || PostgresError::Damaged("an event cannot be read");
     let form: Option<&str> = row.get(9);
-    let earlier = form.map(|text| {
+    let earlier = form.map(|text| -> Result<Earlier> {
         let hits_sent = row.get::<_, Option<i32>>(10).unwrap_or(0);
         let is_in_doubt = row.get::<_, Option<bool>>(11).unwrap_or(false);
         Ok(Earlier { form: read_form(text)?, form_text: text.into(), hits_sent, is_in_doubt })

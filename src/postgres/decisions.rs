@@ -10,7 +10,6 @@ use super::error::{PostgresError, Result};
 use crate::buffer::{Group, Requeue, Requeued, Selection, Undecided, UndecidedEvent, Why};
 use crate::delivery::{DeadReason, Sequence};
 use crate::event::{EventKind, Instant, PassEvent};
-use crate::suite::IdentityKind;
 
 /// Events moved in one transaction.
 const MOVED_A_TRANSACTION: usize = 1_000;
@@ -45,8 +44,10 @@ const LOCK: &str =
 
 /// Sets requeued events aside: the next owner of their slice skips what is covered. Without a suite, there is no slice.
 const ASIDE: &str = "INSERT INTO passbridge.aside (rsid, n, seq, accepted_at)
-     SELECT r.rsid, CASE WHEN r.rsid = ANY($2) THEN e.ecid_bucket ELSE e.mvpd_bucket END & 15, e.seq, clock_timestamp()
-     FROM passbridge.event e JOIN passbridge.requestor r USING (requestor) WHERE e.seq = ANY($1) AND r.rsid IS NOT NULL
+     SELECT s.rsid, CASE s.settings::jsonb ->> 'identity' WHEN 'ecid' THEN e.ecid_bucket ELSE e.mvpd_bucket END & 15, e.seq,
+        clock_timestamp()
+     FROM passbridge.event e JOIN passbridge.requestor r USING (requestor) JOIN passbridge.suite s ON s.rsid = r.rsid
+     WHERE e.seq = ANY($1) FOR SHARE OF r, s
      ON CONFLICT (rsid, n, seq) DO UPDATE SET accepted_at = EXCLUDED.accepted_at";
 
 /// The values of the query parameters for a selection.
@@ -137,12 +138,9 @@ impl SharedBuffer {
                 _ => chosen.push(row.get(0)),
             }
         }
-        let suites = self.suites().await?;
-        let by_ecid = suites.iter().filter(|listing| listing.suite.form.identity == IdentityKind::Ecid);
-        let by_ecid: Vec<&str> = by_ecid.map(|listing| listing.suite.form.rsid.as_str()).collect();
         for chunk in chosen.chunks(MOVED_A_TRANSACTION) {
             moved.requeued +=
-                self.write(async |client| move_some(client, chunk, state, becomes, &by_ecid).await).await?;
+                self.write(async |client| move_some(client, chunk, state, becomes).await).await?;
         }
         Ok(moved)
     }
@@ -153,7 +151,6 @@ async fn move_some(
     seqs: &[i64],
     state: Verdict,
     becomes: Option<Verdict>,
-    by_ecid: &[&str],
 ) -> std::result::Result<u64, Error> {
     let was = state.as_str();
     let rows = client.query_typed(LOCK, &[(&seqs, Type::INT8_ARRAY), (&was, Type::TEXT)]).await?;
@@ -166,7 +163,7 @@ async fn move_some(
         }
         None => {
             client.execute_typed("DELETE FROM passbridge.final WHERE seq = ANY($1)", &[own()]).await?;
-            client.execute_typed(ASIDE, &[own(), (&by_ecid, Type::TEXT_ARRAY)]).await?;
+            client.execute_typed(ASIDE, &[own()]).await?;
         }
     }
     let becomes = becomes.map_or(PENDING, Verdict::as_str);

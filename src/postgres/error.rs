@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
+use crate::buffer::BufferError;
 use crate::suite::Rsid;
 
 pub(super) type Result<T> = std::result::Result<T, PostgresError>;
@@ -42,12 +43,11 @@ pub enum PostgresError {
     /// Something in the tables is not as passbridge writes it.
     #[error("the buffer in the database is damaged: {0}")]
     Damaged(&'static str),
-    #[error("requestor {requestor_id} is mapped to report suite {rsid}")]
-    MappedElsewhere { requestor_id: String, rsid: String },
-    #[error("report suite {0} is unknown")]
-    UnknownSuite(Rsid),
-    #[error("report suite {known} is known in this spelling, or with other settings")]
-    OtherSettings { known: String },
+    /// What a buffer in a file refuses, too.
+    #[error(transparent)]
+    Refused(#[from] BufferError),
+    #[error("a drain sends to report suite {0} at this moment")]
+    Sending(Rsid),
     #[error("an ingest with exchanges or reports of ESM cannot be stored on PostgreSQL yet")]
     NotYet,
 }

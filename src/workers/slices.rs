@@ -11,13 +11,9 @@ use crate::drain::StopReason;
 use crate::postgres::{Claim, PostgresError, SharedRoute};
 
 impl HostWork {
-    /// Claims free slices up to the fair share, gives back what is above it, and stops suites that were paused.
+    /// Claims free slices up to the fair share, gives back what is above it, and stops suites that were paused or changed.
     pub(super) async fn look(&mut self) -> Result<(), PostgresError> {
-        let active = self.buffer.routes().await?;
-        let is_active = |suite: &SuiteWork| {
-            active.iter().any(|route| route.suite.form.rsid == suite.route.suite.form.rsid)
-        };
-        self.suites.iter_mut().filter(|suite| !is_active(suite)).for_each(|suite| suite.is_stopped = true);
+        self.stop_changed().await?;
         let going: Vec<usize> =
             (0..self.suites.len()).filter(|suite| !self.suites[*suite].is_stopped).collect();
         let routes: Vec<SharedRoute> = going.iter().map(|suite| self.suites[*suite].route.clone()).collect();
@@ -37,10 +33,18 @@ impl HostWork {
             let known: Vec<&Claim> = self.slices.values().map(|slice| &*slice.claim).collect();
             let most = share - owned;
             let claims = self.buffer.claim(&self.work.worker, &rsids, &self.cut, most, &known).await?;
+            if !claims.is_empty() {
+                // A person may have changed a suite just before the claim. From the claim on, nobody can.
+                self.stop_changed().await?;
+            }
             for claim in claims {
                 let Some(number) = routes.iter().position(|route| route.suite.form.rsid == claim.rsid) else {
                     continue;
                 };
+                if self.suites[going[number]].is_stopped {
+                    self.buffer.release(&self.work.worker, &claim).await?;
+                    continue;
+                }
                 // Another worker owned the slice meanwhile, unnoticed: what this worker remembers of the slice is out of date.
                 let place = (going[number], claim.n);
                 let stale = self.slices.keys().find(|(suite, n, _)| (*suite, *n) == place).copied();
@@ -60,6 +64,17 @@ impl HostWork {
             }
         }
         self.waits_for_others = open.open > 0;
+        Ok(())
+    }
+
+    /// Stops the suites that were paused or removed, or that have other visitors or lost requestors since the drain began.
+    async fn stop_changed(&mut self) -> Result<(), PostgresError> {
+        let active = self.buffer.routes().await?;
+        let is_same = |suite: &SuiteWork| {
+            let own = |route: &&SharedRoute| route.suite.form.rsid == suite.route.suite.form.rsid;
+            active.iter().find(own).is_some_and(|now| suite.route.holds_in(now))
+        };
+        self.suites.iter_mut().filter(|suite| !is_same(suite)).for_each(|suite| suite.is_stopped = true);
         Ok(())
     }
 

@@ -23,6 +23,7 @@ mod faults;
 mod house;
 mod keeping;
 mod server;
+mod suites;
 
 const WORKERS: usize = 3;
 const EVENTS: usize = 6_000;

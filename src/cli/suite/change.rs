@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use super::listing::{self, SuiteReport, Suites};
+use super::listing::{self, Known, SuiteReport};
 use super::settings::SettingArgs;
-use crate::buffer::{BufferError, SuiteListing};
-use crate::cli::{Context, Exit, Failure, Settings, on_file, options, refused};
+use crate::buffer::{Buffer, SuiteListing};
+use crate::cli::desk::Desk;
+use crate::cli::{Context, Exit, Failure, Settings, options, refused};
 use crate::event::RequestorId;
-use crate::postgres::SharedBuffer;
 use crate::suite::{CollectionUrl, IdentityKind, LiveRoute, ReportSuite, Rsid, SuiteState};
 
 /// Maps requestors to a suite. Their events are then sent to it; with --paused, only after `suite resume`.
@@ -75,34 +75,16 @@ pub(crate) struct RemoveArgs {
     requestors: Vec<RequestorId>,
 }
 
-pub(super) fn add(args: &AddArgs, suites: &Suites, settings: &Settings) -> Result<SuiteReport, Failure> {
-    let buffer = &suites.buffer;
+pub(super) fn add(args: &AddArgs, suites: &Known, settings: &Settings) -> Result<SuiteReport, Failure> {
     // For a known suite, only the given settings are compared, so that a requestor can be added without all settings.
-    let known = match buffer.suite(&args.rsid) {
-        Err(BufferError::UnknownSuite(_)) => None,
-        known => Some(known?.suite),
-    };
-    let suite = wanted(args, known)?;
-    warn_of_files(&suite, settings);
-    buffer.add_suite(suite, args.requestors.clone())?;
-    suites.renew(&args.rsid)?;
-    listing::one(suites, &args.rsid)
-}
-
-/// Maps requestors to a suite in the buffer on PostgreSQL.
-pub(super) async fn add_shared(args: &AddArgs, buffer: &mut SharedBuffer) -> Result<Rsid, Failure> {
-    let mut known = buffer.suites().await?.into_iter().map(|listing| listing.suite);
+    let mut known = suites.all()?.into_iter().map(|listing| listing.suite);
     let suite = wanted(args, known.find(|suite| suite.form.rsid == args.rsid))?;
-    let others = suite.hits_per_second.is_some() || suite.route != LiveRoute::Dia;
-    on_file::refuse_options(others, "a suite has no rate and no other route than dia")?;
-    buffer.add_suite(&suite, &args.requestors).await?;
-    Ok(args.rsid.clone())
-}
-
-pub(super) async fn resume_shared(args: &ResumeArgs, buffer: &mut SharedBuffer) -> Result<Rsid, Failure> {
-    on_file::refuse_options(args.anyway, "no suite is blocked")?;
-    buffer.pause_suite(&args.rsid, false).await?;
-    Ok(args.rsid.clone())
+    suites.refuse_files(&suite)?;
+    warn_of_files(&suite, settings);
+    let file = |buffer: &Buffer| buffer.add_suite(suite.clone(), args.requestors.clone());
+    suites.desk.ask(file, async |buffer| buffer.add_suite(&suite, &args.requestors).await)?;
+    suites.renew(&args.rsid)?;
+    suites.report(&args.rsid)
 }
 
 /// The suite with the given settings; the other settings are those of the known suite, or the defaults.
@@ -133,15 +115,14 @@ fn wanted(args: &AddArgs, known: Option<ReportSuite>) -> Result<ReportSuite, Fai
     Ok(suite)
 }
 
-pub(super) fn set(args: &SetArgs, suites: &Suites, settings: &Settings) -> Result<SuiteReport, Failure> {
-    let buffer = &suites.buffer;
-    let known = buffer.suite(&args.rsid)?;
+pub(super) fn set(args: &SetArgs, suites: &Known, settings: &Settings) -> Result<SuiteReport, Failure> {
+    let known = suites.one(&args.rsid)?;
     let mut changed = args.settings.apply(known.suite.clone());
     if let Some(url) = &args.collection_url {
         changed.collection_url = url.clone();
     }
     let (from, to) = (&known.suite.form, &changed.form);
-    // Another organisation makes new visitors only if ECIDs are sent.
+    // The organisation makes new visitors only where ECIDs are sent.
     let is_other = to.identity == IdentityKind::Ecid && from.org_id != to.org_id;
     let organisation = args.settings.refuse_unknown_organisation(&changed);
     if (from.identity != to.identity || is_other) && !args.split_visitors {
@@ -151,10 +132,11 @@ pub(super) fn set(args: &SetArgs, suites: &Suites, settings: &Settings) -> Resul
         return Err(refused(split(&known, &changed), advice));
     }
     organisation?;
+    suites.refuse_files(&changed)?;
     warn_of_files(&changed, settings);
-    buffer.set_suite(changed)?;
+    suites.set(changed)?;
     suites.renew(&args.rsid)?;
-    listing::one(suites, &args.rsid)
+    suites.report(&args.rsid)
 }
 
 /// Says what is missing if the events of the suite go in files and no drain could send them.
@@ -183,17 +165,17 @@ fn split(known: &SuiteListing, changed: &ReportSuite) -> String {
     )
 }
 
-pub(super) fn pause(suites: &Suites, rsid: &Rsid) -> Result<SuiteReport, Failure> {
-    let known = suites.buffer.suite(rsid)?.suite;
-    suites.buffer.set_suite(ReportSuite { state: SuiteState::Paused, ..known })?;
-    listing::one(suites, rsid)
+pub(super) fn pause(suites: &Known, rsid: &Rsid) -> Result<SuiteReport, Failure> {
+    let known = suites.one(rsid)?.suite;
+    suites.set(ReportSuite { state: SuiteState::Paused, ..known })?;
+    suites.report(rsid)
 }
 
-pub(super) fn resume(args: &ResumeArgs, suites: &Suites) -> Result<SuiteReport, Failure> {
-    let (rsid, buffer) = (&args.rsid, &suites.buffer);
-    let SuiteListing { suite, verdict, .. } = buffer.suite(rsid)?;
-    match verdict.and_then(|verdict| verdict.blocks) {
-        Some(reason) if !args.anyway => {
+pub(super) fn resume(args: &ResumeArgs, suites: &Known) -> Result<SuiteReport, Failure> {
+    let rsid = &args.rsid;
+    let SuiteListing { suite, verdict, .. } = suites.one(rsid)?;
+    match (verdict.and_then(|verdict| verdict.blocks), &suites.desk) {
+        (Some(reason), _) if !args.anyway => {
             return Err(refused(
                 format!("report suite {rsid} would lose every hit ({reason}), so its events stay parked"),
                 format!(
@@ -202,23 +184,24 @@ pub(super) fn resume(args: &ResumeArgs, suites: &Suites) -> Result<SuiteReport, 
                 ),
             ));
         }
-        Some(_) => buffer.overrule(rsid)?,
-        None => {}
+        (Some(_), Desk::File(buffer)) => buffer.overrule(rsid)?,
+        (Some(_) | None, _) => {}
     }
-    buffer.set_suite(ReportSuite { state: SuiteState::Active, ..suite })?;
-    listing::one(suites, rsid)
+    suites.set(ReportSuite { state: SuiteState::Active, ..suite })?;
+    suites.report(rsid)
 }
 
-pub(super) fn remove(args: &RemoveArgs, suites: &Suites, context: &Context) -> Result<Exit, Failure> {
-    let (rsid, buffer) = (&args.rsid, &suites.buffer);
+pub(super) fn remove(args: &RemoveArgs, suites: &Known, context: &Context) -> Result<Exit, Failure> {
+    let (rsid, desk) = (&args.rsid, &suites.desk);
     let retired = args.requestors.is_empty();
     let freed_requestors = if retired {
-        let freed = buffer.suite(rsid)?.requestors;
-        buffer.remove_suite(rsid)?;
+        let freed = suites.one(rsid)?.requestors;
+        desk.ask(|buffer| buffer.remove_suite(rsid), async |buffer| buffer.remove_suite(rsid).await)?;
         freed
     } else {
         for requestor_id in &args.requestors {
-            buffer.unmap_requestor(rsid, requestor_id)?;
+            let file = |buffer: &Buffer| buffer.unmap_requestor(rsid, requestor_id);
+            desk.ask(file, async |buffer| buffer.unmap_requestor(rsid, requestor_id).await)?;
         }
         suites.renew(rsid)?;
         args.requestors.iter().map(ToString::to_string).collect()

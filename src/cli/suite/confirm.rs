@@ -1,6 +1,6 @@
 //! `suite confirm`.
 
-use super::listing::{self, SuiteReport, Suites};
+use super::listing::Suites;
 use crate::cli::{Failure, refused};
 use crate::confirmation::{Confirmation, Item};
 use crate::suite::Rsid;
@@ -42,7 +42,8 @@ fn text(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-pub(super) fn run(args: &ConfirmArgs, suites: &Suites) -> Result<SuiteReport, Failure> {
+/// Returns the suite that the confirmations are for.
+pub(super) fn run<'a>(args: &'a ConfirmArgs, suites: &Suites) -> Result<&'a Rsid, Failure> {
     let buffer = &suites.buffer;
     let known = buffer.suite(&args.rsid)?;
     match &args.by {
@@ -68,5 +69,5 @@ pub(super) fn run(args: &ConfirmArgs, suites: &Suites) -> Result<SuiteReport, Fa
         }
     }
     suites.renew(&args.rsid)?;
-    listing::one(suites, &args.rsid)
+    Ok(&args.rsid)
 }

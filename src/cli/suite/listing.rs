@@ -6,13 +6,14 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::buffer::{Buffer, ProbeRecord, SuiteListing};
-use crate::cli::{Context, Failure, Settings, Table, hint};
+use crate::cli::desk::Desk;
+use crate::cli::{Context, Failure, Settings, Table, hint, on_file};
 use crate::confirmation::Confirmation;
 use crate::event::Instant;
 use crate::onboarding::verdict;
-use crate::suite::{CountForm, HitForm, Readiness, ReportSuite, Rsid, Verdict};
+use crate::suite::{CountForm, HitForm, LiveRoute, Readiness, ReportSuite, Rsid, Verdict};
 
-/// The buffer with the suites, and the time for which a proof of their settings is valid.
+/// The buffer file with the suites, and the time for which a proof of their settings is valid.
 pub(super) struct Suites {
     pub(super) buffer: Buffer,
     pub(super) proof_age: Duration,
@@ -26,6 +27,70 @@ impl Suites {
 
     pub(super) fn renew(&self, rsid: &Rsid) -> Result<(), Failure> {
         Ok(verdict::renew(&self.buffer, rsid, self.proof_age)?)
+    }
+}
+
+/// The suites of a buffer in a file or on PostgreSQL, where nobody has checked any yet.
+pub(super) struct Known {
+    pub(super) desk: Desk,
+    proof_age: Duration,
+    now: Instant,
+}
+
+impl Known {
+    pub(super) fn open(context: &Context, settings: &Settings) -> Result<Known, Failure> {
+        let (desk, now) = (Desk::of(settings, context)?, context.clock.now());
+        Ok(Known { desk, proof_age: settings.config.analytics.proof_age(), now })
+    }
+
+    pub(super) fn all(&self) -> Result<Vec<SuiteListing>, Failure> {
+        self.desk.ask(Buffer::suites, async |buffer| buffer.suites().await)
+    }
+
+    pub(super) fn one(&self, rsid: &Rsid) -> Result<SuiteListing, Failure> {
+        self.desk.ask(|buffer| buffer.suite(rsid), async |buffer| buffer.suite(rsid).await)
+    }
+
+    pub(super) fn set(&self, suite: ReportSuite) -> Result<(), Failure> {
+        self.desk.ask(|buffer| buffer.set_suite(suite.clone()), async |buffer| buffer.set_suite(&suite).await)
+    }
+
+    pub(super) fn renew(&self, rsid: &Rsid) -> Result<(), Failure> {
+        match &self.desk {
+            Desk::File(buffer) => Ok(verdict::renew(buffer, rsid, self.proof_age)?),
+            Desk::Shared(..) => Ok(()),
+        }
+    }
+
+    /// Fails if a suite's events would go in files, and its buffer is on PostgreSQL.
+    pub(super) fn refuse_files(&self, suite: &ReportSuite) -> Result<(), Failure> {
+        let is_shared = matches!(self.desk, Desk::Shared(..));
+        on_file::refuse_options(
+            is_shared && (suite.route != LiveRoute::Dia || suite.hits_per_second.is_some()),
+            "a suite has no rate and no other route than dia",
+        )
+    }
+
+    pub(super) fn list(&self) -> Result<SuitesReport, Failure> {
+        let listed = |listing: SuiteListing| ListedSuite {
+            readiness: Readiness::of(listing.verdict.as_ref(), self.now, self.proof_age),
+            listing,
+        };
+        Ok(SuitesReport { suites: self.all()?.into_iter().map(listed).collect() })
+    }
+
+    pub(super) fn report(&self, rsid: &Rsid) -> Result<SuiteReport, Failure> {
+        let SuiteListing { suite, requestors, confirmations, verdict } = self.one(rsid)?;
+        let words = confirmations
+            .into_iter()
+            .map(|confirmation| Word { holds: confirmation.holds(&suite, &requestors), confirmation });
+        let confirmations = words.collect();
+        let last_probe = match &self.desk {
+            Desk::File(buffer) => buffer.last_probe(rsid)?.map(ProbeLine::from),
+            Desk::Shared(..) => None,
+        };
+        let readiness = Readiness::of(verdict.as_ref(), self.now, self.proof_age);
+        Ok(SuiteReport { suite, requestors, readiness, verdict, confirmations, last_probe })
     }
 }
 
@@ -156,32 +221,6 @@ impl SuiteReport {
         }
         line
     }
-}
-
-pub(super) fn all(known: &Suites) -> Result<SuitesReport, Failure> {
-    let now = known.buffer.now();
-    let listed = |listing: SuiteListing| ListedSuite {
-        readiness: Readiness::of(listing.verdict.as_ref(), now, known.proof_age),
-        listing,
-    };
-    Ok(SuitesReport { suites: known.buffer.suites()?.into_iter().map(listed).collect() })
-}
-
-/// The suites of a buffer on PostgreSQL. `suite check` does not work there yet, so every suite is unchecked.
-pub(super) fn of_shared(suites: Vec<SuiteListing>, now: Instant) -> SuitesReport {
-    let readiness = Readiness::of(None, now, Duration::ZERO);
-    SuitesReport { suites: suites.into_iter().map(|listing| ListedSuite { readiness, listing }).collect() }
-}
-
-pub(super) fn one(suites: &Suites, rsid: &Rsid) -> Result<SuiteReport, Failure> {
-    let SuiteListing { suite, requestors, confirmations, verdict } = suites.buffer.suite(rsid)?;
-    let words = confirmations
-        .into_iter()
-        .map(|confirmation| Word { holds: confirmation.holds(&suite, &requestors), confirmation });
-    let confirmations = words.collect();
-    let last_probe = suites.buffer.last_probe(rsid)?.map(ProbeLine::from);
-    let readiness = Readiness::of(verdict.as_ref(), suites.buffer.now(), suites.proof_age);
-    Ok(SuiteReport { suite, requestors, readiness, verdict, confirmations, last_probe })
 }
 
 pub(super) fn write_none(out: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -11,10 +11,10 @@ mod transfer;
 
 use std::path::PathBuf;
 
-use super::{Context, Exit, Failure, Settings, on_file, shared};
+use super::{Context, Exit, Failure};
 use crate::suite::Rsid;
 use change::{AddArgs, RemoveArgs, ResumeArgs, SetArgs};
-use listing::Suites;
+use listing::{Known, Suites};
 
 /// Says which requestor's events go to which report suite, and how.
 ///
@@ -60,44 +60,23 @@ pub(crate) enum Command {
 pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
     // The buffer is opened only for commands that need it: `suite sheet` must also work before there is a buffer.
     let suites = || Suites::open(context, &context.settings()?);
-    let is_of_shared =
-        matches!(command, Command::Add(_) | Command::List | Command::Pause { .. } | Command::Resume(_));
-    if is_of_shared {
-        let settings = context.settings()?;
-        if on_file::is_on_postgres(&settings) {
-            return on_postgres(command, &settings, context);
-        }
-    }
+    let known = || Known::open(context, &context.settings()?);
     match command {
         Command::Sheet(args) => sheet::run(args, context),
         Command::Check(args) => check::run(args, context),
         Command::Probe(args) => probe::run(args, context),
-        Command::Confirm(args) => context.done(&confirm::run(args, &suites()?)?),
-        Command::Add(args) => context.done(&change::add(args, &suites()?, &context.settings()?)?),
-        Command::List => context.done(&listing::all(&suites()?)?),
-        Command::Show { rsid } => context.done(&listing::one(&suites()?, rsid)?),
-        Command::Set(args) => context.done(&change::set(args, &suites()?, &context.settings()?)?),
-        Command::Pause { rsid } => context.done(&change::pause(&suites()?, rsid)?),
-        Command::Resume(args) => context.done(&change::resume(args, &suites()?)?),
-        Command::Remove(args) => change::remove(args, &suites()?, context),
+        Command::Confirm(args) => {
+            let rsid = confirm::run(args, &suites()?)?;
+            context.done(&known()?.report(rsid)?)
+        }
+        Command::Add(args) => context.done(&change::add(args, &known()?, &context.settings()?)?),
+        Command::List => context.done(&known()?.list()?),
+        Command::Show { rsid } => context.done(&known()?.report(rsid)?),
+        Command::Set(args) => context.done(&change::set(args, &known()?, &context.settings()?)?),
+        Command::Pause { rsid } => context.done(&change::pause(&known()?, rsid)?),
+        Command::Resume(args) => context.done(&change::resume(args, &known()?)?),
+        Command::Remove(args) => change::remove(args, &known()?, context),
         Command::Export { file } => transfer::export(file.as_deref(), &suites()?.buffer, context),
         Command::Import { file } => transfer::import(file, &suites()?, context),
     }
-}
-
-/// The commands that work where the suites are in the buffer on PostgreSQL.
-fn on_postgres(command: &Command, settings: &Settings, context: &Context) -> Result<Exit, Failure> {
-    shared::block_on(settings, async |buffer| {
-        let rsid = match command {
-            Command::Add(args) => change::add_shared(args, buffer).await?,
-            Command::Pause { rsid } => {
-                buffer.pause_suite(rsid, true).await?;
-                rsid.clone()
-            }
-            Command::Resume(args) => change::resume_shared(args, buffer).await?,
-            _ => return context.done(&listing::of_shared(buffer.suites().await?, context.clock.now())),
-        };
-        let suites = buffer.suites().await?.into_iter().filter(|listing| listing.suite.form.rsid == rsid);
-        context.done(&listing::of_shared(suites.collect(), context.clock.now()))
-    })
 }
