@@ -199,8 +199,8 @@ impl Buffer {
         }
     }
 
-    /// The suites whose live events are in files that were sent and are not done. Deletes files that were never sent.
-    /// The caller holds the lock of drains.
+    /// The suites whose live events are in files that were sent and are not done. Deletes the files of live events that
+    /// were never sent. The caller holds the lock of drains.
     pub fn suites_in_files(&self) -> Result<BTreeSet<Rsid>> {
         let sent = self.withdraw_unsent(JobKey::is_standing)?;
         let names = sent.iter().map(|file| self.name_of(file)).collect::<Result<Vec<_>>>()?;

@@ -19,7 +19,7 @@ pub struct JobCalls {
     pub planned_calls: Option<u64>,
     /// Calls that Adobe took, including repeats. The calls of a drain count once the drain has ended.
     pub sent_calls: u64,
-    /// Calls of all pending events of the backfill, whatever the state of their suite.
+    /// Calls of all pending events, whatever the state of their suite; above a million events, an estimate.
     pub left_calls: u64,
     /// How much of the plan is done, in per cent.
     pub percent: Option<f64>,

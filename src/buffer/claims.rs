@@ -24,7 +24,7 @@ pub struct Claims {
 #[derive(Default)]
 pub(super) struct Changed {
     new: BTreeMap<FormKey, Vec<Sequence>>,
-    /// For each wave that lost claims: whether the event of a lost claim is still pending.
+    /// The waves in which claims ended, each with whether one of these claims ended without a delivery.
     waves: BTreeMap<i64, bool>,
 }
 

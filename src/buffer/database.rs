@@ -48,7 +48,7 @@ impl Buffer {
         sqlite::glance(options)
     }
 
-    /// Opens a buffer; fails if it was moved. Migrates an older schema, which fails while a drain or a backfill runs.
+    /// Opens a buffer; fails if it was moved. Migrates an older schema; the migration fails while a drain or backfill runs.
     pub fn open(options: &BufferOptions) -> Result<Buffer> {
         let buffer = Buffer::open_moved(options)?;
         buffer.read(|connection| refuse_moved(connection, buffer.path()))?;
@@ -96,7 +96,7 @@ impl Buffer {
     /// Takes the drain lock of this buffer, or fails with [`BufferError::Locked`] at once.
     pub fn lock(&self) -> Result<DrainLock> {
         sqlite::drain(self.path()).map_err(|error| match error {
-            // The mark names the process even if its lock file was removed.
+            // A fact in the buffer names the process, even if its lock file was removed.
             BufferError::Locked(found) => {
                 BufferError::Locked(self.drain_holder().ok().flatten().unwrap_or(found))
             }
@@ -133,7 +133,7 @@ impl Buffer {
         if held.as_ref().is_some_and(|held| !held.has_lost_file) {
             return Ok(held);
         }
-        // The file of a lock may have been removed under a process that still sends. Its mark names it on its own host.
+        // The lock file of a process that still sends may have been removed. A fact names the process on its own host.
         let mark = self.read(|connection| fact(connection, runner))?;
         let marked = mark.and_then(|mark| sqlite::maker(mark, self.path()));
         Ok(marked.map(|pid| Holder::without_file(beside(self.path(), lock), Some(pid))).or(held))

@@ -52,7 +52,7 @@ pub struct Requeued {
 pub struct UndecidedEvent {
     pub seq: Sequence,
     pub requestor_id: String,
-    /// The suite that refused the event, or may have counted it.
+    /// The suite to which the event was to go, or that may have counted it.
     pub rsid: Option<String>,
     pub event: &'static str,
     pub occurred_at: Instant,

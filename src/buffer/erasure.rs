@@ -1,5 +1,5 @@
-//! Erasure at a person's request: deletes every event of an MVPD user or a visitor ID and leaves only tombstones. The
-//! metrics keep the units, and a random digest replaces the person's digest.
+//! Erasure at a person's request: deletes the person's events, inbox rows and rows of readers. Tombstones of the events
+//! stay. The metrics keep the units, and a random digest replaces the person's digest.
 
 use std::collections::BTreeSet;
 
@@ -40,8 +40,8 @@ pub struct Forgotten {
 }
 
 impl Buffer {
-    /// Erases the person from the database file and its log. Withdraws unsent bulk files. Needs as
-    /// much free disk space as the file has. The lock proves that no drain or backfill runs.
+    /// Erases the person from the database file and its log. Withdraws unsent bulk files; fails if a sent file is open.
+    /// Needs as much free disk space as the database file has. The lock proves that no drain or backfill runs.
     pub fn forget(&self, forget: &Forget, _lock: &WholeLock) -> Result<Forgotten> {
         self.withdraw_files()?;
         let (found, mvpds) = self.read(|connection| find(connection, forget))?;

@@ -94,7 +94,7 @@ pub struct Conflict {
     /// The index of the event in its batch, because one line may have several events.
     pub index: usize,
     pub line: u64,
-    /// The input of the stored event; empty if the stored event has expired.
+    /// The path of the stored event's input; empty if the stored event has expired.
     pub first_path: String,
     /// The line of the stored event in its input; 0 if the stored event has expired.
     pub first_line: u64,
@@ -140,8 +140,8 @@ impl Buffer {
         self.all(select, [limit], |row| Ok(from_row!(row, InboxRow { rowid, body })))
     }
 
-    /// Stores the events of inbox rows and deletes the rows, in one transaction. Rows with a conflict or of
-    /// the other feed stay and are returned; the caller keeps these rows as rejects and then deletes them.
+    /// Stores the events of inbox rows and deletes the rows, in one transaction. Returns the rows that stay because of
+    /// a conflict or the other kind of feed, by their rowid: the caller keeps these as rejects and then deletes them.
     pub fn store_inbox(&self, rowids: &[i64], batch: Batch) -> Result<(StoreReport, Vec<i64>)> {
         let (rowids, now) = (rowids.to_vec(), self.now());
         self.write(move |transaction| {

@@ -145,7 +145,7 @@ impl Exporter {
         Ok(false)
     }
 
-    /// Reads rows behind one of the cursor's numbers; `next` returns the number of its row. False if there was no row.
+    /// Reads rows behind the cursor's number at `index`; `next` returns the number of a row. False if there was no row.
     fn part(
         &mut self,
         index: usize,

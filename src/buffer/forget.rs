@@ -46,7 +46,7 @@ impl Forget {
         if property == Property::IpAddress { "" } else { id }
     }
 
-    /// Whether a rejected line of the map of this name is about the person. If the map finds no MVPD, the ID is enough.
+    /// Whether a rejected line that the map `map` read is about the person. If the map finds no MVPD, the ID is enough.
     pub fn concerns_by(&self, map: &str, text: &str) -> bool {
         let value = |property| self.maps.get(map).and_then(|map| map.property(property, text));
         let has_id = || value(self.property).is_some_and(|id| self.by_id_alone().is_of(&id, None));
@@ -58,8 +58,8 @@ impl Forget {
         Forget { mvpd: None, maps: BTreeMap::new(), ..self.clone() }
     }
 
-    /// Whether an inbox row is about the person. If the row lacks the property, or if the property is a number that
-    /// JSON readers round, searches the text of the row with `concerns`.
+    /// Whether an inbox row is about the person. If a map finds the person's MVPD in it, the ID is enough. If the
+    /// row lacks the property, or JSON readers round its number, searches the text of the row with `concerns`.
     pub(super) fn is_of_row(&self, row: &str) -> bool {
         let fields: Value = serde_json::from_str(row).unwrap_or_default();
         let text = |property: Property| match fields.get(property.name())? {

@@ -78,7 +78,7 @@ impl Buffer {
     }
 }
 
-/// Stores what the reader of an input remembers. For the newest input of exchanges, also keeps the rows' old texts.
+/// Stores what the reader of an input remembers, and keeps the old texts that are needed to take the input back.
 pub(super) fn store(
     transaction: &Transaction<'_>,
     rows: &[MemoryRow],

@@ -3,7 +3,7 @@
 //! ```text
 //! queue + events + identities ──> rows are deleted; the ledger counts them as taken_back
 //! metric_counts                    lose their units; users of a day are counted again, if all its events are there
-//! source_memory                    ESM totals are lowered; rows of exchanges become what they were before the input
+//! source_memory, esm_accounts      ESM totals are lowered; other rows become what they were before the input
 //! feeds                            a requestor without any event left may have the other kind of feed
 //! ```
 
@@ -68,9 +68,9 @@ pub struct TakenBack {
     pub units: u64,
     /// Events that stay, because they may have been counted or are in a file that was sent.
     pub left_with_attempt: u64,
-    /// Events that stay, because ESM raised the same count again and that increase stays.
+    /// Events that stay, because ESM later raised the same count and the event of that increase is not taken back.
     pub left_below_later: u64,
-    /// Days of requestors whose counted users include users of taken-back events: other events of the day are gone.
+    /// Days of requestors that still count users of taken-back events, because other events of the day were deleted.
     pub days_with_old_users: u64,
 }
 
@@ -233,7 +233,7 @@ struct Traces {
     requestors: BTreeMap<RequestorKey, RequestorId>,
 }
 
-/// Takes some events back. Returns how many, with their units. `last_of` is the input of exchanges whose last events these are.
+/// Takes some events back. Returns their number and units. `last_of`: the input of exchanges that ends with them.
 fn take_some(
     transaction: &Transaction<'_>,
     sequences: &[Sequence],
@@ -283,8 +283,8 @@ fn take_some(
     Ok((traces.gone.len() as u64, units))
 }
 
-/// Takes back what ESM stated beside its counts, for hours in which an input has no event left. Forgets how ESM groups
-/// an hour without any event left, and the kind of feed of a requestor without any.
+/// Undoes what an input stated of missing columns and of accounts, for the hours in which the input has no event left.
+/// Deletes ESM's other rows of an hour without events, and the kind of feed and accounts of a requestor without events.
 fn forget_empty(connection: &Connection, traces: &Traces) -> Result<()> {
     let is_empty = |requestor: RequestorKey, from: i64, to: i64| {
         let select = "SELECT total(ingested_events - taken_back_events) = 0 FROM ledger

@@ -7,7 +7,7 @@ use super::error::Result;
 use super::rows::value;
 use super::sqlite::{Place, open_reader};
 
-/// Checks that the buffer can be read. The connection stays open: for a new one, no file descriptor may be left.
+/// Checks that the buffer can be read. The connection stays open, so that it needs no free file descriptor later.
 #[derive(Debug)]
 pub struct Pulse {
     connection: Connection,

@@ -30,7 +30,7 @@ struct Repeat {
 pub(super) struct Repeats(Vec<Repeat>);
 
 impl Repeats {
-    /// Adds a line that repeats an event. Leaves out repeats of events that are deleted.
+    /// Adds a line that repeats an event. Leaves out repeats of deleted events, and repeats above `ROWS_MAX`.
     pub(super) fn add(&mut self, first: Option<Sequence>, line: u64, is_conflict: bool) {
         let Some(first) = first else { return };
         let goes_on = |last: &&mut Repeat| {

@@ -121,7 +121,7 @@ pub(super) struct StoredEvent {
     pub(super) event: PassEvent,
 }
 
-/// A stored event; `None` if no event has this number, or if the event was erased.
+/// A stored event; `None` if no event has this number, or if the event was deleted.
 pub(super) fn find_event(connection: &Connection, sequence: Sequence) -> Result<Option<StoredEvent>> {
     let mut statement = connection.prepare_cached(
         "SELECT e.seq, e.job, e.requestor, e.slot, e.occurred_at, e.count, e.body, r.requestor_id
@@ -173,7 +173,7 @@ pub(super) fn event_of(body: ValueRef<'_>, event: &EventRef, requestor_id: Reque
     PassEvent::from_stored(columns, body).ok_or_else(|| damaged(sequence, "its body is not as it was stored"))
 }
 
-/// What the account needs of an event; `None` if the event was erased.
+/// What the account needs of an event; `None` if the event was deleted.
 pub(super) fn reference(connection: &Connection, sequence: Sequence) -> Result<Option<EventRef>> {
     let mut statement = connection
         .prepare_cached("SELECT seq, job, requestor, slot, occurred_at, count FROM events WHERE seq = ?1")?;

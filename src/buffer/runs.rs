@@ -89,7 +89,7 @@ impl Buffer {
     pub fn begin_run(&self, job: JobKey) -> Result<RunStart> {
         let (now, path) = (self.now(), self.path().to_owned());
         self.write(move |transaction| {
-            // Names this process where its lock file is removed.
+            // This fact names the process even if its lock file is removed.
             match sqlite::mark(&path) {
                 Some(mark) => set_fact(transaction, runner_of(job), mark)?,
                 None => forget_fact(transaction, runner_of(job))?,
@@ -202,8 +202,8 @@ impl Buffer {
         self.read(|connection| recent(connection, limit))
     }
 
-    /// When the last complete drain of live events ended. Ignores a drain that ended after `now`, because the
-    /// clock was ahead then.
+    /// The end of the last drain of live events that did not fail. Ignores a drain that ended after `now`, because
+    /// the clock was ahead then.
     pub fn last_finished_run(&self, now: Instant) -> Result<Option<Instant>> {
         let select = "SELECT finished_at FROM runs WHERE job = 0 AND finished_at <= ?1
              AND summary ->> '$.failure' IS NULL ORDER BY run DESC LIMIT 1";
@@ -242,7 +242,7 @@ fn hold_doubts(transaction: &Transaction<'_>, job: JobKey, now: Instant) -> Resu
 }
 
 /// Deletes the records of runs that began before an instant, and returns how many. Keeps the latest runs, the last
-/// finished drain of live events, runs with claims, and the obstacles of running or paused backfills.
+/// finished drain of live events, runs with claims, and all runs of running or paused backfills.
 pub(super) fn prune(connection: &Connection, before: i64) -> Result<u64> {
     let change = "DELETE FROM runs WHERE run IN
              (SELECT run FROM runs WHERE started_at < ?1 AND run <= (SELECT max(run) FROM runs) - ?2

@@ -77,7 +77,7 @@ pub struct RequestorStatus {
     pub parked_because: Option<String>,
     pub pending: i64,
     pub oldest_occurred_at: Option<Instant>,
-    /// When the first pending event was stored; `None` if ages were not asked for.
+    /// When the first pending live event was stored; `None` if there is none, or if ages were not asked for.
     pub oldest_stored_at: Option<Instant>,
     /// When a live event of the requestor was last stored.
     pub arrived_at: Option<Instant>,

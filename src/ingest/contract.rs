@@ -15,7 +15,7 @@ pub struct Contract {
 }
 
 impl Contract {
-    /// Checks the names in a section. The error quotes the unknown name and the nearest known one.
+    /// Checks the names of keys and events in a section. The error quotes the unknown name.
     pub fn new(name: &str, config: &ContractConfig, clock: &Clock) -> Result<Contract, String> {
         let mut config = config.clone();
         for key in &mut config.required {

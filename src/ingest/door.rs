@@ -35,7 +35,7 @@ pub trait Door {
     fn kept_rejects(&self, digests: Vec<RejectDigest>) -> Result<HashMap<RejectDigest, String>>;
     fn remember_rejects(&self, digests: Vec<RejectDigest>, file: String) -> Result<()>;
     fn pending(&self) -> Result<u64>;
-    /// A file of the buffer's user, who must own the folder of rejects too.
+    /// A file whose owner must own the folder of rejects too: the buffer's file, or the configuration for PostgreSQL.
     fn path(&self) -> &Path;
 
     fn watch(&self) -> Result<Option<Watch>> {

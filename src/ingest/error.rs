@@ -7,7 +7,7 @@ use crate::buffer::BufferError;
 use crate::postgres::PostgresError;
 use crate::readers::{Guess, ReadError};
 
-/// Why an input could not be read to its end. The text continues a sentence that begins with its path.
+/// Why an input could not be read to its end. The text continues a sentence that begins with the input's path.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
     #[error("cannot be opened")]

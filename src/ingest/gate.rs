@@ -39,7 +39,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// Counts the new events of days that have ended, except for the days that `accept_days` names.
+    /// Counts the new events of days that ended more than 24 hours ago, except for the days that `accept_days` names.
     pub(super) fn add(
         &mut self,
         buffer: &Buffer,

@@ -192,7 +192,7 @@ fn source(path: &InputPath, stop: &Arc<AtomicBool>) -> Result<Source, InputError
         Some(Packing::Gzip | Packing::Zstandard) => {
             // Packed bytes may be zero. Only zero bytes of the content, and those after a member, count.
             zeros = Arc::default();
-            // An unpacker cannot go on after an error.
+            // A pause is the error `WouldBlock`, and an unpacker cannot go on after an error.
             may_pause = Arc::default();
             let source = Unpacked::new(source, &zeros);
             let counted = Counted { source, position: Arc::default(), zeros: zeros.clone() };

@@ -256,8 +256,8 @@ impl Load<'_> {
         }
     }
 
-    /// Keeps the input of a portion out, if it is a live file that raises days far above what was delivered of them.
-    /// For a pipe, which cannot be read twice, only warns of the days.
+    /// Keeps the input of a portion out, and returns true, if it is a live file that raises days far above what was
+    /// delivered of them. For a pipe, which cannot be read twice, and without `accept_days`, only warns of the days.
     fn is_out(&mut self, read: &Read) -> Result<bool, IngestError> {
         let (input, events) = (read.input, &read.portion.events);
         let before = self.options.settled_before();

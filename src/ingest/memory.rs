@@ -27,7 +27,7 @@ pub(super) fn recollection(buffer: &Buffer) -> Recollection {
     Recollection::new(Some(Box::new(buffer.memory())))
 }
 
-/// Options of readers for a preview, which stores no state.
+/// Options of readers that neither read nor store state, as for a preview.
 pub(super) fn passing(options: &IngestOptions) -> (ReaderOptions, Recollection) {
     let secret = options.secret.as_deref().unwrap_or(SECRET_OF_PREVIEWS);
     (reader_options(options, secret), Recollection::new(None))

@@ -36,8 +36,8 @@ fn expanded(argument: &Path) -> Vec<PathBuf> {
     if found.is_empty() { vec![argument.to_owned()] } else { found }
 }
 
-/// Adds a file, or the files below a folder. Leaves out links to folders, which could lead back, names with a leading
-/// point or underscore, which programs use for marks such as `_SUCCESS`, and pipes, whose writer may never come.
+/// Adds a file, or the files below a folder. Leaves out links to folders, which could form a loop, names with a leading
+/// dot or underscore, which programs use for marks such as `_SUCCESS`, and pipes, whose writer may never come.
 fn files_below(path: PathBuf, found: &mut Vec<PathBuf>) {
     if !path.is_dir() {
         if path.metadata().is_ok_and(|it| !it.is_file()) {
@@ -87,7 +87,7 @@ fn matches(pattern: &Path, found: &mut Vec<PathBuf>) -> Vec<PathBuf> {
     paths
 }
 
-/// A folder and the folders below it, except for links and for folders whose name begins with a point.
+/// A folder and the folders below it, except for links and for folders whose name begins with a dot.
 fn folders_below(folder: PathBuf) -> Vec<PathBuf> {
     let names = names_in(&folder).unwrap_or_default().into_iter().filter(|name| !is_mark(name, b"."));
     let paths = names.map(|name| folder.join(name)).filter(|path| path.is_dir() && !path.is_symlink());

@@ -87,8 +87,8 @@ impl Kept {
         Kept { again: Again::Sent, sources: vec![name.to_owned()], ..Kept::default() }
     }
 
-    /// The counts of a file. Its lines are known by its full path, also in a new file of that name, and by its inode,
-    /// also after a change of the name.
+    /// The counts of a file. A line counts as kept before if it came from a file with the same full path (even if the
+    /// file was replaced) or with the same inode (even if the file was renamed).
     pub(super) fn of_file(path: &Path) -> Kept {
         let full = path.canonicalize().map(|full| full.to_string_lossy().into_owned());
         let inode = fs::metadata(path).map(|file| format!("{}:{}", file.dev(), file.ino()));
@@ -125,7 +125,7 @@ impl Rejects {
         }
         let keyring = Keyring::new(&buffer.source_secret()?);
         let mut met = of_input.met.clone();
-        // Rotating a log changes its line numbers. So a line is known by its text, and by how often that came before.
+        // Rotating a log changes its line numbers. So a line is known by its text, and by how often the text came before.
         let digests_of = |reject: &Reject| -> Vec<RejectDigest> {
             let nth = met.entry(reject.digest).or_default();
             *nth += 1;
@@ -264,7 +264,7 @@ pub struct RejectsFile {
     pub name: String,
     pub written_at: Instant,
     pub lines: u64,
-    /// By reason without values: how many lines, and the path and number of the first. A corrected line has no reason.
+    /// By kind of reason (see `kind_of`): how many lines, and `path:line` of the first. A corrected line has no reason.
     pub reasons: BTreeMap<String, (u64, String)>,
 }
 

@@ -1,4 +1,4 @@
-//! Unpacks gzip and Zstandard, also several members or frames. Skips and counts the zero bytes after each.
+//! Unpacks gzip and Zstandard, with any number of members or frames. Skips and counts the zero bytes around them.
 
 use std::io::{self, BufRead, Read};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,7 +58,7 @@ pub(super) fn with<T>(zeros: &FoundZeros, act: impl FnOnce(&mut Zeros) -> T) -> 
 }
 
 impl Zeros {
-    /// Takes the next bytes of the input.
+    /// Counts the zero bytes among the next bytes of the input.
     pub(super) fn look(&mut self, bytes: &[u8]) {
         let line_ends = |bytes: &[u8]| memchr::memchr_iter(b'\n', bytes).count() as u64;
         let Some(last) = bytes.iter().rposition(|byte| *byte != 0) else {
@@ -88,14 +88,14 @@ impl Zeros {
 /// Reads the content of packed bytes, one member after the other.
 pub(super) struct Unpacked<R: BufRead> {
     member: Member<R>,
-    /// Grows by the zero bytes behind each member.
+    /// Grows by the zero bytes before, between and after the members.
     zeros: FoundZeros,
 }
 
 enum Member<R: BufRead> {
     Gzip(Box<GzDecoder<R>>),
     Zstandard(Box<ZstdDecoder<'static, R>>),
-    /// Between two members, or after the last.
+    /// Before the first member, between two members, or after the last.
     Between(R),
     Ended,
 }
@@ -132,7 +132,7 @@ impl<R: BufRead> Read for Unpacked<R> {
     }
 }
 
-/// Marks an error of the decoder: the packed bytes are damaged, and only the end of a member proves what came before.
+/// Marks an error of the decoder: the packed bytes are damaged. Only the checksum at a member's end proves its content.
 fn damage(error: io::Error) -> io::Error {
     use io::ErrorKind::{InvalidData, InvalidInput, Other};
     let is_of_decoder = matches!(error.kind(), InvalidData | InvalidInput | Other);

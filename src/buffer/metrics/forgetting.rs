@@ -23,7 +23,7 @@ pub(in super::super) struct Person {
     digest: PlainDigest,
 }
 
-/// The person whom the request names, if it names a user, and the users of the events that were found.
+/// The users of the events that were found and, if the request names an MVPD and its user ID, that user.
 pub(in super::super) fn people_of(
     connection: &Connection,
     forget: &Forget,
@@ -79,7 +79,7 @@ pub(in super::super) fn forget(connection: &Connection, people: &HashSet<Person>
 /// The random digest that replaces a person's digest.
 struct Stranger {
     digest: u64,
-    /// The groups in which the digest is replaced: those with the person's MVPD, or without an MVPD if the ID has none.
+    /// The groups in which the digest is replaced: those with the MVPD of a [`Person`] who has this digest.
     groups: HashSet<u32>,
 }
 

@@ -1,4 +1,4 @@
-//! The unique accounts that ESM stated, of which the latest statement counts, and the columns that its records lack.
+//! The unique accounts that ESM stated (the latest statement counts), and the columns that ESM's records lack.
 
 use std::collections::BTreeMap;
 

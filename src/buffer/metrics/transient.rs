@@ -19,9 +19,9 @@ const TRANSIENT_LOGINS_MIN: u64 = 20;
 pub const TRANSIENT_IDS: &str = "the user IDs look transient, a new one for each login: Adobe says that their persistence is \
                                  neither guaranteed nor validated, so users, and visitors made of them, count logins here";
 
-/// Whether the user IDs of an MVPD look transient: in four weeks or more, the users are at least 95 % of the
-/// logins. `login_days` are the numbers of the days with logins. They must span four weeks, with a login in each of
-/// the first four weeks. One day without logins at each end of `period` does not shorten the span.
+/// Whether the user IDs of an MVPD look transient: in four weeks or more, with at least 20 logins, the users are at
+/// least 95 % of the logins. `login_days` are the numbers of the days with logins. They must span four weeks, with a
+/// login in each of the first four. One day without logins at each end of `period` does not shorten the span.
 pub fn looks_transient(users: u64, logins: u64, login_days: &BTreeSet<i64>, period: &Range<i64>) -> bool {
     let (Some(first), Some(last)) = (login_days.first(), login_days.last()) else { return false };
     let is_whole = *first <= period.start + 1 && *last >= period.end - 2;

@@ -102,7 +102,7 @@ pub(in super::super) fn users(path: &Path) -> io::Result<Vec<String>> {
 /// The bits of a mark that are the ID of a process: as many as the largest ID of Linux has.
 const PID_BITS: u32 = 22;
 
-/// A mark of this process and of this database, not of its copies, for [`maker`]; `None` if the kernel tells nothing.
+/// A number by which [`maker`] finds this process; other for a copy of the database. `None` if `/proc` is unreadable.
 pub(in super::super) fn mark(database: &Path) -> Option<i64> {
     mark_of(std::process::id(), database)
 }

@@ -34,7 +34,7 @@ pub struct BackfillLock(Held);
 #[derive(Debug)]
 struct Held {
     _file: File,
-    /// Protects if the file is removed.
+    /// A lock in the write-ahead log, which still holds if the lock file is removed.
     _log: Option<File>,
     place: Place,
 }

@@ -19,7 +19,7 @@ pub(super) fn take(buffer: &Path, byte: i64) -> io::Result<Option<File>> {
     Ok(Some(log))
 }
 
-/// Whether somebody holds the lock of a byte. Asks without taking the lock for a moment.
+/// Whether somebody holds the lock of a byte. Never takes the lock itself.
 pub(super) fn is_taken(buffer: &Path, byte: i64) -> io::Result<bool> {
     match File::open(beside(buffer, "-wal")) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),

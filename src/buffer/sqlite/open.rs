@@ -194,7 +194,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
     // With FULL, an acknowledged event survives a power cut. FULL costs at most 0.5 microseconds per event more than
-    // NORMAL. As the first statement that reads the file, it also finds out whether the file is a database.
+    // NORMAL. This statement is the first to read the file, so it also finds out whether the file is a database.
     connection.pragma_update(None, "synchronous", "FULL").map_err(not_ours(path))?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
     // 64 MiB of cache and a checkpoint every 16,000 pages allow 1.9 times the inserts of the defaults.

@@ -129,7 +129,7 @@ fn write_block(out: &mut fmt::Formatter<'_>, block: &[(String, &Figures)], total
     table.write_below(out)
 }
 
-/// One line for each row, with the six metrics of Adobe's table and the success rates.
+/// One line for each row: the six metrics of Adobe's table, the success rates and, if ESM stated any, its accounts.
 fn write_rows(out: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
     let headings =
         ["AuthN OK", "AuthZ OK", "plays", "users", "AuthN tried", "AuthZ tried", "AuthN %", "AuthZ %"];

@@ -13,7 +13,7 @@ const PERSONAL: [&str; 7] =
     ["event_id", "mvpd_user_id", "visitor_id", "ip_address", "user_agent", "device_id", "session_id"];
 const MASK: &str = "\u{2022}\u{2022}\u{2022}";
 
-/// The page of the dead or held event with this number; `None` if no event is. Shows personal values if `is_whole`.
+/// The page of the event with this number; `None` if it is neither dead nor held. Shows personal values if `is_whole`.
 pub(super) fn document(
     buffer: &Buffer,
     sequence: Sequence,

@@ -33,7 +33,7 @@ pub(super) struct Check {
     /// The key of `[monitor]`, or one of eight checks without a key there. Of these, `drain`, `disk`, `clock`, `blocked`,
     /// `backfill`, `inbox` and `balanced` can be broken; `overruled` never is.
     pub(super) check: &'static str,
-    /// The requestor or report suite; `None` for the whole buffer.
+    /// What is checked, such as a requestor, suite, host, backfill or setting; `None` for the whole buffer.
     pub(super) of: Option<String>,
     pub(super) broken: bool,
     found: Option<u64>,
@@ -146,7 +146,7 @@ pub(super) fn overdue(checks: &[Check], trouble: &Trouble) -> bool {
     checks.iter().any(|one| one.check == "max_trouble" && one.broken && one.says.starts_with(&text))
 }
 
-/// Checks of the whole host: a drain that failed, a full disk, a clock that has jumped, an account that does not balance.
+/// Checks that the last drain did not fail, the disk is not full, the clock has not jumped, and the account balances.
 fn house(report: &StatusReport, floor: u64) -> [Check; 4] {
     let off = (!report.status.accounting.balanced)
         .then(|| "the account is off: passbridge status --verify".to_owned());
@@ -255,7 +255,7 @@ fn backfills(report: &StatusReport) -> impl Iterator<Item = Check> {
     })
 }
 
-/// Lines in the files of rejects that were written within one day. A removed file does not count.
+/// Counts the lines of those files of rejects whose last write is at most one day ago. A removed file does not count.
 fn rejects(folder: &Path, now: Instant) -> Result<u64, Failure> {
     let failed = Failure::reading(folder);
     let mut lines = 0;

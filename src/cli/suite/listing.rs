@@ -30,7 +30,7 @@ impl Suites {
     }
 }
 
-/// The suites of a buffer in a file or on PostgreSQL, where nobody has checked any yet.
+/// The suites of a buffer in a file, or of a buffer on PostgreSQL, which has no checks and probes of suites so far.
 pub(super) struct Known {
     pub(super) desk: Desk,
     proof_age: Duration,
@@ -62,7 +62,7 @@ impl Known {
         }
     }
 
-    /// Fails if a suite's events would go in files, and its buffer is on PostgreSQL.
+    /// Fails if the buffer is on PostgreSQL, and the suite's events may go in files or the suite has a rate.
     pub(super) fn refuse_files(&self, suite: &ReportSuite) -> Result<(), Failure> {
         let is_shared = matches!(self.desk, Desk::Shared(..));
         on_file::refuse_options(
