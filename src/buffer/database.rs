@@ -48,7 +48,7 @@ impl Buffer {
         sqlite::glance(options)
     }
 
-    /// Opens a buffer; fails if it was moved. Migrates an older schema; the migration fails while a drain or backfill runs.
+    /// Opens a buffer; fails if it was moved. Migrates an older schema, but fails while a drain or a backfill runs.
     pub fn open(options: &BufferOptions) -> Result<Buffer> {
         let buffer = Buffer::open_moved(options)?;
         buffer.read(|connection| refuse_moved(connection, buffer.path()))?;

@@ -233,7 +233,7 @@ struct Traces {
     requestors: BTreeMap<RequestorKey, RequestorId>,
 }
 
-/// Takes some events back. Returns their number and units. `last_of`: the input of exchanges that ends with them.
+/// Takes some events back. Returns their number and units. `last_of`: the input of exchanges that they complete.
 fn take_some(
     transaction: &Transaction<'_>,
     sequences: &[Sequence],

@@ -58,7 +58,7 @@ pub enum Permit {
     GivenUp,
 }
 
-/// A breaker that lanes share. It never sleeps: the caller passes the time and does the waiting.
+/// A breaker that lanes share. It never sleeps: the caller tells it the time, and does the waiting.
 #[derive(Debug)]
 pub struct Breaker {
     options: BreakerOptions,

@@ -202,8 +202,8 @@ pub(super) struct Reject {
 }
 
 impl Reject {
-    /// This is the only constructor, so that no secret is kept or shown. A line that looks like an exchange, or that may
-    /// have a secret by a key's name, by packed text or by escaped letters, is neither kept nor quoted.
+    /// This is the only constructor, so that no secret is kept or shown. A line that looks like an exchange, or that
+    /// may have a secret by a key's name, by packed text or by escaped letters, is neither kept nor quoted.
     pub(super) fn new(path: &str, line: u64, excerpt: &Excerpt<'_>, reason: String) -> Reject {
         let digest = excerpt.digest();
         let nothing = Excerpt::hidden(&[], excerpt.line_bytes);

@@ -125,7 +125,7 @@ impl Rejects {
         }
         let keyring = Keyring::new(&buffer.source_secret()?);
         let mut met = of_input.met.clone();
-        // Rotating a log changes its line numbers. So a line is known by its text, and by how often the text came before.
+        // Rotating a log changes its line numbers. So a line is known by its text and its number among equal texts.
         let digests_of = |reject: &Reject| -> Vec<RejectDigest> {
             let nth = met.entry(reject.digest).or_default();
             *nth += 1;

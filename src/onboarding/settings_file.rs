@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Adobe publishes the shape of the file but not its rows. So a row is understood by its label, in any wording of the
-//! admin pages; [`SettingsFile`] says which rows were understood. A setting without a row stays unknown.
+//! admin pages; [`SettingsFile`] says which rows were not understood. A setting without a row stays unknown.
 
 use std::collections::BTreeMap;
 

@@ -243,7 +243,7 @@ impl FileAnswer {
     }
 
     /// What became of the file with this key and `written` rows. `None` if the answer does not say; an error if it
-    /// contradicts the file or itself, or has an unknown status code.
+    /// contradicts the file or itself, accepts the file without naming its key, or has an unknown status code.
     fn outcome(self, status: StatusCode, key: &str, written: u64) -> Result<Option<Uploaded>, String> {
         let is_one_of = |codes: &[&str]| codes.iter().any(|code| self.status_code.eq_ignore_ascii_case(code));
         let (is_in, is_not_in) = (is_one_of(&IS_IN), is_one_of(&IS_NOT_IN));

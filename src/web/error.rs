@@ -1,4 +1,4 @@
-//! The one error of Adobe's APIs: what was asked for, the address, the cause, and the configuration key to check.
+//! The error type of all clients of Adobe's APIs: what was asked for, the address, the cause, and the key to check.
 
 use std::fmt;
 use std::io::ErrorKind;

@@ -65,7 +65,7 @@ struct TokenAnswer {
     expires_in: Option<Duration>,
 }
 
-/// Reads seconds from a number or a text; `None` for null. Any other value is logged, and also gives `None`.
+/// Reads seconds from a number or a text; `None` for null. Any other value gives `None` too, and a warning.
 fn lifetime<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Duration>, D::Error> {
     let seconds = match Value::deserialize(value)? {
         Value::Null => return Ok(None),

@@ -34,7 +34,7 @@ struct ExportedSuite {
 impl From<SuiteListing> for ExportedSuite {
     fn from(listing: SuiteListing) -> ExportedSuite {
         let SuiteListing { mut suite, requestors, confirmations, verdict: _ } = listing;
-        // The verdict is not exported. An import must not make the suite send, so a blocked suite is exported as paused.
+        // The verdict is not exported. An import must not unblock a suite, so a blocked suite is exported as paused.
         if suite.state == SuiteState::Blocked {
             suite.state = SuiteState::Paused;
         }

@@ -42,7 +42,7 @@ words! {
         Confirmed = "confirmed",
         /// The item does not matter with these settings of the suite.
         NotNeeded = "not_needed",
-        /// A source shows that the item is right, but with a warning that nobody has confirmed.
+        /// The item is right or not needed, but has a warning that nobody has confirmed.
         Warned = "warned",
         Wrong = "wrong",
         Open = "open",
