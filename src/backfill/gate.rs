@@ -28,7 +28,7 @@ pub enum Ending {
     Paused,
     Cancelled,
     Stopped,
-    /// A collection host refuses a suite.
+    /// A suite was stopped, for a reason that `StopReason::Suite` names.
     Suite,
 }
 

@@ -65,7 +65,7 @@ pub trait Observer: ingest::Observer {
     fn waiting(&mut self, why: &str);
 }
 
-/// Runs a job until it is done, paused or stopped.
+/// Runs a job until it is done, paused, cancelled or stopped.
 pub async fn run(
     buffer: &Arc<Buffer>,
     name: &JobName,

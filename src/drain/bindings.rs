@@ -110,7 +110,7 @@ impl Bindings {
         self.leave(state, lane, hits);
     }
 
-    /// Records that an event waits aside or in the ward, where it holds up nothing in its lane.
+    /// Records that an event waits aside or in the ward, or was left pending: it holds up nothing in its lane.
     pub(super) fn set_aside(&self, lane: usize, hits: usize) {
         self.leave(&mut self.state(), lane, hits);
     }

@@ -173,7 +173,7 @@ impl HostRun {
         }
     }
 
-    /// Gives up the host if all tried suites refuse every event: the server that answers is then no collector.
+    /// Gives up the host if all tried suites (two at least) refuse every event: what answers is then no collector.
     pub(super) fn leave_where_all_refuse(&self) {
         let tried: Vec<bool> = self.suites.iter().filter_map(|suite| suite.refuses_all()).collect();
         if tried.len() >= SUITES_OF_HOST && tried.iter().all(|refuses| *refuses) {
@@ -271,7 +271,7 @@ impl HostRun {
         }
     }
 
-    /// The troubles that lasted until the run ended or left events pending, any throttling, and the suites' faults.
+    /// The troubles that last or that left events pending, any throttling, and the suites' faults.
     pub(super) fn troubles(&self) -> Vec<Trouble> {
         let mut found: BTreeMap<(Place, TroubleKind), Met> = BTreeMap::new();
         let tried: Vec<_> = self.suites.iter().filter(|suite| suite.was_tried()).collect();

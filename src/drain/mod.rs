@@ -222,7 +222,7 @@ pub async fn tell_blocked(
     Ok(blocked)
 }
 
-/// What a drain checks all the time: that it still holds the lock, and that the buffer was not replaced.
+/// What a drain checks every second: that it still holds the lock, and that the buffer was not replaced.
 #[derive(Debug, Clone)]
 struct Ground {
     lock: LockWatch,

@@ -35,7 +35,7 @@ pub(super) struct Parcel {
     pub(super) is_at_fault: bool,
     /// Whether the event is sent to decide the trial of its suite (see `ward`).
     pub(super) is_candidate: bool,
-    /// Its hits that wait in its lane: all of them at first, none once it was set aside.
+    /// Its hits that wait in its lane: at first all that are left to send, none once it was set aside.
     pub(super) waiting: usize,
     /// The number of the trial for which the feed has sent this scout (see `ward`); `None` if it is no scout.
     pub(super) scout: Option<u64>,

@@ -33,7 +33,7 @@ pub(super) struct SuiteRun {
     /// The feed gives the lanes no more events while this many are under way, if the suite is paced or rests.
     under_way_max: usize,
     is_paced: bool,
-    /// Whether an event had to wait because a breaker was open.
+    /// Whether the latest event had to wait, or became a probe, because a breaker was open.
     is_resting: AtomicBool,
     /// How many hits were sent, which is also the number of the latest hit.
     sent: AtomicU64,

@@ -12,7 +12,7 @@ use crate::event::EventKind;
 pub struct Stored {
     pub counted: u64,
     pub pending: u64,
-    /// The events wait because their requestor has no report suite, or because the suite is paused or blocked.
+    /// The events wait because the suite is paused or blocked.
     pub parked: u64,
     /// Adobe rejected the events for good, or they were never sent because their count breaks a limit.
     pub dead: u64,
@@ -60,7 +60,7 @@ pub struct Part {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// All counts are equal, within the tolerance.
+    /// All counts that were compared are equal, within the tolerance.
     Agrees,
     /// The counts differ, and known causes explain why.
     Explained,
@@ -73,7 +73,7 @@ pub enum Verdict {
 /// The counts of a cell, before they are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Counts {
-    /// `None` if no report covers the cell, or if ESM has no such metric.
+    /// `None` if no report covers the cell, if the record of it has no number, or if ESM has no such metric.
     pub esm: Option<Stated>,
     pub stored: Stored,
     /// `None` if Analytics was not asked, or refused to report.
@@ -179,7 +179,7 @@ pub struct Cell {
     pub day: String,
     pub event: &'static str,
     pub slot: u8,
-    /// What ESM counted; `null` if no report covers the cell, or if ESM has no such metric.
+    /// What ESM counted; `null` if no report covers the cell or has a number for it, or if ESM has no such metric.
     pub esm: Option<u64>,
     pub counted: u64,
     pub delivered: u64,

@@ -45,7 +45,7 @@ pub struct Sides {
     /// The days on which the buffer lacks units of a requestor, because it deleted events before it kept metrics.
     pub incomplete: BTreeSet<(Name, usize)>,
     pub analytics: Option<AnalyticsSide>,
-    /// Whether Analytics shows no delivered unit so far and no probe has proved that the suite records its
+    /// Whether Analytics shows no delivered unit so far and nothing proves (see `Readiness`) that the suite records its
     /// hits. Then the units that are `too_fresh` or `late` may never appear.
     pub is_unproven: bool,
 }

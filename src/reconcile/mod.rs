@@ -77,7 +77,7 @@ pub enum EsmSource {
 }
 
 /// Compares a suite; without `analytics`, compares only ESM with the buffer. Reads Analytics before the buffer: then
-/// units that are delivered between the two count as too fresh, not as missing.
+/// units that are delivered in between count as too fresh, not as missing.
 pub async fn reconcile(
     buffer: &Buffer,
     analytics: Option<&AnalyticsClient>,

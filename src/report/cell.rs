@@ -80,7 +80,7 @@ impl Cell {
         self.users[usize::from(is_synthetic)] += 1;
     }
 
-    /// Counts a user, unless it was counted last. Callers pass the users in ascending order, from 1.
+    /// Counts a user, unless it is the one counted last. Callers pass the users in ascending order, from 1.
     pub(super) fn see(&mut self, user: u64, is_synthetic: bool) {
         let side = usize::from(is_synthetic);
         self.users[side] += u64::from(self.last_seen[side] != user);

@@ -125,7 +125,7 @@ impl Figures {
         self.events[usize::from(kind.slot() - 1)]
     }
 
-    /// The units of two kinds of events, for comparing them; `None` if a source here counts only one of the two.
+    /// The units of two kinds of events, for comparing them; `None` if one is unknown, or a source counts only one.
     pub(super) fn pair(&self, one: EventKind, other: EventKind) -> Option<(u64, u64)> {
         let is_even = self.lacking.iter().all(|lacking| lacking.has(one) == lacking.has(other));
         self.units(one).zip(self.units(other)).filter(|_| is_even)

@@ -54,7 +54,7 @@ pub(super) fn with_discarded(units: u64, whose: Discarded) -> Option<String> {
     })
 }
 
-/// Names the days whose unique users include users of taken-back events: the users of such a day cannot be recounted.
+/// Names the first day whose unique users include users of taken-back events, which nobody can recount.
 pub(super) fn with_old_users(
     reader: &MetricsReader,
     period: &Period,

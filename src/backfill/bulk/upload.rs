@@ -1,4 +1,4 @@
-//! Uploads the files of one visitor group in order. A file waits until it is known whether Adobe took the file before.
+//! Uploads the files of one visitor group in order. A file waits until it is known whether Adobe took the previous one.
 
 use std::ops::ControlFlow;
 use std::path::Path;

@@ -34,7 +34,7 @@ impl BulkWay {
         job.settings.rate.unwrap_or(self.config.rate.max(1))
     }
 
-    /// The most rows of a file: what a group may send in `STEADY`, or in three spacings if they are longer.
+    /// The most rows of a file: what a group may send in `STEADY`, or in three spacings if longer, up to `rows_max`.
     pub(super) fn file_rows(&self, job: &JobRecord, groups: u32, rows_max: u64) -> u64 {
         let three_spacings = Duration::from_millis(self.config.group_spacing_ms) * 3;
         let seconds = three_spacings.max(STEADY).as_secs_f64();

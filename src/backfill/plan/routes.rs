@@ -20,7 +20,7 @@ use crate::suite::Rsid;
 pub(super) const REQUEST_LATENCY: Duration = Duration::from_millis(100);
 /// The shortest assumed request, in seconds, because nothing can be divided by a latency of 0.
 const LATENCY_SECONDS_MIN: f64 = 0.001;
-/// How many rows are compressed: as many as the first file would have.
+/// How many rows are compressed: as many as a file has by default.
 const SAMPLE_ROWS: u64 = 40_000;
 
 /// The limits of a backfill, on either route.
@@ -106,7 +106,7 @@ pub struct BulkRoute {
     /// `compressed_bytes` per byte of `raw_bytes`, measured on the first rows.
     pub compression_ratio: f64,
     pub sampled_rows: u64,
-    /// Visitor groups. A visitor never changes its group, so a backfill keeps the number of groups.
+    /// Visitor groups of all suites. A visitor never changes its group, so a backfill keeps the number of groups.
     pub visitor_groups: u64,
     /// How long this route takes, including the wait for every file.
     pub seconds: u64,

@@ -18,7 +18,7 @@ const ABOVE_FULL: f64 = 81.0;
 /// The width of the longest bar of failures, in percent of the drawing. On a phone, the rest has room for a
 /// number of eight digits and its share.
 const FAILURE_WIDTH_MAX: f64 = 60.0;
-/// The most characters of a name. The table and the tooltip show the whole name.
+/// The most characters of a name. The tooltip shows the whole name.
 const NAME_CHARS_MAX: usize = 38;
 /// The shortest bar, in percent of the width. A shorter bar would be invisible.
 const SLIGHT: f64 = 0.3;
