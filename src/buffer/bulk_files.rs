@@ -156,8 +156,8 @@ impl Buffer {
         }
     }
 
-    /// Closes a file whose events have their outcome. The caller has deleted the file, unless files are kept. A standing
-    /// backfill keeps no records of files, because it never ends.
+    /// Closes a file whose events have their outcome. The caller has deleted the file, unless files are kept. A
+    /// standing backfill keeps no records of files, because it never ends.
     pub fn file_done(&self, file: BulkFileId) -> Result<()> {
         let now = self.now();
         self.write(move |transaction| {

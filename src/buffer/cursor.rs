@@ -5,8 +5,8 @@
 //! outcomes   undelivered, then delivered            outcomes:SERIES:N OF UNDELIVERED:N OF DELIVERED
 //! ```
 //!
-//! The one writer of a buffer gives out each of these numbers in the transaction that stores the row, and gives none twice. So
-//! whatever is stored later has a higher number than all that a cursor has passed.
+//! The one writer of a buffer gives out each of these numbers in the transaction that stores the row, and gives none
+//! twice. So whatever is stored later has a higher number than all that a cursor has passed.
 
 use std::fmt;
 use std::str::FromStr;

@@ -55,7 +55,7 @@ impl Buffer {
         Ok(buffer)
     }
 
-    /// Opens a buffer as [`Buffer::open`] does, but also one that was moved.
+    /// Opens a buffer as [`Buffer::open`] does, even one that was moved.
     pub fn open_moved(options: &BufferOptions) -> Result<Buffer> {
         let (place, mut connection) = sqlite::open(options)?;
         let (tasks, waiting) = mpsc::channel::<Task>();

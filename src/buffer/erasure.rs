@@ -79,7 +79,7 @@ impl Buffer {
         })
     }
 
-    /// What the buffer holds of a person, as [`Buffer::forget`] finds it: events, and texts of other rows with their kinds.
+    /// What the buffer holds of a person, as [`Buffer::forget`] finds it: events, and texts of other rows, by kind.
     pub fn held_of(&self, whom: &Forget) -> Result<(Vec<Sequence>, Vec<HeldText>)> {
         self.read(|connection| {
             let inbox = inbox_of(connection, whom)?.into_iter().map(|(_, body)| ("inbox_row", body));

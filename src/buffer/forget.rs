@@ -8,8 +8,8 @@ use serde_json::Value;
 use crate::event::{Property, VisitorRules, identifier, is_no_value};
 use crate::readers::Map;
 
-/// The person to forget: the subscriber whom an MVPD knows by this ID, the visitor whom the programmer knows by it, or whoever
-/// used this device, session or address.
+/// The person to forget: the subscriber whom an MVPD knows by this ID, the visitor whom the programmer knows by it, or
+/// whoever used this device, session or address.
 #[derive(Debug, Clone)]
 pub struct Forget {
     /// The property that has the ID.

@@ -19,7 +19,7 @@ use crate::readers::memory::{Feed, Memory, MemoryError, MemoryKey, MemoryRow};
 /// A row stays at least a week after it was stored, even if its events are old: an old log may arrive over several
 /// days, and its later parts need the rows of its earlier parts.
 const STAYS_NANOS: i64 = 7 * 86_400_000_000_000;
-/// How long an input can be taken back with what ESM stated: as long as the totals of ESM stay by default (`esm.dedup_days`).
+/// How long an input of ESM reports can be taken back: as long as ESM's totals stay by default (`esm.dedup_days`).
 const BEFORE_STAYS_NANOS: i64 = 400 * 86_400_000_000_000;
 /// Rows dropped in one transaction of retention.
 const DROPPED_A_TRANSACTION: u64 = 10_000;

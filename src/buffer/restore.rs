@@ -25,7 +25,7 @@ pub struct Restored {
     pub path: PathBuf,
     pub from: PathBuf,
     pub schema: i64,
-    /// Where the next command copies the buffer before it migrates an old schema; `None` if the schema is this program's own.
+    /// Where the next command copies the buffer before it migrates an old schema; `None` if the schema is not old.
     pub upgrade_copy: Option<PathBuf>,
     /// When the copy was made, by its own mark; without a mark, when its file was last changed.
     pub copied_at: Instant,

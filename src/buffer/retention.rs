@@ -87,8 +87,8 @@ impl Buffer {
     }
 }
 
-/// Whether the clock has jumped, or has not run long enough since a jump. Stores the time of this check. The first check
-/// compares with the beginning of the latest run: the clock may have jumped during the first drain.
+/// Whether the clock has jumped, or has not run long enough since a jump. Stores the time of this check. The first
+/// check compares with the beginning of the latest run: the clock may have jumped during the first drain.
 fn clock_has_jumped(connection: &Connection, now: Instant) -> Result<bool> {
     let begun_at =
         first(connection, "SELECT started_at FROM runs WHERE run = (SELECT max(run) FROM runs)", [], only)?;

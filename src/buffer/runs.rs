@@ -84,8 +84,8 @@ impl RunRecord {
 }
 
 impl Buffer {
-    /// Begins a drain; the caller holds the lock. Turns claims of crashed runs into doubts, holds events in doubt if their
-    /// suite's policy says so, and chooses the events to cover.
+    /// Begins a drain; the caller holds the lock. Turns claims of crashed runs into doubts, holds events in doubt if
+    /// their suite's policy says so, and chooses the events to cover.
     pub fn begin_run(&self, job: JobKey) -> Result<RunStart> {
         let (now, path) = (self.now(), self.path().to_owned());
         self.write(move |transaction| {

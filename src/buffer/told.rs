@@ -1,4 +1,4 @@
-//! Which broken limits people were told of, so that each is told once, even if a timer starts a new process for each drain.
+//! Which broken limits people were told of, so that each is told once, even if each drain is a new process.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Finds events, and tells all that the buffer keeps of each: where it came from, its state, its attempts and its repeats.
+//! Finds events, and tells all that the buffer keeps of each: its origin, its state, its attempts and its repeats.
 
 use rusqlite::{Connection, Row};
 use serde::Serialize;
@@ -188,7 +188,7 @@ fn traced(connection: &Connection, sequence: Sequence) -> Result<Option<TracedEv
          WHERE r.seq > ?1 - ?2 AND r.seq <= ?1 AND r.seq + r.events > ?1 ORDER BY r.input, line";
     event.repeats = all(connection, select, (sequence, EVENTS_MAX), repeat)?;
     if event.state == "delivered" {
-        // An index by event would slow down every delivery. Without it, a search of 10 million rows takes a second at most.
+        // An index by event would slow down every delivery. Without one, a search of 10 million rows takes at most 1 s.
         let select = "SELECT delivered_at, run FROM delivered WHERE seq = ?1 ORDER BY n DESC LIMIT 1";
         let found =
             first(connection, select, [sequence], |row| Ok((row.get("delivered_at")?, row.get("run")?)))?;

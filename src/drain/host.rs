@@ -182,8 +182,8 @@ impl HostRun {
         }
     }
 
-    /// Logs each trouble once. Until the end of the run, logs only what stops or delays the sending, and nothing while a
-    /// suite is undecided: if the host is at fault, one line is enough for all suites.
+    /// Logs each trouble once. Until the end of the run, logs only what stops or delays the sending, and nothing while
+    /// a suite is undecided: if the host is at fault, one line is enough for all suites.
     pub(super) fn tell(&self, is_last: bool) {
         let is_open = self.breaker.is_closed() && self.suites.iter().any(SuiteRun::is_undecided);
         if !is_last && is_open && self.ended.requested().is_none() {
@@ -253,7 +253,7 @@ impl HostRun {
         how(met);
     }
 
-    /// Records the trouble because of which an event waits for the next run.
+    /// Records the trouble that makes an event wait for the next run.
     pub(super) fn leave_behind(&self, parcel: &Parcel, outcome: &Outcome) {
         match (outcome.trouble(), Refusal::of(outcome)) {
             (Some((kind, _)), _) => {

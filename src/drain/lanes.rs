@@ -87,8 +87,8 @@ impl Lane {
             }
             self.claim_more().await;
             if self.claims.is_empty() {
-                // `has_ended` and `wait` use the same answer. If the feed ended between two answers, the lane would wait
-                // for ever.
+                // `has_ended` and `wait` use the same answer. If the feed ended between two answers, the lane would
+                // wait for ever.
                 let is_fed_out = self.inbound.is_closed() && self.inbound.is_empty();
                 if is_fed_out && self.has_ended() {
                     break;

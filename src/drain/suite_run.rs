@@ -174,7 +174,7 @@ impl SuiteRun {
         if flows { Flow::Flows } else { Flow::Waits }
     }
 
-    /// Whether enough events are under way for the pace or the rest of the suite or its host, so that the feed must wait.
+    /// Whether the suite or its host has a pace or rests, and enough events are under way: then the feed must wait.
     pub(super) fn is_full(&self) -> bool {
         let max = self.under_way_max;
         self.is_slowed()

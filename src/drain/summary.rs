@@ -98,7 +98,7 @@ pub(super) struct Counts {
     lines: BTreeMap<&'static str, (u64, u64)>,
     /// The suites with events that were left pending and could have been sent.
     leaving: BTreeSet<Rsid>,
-    /// The suites of which an event was refused.
+    /// The suites with a refused event.
     refusing: BTreeSet<Rsid>,
     pub(super) suites: BTreeMap<Rsid, SuiteSummary>,
 }

@@ -52,8 +52,8 @@ pub(super) struct Ward {
     /// Why the suite was stopped.
     pub(super) fault: Option<SuiteFault>,
     refused: Vec<Refused>,
-    /// Events that the suite refused in the previous run and that were left pending. The next field tells whether a hit of
-    /// the suite has succeeded since.
+    /// Events that the suite refused in the previous run and that were left pending. The next field tells whether a hit
+    /// of the suite has succeeded since.
     pub(super) refused_before: HashSet<Sequence>,
     pub(super) has_succeeded_since: bool,
     /// The waiting events of each lane, in their order.
@@ -111,7 +111,7 @@ impl Ward {
         }
     }
 
-    /// The suite's fault, how many events were refused in a row, and whether the suite is stopped; `None` without a fault.
+    /// The suite's fault, how many events it refused in a row, and whether it is stopped; `None` without a fault.
     pub(super) fn trouble(&self) -> Option<(SuiteFault, u64, bool)> {
         let events = u64::from(self.verdict.in_a_row()).max(1);
         let fault = self.fault.clone().or_else(|| self.verdict.fault())?;
@@ -195,7 +195,7 @@ impl Ward {
         // waits like any other, so that the trial does not expect a reply to it.
         self.in_trial -= usize::from(std::mem::take(&mut parcel.is_candidate));
         if self.phase == Phase::Flows {
-            // The lane looked before the trial ended. The visitor's later events wait until the lane takes this one back.
+            // The lane looked before the trial ended. The visitor's later events wait until the lane takes this one.
             self.phase = Phase::Watched;
         }
         // Usually the place is the end. But a lane may return a claimed event after a later event of its visitor came.

@@ -1,4 +1,4 @@
-//! What an ingest needs of a buffer, so that events go the same way into both: the SQLite file, and the buffer on PostgreSQL.
+//! What an ingest needs of a buffer, so that events go the same way into an SQLite file and into PostgreSQL.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};

@@ -294,8 +294,8 @@ fn broken(source: io::Error) -> InputError {
     InputError::Read(ReadError::Broken { line: 1, source })
 }
 
-/// A file or a pipe. With `may_pause`, a pipe without data fails with `WouldBlock` every `LOOK_EVERY`. After a stop, one more
-/// read returns what is ready. The next read fails instead of ending the input, because the data may stop within a line.
+/// A file or a pipe. With `may_pause`, a pipe without data fails with `WouldBlock` every `LOOK_EVERY`. After a stop,
+/// one more read returns what is ready. The next read fails and does not end the input: data may stop within a line.
 struct Stoppable {
     file: File,
     stop: Arc<AtomicBool>,

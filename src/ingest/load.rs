@@ -288,7 +288,7 @@ impl Load<'_> {
         Ok(true)
     }
 
-    /// Counts what a whole file adds, and stores nothing. Ignores errors of the file, which the caller meets again and reports.
+    /// Counts what a whole file adds, and stores nothing. Ignores errors of the file: the caller meets them again.
     fn read_ahead(&mut self, buffer: &Buffer, input: usize) -> Result<(), IngestError> {
         let (path, options) = (&self.inputs[input], self.options);
         let (readers, mut memory) = self.buffer.readers(options)?;

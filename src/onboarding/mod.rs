@@ -6,8 +6,8 @@
 //! - Guarantees: everything that is expected follows from the fixed table in [`crate::event`]; a check only
 //!   compares, and changes nothing at Adobe; a probe's hits are no Pass events, and are never counted.
 //! - Does not know: how its results are printed, drains, locks.
-//! - Rules: "Report suite configuration" of Adobe Pass Authentication, "Integrating Adobe Pass Authentication server side
-//!   data into Adobe Analytics"; the admin pages of the Analytics guide.
+//! - Rules: "Report suite configuration" of Adobe Pass Authentication, "Integrating Adobe Pass Authentication server
+//!   side data into Adobe Analytics"; the admin pages of the Analytics guide.
 
 pub mod check;
 pub mod probe;

@@ -85,7 +85,7 @@ pub(super) struct Counts {
 pub(super) struct Account {
     pub(super) parts: Vec<Part>,
     pub(super) rest: i64,
-    /// The larger of the two counts, of which a tolerance in percent is taken. Against Analytics, the count of the
+    /// The larger of the two counts; a tolerance in percent is a share of it. Against Analytics, the count of the
     /// buffer is its delivered units.
     larger: u64,
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! reports of ESM ──────────────> Stated ──┐
-//! buffer: metrics, states ─────> Stored ──┼─> cell (requestor, MVPD, day, event) ─> parts with their cause, the rest, a verdict
+//! buffer: metrics, states ─────> Stored ──┼─> cell (requestor, MVPD, day, event) ─> parts with causes, rest, verdict
 //! Analytics: eVar1, then eVar2 > units  ──┘
 //! ```
 //!

@@ -2,9 +2,9 @@
 //!
 //! - In: a buffer, a period, a time zone, what to group by. Out: a [`Report`], which text, CSV, JSON and the page
 //!   print.
-//! - Guarantees: an event counts as soon as it is ingested, in any state; only discarded ones can be left out. It counts
-//!   in the quarter hour of its `occurred_at`, with as many units as its `count` says. A user counts once in each
-//!   figure, so numbers of users are never added up. Memory does not grow with the number of events.
+//! - Guarantees: an event counts as soon as it is ingested, in any state; only discarded ones can be left out. It
+//!   counts in the quarter hour of its `occurred_at`, with as many units as its `count` says. A user counts once in
+//!   each figure, so numbers of users are never added up. Memory does not grow with the number of events.
 //! - Does not know: SQL, which events were sent, what Analytics shows (`reconcile` compares that).
 //! - Rules: "Understanding Server-side Metrics" of Adobe Pass Authentication.
 

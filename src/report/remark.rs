@@ -241,7 +241,7 @@ const COLUMNS_TOLD_MAX: usize = 8;
 
 fn less(of: &Figures, greater: EventKind, smaller: EventKind) -> Option<String> {
     let (greater, smaller) = of.pair(greater, smaller)?;
-    // Earlier releases did not note which columns a report of ESM lacks: their figures are 0, although nobody stated them.
+    // Earlier releases did not note which columns a report of ESM lacks: they stored 0, although ESM stated no number.
     let is_stated = greater > 0 || of.unique_users.is_some();
     (greater < smaller && is_stated).then(|| format!("{greater} < {smaller}"))
 }

@@ -247,7 +247,7 @@ impl FileAnswer {
     fn outcome(self, status: StatusCode, key: &str, written: u64) -> Result<Option<Uploaded>, String> {
         let is_one_of = |codes: &[&str]| codes.iter().any(|code| self.status_code.eq_ignore_ascii_case(code));
         let (is_in, is_not_in) = (is_one_of(&IS_IN), is_one_of(&IS_NOT_IN));
-        // Adobe's answer names the key of the file. Where the key is missing, only a look-up can show that the file arrived.
+        // Adobe's answer names the key of the file. Without the key, only a look-up can show that the file arrived.
         let is_nameless = is_in && status.is_success() && self.idempotency_key.is_none();
         if is_nameless || self.is_of_another(key) {
             return Err(OTHER_KEY.to_owned());

@@ -5,8 +5,8 @@
 //!                                               └─> metric_users       packs of digests, by day
 //! ```
 //!
-//! The counts equal `ingested` less `taken_back` in the ledger; `status --verify` compares them. The outcome of an event
-//! changes nothing here. Units that leave the buffer undelivered are also added to `metric_withdrawn`. When a person is
+//! The counts equal `ingested` less `taken_back` in the ledger; `status --verify` compares them. The outcome of an
+//! event changes nothing here. `metric_withdrawn` counts units that leave the buffer undelivered. When a person is
 //! forgotten, one random digest replaces theirs everywhere, so that figures stay and nothing leads to the person.
 //!
 //! With one row for each user and day, nearly every event would write at a random place of an index. So users go into

@@ -88,7 +88,7 @@ impl MetricsReader {
     }
 }
 
-/// The accounts of a row; `None` if the requestor's ID is invalid, which can only be damage: `status --verify` reports it.
+/// The accounts of a row; `None` if the requestor's ID is invalid: this is damage, which `status --verify` reports.
 fn stated(row: &Row<'_>) -> Result<Option<StatedAccounts>> {
     let Ok(requestor_id) = row.get("requestor_id") else { return Ok(None) };
     Ok(Some(StatedAccounts {

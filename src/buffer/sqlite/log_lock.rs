@@ -8,8 +8,8 @@ use std::path::Path;
 
 use crate::whole_file::beside;
 
-/// Locks a byte of a buffer's log until the file is closed; `None` if nobody has the buffer open, so that it has no log.
-/// Fails with [`ErrorKind::WouldBlock`] if the byte is locked already.
+/// Locks a byte of a buffer's log until the file is closed; `None` if nobody has the buffer open, so that it has no
+/// log. Fails with [`ErrorKind::WouldBlock`] if the byte is locked already.
 pub(super) fn take(buffer: &Path, byte: i64) -> io::Result<Option<File>> {
     let log = match OpenOptions::new().read(true).write(true).open(beside(buffer, "-wal")) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

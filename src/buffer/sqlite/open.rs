@@ -23,7 +23,7 @@ use crate::whole_file::{self, Readers, beside, folder};
 /// The application ID in our files: "Pass" in ASCII.
 const APPLICATION_ID: i64 = 0x5061_7373;
 
-/// The header of an SQLite file, and where its user version and application ID begin ("Database File Format" of SQLite).
+/// The header of an SQLite file, and where its user version and application ID begin (SQLite, "Database File Format").
 const HEADER_BYTES: usize = 100;
 const MAGIC: &[u8] = b"SQLite format 3\0";
 const USER_VERSION_AT: usize = 60;

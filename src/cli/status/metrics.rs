@@ -20,7 +20,7 @@ use crate::postgres::{RequestorLine, SharedStatus, SliceLine};
 use crate::serve::Version;
 
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// The most reasons of dead letters that have a series each. Adobe has fewer, but a server in its place could invent any number.
+/// The most reasons of dead letters that have a series each. Adobe has fewer, but another server could invent many.
 const REASONS_MAX: usize = 20;
 
 type Sample = (Labels, f64);

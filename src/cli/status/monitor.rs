@@ -30,8 +30,8 @@ const NAMED_MAX: usize = 5;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Check {
-    /// The key of `[monitor]`, or one of eight checks without a key there. Of these, `drain`, `disk`, `clock`, `blocked`,
-    /// `backfill`, `inbox` and `balanced` can be broken; `overruled` never is.
+    /// The key of `[monitor]`, or one of eight checks without a key there. Of these, `drain`, `disk`, `clock`,
+    /// `blocked`, `backfill`, `inbox` and `balanced` can be broken; `overruled` never is.
     pub(super) check: &'static str,
     /// What is checked, such as a requestor, suite, host, backfill or setting; `None` for the whole buffer.
     pub(super) of: Option<String>,

@@ -1,4 +1,4 @@
-//! The status as the views of a listener: the same values as those of `status`, in the forms that monitors and people ask for.
+//! The status as the views of a listener: the values of `status`, in the forms that monitors and people ask for.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -26,8 +26,8 @@ impl Lane {
         }
     }
 
-    /// Claims an event. The first claim reserves its turn: if that is far away, or its suite or host rests, the event is
-    /// set aside, so that it does not hold up other suites. Returns false if no other event may be claimed now.
+    /// Claims an event. The first claim reserves its turn: if that is far away, or its suite or host rests, the event
+    /// is set aside, so that it does not hold up other suites. Returns false if no other event may be claimed now.
     async fn claim(&mut self, mut parcel: Parcel) -> bool {
         if !self.claims.is_empty() {
             let goes = self.suite(&parcel).claims_ahead();

@@ -41,8 +41,8 @@ impl Claims {
         self.claimed.push_back((parcel, ticket));
     }
 
-    /// Takes the first event once its claim is durable. The caller must then settle or release it. The next claims become
-    /// durable while the first ones are sent, so that a lane waits for none.
+    /// Takes the first event once its claim is durable. The caller must then settle or release it. The next claims
+    /// become durable while the first ones are sent, so that a lane waits for none.
     pub(super) async fn take_front(&mut self) -> Result<Option<Parcel>, RecorderGone> {
         let Some((parcel, ticket)) = self.claimed.pop_front() else { return Ok(None) };
         if let Some((_, soon)) = self.claimed.get(CLAIMS_MAX / 2) {

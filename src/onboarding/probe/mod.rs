@@ -3,10 +3,10 @@
 //! ```text
 //! group    visitor      events        eVars                           shows
 //! first    probe's own  1 to 18       all, the same values            each event and each eVar is seen
-//! repeat   probe's own  1 to 18       the very same bytes             not counted again: Use Event ID (only with event IDs on)
+//! repeat   probe's own  1 to 18       the very same bytes             with event IDs, not counted again: Use Event ID
 //! second   probe's own  1 to 18       the same values, other serials  counted again: not Record Once Per Visit
 //! set      a second     1             all, values of their own
-//! bare     the second   12, then 13   a different one for each event  no value of `set` is credited: it expired with its hit
+//! bare     the second   12, then 13   a different one for each event  no value of `set` is credited: it had expired
 //! ```
 //!
 //! The hits use the same mapping, encoding and connection as events, but they are no Pass events: neither the
