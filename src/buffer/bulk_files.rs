@@ -31,7 +31,7 @@ const SETTLED_A_TRANSACTION: usize = 2_000;
 pub struct NewBulkFile {
     pub job: JobKey,
     pub visitor_group: String,
-    /// The digest of the file's rows.
+    /// The digest of the file's group, of its rows and of the numbers of its events.
     pub key: String,
     pub path: PathBuf,
     /// The number of rows, without the header.

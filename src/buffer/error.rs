@@ -103,7 +103,7 @@ pub enum BufferError {
     /// A requestor would have both single events and counts from ESM.
     #[error("requestor {0:?} has both single events and ESM reports, which count the same things")]
     MixedFeeds(String),
-    /// The suite may have counted these events; retiring it would leave them undecided.
+    /// The suite may have counted these events. A change of the suite or of its requestors would leave them undecided.
     #[error("report suite {rsid} has {in_doubt} events in doubt, {partly_sent} partly sent and {held} held")]
     Undecided { rsid: Rsid, in_doubt: u64, partly_sent: u64, held: u64 },
     /// The writing thread is gone, after a panic that was reported already.

@@ -59,7 +59,7 @@ pub struct JobInput {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct JobSettings {
     pub route: JobRoute,
-    /// The most hits (or rows of bulk files) per second.
+    /// The most hits (or rows of bulk files) per second; `None` means as configured.
     pub rate: Option<u32>,
     /// The hours in which the backfill may send; `None` means always.
     pub hours: Option<Hours>,
@@ -151,7 +151,7 @@ impl Buffer {
         self.records(Some(name))?.pop().ok_or_else(|| BufferError::UnknownJob(name.clone()))
     }
 
-    /// Every backfill, the latest first.
+    /// Every backfill except the standing ones of suites, the latest first.
     pub fn jobs(&self) -> Result<Vec<JobRecord>> {
         self.records(None)
     }
@@ -275,8 +275,8 @@ impl Buffer {
         self.all(select, [job], only)
     }
 
-    /// Moves the pending live events of a time span into a backfill, except events in doubt or in files. Returns how
-    /// many. The lock proves that no drain runs, because a drain may have read the events already.
+    /// Moves the pending live events of a time span into a backfill, except those in files and those that may have been
+    /// counted, even in part. Returns how many. The lock proves that no drain runs: a drain may have read the events.
     pub fn adopt(&self, job: JobKey, from: Instant, to: Instant, _lock: &DrainLock) -> Result<u64> {
         let requestors: Vec<RequestorKey> = self.all("SELECT requestor FROM requestors", [], only)?;
         let adopt = |requestor| {

@@ -45,7 +45,7 @@ pub enum Change {
         policy: OnAmbiguous,
         at: Instant,
     },
-    /// The first hits of the event were answered SUCCESS, and the next one surely was not received.
+    /// The first hits of the event were answered SUCCESS. Another change follows if more is known of the next hit.
     PartlySent {
         sequence: Sequence,
         form: FormKey,

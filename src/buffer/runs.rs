@@ -230,7 +230,7 @@ fn runner_of(job: JobKey) -> &'static str {
     if job == JobKey::LIVE { DRAIN_RUNNER } else { BACKFILL_RUNNER }
 }
 
-/// Holds every event in doubt whose suite's policy is to hold.
+/// Holds the events in doubt whose suite's policy is to hold, except those in files and those that a person requeued.
 fn hold_doubts(transaction: &Transaction<'_>, job: JobKey, now: Instant) -> Result<u64> {
     let select = "SELECT d.seq FROM doubts d JOIN forms f ON f.form = d.form JOIN suites s ON s.rsid = f.rsid
          JOIN events e ON e.seq = d.seq

@@ -39,7 +39,7 @@ pub struct Status {
     pub in_doubt: i64,
     /// Pending events with some counted hits. The next attempt begins with the first hit that was not counted.
     pub partly_sent: i64,
-    /// Pending live events in sent files without a recorded answer. Only a drain of their suite settles them.
+    /// Pending live events in files that were sent and are not done. Only a drain of their suite settles them.
     pub in_files: i64,
     pub inbox: i64,
     /// Since when the inbox has rows that drains cannot move.
@@ -57,7 +57,7 @@ pub struct Status {
     pub held_by_cause: Vec<CauseCount>,
     /// The most that Analytics may have counted too often.
     pub over_count: OverCount,
-    /// The latest runs, newest first.
+    /// The latest drains of live events, newest first.
     pub runs: Vec<RunRecord>,
 }
 

@@ -114,7 +114,7 @@ pub struct LineError {
     pub reason: String,
 }
 
-/// The reason why nothing of a submission was stored.
+/// The reason why a submission gets no receipt.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SubmissionError {
     /// The submission cannot be read. The text may quote a name from it.
@@ -122,7 +122,7 @@ pub enum SubmissionError {
     Unreadable(String),
     #[error("is longer than {UNPACKED_BYTES_MAX} bytes once unpacked; send it in parts")]
     TooLong,
-    /// Free disk space is below `ingest.min_free_bytes`, or the database had no space to write.
+    /// Free disk space is below `ingest.min_free_bytes`, or there was no space to write the events or the rejects.
     #[error("the disk of the buffer is full")]
     DiskFull,
     /// The buffer could not be read. The log has the cause, which a sender should not learn.
@@ -172,8 +172,8 @@ impl Intake {
         })
     }
 
-    /// Stores the events of a group in one transaction and returns a receipt for each submission, in the same
-    /// order. Events that a receipt counts as stored are durable. An error means that nothing is stored.
+    /// Stores the events of a group in one transaction and returns a receipt for each submission, in the same order.
+    /// Events that a receipt counts as stored are durable. After an error, perhaps nothing of a submission is stored.
     pub fn take(&mut self, group: Vec<PlainSubmission>) -> Vec<Result<Receipt, SubmissionError>> {
         let count = group.len();
         match self.buffer.has_room(&self.options, 0) {
@@ -193,7 +193,7 @@ impl Intake {
             stored.and_then(|all| self.buffer.look(&mut self.place).map(|()| all)).map_err(refusal_of)
         };
         taken.unwrap_or_else(|refusal| {
-            // Nothing was stored, so the readers must forget these submissions.
+            // Perhaps nothing was stored, so the readers must forget these submissions.
             self.forget_changes();
             vec![Err(refusal); count]
         })

@@ -56,7 +56,7 @@ pub struct ExportReport {
     pub rows: u64,
     /// Events that cannot be sent at all.
     pub unsendable: u64,
-    /// Events in files that were sent but whose answers are not recorded. They are not exported.
+    /// Events in files that were sent. They have no outcome yet, and are not exported.
     pub in_files: u64,
     /// Events whose requestor has no suite, or whose suite is paused or blocked. They are not exported.
     pub parked: u64,

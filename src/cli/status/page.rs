@@ -1,5 +1,5 @@
-//! The status page: what waits and why, for a quick look, also on a telephone. It changes nothing, needs no other host,
-//! and takes each figure from the document of `status --json`; `data-json` names the place of the figure there.
+//! The status page: what waits and why, for a quick look, also on a telephone. It changes nothing and needs no other
+//! host. A figure with `data-json` is in the document of `status --json`, at the place that `data-json` names.
 
 use indicatif::HumanBytes;
 use maud::{Markup, html};
