@@ -29,7 +29,7 @@ impl EvarSetting {
     }
 }
 
-/// Every setting of an eVar except its name.
+/// The settings of an eVar besides its name and whether it is enabled.
 pub(super) const EVAR_SETTINGS: [EvarSetting; 4] = [
     EvarSetting {
         name: "Type",

@@ -50,7 +50,7 @@ words! {
         Partial = "partial",
         /// A value was credited with an event that was sent without a value.
         Leaks = "leaks",
-        /// The eVar was not read, because nothing of the probe was seen.
+        /// The eVar was not read, because too little of the probe was seen.
         Unread = "unread",
     }
 }
@@ -128,7 +128,7 @@ pub struct ProbeReport {
     pub is_sent: bool,
     pub events: Vec<EventSeen>,
     pub evars: Vec<EvarSeen>,
-    /// What is wrong, the likeliest cause first.
+    /// What is wrong, in the order of events and then of eVars.
     pub findings: Vec<ProbeFinding>,
     pub outcome: ProbeOutcome,
 }
