@@ -1,44 +1,83 @@
 //! Reads events and outcomes in the order of storing and recording, from a cursor on.
 
-use rusqlite::{Connection, Row};
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+use serde::Serialize;
 
 use super::cursor::{ExportCursor, ExportOf};
 use super::database::Buffer;
-use super::error::{BufferError, Result};
+use super::error::Result;
 use super::facts::{CURSOR_SERIES, fact};
-use super::rows::{EventColumns, EventRef, event_of, value};
+use super::rows::{damaged, value};
 use super::sqlite::open_reader;
-use crate::event::{EventId, Instant, PassEvent, RequestorId};
+use crate::delivery::Sequence;
+use crate::event::{EventId, EventKind, Instant};
 
 /// Rows read from one snapshot. The caller writes them afterwards, so a stalled output does not make the log grow.
 const ROWS_A_SNAPSHOT: usize = 4_096;
 
-/// A stored event, as the view `v_events` has it.
+/// The columns of the view `v_events` before its `event_id` and its properties.
+const EVENT_COLUMNS: &str =
+    "sequence event_key occurred_at event requestor_id count state input path line backfill";
+/// The columns of the view `v_outcomes`.
+const OUTCOME_COLUMNS: &str =
+    "sequence event_key event_id event requestor_id occurred_at count state outcome_at reason run";
+
+/// Each statement selects its columns in their order, then the event's body and the number of the row for the cursor.
+const EVENTS: [&str; 1] = ["SELECT e.seq, e.id, e.occurred_at, e.slot, r.requestor_id, e.count,
+            CASE WHEN EXISTS (SELECT 1 FROM queue q WHERE q.job = e.job AND q.requestor = e.requestor
+                              AND q.occurred_at = e.occurred_at AND q.seq = e.seq) THEN 'pending'
+                 WHEN EXISTS (SELECT 1 FROM dead_letters d WHERE d.seq = e.seq) THEN 'dead'
+                 WHEN EXISTS (SELECT 1 FROM held h WHERE h.seq = e.seq) THEN 'held'
+                 WHEN EXISTS (SELECT 1 FROM discarded d WHERE d.seq = e.seq) THEN 'discarded'
+                 ELSE 'delivered' END,
+            e.input, i.path, e.line, j.name, e.body, e.seq
+     FROM events e JOIN requestors r ON r.requestor = e.requestor LEFT JOIN inputs i ON i.input = e.input
+     LEFT JOIN jobs j ON j.job = e.job WHERE e.seq > ?1 AND e.seq <= ?2 ORDER BY e.seq LIMIT ?3"];
+/// Deliveries come last, because nothing comes after a delivery: so the last outcome of an event is its latest.
+const OUTCOMES: [&str; 2] = [
+    "SELECT e.seq, e.id, e.body ->> 'event_id', e.slot, r.requestor_id, e.occurred_at, e.count, u.state, u.at,
+            CASE u.state WHEN 'dead' THEN (SELECT reason FROM dead_letters WHERE seq = u.seq)
+                WHEN 'held' THEN (SELECT cause FROM doubts WHERE seq = u.seq) END,
+            (SELECT run FROM dead_letters WHERE seq = u.seq AND u.state = 'dead'), e.body, u.n
+     FROM undelivered u JOIN events e ON e.seq = u.seq JOIN requestors r ON r.requestor = e.requestor
+     WHERE u.n > ?1 AND u.n <= ?2 ORDER BY u.n LIMIT ?3",
+    "SELECT e.seq, e.id, e.body ->> 'event_id', e.slot, r.requestor_id, e.occurred_at, e.count, 'delivered',
+            d.delivered_at, NULL, d.run, e.body, d.n
+     FROM delivered d JOIN events e ON e.seq = d.seq JOIN requestors r ON r.requestor = e.requestor
+     WHERE d.n > ?1 AND d.n <= ?2 ORDER BY d.n LIMIT ?3",
+];
+
+/// One value of an exported row.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum ExportedValue<'a> {
+    Number(i64),
+    Text(Cow<'a, str>),
+    Empty,
+}
+
+/// An exported row.
 #[derive(Debug)]
-pub struct ExportedEvent<'a> {
-    pub reference: EventRef,
+pub struct ExportedRow<'a> {
+    sequence: Sequence,
+    /// In the order of [`Exporter::columns`].
+    pub values: Vec<ExportedValue<'a>>,
     pub id: EventId,
+    pub count: u32,
     pub requestor_id: &'a str,
-    pub state: &'a str,
-    pub input: i64,
-    pub path: Option<&'a str>,
-    pub line: i64,
-    pub backfill: Option<&'a str>,
     /// The JSON object of `event_id` and the other properties.
     pub body: &'a str,
 }
 
-/// An outcome of an event, as the view `v_outcomes` has it.
-#[derive(Debug)]
-pub struct ExportedOutcome<'a> {
-    pub reference: EventRef,
-    pub id: EventId,
-    pub requestor_id: &'a str,
-    pub body: &'a str,
-    pub state: &'a str,
-    pub outcome_at: Instant,
-    pub reason: Option<&'a str>,
-    pub run: Option<i64>,
+impl ExportedRow<'_> {
+    /// Its `event_id` and the other properties.
+    pub fn properties(&self) -> Result<HashMap<String, String>> {
+        serde_json::from_str(self.body).map_err(|error| damaged(self.sequence, &error.to_string()))
+    }
 }
 
 /// An export under way. It ends at what was stored when it began.
@@ -80,85 +119,60 @@ impl Exporter {
         self.cursor
     }
 
-    /// Shows some of the next events; false if there are no more.
-    pub fn events(&mut self, mut show: impl FnMut(&ExportedEvent<'_>) -> Result<()>) -> Result<bool> {
-        let select = "SELECT e.seq, e.job, e.requestor, e.slot, e.occurred_at, e.count, e.id, r.requestor_id,
-                CASE WHEN EXISTS (SELECT 1 FROM queue q WHERE q.job = e.job AND q.requestor = e.requestor
-                                  AND q.occurred_at = e.occurred_at AND q.seq = e.seq) THEN 'pending'
-                     WHEN EXISTS (SELECT 1 FROM dead_letters d WHERE d.seq = e.seq) THEN 'dead'
-                     WHEN EXISTS (SELECT 1 FROM held h WHERE h.seq = e.seq) THEN 'held'
-                     WHEN EXISTS (SELECT 1 FROM discarded d WHERE d.seq = e.seq) THEN 'discarded'
-                     ELSE 'delivered' END AS state,
-                e.input, i.path, e.line, j.name, e.body
-             FROM events e JOIN requestors r ON r.requestor = e.requestor LEFT JOIN inputs i ON i.input = e.input
-             LEFT JOIN jobs j ON j.job = e.job WHERE e.seq > ?1 AND e.seq <= ?2 ORDER BY e.seq LIMIT ?3";
-        self.part(0, select, |row, columns| {
-            let reference = columns.reference(row)?;
-            show(&ExportedEvent {
-                reference,
-                id: EventId::from_bytes(row.get(6)?),
-                requestor_id: text(row, 7)?,
-                state: text(row, 8)?,
-                input: row.get(9)?,
-                path: optional_text(row, 10)?,
-                line: row.get(11)?,
-                backfill: optional_text(row, 12)?,
-                body: text(row, 13)?,
-            })?;
-            Ok(reference.sequence.0)
-        })
+    /// The names of the columns, of events without those of their body.
+    pub fn columns(&self) -> impl Iterator<Item = &'static str> {
+        let columns = match self.cursor.of {
+            ExportOf::Events => EVENT_COLUMNS,
+            ExportOf::Outcomes => OUTCOME_COLUMNS,
+        };
+        columns.split(' ')
     }
 
-    /// Shows some of the next outcomes; false if there are no more. Deliveries come last, because nothing comes after a
-    /// delivery: so the last outcome of an event is its latest.
-    pub fn outcomes(&mut self, mut show: impl FnMut(&ExportedOutcome<'_>) -> Result<()>) -> Result<bool> {
-        let selects = [
-            "SELECT e.seq, e.job, e.requestor, e.slot, e.occurred_at, e.count, e.id, r.requestor_id, e.body,
-                    u.state, u.at, CASE u.state WHEN 'dead' THEN (SELECT reason FROM dead_letters WHERE seq = u.seq)
-                        WHEN 'held' THEN (SELECT cause FROM doubts WHERE seq = u.seq) END,
-                    (SELECT run FROM dead_letters WHERE seq = u.seq AND u.state = 'dead'), u.n
-             FROM undelivered u JOIN events e ON e.seq = u.seq JOIN requestors r ON r.requestor = e.requestor
-             WHERE u.n > ?1 AND u.n <= ?2 ORDER BY u.n LIMIT ?3",
-            "SELECT e.seq, e.job, e.requestor, e.slot, e.occurred_at, e.count, e.id, r.requestor_id, e.body,
-                    'delivered', d.delivered_at, NULL, d.run, d.n
-             FROM delivered d JOIN events e ON e.seq = d.seq JOIN requestors r ON r.requestor = e.requestor
-             WHERE d.n > ?1 AND d.n <= ?2 ORDER BY d.n LIMIT ?3",
-        ];
-        let mut next = |row: &Row<'_>, columns: &EventColumns| {
-            show(&ExportedOutcome {
-                reference: columns.reference(row)?,
-                id: EventId::from_bytes(row.get(6)?),
-                requestor_id: text(row, 7)?,
-                body: text(row, 8)?,
-                state: text(row, 9)?,
-                outcome_at: row.get(10)?,
-                reason: optional_text(row, 11)?,
-                run: row.get(12)?,
-            })?;
-            Ok(row.get(13)?)
+    /// Shows some of the next rows; false if there are no more.
+    pub fn next(&mut self, show: &mut dyn FnMut(ExportedRow<'_>) -> Result<()>) -> Result<bool> {
+        let selects = match self.cursor.of {
+            ExportOf::Events => &EVENTS[..],
+            ExportOf::Outcomes => &OUTCOMES,
         };
-        for (index, select) in selects.into_iter().enumerate() {
-            if self.part(index, select, &mut next)? {
+        for (index, select) in selects.iter().enumerate() {
+            if self.part(index, select, show)? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Reads rows behind the cursor's number at `index`; `next` returns the number of a row. False if there was no row.
+    /// Shows rows behind one of the cursor's numbers; false if there was no row.
     fn part(
         &mut self,
         index: usize,
         select: &str,
-        mut next: impl FnMut(&Row<'_>, &EventColumns) -> Result<i64>,
+        show: &mut dyn FnMut(ExportedRow<'_>) -> Result<()>,
     ) -> Result<bool> {
         let (mut passed, end) = (self.cursor.passed[index], self.ends[index]);
+        let names: Vec<&str> = self.columns().collect();
+        let place = |name: &str| names.iter().position(|own| *own == name).unwrap_or_default();
+        let [id, count, requestor_id] = ["event_key", "count", "requestor_id"].map(place);
         let mut statement = self.connection.prepare_cached(select)?;
-        let columns = EventColumns::of(&statement)?;
         let mut rows = statement.query((passed, end, ROWS_A_SNAPSHOT))?;
         let before = passed;
         while let Some(row) = rows.next()? {
-            passed = next(row, &columns)?;
+            let sequence = row.get(0)?;
+            let mut values = Vec::with_capacity(names.len());
+            for (place, name) in names.iter().enumerate() {
+                let exported = exported(name, row.get_ref(place)?).map(|value| values.push(value));
+                exported.ok_or_else(|| damaged(sequence, "a value of it is not as it was stored"))?;
+            }
+            let text = |place: usize| row.get_ref(place)?.as_str().map_err(rusqlite::Error::from);
+            show(ExportedRow {
+                sequence,
+                values,
+                id: EventId::from_bytes(row.get(id)?),
+                count: row.get(count)?,
+                requestor_id: text(requestor_id)?,
+                body: text(names.len())?,
+            })?;
+            passed = row.get(names.len() + 1)?;
         }
         // If there was no row, all rows up to the end were deleted.
         self.cursor.passed[index] = if passed == before { end.max(passed) } else { passed };
@@ -166,17 +180,21 @@ impl Exporter {
     }
 }
 
-/// The event of an exported row.
-pub fn exported_event(reference: &EventRef, requestor_id: &str, body: &str) -> Result<PassEvent> {
-    let damaged = |what: &str| BufferError::Damaged(reference.sequence, what.to_owned());
-    let requestor_id = RequestorId::new(requestor_id).map_err(|_| damaged("its requestor is no name"))?;
-    event_of(body.into(), reference, requestor_id)
-}
-
-fn text<'a>(row: &'a Row<'_>, index: usize) -> Result<&'a str> {
-    Ok(row.get_ref(index)?.as_str().map_err(rusqlite::Error::from)?)
-}
-
-fn optional_text<'a>(row: &'a Row<'_>, index: usize) -> Result<Option<&'a str>> {
-    Ok(row.get_ref(index)?.as_str_or_null().map_err(rusqlite::Error::from)?)
+/// The value of a column in its exported form; `None` if it is damaged.
+fn exported<'a>(name: &str, value: ValueRef<'a>) -> Option<ExportedValue<'a>> {
+    Some(match (name, value) {
+        ("event_key", ValueRef::Blob(id)) => {
+            ExportedValue::Text(EventId::from_bytes(id.try_into().ok()?).to_string().into())
+        }
+        ("occurred_at" | "outcome_at", ValueRef::Integer(nanos)) => {
+            ExportedValue::Text(Instant::from_nanos(nanos).to_the_millisecond().into())
+        }
+        ("event", ValueRef::Integer(slot)) => {
+            ExportedValue::Text(EventKind::from_slot(u8::try_from(slot).ok()?)?.name().into())
+        }
+        (_, ValueRef::Integer(number)) => ExportedValue::Number(number),
+        (_, ValueRef::Text(text)) => ExportedValue::Text(std::str::from_utf8(text).ok()?.into()),
+        (_, ValueRef::Null) => ExportedValue::Empty,
+        (_, ValueRef::Blob(_) | ValueRef::Real(_)) => return None,
+    })
 }

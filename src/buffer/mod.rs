@@ -70,7 +70,7 @@ pub use doubts::DoubtedEvent;
 pub use erasure::Forgotten;
 pub use error::BufferError;
 pub use events::{Batch, Conflict, InboxRow, NewEvent, StoreReport};
-pub use export::{ExportedEvent, ExportedOutcome, Exporter, exported_event};
+pub use export::{ExportedRow, ExportedValue, Exporter};
 pub use fills::Filled;
 pub use forget::Forget;
 pub use inputs::InputRecord;

@@ -1,6 +1,5 @@
 //! `export`: events and outcomes for a warehouse.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::io::Write;
@@ -11,22 +10,12 @@ use serde::Serialize;
 
 use super::words::{explained, written};
 use super::{Context, Exit, Failure, Form, may_replace, output, person, refused, until_stopped};
-use crate::buffer::{
-    Buffer, BufferError, EventRef, ExportCursor, ExportOf, ExportedEvent, ExportedOutcome, Exporter,
-    exported_event,
-};
+use crate::buffer::{Buffer, ExportCursor, ExportOf, ExportedRow, ExportedValue, Exporter};
 use crate::encode::csv_row;
 use crate::event::Property;
 use crate::mapping::first_serial;
 use crate::suite::CountForm;
 use crate::whole_file::{Readers, WholeFile};
-
-/// The columns of an event before its `event_id` and its properties, as in the view `v_events`.
-const EVENT_COLUMNS: &str =
-    "sequence event_key occurred_at event requestor_id count state input path line backfill";
-/// The columns of an outcome: those of the view `v_outcomes`, and the serial.
-const OUTCOME_COLUMNS: &str =
-    "sequence event_key event_id event requestor_id occurred_at count state outcome_at reason run serial";
 
 /// Writes events or outcomes for a warehouse, from where the last export ended, or all that is stored about a person.
 #[derive(Debug, Subcommand)]
@@ -170,134 +159,61 @@ impl Rows {
         let Rows { of, form, exporter, count_forms, rows, part, has_begun } = self;
         part.clear();
         let is_first = !std::mem::replace(has_begun, true);
+        let (names, own) = match of {
+            ExportOf::Events => (exporter.columns().collect::<Vec<_>>(), body_columns()),
+            ExportOf::Outcomes => (exporter.columns().chain(["serial"]).collect(), Vec::new()),
+        };
         if is_first && *form == RowForm::Csv {
-            match of {
-                ExportOf::Events => csv_row(EVENT_COLUMNS.split(' ').chain(body_columns()), part),
-                ExportOf::Outcomes => csv_row(OUTCOME_COLUMNS.split(' '), part),
-            }
+            csv_row(names.iter().chain(&own).copied(), part);
         }
-        let has_more = match of {
-            ExportOf::Events => exporter.events(|event| {
-                *rows += 1;
-                write_event(event, *form, part)
-            }),
-            ExportOf::Outcomes => exporter.outcomes(|outcome| {
-                *rows += 1;
-                write_outcome(outcome, count_forms, *form, part)
-            }),
-        }?;
+        let has_more = exporter.next(&mut |mut row| {
+            *rows += 1;
+            if *of == ExportOf::Outcomes {
+                let count_form = count_forms.get(row.requestor_id).copied().unwrap_or_default();
+                let serial = first_serial(row.id, row.count, count_form);
+                row.values.push(ExportedValue::Text(serial.into()));
+                row.body = "{}";
+            }
+            match form {
+                RowForm::Ndjson => write_object(&names, &row, part),
+                RowForm::Csv => {
+                    let mut properties = row.properties()?;
+                    let own = own.iter().map(|name| properties.remove(*name).unwrap_or_default());
+                    let cells: Vec<String> = row.values.iter().map(csv_text).chain(own).collect();
+                    csv_row(cells.iter().map(String::as_str), part);
+                }
+            }
+            Ok(())
+        })?;
         Ok((has_more || is_first).then_some(&*part))
     }
 }
 
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Cell<'a> {
-    Number(i64),
-    Text(&'a str),
-    Empty,
-}
-
-impl Cell<'_> {
-    fn of(text: Option<&str>) -> Cell<'_> {
-        text.map_or(Cell::Empty, Cell::Text)
-    }
-}
-
-fn write_event(event: &ExportedEvent<'_>, form: RowForm, out: &mut Vec<u8>) -> Result<(), BufferError> {
-    let EventRef { sequence, occurred_at, kind, count, .. } = event.reference;
-    let (key, occurred_at) = (event.id.to_string(), occurred_at.to_the_millisecond());
-    let cells = [
-        Cell::Number(sequence.0),
-        Cell::Text(&key),
-        Cell::Text(&occurred_at),
-        Cell::Text(kind.name()),
-        Cell::Text(event.requestor_id),
-        Cell::Number(count.into()),
-        Cell::Text(event.state),
-        Cell::Number(event.input),
-        Cell::of(event.path),
-        Cell::Number(event.line),
-        Cell::of(event.backfill),
-    ];
-    match form {
-        RowForm::Ndjson => {
-            write_object(EVENT_COLUMNS, &cells, out);
-            // The body is a JSON object too, without spaces.
-            if event.body != "{}" {
-                out.push(b',');
-                out.extend_from_slice(&event.body.as_bytes()[1..event.body.len() - 1]);
-            }
-            out.extend_from_slice(b"}\n");
-        }
-        RowForm::Csv => {
-            let stored = exported_event(&event.reference, event.requestor_id, event.body)?;
-            let own = Property::ALL.into_iter().filter(|property| *property != Property::RequestorId);
-            let own = own.map(|property| stored.property(property).unwrap_or_default());
-            let values = cells.iter().map(csv_text).collect::<Vec<_>>();
-            let head = values.iter().map(|value| &**value);
-            csv_row(head.chain([stored.event_id().unwrap_or_default()]).chain(own), out);
-        }
-    }
-    Ok(())
-}
-
-fn write_outcome(
-    outcome: &ExportedOutcome<'_>,
-    count_forms: &HashMap<String, CountForm>,
-    form: RowForm,
-    out: &mut Vec<u8>,
-) -> Result<(), BufferError> {
-    let EventRef { sequence, occurred_at, kind, count, .. } = outcome.reference;
-    let stored = exported_event(&outcome.reference, outcome.requestor_id, outcome.body)?;
-    let (key, occurred_at) = (outcome.id.to_string(), occurred_at.to_the_millisecond());
-    let outcome_at = outcome.outcome_at.to_the_millisecond();
-    let count_form = count_forms.get(outcome.requestor_id).copied().unwrap_or_default();
-    let serial = first_serial(outcome.id, count, count_form);
-    let cells = [
-        Cell::Number(sequence.0),
-        Cell::Text(&key),
-        Cell::of(stored.event_id()),
-        Cell::Text(kind.name()),
-        Cell::Text(outcome.requestor_id),
-        Cell::Text(&occurred_at),
-        Cell::Number(count.into()),
-        Cell::Text(outcome.state),
-        Cell::Text(&outcome_at),
-        Cell::of(outcome.reason),
-        outcome.run.map_or(Cell::Empty, Cell::Number),
-        Cell::Text(&serial),
-    ];
-    match form {
-        RowForm::Ndjson => {
-            write_object(OUTCOME_COLUMNS, &cells, out);
-            out.extend_from_slice(b"}\n");
-        }
-        RowForm::Csv => csv_row(cells.iter().map(csv_text), out),
-    }
-    Ok(())
-}
-
-/// Writes an object without its closing brace.
-fn write_object(names: &str, cells: &[Cell<'_>], out: &mut Vec<u8>) {
-    for (index, (name, cell)) in names.split(' ').zip(cells).enumerate() {
+/// Writes a row, with the properties in its body, as a JSON object.
+fn write_object(names: &[&str], row: &ExportedRow<'_>, out: &mut Vec<u8>) {
+    for (index, (name, value)) in names.iter().zip(&row.values).enumerate() {
         out.extend_from_slice(if index == 0 { b"{\"" } else { b",\"" });
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b"\":");
-        let written = serde_json::to_writer(&mut *out, cell);
-        written.expect("numbers and texts always serialise to memory");
+        serde_json::to_writer(&mut *out, value).expect("numbers and texts always serialise to memory");
+    }
+    // The body is a JSON object too, without spaces.
+    if row.body != "{}" {
+        out.push(b',');
+        out.extend_from_slice(&row.body.as_bytes()[1..row.body.len() - 1]);
+    }
+    out.extend_from_slice(b"}\n");
+}
+
+fn csv_text(value: &ExportedValue<'_>) -> String {
+    match value {
+        ExportedValue::Number(number) => number.to_string(),
+        ExportedValue::Text(text) => text.clone().into_owned(),
+        ExportedValue::Empty => String::new(),
     }
 }
 
-fn csv_text<'a>(cell: &Cell<'a>) -> Cow<'a, str> {
-    match cell {
-        Cell::Number(number) => number.to_string().into(),
-        Cell::Text(text) => (*text).into(),
-        Cell::Empty => "".into(),
-    }
-}
-
-fn body_columns() -> impl Iterator<Item = &'static str> {
+fn body_columns() -> Vec<&'static str> {
     let own = Property::ALL.into_iter().filter(|property| *property != Property::RequestorId);
-    ["event_id"].into_iter().chain(own.map(Property::name))
+    ["event_id"].into_iter().chain(own.map(Property::name)).collect()
 }
