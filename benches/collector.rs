@@ -56,6 +56,7 @@ fn measure(events_a_request: usize) -> (f64, f64) {
         contracts: Vec::new(),
         slice: Default::default(),
         accept_days: None,
+        accept_missing: Vec::new(),
         job: Default::default(),
         format: FormatChoice::Auto,
         config: IngestConfig { rejects_dir: dir.path().join("rejects"), ..IngestConfig::default() },

@@ -104,6 +104,7 @@ fn ingest(dir: &Path, input: &Path, events: u64) -> Outcome<Duration> {
         contracts: Vec::new(),
         slice: Default::default(),
         accept_days: None,
+        accept_missing: Vec::new(),
         esm: Default::default(),
         clock,
     };

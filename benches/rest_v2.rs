@@ -76,6 +76,7 @@ fn derive_events(path: &Path, dir: &Path) -> Result<u64> {
         contracts: Vec::new(),
         slice: Default::default(),
         accept_days: None,
+        accept_missing: Vec::new(),
         job: Default::default(),
         format: FormatChoice::Is(Format::RestV2),
         config: IngestConfig { rejects_dir: dir.join("rejects"), ..IngestConfig::default() },

@@ -917,7 +917,7 @@ _passbridge() {
             return 0
             ;;
         passbridge__subcmd__backfill__subcmd__run)
-            opts="-h --format --map --event-id-from --from --to --requestor --via --rate --window --accept-days --keep-files --config --json --help"
+            opts="-h --format --map --event-id-from --from --to --requestor --via --rate --window --accept-days --accept-missing --keep-files --config --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -960,6 +960,10 @@ _passbridge() {
                     return 0
                     ;;
                 --accept-days)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --accept-missing)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2805,7 +2809,7 @@ _passbridge() {
             return 0
             ;;
         passbridge__subcmd__ingest)
-            opts="-h --format --map --event-id-from --from --to --requestor --accept-days --source --dry-run --why --summary --max-rejects --spool --config --json --help"
+            opts="-h --format --map --event-id-from --from --to --requestor --accept-days --accept-missing --source --dry-run --why --summary --max-rejects --spool --config --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2836,6 +2840,10 @@ _passbridge() {
                     return 0
                     ;;
                 --accept-days)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --accept-missing)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

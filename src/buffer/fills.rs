@@ -1,42 +1,36 @@
-//! Which keys the latest events of each requestor have: a sample, to notice a key that a source no longer fills.
-
-use std::collections::BTreeMap;
-
-use serde::de::IgnoredAny;
+//! Which keys the stored events of each requestor have: a sample, to notice a key that a source no longer fills.
 
 use super::database::Buffer;
 use super::error::Result;
-use super::rows::each;
-use crate::delivery::Sequence;
+use super::rows::{EventColumns, json_list, stored_event, value};
+use crate::event::FilledKeys;
 
-/// How many of the latest events are looked at, some 5 ms of work.
-const EVENTS_MAX: u32 = 2_000;
-
-/// How many events of a requestor were looked at, and how many of them have each key.
-#[derive(Debug, Default)]
-pub struct Filled {
-    pub events: u32,
-    pub keys: BTreeMap<String, u32>,
-}
+/// How many events in a row are looked at, some 80 times: 10 ms of work.
+const ROW_EVENTS: i64 = 32;
 
 impl Buffer {
-    /// The keys of the latest events whose number is above `behind`, by requestor, and the highest number read.
-    pub fn filled(&self, behind: Sequence) -> Result<(BTreeMap<String, Filled>, Sequence)> {
-        let (mut filled, mut last) = (BTreeMap::<String, Filled>::new(), behind);
-        let select = "SELECT e.seq, r.requestor_id, e.body
-             FROM (SELECT seq, requestor, body FROM events WHERE seq > ?1 ORDER BY seq DESC LIMIT ?2) e
-             JOIN requestors r ON r.requestor = e.requestor";
+    /// The keys of the latest stored events and, ever more sparsely, of those before. So a second source of a requestor
+    /// counts, though a large file of the first may be the latest, and a key that was given up is soon forgotten.
+    pub fn filled_keys(&self) -> Result<FilledKeys> {
+        let mut found = FilledKeys::default();
         self.read(|connection| {
-            each(connection, select, (behind, EVENTS_MAX), |row| {
-                last = last.max(row.get("seq")?);
-                let of = filled.entry(row.get("requestor_id")?).or_default();
-                of.events += 1;
-                let body: String = row.get("body")?;
-                let keys: BTreeMap<String, IgnoredAny> = serde_json::from_str(&body).unwrap_or_default();
-                keys.into_keys().for_each(|key| *of.keys.entry(key).or_default() += 1);
-                Ok(())
-            })
+            let last: i64 = value(connection, "SELECT coalesce(max(seq), 0) FROM events", [])?;
+            let further = |behind: &i64| Some(behind + ROW_EVENTS.max(behind / 5));
+            let rows = std::iter::successors(Some(0), further).map(|behind| last - behind);
+            let rows: Vec<i64> = rows.take_while(|row| *row > 0).collect();
+            let mut statement = connection.prepare_cached(
+                "SELECT e.seq, e.slot, e.occurred_at, e.count, e.body, e.job, e.requestor, r.requestor_id
+                 FROM json_each(?1) s CROSS JOIN events e ON e.seq > s.value - ?2 AND e.seq <= s.value
+                 JOIN requestors r ON r.requestor = e.requestor",
+            )?;
+            let columns = EventColumns::of(&statement)?;
+            let mut events = statement.query((json_list(&rows), ROW_EVENTS))?;
+            while let Some(row) = events.next()? {
+                let event = stored_event(row, &columns)?.event;
+                found.add(&event);
+            }
+            Ok(())
         })?;
-        Ok((filled, last))
+        Ok(found)
     }
 }

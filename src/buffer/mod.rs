@@ -71,7 +71,6 @@ pub use erasure::Forgotten;
 pub use error::BufferError;
 pub use events::{Batch, Conflict, InboxRow, NewEvent, StoreReport};
 pub use export::{ExportedRow, ExportedValue, Exporter};
-pub use fills::Filled;
 pub use forget::Forget;
 pub use inputs::InputRecord;
 pub use jobs::{JobCounts, JobInput, JobRecord, JobSettings, JobSource};

@@ -158,7 +158,7 @@ pub(super) fn each_event(
 }
 
 /// Reads an event from a row that has the requestor's ID.
-fn stored_event(row: &Row<'_>, columns: &EventColumns) -> Result<StoredEvent> {
+pub(super) fn stored_event(row: &Row<'_>, columns: &EventColumns) -> Result<StoredEvent> {
     let reference = columns.reference(row)?;
     let requestor_id = row.get("requestor_id");
     let requestor_id = requestor_id.map_err(|error| damaged(reference.sequence, &error.to_string()))?;

@@ -38,9 +38,8 @@ use crate::readers::{Format, event_key};
 pub(super) struct Args {
     #[command(flatten)]
     of: OfArgs,
-    /// Accept that a file adds many events to these days (UTC), which were delivered already: 2026-11-20 or 2026-11-20..2026-11-22, several with commas.
-    #[arg(long, value_name = "DAYS", value_delimiter = ',')]
-    accept_days: Vec<DaySpan>,
+    #[command(flatten)]
+    accept: AcceptArgs,
     /// The name of standard input in reports, rejects and the buffer.
     #[arg(long, value_name = "NAME", default_value = "-", value_parser = NonEmptyStringValueParser::new())]
     source: String,
@@ -88,6 +87,17 @@ pub(super) struct OfArgs {
     /// Take only events of this requestor; may be given several times.
     #[arg(long = "requestor", value_name = "ID")]
     requestors: Vec<RequestorId>,
+}
+
+/// What is accepted of files that look wrong.
+#[derive(Debug, clap::Args)]
+pub(super) struct AcceptArgs {
+    /// Accept that many events are added to these days (UTC), which were delivered already: 2026-11-20 or 2026-11-20..2026-11-22, several with commas.
+    #[arg(long, value_name = "DAYS", value_delimiter = ',')]
+    pub(super) accept_days: Vec<DaySpan>,
+    /// Accept that all events of a file lack these keys, which nearly all events before it had.
+    #[arg(long, value_name = "KEYS", value_delimiter = ',', value_parser = event_key)]
+    pub(super) accept_missing: Vec<&'static str>,
 }
 
 impl OfArgs {
@@ -265,7 +275,8 @@ impl fmt::Display for IngestReport {
 pub(super) fn run(args: &Args, context: &Context) -> Ended {
     let settings = context.settings()?;
     let mut options = args.of.options(&settings, context)?;
-    options.accept_days = Some(args.accept_days.clone());
+    options.accept_days = Some(args.accept.accept_days.clone());
+    options.accept_missing.clone_from(&args.accept.accept_missing);
     let spool = args.spool.as_deref().map(Spool::open).transpose()?;
     let inputs = || ingest::expand(&args.inputs, &args.source);
     let inputs = spool.as_ref().map_or_else(inputs, Spool::inputs);

@@ -44,6 +44,7 @@ pub(super) fn ingest(settings: &Settings, format: FormatChoice, clock: &Clock) -
         contracts: settings.config.contract.iter().map(|(name, config)| contract(name, config)).collect(),
         slice: Slice::default(),
         accept_days: None,
+        accept_missing: Vec::new(),
     }
 }
 

@@ -9,6 +9,7 @@
 mod day_span;
 mod draft;
 mod error;
+mod filled_keys;
 mod identity;
 mod instant;
 mod measure;
@@ -25,6 +26,7 @@ pub use draft::{
     whole_number,
 };
 pub use error::EventError;
+pub use filled_keys::{FilledKeys, LostKeys};
 pub use identity::{ContentDigest, EventId};
 pub use instant::Instant;
 pub use measure::{Measure, MeasureOf, MeasuredUser, PlainDigest};

@@ -42,6 +42,11 @@ impl Properties {
         self.place(property, start, self.text.len());
     }
 
+    /// The numbers of the present properties.
+    pub(super) fn present(&self) -> impl Iterator<Item = usize> {
+        self.spans.iter().enumerate().filter(|(_, (start, end))| start < end).map(|(property, _)| property)
+    }
+
     /// The present properties, in the order of the table.
     pub fn iter(&self) -> impl Iterator<Item = (Property, &str)> {
         Property::ALL.into_iter().filter_map(|property| Some((property, self.get(property)?)))

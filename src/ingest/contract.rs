@@ -54,9 +54,9 @@ impl Contract {
         } else if let Some(mvpd) = mvpd {
             format!("mvpd {mvpd:?} is not known there")
         } else if event.count() > *count_max {
-            format!("count {} is above {count_max}", event.count())
+            format!("count is above {count_max}: {}", event.count())
         } else if age_max.0.is_some_and(|age| at.is_older(self.clock.now(), age)) {
-            format!("occurred_at {at} is older than {age_max}")
+            format!("occurred_at is older than {age_max}: {at}")
         } else {
             let key = line.unknown_key.as_ref().filter(|_| *unknown_keys == UnknownKeysRule::Reject)?;
             format!("no event has the key {key:?}")

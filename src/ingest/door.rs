@@ -1,6 +1,6 @@
 //! What an ingest needs of a buffer, so that events go the same way into an SQLite file and into PostgreSQL.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -10,8 +10,7 @@ use tokio::runtime::Runtime;
 use super::error::IngestError;
 use super::memory;
 use super::options::IngestOptions;
-use crate::buffer::{Batch, Buffer, Filled, InputId, RejectDigest, StoreReport, Watch};
-use crate::delivery::Sequence;
+use crate::buffer::{Batch, Buffer, InputId, RejectDigest, StoreReport, Watch};
 use crate::postgres::{PostgresError, SharedBuffer};
 use crate::readers::ReaderOptions;
 use crate::readers::memory::Recollection;
@@ -44,10 +43,6 @@ pub trait Door {
 
     fn look(&self, place: &mut Option<Watch>) -> Result<()> {
         Ok(self.as_file().zip(place.as_mut()).map_or(Ok(()), |(file, place)| file.look(place))?)
-    }
-
-    fn filled(&self, after: Sequence) -> Result<(BTreeMap<String, Filled>, Sequence)> {
-        Ok(self.as_file().map_or(Ok((BTreeMap::new(), after)), |file| file.filled(after))?)
     }
 
     fn count_unkept_rejects(&self, lines: u64) -> Result<()> {

@@ -1,11 +1,17 @@
-//! Finds events that add too much to days that were delivered already, as a re-export under other identities does.
+//! Finds events that add too much to days that were delivered already, as a re-export under other identities does, and events
+//! that lack keys, as where a column was renamed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::mem::take;
 
 use super::options::IngestOptions;
-use crate::buffer::{Buffer, BufferError, NewEvent, Recognition};
-use crate::event::{EventId, EventKind, Instant, RequestorId};
+use super::portion::Portion;
+use crate::buffer::{Buffer, BufferError, JobKey, NewEvent, Recognition};
+use crate::event::{EventId, EventKind, FilledKeys, Instant, RequestorId};
+use crate::harmless::few;
 
+/// The most days or requestors that the reason to keep an input out names.
+const NAMED_MAX: usize = 20;
 /// Up to this many added units of a requestor's day are no re-export: a rare event doubles when one more comes late.
 const UNITS_IGNORED: u64 = 10;
 /// The most identities of an input that are remembered, 32 MB. Beyond that, what the input repeats counts as new.
@@ -31,11 +37,15 @@ impl Cell {
     }
 }
 
-/// What was delivered of days that ended, and what is added to them.
+/// What was delivered of days that ended, and what is added to them; and which keys the events have.
 #[derive(Default)]
 pub(super) struct Gate {
     days: HashMap<(RequestorId, i64), BTreeMap<u8, Cell>>,
     seen: HashSet<EventId>,
+    /// The keys of earlier events, once the buffer was asked for them.
+    before: Option<FilledKeys>,
+    /// The keys of the present input so far.
+    now: FilledKeys,
 }
 
 impl Gate {
@@ -73,9 +83,53 @@ impl Gate {
         Ok(())
     }
 
+    fn keys(&mut self, buffer: &Buffer, portion: &mut Portion) -> Result<[&mut FilledKeys; 2], BufferError> {
+        self.now.absorb(take(&mut portion.keys));
+        let before = match &mut self.before {
+            Some(before) => before,
+            none => none.insert(buffer.filled_keys()?),
+        };
+        Ok([before, &mut self.now])
+    }
+
+    /// The reason to keep a live file out that lacks keys in what was read of it so far.
+    pub(super) fn lost_keys(
+        &mut self,
+        buffer: &Buffer,
+        options: &IngestOptions,
+        portion: &mut Portion,
+        is_end: bool,
+    ) -> Result<Option<String>, BufferError> {
+        let [before, now] = self.keys(buffer, portion)?;
+        let lost = before.lost(now, &options.accept_missing);
+        if !lost.is_empty() {
+            *now = FilledKeys::default();
+            return Ok(Some(format!("{lost}; {}", lost.advice())));
+        }
+        if is_end {
+            before.absorb(take(now));
+        }
+        Ok(None)
+    }
+
+    /// Ends a file. Returns the reason to keep it out, if it raises days; else counts its events as taken.
+    pub(super) fn why_out(&mut self) -> Option<String> {
+        let (mut days, told): (Vec<_>, Vec<_>) = self.end(true).into_iter().unzip();
+        days.dedup();
+        self.now = if days.is_empty() { take(&mut self.now) } else { FilledKeys::default() };
+        (!days.is_empty()).then(|| {
+            format!(
+                "would raise days far above what was delivered of them: {}; where these are the same events in another form, leave \
+                 them out, because Analytics cannot take a count back; where they are others, name the days: --accept-days {}",
+                few(told, NAMED_MAX).join("; "),
+                days.join(",")
+            )
+        })
+    }
+
     /// Ends an input. Returns the days that the input raises, each with a text. Counts the input's events as taken,
     /// unless it is a file and raises a day.
-    pub(super) fn end(&mut self, is_file: bool) -> Vec<(String, String)> {
+    fn end(&mut self, is_file: bool) -> Vec<(String, String)> {
         let mut raised = Vec::new();
         for ((requestor_id, day), cells) in &self.days {
             let units = |of: fn(&Cell) -> u64| {
@@ -110,24 +164,31 @@ impl Gate {
         raised
     }
 
-    /// The warning about live events that raise days but cannot be kept out.
+    /// The warnings about live events that raise days or lack keys but cannot be kept out.
     pub(super) fn tell(
         &mut self,
         buffer: &Buffer,
         options: &IngestOptions,
-        events: &[NewEvent],
-    ) -> Result<Option<String>, BufferError> {
-        if !options.has_settled(events) {
-            return Ok(None);
+        portion: &mut Portion,
+    ) -> Result<Vec<String>, BufferError> {
+        if options.job != JobKey::LIVE {
+            return Ok(Vec::new());
         }
-        self.add(buffer, options, events)?;
+        let [before, now] = self.keys(buffer, portion)?;
+        let mut told: Vec<String> = before.tell(now).into_iter().collect();
+        if !options.has_settled(&portion.events) {
+            return Ok(told);
+        }
+        self.add(buffer, options, &portion.events)?;
         let days: Vec<String> = self.end(false).into_iter().map(|(_, text)| text).collect();
-        Ok((!days.is_empty()).then(|| {
+        let raised = (!days.is_empty()).then(|| {
             format!(
                 "days are raised far above what was delivered of them: {}; if these are the same events in another form, take them back before \
                  they are sent: passbridge pending list",
                 days.join("; ")
             )
-        }))
+        });
+        told.extend(raised);
+        Ok(told)
     }
 }

@@ -96,8 +96,8 @@ impl Take<'_> {
             Some(input) => input,
             None => *self.input.insert(self.buffer.open_input(INBOX)?),
         };
-        let raised = self.gate.tell(self.buffer, self.options, &portion.events)?;
-        self.summary.raised(0, raised);
+        let told = self.gate.tell(self.buffer, self.options, &mut portion)?;
+        self.summary.note_of(0, told);
         let rowids: Vec<i64> = rows.iter().map(|row| row.rowid).collect();
         let (report, left) = self.buffer.store_inbox(&rowids, portion.batch(input, JobKey::LIVE))?;
         // The row is deleted afterwards, so the reject keeps the whole body.

@@ -151,7 +151,7 @@ struct Sorted {
     of_source: SourceSummary,
     kept: Kept,
     zeros: Zeros,
-    raised: Option<String>,
+    told: Vec<String>,
 }
 
 impl Intake {
@@ -272,7 +272,7 @@ impl Intake {
             return Err(SubmissionError::Unreadable(why));
         }
         let of_source = reader.summary();
-        Ok(Sorted { portion, of_source, kept: Kept::of_sender(&path), zeros, raised: None })
+        Ok(Sorted { portion, of_source, kept: Kept::of_sender(&path), zeros, told: Vec::new() })
     }
 
     fn store(
@@ -280,11 +280,11 @@ impl Intake {
         mut sorted: Vec<Result<Sorted, SubmissionError>>,
     ) -> Result<Vec<Result<Receipt, SubmissionError>>, IngestError> {
         let mut batches = Vec::new();
-        for Sorted { portion, kept, raised, .. } in sorted.iter_mut().flatten() {
+        for Sorted { portion, kept, told, .. } in sorted.iter_mut().flatten() {
             if let Some(file) = self.buffer.as_file() {
-                *raised = self.gate.tell(file, &self.options, &portion.events)?;
+                *told = self.gate.tell(file, &self.options, portion)?;
             }
-            raised.iter().for_each(|days| tracing::warn!(path = portion.path, "{days}"));
+            told.iter().for_each(|what| tracing::warn!(path = portion.path, "{what}"));
             let input = self.input(&portion.path)?;
             self.keep(kept, &portion.rejects)?;
             if portion.rejects_not_held > 0 {
@@ -340,7 +340,7 @@ impl Intake {
 
 impl Sorted {
     fn receipt(self, report: &StoreReport, [mixed, lost]: [Vec<Reject>; 2]) -> Receipt {
-        let Sorted { portion, of_source, kept, zeros, raised } = self;
+        let Sorted { portion, of_source, kept, zeros, told } = self;
         let rejected = (portion.rejects.len() + mixed.len()) as u64 + portion.rejects_not_held;
         let counts = Counts::of(report, rejected);
         let lines = portion.rejects.into_iter().chain(mixed).chain(lost);
@@ -354,7 +354,7 @@ impl Sorted {
             Some(line) => format!("{unit} {line}: {what}"),
             None => what,
         };
-        let notes = of_lines.chain(of_exchanges).chain(zeros.notes()).map(in_words).chain(raised).collect();
+        let notes = of_lines.chain(of_exchanges).chain(zeros.notes()).map(in_words).chain(told).collect();
         Receipt {
             unused,
             counts,

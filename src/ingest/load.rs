@@ -18,10 +18,8 @@ use super::portion::{self, Portion, Reject, canonical_text};
 use super::reading::{self, Read};
 use super::rejects::{Kept, Rejects};
 use super::summary::{Counts, IngestSummary, InputEnd, InputSummary};
-use super::vanished;
 use crate::buffer::{Buffer, InputId, StoreReport};
-use crate::delivery::Sequence;
-use crate::event::PassEvent;
+use crate::event::{FilledKeys, PassEvent};
 use crate::readers::ReaderOptions;
 use crate::readers::memory::Recollection;
 use crate::readers::rest_v2::Rule;
@@ -101,7 +99,6 @@ pub fn load(
         gate: Gate::default(),
         passed: None,
     };
-    let (before, last) = buffer.filled(Sequence(0))?;
     let mut place = buffer.watch()?;
     let mut taken = Ok(0);
     while let Ok(first) = taken
@@ -112,8 +109,6 @@ pub fn load(
     load.rejects.sync()?;
     taken?;
     buffer.look(&mut place)?;
-    let notes = vanished::notes(&before, &buffer.filled(last)?.0);
-    notes.into_iter().for_each(|note| load.summary.note(note));
     load.summary.finish(load.rejects.path());
     Ok(load.summary)
 }
@@ -125,12 +120,31 @@ pub fn preview(
     options: &IngestOptions,
     on_event: &mut dyn FnMut(&PassEvent, Origin) -> ControlFlow<()>,
 ) -> IngestSummary {
+    preview_after(FilledKeys::default(), inputs, options, on_event)
+}
+
+/// A preview that names the keys which earlier events had and an input lacks.
+pub fn preview_after(
+    mut keys: FilledKeys,
+    inputs: &[InputPath],
+    options: &IngestOptions,
+    on_event: &mut dyn FnMut(&PassEvent, Origin) -> ControlFlow<()>,
+) -> IngestSummary {
     let mut summary = summary_of(inputs);
     let (readers, mut memory) = memory::passing(options);
     for (number, path) in inputs.iter().enumerate() {
+        let mut now = FilledKeys::default();
+        let on_event = &mut |event: &PassEvent, origin| {
+            now.add(event);
+            on_event(event, origin)
+        };
         let (end, flow) =
             preview_input(number, path, options, (&readers, &mut memory), &mut summary, on_event);
         summary.ended(number, end);
+        match keys.lost(&now, &[]) {
+            lost if lost.is_empty() => keys.absorb(now),
+            lost => summary.lost(number, lost),
+        }
         if flow.is_break() {
             break;
         }
@@ -247,45 +261,52 @@ impl Load<'_> {
                 (open..self.inputs.len()).for_each(|input| self.summary.failed(input, InputError::Stopped));
                 return Ok(self.inputs.len());
             }
-            let Some(read) = read else { continue };
+            let Some(mut read) = read else { continue };
             open = read.input + usize::from(read.end.is_some());
-            if self.is_out(&read)? {
+            if self.is_out(&mut read)? {
                 return Ok(read.input + 1);
             }
             self.take(read, observer)?;
         }
     }
 
-    /// Keeps the input of a portion out, and returns true, if it is a live file that raises days far above what was
-    /// delivered of them. For a pipe, which cannot be read twice, and without `accept_days`, only warns of the days.
-    fn is_out(&mut self, read: &Read) -> Result<bool, IngestError> {
-        let (input, events) = (read.input, &read.portion.events);
-        let before = self.options.settled_before();
+    /// Keeps the input of a portion out, if it is a live file that looks wrong. Of a pipe, which cannot be read twice, only
+    /// warns.
+    fn is_out(&mut self, read: &mut Read) -> Result<bool, IngestError> {
+        let input = read.input;
         // On PostgreSQL, many processes ingest at the same time, and one of them does not see all that a day gains.
         let Some(buffer) = self.buffer.as_file() else { return Ok(false) };
-        if !read.is_late || self.passed == Some(input) || !buffer.planning()?.has_delivered_before(before)? {
-            return Ok(false);
-        }
         let is_file = matches!(self.inputs[input], InputPath::File(_)) && read.input_bytes.is_some();
         if !is_file || self.options.accept_days.is_none() {
-            let days = self.gate.tell(buffer, self.options, events)?;
-            self.summary.raised(input, days);
+            let told = self.gate.tell(buffer, self.options, &mut read.portion)?;
+            self.summary.note_of(input, told);
             return Ok(false);
         }
-        match read.end {
-            Some(_) => self.gate.add(buffer, self.options, events)?,
-            None => self.read_ahead(buffer, input)?,
-        }
-        let raised = self.gate.end(true);
-        if raised.is_empty() {
-            self.passed = Some(input);
+        let is_end = read.end.is_some();
+        let lost = self.gate.lost_keys(buffer, self.options, &mut read.portion, is_end)?;
+        let Some(why) = lost.map_or_else(|| self.raised(buffer, read), |why| Ok(Some(why)))? else {
             return Ok(false);
-        }
+        };
         self.rejects.end_input(&mut self.kept[input], self.buffer)?;
         let id = self.input_id(input)?;
-        self.summary.kept_out(input, raised, id);
+        self.summary.kept_out(input, why, id);
         self.buffer.end_input(id, &as_document(&self.summary.inputs[input]), false)?;
         Ok(true)
+    }
+
+    /// The reason to keep a file out that raises days far above what was delivered of them.
+    fn raised(&mut self, buffer: &Buffer, read: &Read) -> Result<Option<String>, IngestError> {
+        let (input, before) = (read.input, self.options.settled_before());
+        if !read.is_late || self.passed == Some(input) || !buffer.planning()?.has_delivered_before(before)? {
+            return Ok(None);
+        }
+        match read.end {
+            Some(_) => self.gate.add(buffer, self.options, &read.portion.events)?,
+            None => self.read_ahead(buffer, input)?,
+        }
+        let why = self.gate.why_out();
+        self.passed = if why.is_none() { Some(input) } else { self.passed };
+        Ok(why)
     }
 
     /// Counts what a whole file adds, and stores nothing. Ignores errors of the file: the caller meets them again.

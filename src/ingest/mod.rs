@@ -29,7 +29,6 @@ mod reading;
 mod rejects;
 mod summary;
 mod unpack;
-mod vanished;
 
 pub use contract::Contract;
 pub use door::{Door, SharedDoor};
@@ -41,7 +40,7 @@ pub use intake::{
     Intake, LineError, PlainSubmission, Receipt, Submission, SubmissionError, UNPACKED_BYTES_MAX,
     rejects_limit,
 };
-pub use load::{Observer, Origin, Progress, RejectsLimit, load, preview};
+pub use load::{Observer, Origin, Progress, RejectsLimit, load, preview, preview_after};
 pub use options::{FormatChoice, IngestOptions, Maps};
 pub use paths::expand;
 pub use rejects::{

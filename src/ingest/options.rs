@@ -42,6 +42,8 @@ pub struct IngestOptions {
     pub slice: Slice,
     /// The days to which a live file may add although they were delivered; `None`: no file is kept out.
     pub accept_days: Option<Vec<DaySpan>>,
+    /// The keys that a live file may lack although nearly all events before had them.
+    pub accept_missing: Vec<&'static str>,
 }
 
 /// The maps of events in NDJSON and CSV.

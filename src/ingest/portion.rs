@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 use super::contract::Contract;
 use super::options::IngestOptions;
 use crate::buffer::{Batch, Conflict, Feed, InputId, JobKey, NewEvent, StoreReport};
-use crate::event::{PassEvent, Slice, TimeBounds};
+use crate::event::{FilledKeys, PassEvent, Slice, TimeBounds};
 use crate::mapping::measure;
 use crate::readers::esm::StatedAccounts;
 use crate::readers::memory::{MemoryRow, Recollection};
@@ -36,6 +36,7 @@ const EXCHANGE_AMONG_OTHERS: &str = "looks like an exchange with the Pass REST A
 pub(super) struct Portion {
     pub(super) path: String,
     pub(super) events: Arc<Vec<NewEvent>>,
+    pub(super) keys: FilledKeys,
     pub(super) rejects: Vec<Reject>,
     /// The kind of feed: single events, or sums from ESM.
     pub(super) feed: Feed,
@@ -127,6 +128,7 @@ impl Portion {
         };
         match (&line.result, reason) {
             (Ok(event), None) => {
+                self.keys.add(event);
                 let former_ids =
                     line.rule.as_ref().map_or_else(Vec::new, |applied| applied.former_ids.clone());
                 let event = NewEvent { former_ids, ..NewEvent::new(line.number, event, measure(event)) };

@@ -50,7 +50,11 @@ pub(super) fn start(
     let options = options.clone();
     let reading = thread::spawn(move || {
         for (number, input) in inputs.iter().enumerate().skip(first) {
-            if read_input(number, input, &options, (&readers, &stop), &mut memory, &sender).is_none() {
+            let is_file = |path: &InputPath| matches!(path, InputPath::File(path) if path.is_file());
+            // What was read of a pipe is lost if the input before it is kept out, so the thread ends before a pipe.
+            if read_input(number, input, &options, (&readers, &stop), &mut memory, &sender).is_none()
+                || !inputs.get(number + 1).is_none_or(is_file)
+            {
                 return;
             }
         }

@@ -12,6 +12,7 @@ use super::portion::{Portion, Reject, kind_of};
 use super::rejects::Kept;
 use super::unpack::Zeros;
 use crate::buffer::{InputId, StoreReport};
+use crate::event::LostKeys;
 use crate::readers::esm::EsmSummary;
 use crate::readers::rest_v2::ExchangeSummary;
 use crate::readers::{Guess, SourceSummary, UnknownKeys};
@@ -77,6 +78,9 @@ pub struct InputSummary {
     /// The rejected lines by reason, without the values in it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub rejected_by_reason: BTreeMap<String, u64>,
+    /// The keys that nearly all events before it had, and none of its own has.
+    #[serde(skip_serializing_if = "LostKeys::is_empty")]
+    pub lost_keys: LostKeys,
     /// The exchanges that gave no event, by the rule of the derivation, or as `other paths` or `seen before`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub unused_by_rule: BTreeMap<String, u64>,
@@ -245,26 +249,20 @@ impl IngestSummary {
         portion.rejects.iter().for_each(|reject| self.rejected(input, reject));
     }
 
-    /// Warns of days that an input raises, if the input could not be kept out.
-    pub(super) fn raised(&mut self, input: usize, days: Option<String>) {
+    /// Warns of what looks wrong in an input that is not kept out.
+    pub(super) fn note_of(&mut self, input: usize, texts: impl IntoIterator<Item = String>) {
         let path = self.inputs[input].path.clone();
-        days.into_iter().for_each(|days| self.note(format!("{path}: {days}")));
+        texts.into_iter().for_each(|text| self.note(format!("{path}: {text}")));
     }
 
-    /// Records that an input is kept out because of these days, and whether earlier events of the input are stored.
-    pub(super) fn kept_out(&mut self, input: usize, raised: Vec<(String, String)>, id: InputId) {
-        let (mut days, mut told): (Vec<_>, Vec<_>) = raised.into_iter().unzip();
-        days.dedup();
-        if told.len() as u64 > NAMED_MAX {
-            let more = told.split_off(NAMED_MAX as usize).len();
-            told.push(format!("{more} more"));
-        }
-        let mut why = format!(
-            "is kept out, because it would raise days far above what was delivered of them: {}; where these are the same events in another form, leave \
-             them out, because Analytics cannot take a count back; where they are others, name the days: --accept-days {}",
-            told.join("; "),
-            days.join(",")
-        );
+    pub(super) fn lost(&mut self, input: usize, lost: LostKeys) {
+        self.note_of(input, [lost.to_string()]);
+        self.inputs[input].lost_keys = lost;
+    }
+
+    /// Records why an input is kept out, and whether earlier events of the input are stored.
+    pub(super) fn kept_out(&mut self, input: usize, why: String, id: InputId) {
+        let mut why = format!("is kept out, because it {why}");
         if self.inputs[input].counts.stored > 0 {
             let id = id.0;
             why.push_str(&format!(

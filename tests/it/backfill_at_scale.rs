@@ -26,6 +26,10 @@ use self::history::{History, REQUESTORS};
 use crate::program::Program;
 use crate::support::{RSID, buffer_options, counted, sandbox_with};
 
+/// What the exchanges of a requestor have and its other files do not.
+const MISSING: &str = "sdk_type,sdk_version,device_type,operating_system,primary_hardware_type,ttl,authentication_type,latency_ms,device_model,\
+    device_version,device_hardware_vendor,device_hardware_manufacturer,device_os_name,device_os_version,\
+    normalized_clientless_device_type,device_id";
 const CONFIG: &str = "
 [buffer]
 path = \"passbridge.db\"
@@ -171,7 +175,7 @@ impl Acceptance {
     /// Runs it, and kills it again and again: a third of the times while it loads.
     fn kill_often(&mut self) {
         let (kills, total) = (self.size.kills as u64, self.history.total());
-        let mut args = ["backfill", "run", "h"];
+        let mut args = vec!["backfill", "run", "h", "--accept-missing", MISSING];
         let loading = kills / 3;
         let mut struck_while_loading = 0;
         for kill in 0..kills {
@@ -188,7 +192,7 @@ impl Acceptance {
                 Moment::Settled(self.later(settled(&self.counts()), kills - kill))
             };
             self.kill_at(child, moment, kill);
-            args = ["backfill", "resume", "h"];
+            args = vec!["backfill", "resume", "h"];
             let counts = self.counts();
             struck_while_loading += u64::from(counts.events < total);
             self.assert_balanced();
@@ -347,7 +351,8 @@ impl Acceptance {
     /// The whole history as another backfill sends nothing.
     fn assert_known(&self, via: &str) {
         let before = self.sandbox.summary();
-        let args = [&["backfill", "run", "again", "--via", via], &self.files()[..]].concat();
+        let options = ["backfill", "run", "again", "--via", via, "--accept-missing", MISSING];
+        let args = [&options[..], &self.files()[..]].concat();
         let (code, report) = self.program.json(&args);
         assert_eq!((code, &report["state"], &report["events"]), (3, &json!("done"), &json!(0)), "{report}");
         assert_eq!(self.sandbox.summary().requests, before.requests);

@@ -76,6 +76,33 @@ fn a_run_adds_to_delivered_days_only_where_each_is_named() {
 }
 
 #[test]
+fn a_run_stops_at_an_input_that_lacks_a_key_until_the_key_is_named() {
+    let (program, sandbox) = (Program::new(), sandbox(""));
+    program.suite(&sandbox.url());
+    let with = |key: &str, prefix: &str| {
+        let lines = day("2026-10-01", prefix, 25).replace('}', &format!(",\"{key}\":\"Cableco\"}}"));
+        program.file(&format!("{prefix}.ndjson"), &lines)
+    };
+    let inputs = [with("mvpd", "a"), with("provider", "b"), with("mvpd", "c"), with("provider", "d")];
+    let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+    let markdown = [&["backfill", "plan", "h", "--markdown"], &inputs[..]].concat();
+    let plan = program.run(&markdown);
+    assert!(plan.code == 0 && plan.out.contains("| risk | high"), "{plan:?}");
+    for args in [vec!["backfill", "run", "h"], [&["backfill", "run", "unplanned"], &inputs[..]].concat()] {
+        for accepted in [&[][..], &["--accept-missing", "device_id"]] {
+            let refused = program.run(&[&args, accepted].concat());
+            let lost = "lacks keys that nearly all events before had: mvpd of REF30";
+            let told = ["b.ndjson", "d.ndjson"].map(|name| format!("{name} {lost}"));
+            assert!(refused.code == 2 && told.iter().all(|told| refused.err.contains(told)), "{refused:?}");
+            assert!(refused.err.contains("--accept-missing mvpd"), "{refused:?}");
+        }
+    }
+    assert_eq!((program.json(&["status"]).1["pending"].clone(), sandbox.accepted_count()), (json!(0), 0));
+    assert_eq!(program.run(&["backfill", "run", "h", "--accept-missing", "mvpd"]).code, 0);
+    assert_eq!(sandbox.accepted_count(), 100);
+}
+
+#[test]
 fn a_plan_as_markdown_says_what_an_approval_needs() {
     let (program, sandbox) = (Program::new(), sandbox(""));
     program.suite(&sandbox.url());

@@ -50,6 +50,7 @@ impl Desk {
             contracts: Vec::new(),
             slice: Default::default(),
             accept_days: None,
+            accept_missing: Vec::new(),
             esm: Default::default(),
             clock: house.clock.clone(),
         };

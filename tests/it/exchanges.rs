@@ -34,6 +34,7 @@ fn options(dir: &Path) -> IngestOptions {
         contracts: Vec::new(),
         slice: Default::default(),
         accept_days: None,
+        accept_missing: Vec::new(),
         job: Default::default(),
         format: FormatChoice::Auto,
         config: IngestConfig {

@@ -55,6 +55,7 @@ impl Intake {
             contracts: Vec::new(),
             slice: Default::default(),
             accept_days: None,
+            accept_missing: Vec::new(),
             esm: Default::default(),
             clock: house.clock.clone(),
         };

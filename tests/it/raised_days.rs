@@ -142,6 +142,7 @@ fn a_month_of_ordinary_files_with_late_events_stops_nothing() {
         contracts: Vec::new(),
         slice: Default::default(),
         accept_days: Some(Vec::new()),
+        accept_missing: Vec::new(),
         esm: Default::default(),
         clock: house.clock.clone(),
     };

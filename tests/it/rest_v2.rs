@@ -31,6 +31,7 @@ fn options(rejects_dir: &Path) -> IngestOptions {
         contracts: Vec::new(),
         slice: Default::default(),
         accept_days: None,
+        accept_missing: Vec::new(),
         job: Default::default(),
         format: FormatChoice::Is(Format::RestV2),
         config: IngestConfig {

@@ -16,7 +16,7 @@ use serde::{Serialize, Serializer};
 
 use crate::buffer::{Buffer, BufferError, Flow, JobKey, Merge};
 use crate::delivery::Sequence;
-use crate::event::Instant;
+use crate::event::{Instant, LostKeys};
 use crate::ingest::{self, IngestOptions, InputFailure, InputPath};
 use routes::{by_bulk, by_dia};
 use tally::{Tallied, Tally};
@@ -71,6 +71,9 @@ pub struct InputPlan {
     /// Why nothing of the input would be used, although the input is not empty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unused: Option<String>,
+    /// The keys that nearly all events before it had, in the buffer or in the inputs before, and none of its own has.
+    #[serde(skip_serializing_if = "LostKeys::is_empty")]
+    pub lost_keys: LostKeys,
 }
 
 /// The time in which the planned events happened.
@@ -101,7 +104,7 @@ pub fn plan(
     }
     let mut tally = Tally::new(buffer, options.clock.now(), false)?;
     let mut taken = Ok(false);
-    let summary = ingest::preview(inputs, &options, &mut |event, _| {
+    let summary = ingest::preview_after(buffer.filled_keys()?, inputs, &options, &mut |event, _| {
         taken = tally.take(event, None);
         match taken {
             Ok(is_settled) => {
@@ -123,6 +126,7 @@ pub fn plan(
         events: input.counts.read - input.counts.rejected,
         rejected: input.counts.rejected,
         unused: input.unused.clone(),
+        lost_keys: input.lost_keys.clone(),
     });
     let inputs: Vec<InputPlan> = inputs.collect();
     let plan = assemble(tally, rates)?;

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::buffer::{JobSettings, JobSource};
-use crate::cli::ingest::OfArgs;
+use crate::cli::ingest::{AcceptArgs, OfArgs};
 use crate::cli::words::{explained, written};
 use crate::cli::{Failure, Settings, options, refused};
-use crate::event::{DaySpan, Instant, Slice};
+use crate::event::{Instant, Slice};
 use crate::ingest::{self, FormatChoice, InputPath};
 use crate::job::{Hours, JobError, JobName, JobRoute};
 
@@ -55,9 +55,8 @@ pub(crate) enum Command {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(super) new: NewArgs,
-    /// Accept that events are added to these days (UTC), which were delivered already: 2026-11-20 or 2026-11-20..2026-11-22, several with commas.
-    #[arg(long, value_name = "DAYS", value_delimiter = ',')]
-    pub(super) accept_days: Vec<DaySpan>,
+    #[command(flatten)]
+    pub(super) accept: AcceptArgs,
     #[command(flatten)]
     pub(super) files: FileArgs,
 }

@@ -1,15 +1,17 @@
-//! What stops a run before anything is loaded: inputs that are not as they were planned, and days that were delivered already.
+//! What stops a run before anything is loaded: inputs that are not as they were planned, keys that they lack, and days that were delivered already.
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::backfill::{Day, FileState, NewDays};
 use crate::buffer::{Buffer, JobRecord, JobSource};
+use crate::cli::ingest::AcceptArgs;
 use crate::cli::{Failure, refused};
-use crate::event::{DaySpan, RequestorId};
+use crate::event::{LostKeys, RequestorId};
+use crate::harmless::few;
 use crate::job::JobState;
 
-/// The most days of requestors that a refusal names, so that it stays readable.
+/// The most days of requestors, or inputs, that a refusal names, so that it stays readable.
 const NAMED_MAX: usize = 40;
 
 /// Fails if a file that is not loaded yet differs from the file that the plan has read.
@@ -35,26 +37,39 @@ pub(super) fn refuse_changed(buffer: &Buffer, job: &JobRecord, plan: &Value) -> 
     Ok(())
 }
 
-/// The days of a recorded plan.
-pub(super) fn new_days(plan: &Value) -> Vec<NewDays> {
-    Vec::deserialize(&plan["new_days"]).unwrap_or_default()
+/// Fails if an input of a recorded plan lacks keys that nearly all events before it had, unless they are accepted.
+pub(super) fn refuse_lost(plan: &Value, accepted: &AcceptArgs) -> Result<(), Failure> {
+    let (mut told, mut found) = (Vec::new(), LostKeys::default());
+    for input in plan["inputs"].as_array().into_iter().flatten() {
+        let mut lost = LostKeys::deserialize(&input["lost_keys"]).unwrap_or_default();
+        lost.0
+            .values_mut()
+            .for_each(|keys| keys.retain(|key| !accepted.accept_missing.contains(&key.as_str())));
+        lost.0.retain(|_, keys| !keys.is_empty());
+        if !lost.is_empty() {
+            told.push(format!("{} {lost}", input["path"].as_str().unwrap_or_default()));
+            lost.0.into_iter().for_each(|(id, keys)| found.0.entry(id).or_default().extend(keys));
+        }
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(refused(few(told, NAMED_MAX).join("; "), found.advice()))
 }
 
-/// Fails if a requestor has delivered events on a day to which events would be added, unless that day is accepted.
-pub(super) fn refuse_delivered(
-    buffer: &Buffer,
-    new: &[NewDays],
-    accepted: &[DaySpan],
-) -> Result<(), Failure> {
+/// Fails if a requestor has delivered events on a day to which the plan would add events, unless that day is accepted.
+pub(super) fn refuse_delivered(buffer: &Buffer, plan: &Value, accepted: &AcceptArgs) -> Result<(), Failure> {
     let reader = buffer.planning()?;
     let (mut named, mut found) = (Vec::new(), Vec::new());
-    for NewDays { requestor_id, days } in new {
-        let (Ok(id), Some(first), Some(last)) = (RequestorId::new(requestor_id), days.first(), days.last())
+    for NewDays { requestor_id, days } in Vec::<NewDays>::deserialize(&plan["new_days"]).unwrap_or_default() {
+        let (Ok(id), Some(first), Some(last)) = (RequestorId::new(&requestor_id), days.first(), days.last())
         else {
             continue;
         };
         let mut delivered = reader.delivered_days(&id, *first, *last)?;
-        delivered.retain(|one| days.contains(&one.day) && !accepted.iter().any(|span| span.has(one.day)));
+        delivered.retain(|one| {
+            days.contains(&one.day) && !accepted.accept_days.iter().any(|span| span.has(one.day))
+        });
         named.extend(delivered.iter().map(|one| one.day));
         let told = |day| format!("{requestor_id} {}", Day::from_number(day));
         found.extend(delivered.iter().map(|one| format!("{}: {} delivered", told(one.day), one.events)));
@@ -65,11 +80,11 @@ pub(super) fn refuse_delivered(
     named.sort_unstable();
     named.dedup();
     let days: Vec<String> = named.iter().map(|day| Day::from_number(*day).to_string()).collect();
-    let more = found.len().saturating_sub(NAMED_MAX);
-    found.truncate(NAMED_MAX);
-    found.extend((more > 0).then(|| format!("{more} more")));
     Err(refused(
-        format!("events would be added to days that were delivered already: {}", found.join("; ")),
+        format!(
+            "events would be added to days that were delivered already: {}",
+            few(found, NAMED_MAX).join("; ")
+        ),
         format!(
             "where they are the same events in another form, leave these days out, because Analytics cannot take a count back; where they are others, \
              name the days: --accept-days {}",

@@ -66,7 +66,8 @@ fn risk(plan: &Plan) -> &'static str {
         use Warning::{BeyondRetention, DeliveredDays, EventIdsOff, Future};
         matches!(warning, DeliveredDays { .. } | EventIdsOff { .. } | Future { .. } | BeyondRetention { .. })
     };
-    if plan.warnings.iter().any(is_lasting) || !plan.failures.is_empty() {
+    let lacks_keys = plan.inputs.iter().any(|input| !input.lost_keys.is_empty());
+    if plan.warnings.iter().any(is_lasting) || lacks_keys || !plan.failures.is_empty() {
         "high: figures may be wrong for good, see the warnings"
     } else if plan.warnings.is_empty() && plan.input_warnings.is_empty() {
         "low: no warning"

@@ -11,13 +11,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant as Timer};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::runtime::Builder;
 
 pub(super) use args::Command;
 pub(super) use report::Shown;
 
 use super::code::Code;
+use super::ingest::AcceptArgs;
 use super::progress::{BackfillProgress, Progress, READ};
 use super::signals::{self, Hangup};
 use super::{
@@ -27,7 +28,7 @@ use crate::backfill::{self, BackfillOptions, BackfillReport, BulkWay, Rates};
 use crate::buffer::{BackfillLock, Buffer, BufferError, JobKey, JobRecord, JobSettings};
 use crate::collection::Collection;
 use crate::drain::Stop;
-use crate::event::{DaySpan, Instant};
+use crate::event::Instant;
 use crate::ingest::FormatChoice;
 use crate::job::{JobName, JobRoute, JobState};
 use args::{NewArgs, PlanArgs, ResumeArgs, WayArgs};
@@ -46,7 +47,7 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
             let client = options::bulk_client(&settings)?;
             let bulk = options::bulk(&settings, client, args.files.keep_files, false);
             backfills.check_route(&args.new.name, &args.new.way, &bulk)?;
-            backfills.begin(&args.new, &args.accept_days)?;
+            backfills.begin(&args.new, &args.accept)?;
             backfills.go(&args.new.name, bulk, &lock)
         }
         Command::Resume(args) => {
@@ -168,7 +169,7 @@ impl Backfills<'_> {
     }
 
     /// Starts a planned job. Makes the plan first if the inputs were not planned.
-    fn begin(&self, args: &NewArgs, accepted: &[DaySpan]) -> Result<(), Failure> {
+    fn begin(&self, args: &NewArgs, accepted: &AcceptArgs) -> Result<(), Failure> {
         let (name, sources) = (&args.name, args.inputs.sources(self.settings)?);
         let job = match self.known(name)? {
             None if sources.is_empty() => {
@@ -179,7 +180,7 @@ impl Backfills<'_> {
             }
             None => {
                 let plan = self.make_plan(args, None)?;
-                gate::refuse_delivered(&self.buffer, &plan.new_days, accepted)?;
+                self.refuse(&json!(plan), accepted)?;
                 self.buffer.create_job(name, JobSettings::default(), sources, &plan)?;
                 return self.start(&self.buffer.job(name)?, &args.way);
             }
@@ -206,8 +207,13 @@ impl Backfills<'_> {
             )
         })?;
         gate::refuse_changed(&self.buffer, &job, &plan)?;
-        gate::refuse_delivered(&self.buffer, &gate::new_days(&plan), accepted)?;
+        self.refuse(&plan, accepted)?;
         self.start(&job, &args.way)
+    }
+
+    fn refuse(&self, plan: &Value, accepted: &AcceptArgs) -> Result<(), Failure> {
+        gate::refuse_lost(plan, accepted)?;
+        gate::refuse_delivered(&self.buffer, plan, accepted)
     }
 
     fn start(&self, job: &JobRecord, way: &WayArgs) -> Result<(), Failure> {

@@ -35,10 +35,10 @@ fn what_breaks_a_contract_is_rejected_with_the_reason_and_other_sources_are_not(
         (json!({}), None),
         (json!({"mvpd_user_id": null}), Some("breaks contract.ref30: mvpd_user_id is missing")),
         (json!({"mvpd": "Other"}), Some("breaks contract.ref30: mvpd \"Other\" is not known there")),
-        (json!({"count": 101}), Some("breaks contract.ref30: count 101 is above 100")),
+        (json!({"count": 101}), Some("breaks contract.ref30: count is above 100: 101")),
         (
             json!({"occurred_at": "2024-11-10T08:00:00Z"}),
-            Some("breaks contract.ref30: occurred_at 2024-11-10T08:00:00Z is older than 400d"),
+            Some("breaks contract.ref30: occurred_at is older than 400d: 2024-11-10T08:00:00Z"),
         ),
         (json!({"event": "authn_requested", "mvpd": null, "mvpd_user_id": null}), None),
         (json!({"requestor_id": "REF40", "mvpd": "Other", "zone": 1}), None),
@@ -65,19 +65,54 @@ fn what_breaks_a_contract_is_rejected_with_the_reason_and_other_sources_are_not(
     assert!(done.code == 2 && done.err.contains(told), "{done:?}");
 }
 
+/// So many events of REF30 with this key in the place of `mvpd`.
+fn lines(key: &str, from: usize, count: usize) -> String {
+    let lines = (from..from + count).map(|number| line(json!({"event_id": number.to_string()})));
+    lines.collect::<String>().replace("\"mvpd\"", &format!("\"{key}\""))
+}
+
 #[test]
-fn a_key_that_nearly_all_events_had_and_none_has_now_is_told_without_a_contract() {
+fn a_file_without_a_key_that_nearly_all_events_had_is_kept_out_until_the_key_is_named() {
     let program = Program::new();
-    let file = |name: &str, key: &str, from: usize, count: usize| {
-        let lines = (from..from + count).map(|number| line(json!({"event_id": number.to_string()})));
-        program.write(name, &lines.collect::<String>().replace("\"mvpd\"", key));
-        program.run(&["ingest", program.path(name).to_str().expect("UTF-8")]).err
+    let good = program.file("a.ndjson", &lines("mvpd", 0, 30));
+    let few = program.file("few.ndjson", &lines("provider", 100, 1));
+    assert_eq!(program.run(&["ingest", &good, &few]).code, 0);
+    let renamed = program.file("b.ndjson", &lines("provider", 200, 25));
+    let other = program.file("c.ndjson", &lines("mvpd", 300, 30));
+    let (code, report) = program.json(&["ingest", &good, &renamed, &other]);
+    assert_eq!((code, &report["total"]["stored"]), (3, &json!(30)), "{report}");
+    let why = report["inputs"][1]["unused"].as_str().expect("a reason");
+    let told = "lacks keys that nearly all events before had: mvpd of REF30";
+    assert!(why.contains(told) && why.ends_with("--accept-missing mvpd"), "{why}");
+    let done = program.run(&["ingest", &renamed, "--accept-missing", "mvpd_user_id"]);
+    assert!(done.code == 3 && done.err.contains(told), "{done:?}");
+    let done = program.run(&["ingest", &renamed, "--accept-missing", "provider"]);
+    assert!(done.code == 2 && done.err.contains("is no key of an event"), "{done:?}");
+    let (code, report) = program.json(&["ingest", &renamed, "--accept-missing", "mvpd"]);
+    assert_eq!((code, &report["total"]["stored"]), (0, &json!(25)), "{report}");
+}
+
+#[test]
+fn pipes_the_inbox_and_posted_events_tell_of_a_lost_key_once_and_are_taken() {
+    let program = Program::new();
+    program.write("a.ndjson", &lines("mvpd", 0, 30));
+    let piped = |name: &str| {
+        let mut command = program.command(&["ingest", "-"]);
+        command.stdin(std::fs::File::open(program.path(name)).expect("a file"));
+        crate::program::done(command)
     };
-    let told = "REF30: mvpd was on nearly all of its 30 events before, and is on none of the last 25 now";
-    assert!(!file("a.ndjson", "\"mvpd\"", 0, 30).contains("nearly all"));
-    assert!(!file("few.ndjson", "\"provider\"", 100, 0).contains("nearly all"));
-    let err = file("b.ndjson", "\"provider\"", 200, 25);
-    assert!(err.contains(told), "{err}");
-    let err = file("c.ndjson", "\"mvpd\"", 300, 30);
-    assert!(!err.contains("nearly all"), "{err}");
+    assert!(!piped("a.ndjson").err.contains("nearly all"));
+    let told = "lacks keys that nearly all events before had: mvpd of REF30";
+    let database = rusqlite::Connection::open(program.path("passbridge.db")).expect("the buffer");
+    for row in lines("provider", 100, 25).lines() {
+        database.execute("INSERT INTO inbox VALUES (?1)", [row]).expect("a row");
+    }
+    let drained = program.run(&["drain"]);
+    assert!(drained.err.contains(told), "{drained:?}");
+    program.write("b.ndjson", &(lines("provider", 200, 25)));
+    program.write("c.ndjson", &(lines("mvpd", 300, 1_000)));
+    assert!(!piped("c.ndjson").err.contains("nearly all"));
+    let done = piped("b.ndjson");
+    assert!(done.code == 0 && done.err.contains(told), "{done:?}");
+    assert_eq!(program.json(&["status"]).1["pending"], 30 + 25 + 1_000 + 25);
 }
