@@ -269,6 +269,10 @@ fn take_some(
          WHERE id IN (SELECT id FROM events WHERE seq IN (SELECT value FROM json_each(?1)))";
     run(transaction, release, [&list])?;
     attempts::forget(transaction, &traces.gone)?;
+    let count = "UPDATE inputs SET summary = json_set(coalesce(summary, '{}'), '$.taken_back', coalesce(summary ->> 'taken_back', 0) + t.events)
+         FROM (SELECT input, count(*) AS events FROM events WHERE seq IN (SELECT value FROM json_each(?1)) GROUP BY input) t
+         WHERE inputs.input = t.input";
+    run(transaction, count, [&list])?;
     run(transaction, "DELETE FROM undelivered WHERE seq IN (SELECT value FROM json_each(?1))", [&list])?;
     run(transaction, "DELETE FROM events WHERE seq IN (SELECT value FROM json_each(?1))", [&list])?;
     postings.apply(transaction)?;

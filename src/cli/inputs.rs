@@ -50,17 +50,18 @@ pub(super) fn run(command: &Command, context: &Context) -> Ended {
 }
 
 pub(super) fn table(inputs: &[InputRecord]) -> Table {
-    let headings =
-        ["input", "path", "opened_at", "ended_at", "stored", "duplicates", "conflicts", "rejected"];
-    let mut table = Table::new(&headings);
+    let headings = "input path opened_at ended_at stored duplicates conflicts rejected taken_back";
+    let mut table = Table::new(&headings.split(' ').collect::<Vec<_>>());
     for record in inputs {
-        let InputRecord { input, path, opened_at, ended_at, stored, duplicates, conflicts, rejected, .. } =
-            record;
-        let [stored, duplicates, conflicts, rejected] = [stored, duplicates, conflicts, rejected]
+        let InputRecord { input, path, opened_at, stored, duplicates, conflicts, rejected, .. } = record;
+        let counts = [stored, duplicates, conflicts, rejected]
             .map(|count| count.map_or("-".to_owned(), |count| count.to_string()));
-        let ended_at = ended_at.map_or("-".to_owned(), Instant::to_the_second);
+        let back = record.of_summary("taken_back").map_or("0".to_owned(), Value::to_string);
+        let ended_at = record.ended_at.map_or("-".to_owned(), Instant::to_the_second);
         let opened_at = opened_at.to_the_second();
-        table.row(&[&input.0, path, &opened_at, &ended_at, &stored, &duplicates, &conflicts, &rejected]);
+        let mut cells: Vec<&dyn fmt::Display> = vec![&input.0, path, &opened_at, &ended_at];
+        cells.extend(counts.iter().chain([&back]).map(|count| count as &dyn fmt::Display));
+        table.row(&cells);
     }
     table
 }

@@ -24,7 +24,7 @@ pub(super) enum Command {
     TakeBack(TakeBackArgs),
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(super) struct SelectionArgs {
     /// Only events of this input, by its number in `pending list`.
     #[arg(long, value_name = "N")]
@@ -55,14 +55,8 @@ pub(super) struct TakeBackArgs {
 
 impl SelectionArgs {
     fn selection(&self) -> PendingSelection {
-        let SelectionArgs { input, source, requestor, from, to } = self;
-        PendingSelection {
-            input: *input,
-            source: source.clone(),
-            requestor_id: requestor.clone(),
-            from: *from,
-            to: *to,
-        }
+        let SelectionArgs { input, source, requestor: requestor_id, from, to } = self.clone();
+        PendingSelection { input, source, requestor_id, from, to }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -85,12 +86,22 @@ pub(super) fn run(args: &Args, context: &Context) -> Ended {
         report.repeats = buffer.repeats_at(&inputs, *line)?;
         if let Some(input) = inputs.first() {
             report.unused = input.of_summary("unused").and_then(Value::as_str).map(str::to_owned);
+            let taken_back = input.of_summary("taken_back");
+            let taken_back = taken_back.map(|events| format!("{events} of its events were taken back"));
+            report.unused = report.unused.or(taken_back);
             let options = options::keyed_ingest(&settings, FormatChoice::Auto, &context.clock)?;
             report.rule = rule_of(input, *line, options);
         }
-        report.rejects = kept_rejects(&settings.config.ingest.rejects_dir, path, *line)?;
     }
     let found = args.find(&buffer)?;
+    let rejects_dir = &settings.config.ingest.rejects_dir;
+    report.rejects = match (&args.line, &args.event_id) {
+        (Some((path, line)), _) => {
+            kept_rejects(rejects_dir, |kept| kept.line == *line && Path::new(&*kept.path).ends_with(path))?
+        }
+        (None, Some(id)) if found.is_empty() => kept_rejects(rejects_dir, |kept| has_word(&kept.text, id))?,
+        (None, _) => Vec::new(),
+    };
     report.not_shown = found.len().saturating_sub(args.limit);
     for sequence in found.iter().flatten().take(args.limit) {
         if let Some(event) = buffer.trace(*sequence)? {
@@ -112,12 +123,21 @@ pub(super) fn run(args: &Args, context: &Context) -> Ended {
             ),
             (None, _) => (
                 "the buffer has no such event",
-                "search by another mark: passbridge trace --help; was it ingested, is it older than buffer.retention_days?",
+                "search by another mark: passbridge trace --help; was it ingested, taken back (passbridge inputs list), is it older than \
+                 buffer.retention_days?",
             ),
         };
         return Err(refused(what, advice));
     }
     context.done(&report)
+}
+
+/// Whether a text has this ID, between signs that are no letters or digits.
+fn has_word(text: &str, id: &str) -> bool {
+    text.match_indices(id).any(|(at, _)| {
+        let around = [text[..at].chars().next_back(), text[at + id.len()..].chars().next()];
+        !around.into_iter().flatten().any(char::is_alphanumeric)
+    })
 }
 
 /// The rule of a line, if its file had exchanges without an event, and has not changed since it was ingested.
@@ -173,8 +193,8 @@ impl fmt::Display for TraceReport {
                 seq.0
             )?;
         }
-        for KeptReject { file, reason } in &self.rejects {
-            writeln!(out, "rejected: {reason}\n          kept in {}", file.display())?;
+        for KeptReject { path, line, file, reason } in &self.rejects {
+            writeln!(out, "rejected: {path}:{line} {reason}\n          kept in {}", file.display())?;
         }
         if let Some(rule) = &self.rule {
             let end = if self.events.is_empty() { ", which gives no event" } else { "" };

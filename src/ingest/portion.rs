@@ -253,6 +253,12 @@ fn without_values(reason: &str) -> String {
 /// The kind of a reason, by which rejected lines are counted: the reason without its values, numbers and hints.
 pub(super) fn kind_of(reason: &str) -> String {
     let reason = without_values(reason);
+    if reason.starts_with("has the event_id of ") {
+        return "has the event_id of another event and other content".to_owned();
+    }
+    if reason.starts_with("breaks contract.") {
+        return reason.splitn(3, ':').take(2).collect::<Vec<_>>().join(":");
+    }
     let kind = reason.split([';', ':']).next().unwrap_or_default();
     let kind = kind.replace(|letter: char| letter.is_ascii_digit(), "");
     kind.split_whitespace().collect::<Vec<_>>().join(" ")

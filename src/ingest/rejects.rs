@@ -254,6 +254,9 @@ pub fn files_of_rejects(dir: &Path) -> io::Result<Vec<(PathBuf, Instant)>> {
 /// A rejected line that is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeptReject {
+    /// Where it came from.
+    pub path: String,
+    pub line: u64,
     pub file: PathBuf,
     pub reason: String,
 }
@@ -287,14 +290,16 @@ pub fn rejects_files(dir: &Path) -> Result<Vec<RejectsFile>, IngestError> {
     Ok(files)
 }
 
-/// The rejected lines that came from this line of an input. The input is named by its path, or by the path's end.
-pub fn kept_rejects(dir: &Path, input: &str, line: u64) -> Result<Vec<KeptReject>, IngestError> {
+/// The lines in the files of rejects for which this returns true.
+pub fn kept_rejects(
+    dir: &Path,
+    is_it: impl Fn(&RejectedLine<'_>) -> bool,
+) -> Result<Vec<KeptReject>, IngestError> {
     let mut found = Vec::new();
     each_kept(dir, |file, _, kept| {
-        let is_it =
-            |kept: &RejectedLine<'_>| kept.line == line && Path::new(kept.path.as_ref()).ends_with(input);
-        if let Some(kept) = kept.filter(is_it) {
-            found.push(KeptReject { file: file.to_owned(), reason: kept.reason.into_owned() });
+        if let Some(RejectedLine { path, line, reason, .. }) = kept.filter(&is_it) {
+            let (path, reason) = (path.into_owned(), reason.into_owned());
+            found.push(KeptReject { path, line, file: file.to_owned(), reason });
         }
     })?;
     Ok(found)

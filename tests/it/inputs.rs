@@ -54,6 +54,56 @@ fn an_input_has_its_counts_digest_and_reasons_in_list_show_and_status() {
     assert_eq!(program.run(&["inputs", "show", "9"]).code, 2);
 }
 
+/// Each row of a source that is in no figure is found as docs/operating.md says.
+#[test]
+fn a_figure_that_is_lower_than_the_rows_of_its_source_is_explained_row_by_row() {
+    let program = Program::with("[contract.ref30]\nrequestors = [\"REF30\"]\nmvpds = [\"M\"]\n");
+    let good = lines(10);
+    let unknown =
+        lines(12).lines().skip(10).map(|line| line.replace("\"M\"", "\"New\"") + "\n").collect::<String>();
+    let conflict = lines(1).replace("\"u0\"", "\"other\"");
+    assert_eq!(
+        ingest(&program, "day.ndjson", &format!("{good}{unknown}{}{conflict}", lines(3)), &[]).code,
+        3
+    );
+    let back = lines(17).lines().skip(12).map(|line| format!("{line}\n")).collect::<String>();
+    assert_eq!(ingest(&program, "back.ndjson", &back, &[]).code, 0);
+    assert_eq!(program.run(&["pending", "take-back", "--input", "2", "--yes"]).code, 0);
+
+    let report = program.json(&["report", "--period", "2026-11-01", "--timezone", "UTC"]).1;
+    assert_eq!(report["total"]["successful_play_requests"], 10, "{report}");
+    let listed = program.json(&["inputs", "list"]).1["inputs"].clone();
+    let counts = ["stored", "duplicates", "conflicts", "rejected"].map(|count| listed[1][count].clone());
+    assert_eq!(counts, [10, 3, 1, 2].map(|count| json!(count)), "{listed}");
+    assert_eq!(
+        (&listed[0]["stored"], &listed[0]["summary"]["taken_back"]),
+        (&json!(5), &json!(5)),
+        "{listed}"
+    );
+    let text = program.run(&["inputs", "list"]).out;
+    assert!(
+        text.lines().any(|line| line.contains("back.ndjson") && line.trim_end().ends_with(" 5")),
+        "{text}"
+    );
+    let shown = program.run(&["inputs", "show", "1"]).out;
+    assert!(shown.contains("breaks contract.ref30: mvpd … is not known there"), "{shown}");
+    let files = program.json(&["rejects", "list"]).1;
+    let name = files["rejects"][0]["name"].as_str().expect("a name");
+    let reasons = program.run(&["rejects", "show", name]).out;
+    assert!(reasons.contains("has the event_id of another event and other content"), "{reasons}");
+
+    let trace = |args: &[&str]| program.run(&[&["trace"], args].concat());
+    let rejected = trace(&["e11"]);
+    let told = ["day.ndjson:12 breaks contract.ref30: mvpd \"New\" is not known there", name];
+    assert!(rejected.code == 0 && told.iter().all(|told| rejected.out.contains(told)), "{rejected:?}");
+    assert_eq!(trace(&["e1"]).out.matches("rejected").count(), 0, "its ID is only a part of others");
+    assert_eq!(trace(&["1"]).code, 2);
+    let gone = trace(&["e12"]);
+    assert!(gone.code == 2 && gone.err.contains("taken back ("), "{gone:?}");
+    let gone = trace(&["--line", "back.ndjson:1"]);
+    assert!(gone.code == 0 && gone.out.contains("5 of its events were taken back"), "{gone:?}");
+}
+
 #[test]
 fn exchanges_without_an_event_are_counted_by_their_rule() {
     let program = Program::new();

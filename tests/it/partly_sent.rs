@@ -1,12 +1,15 @@
 //! An event of several hits goes on, after an orderly pause, at the hit that is known to be next.
 
+use std::collections::BTreeMap;
+use std::process::Stdio;
 use std::time::Duration;
 
+use passbridge::sandbox::{EventRecording, SuiteSettings};
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::program::{Program, Running, send};
-use crate::support::{PATIENCE, counted, sandbox};
+use crate::support::{PATIENCE, RSID, counted, sandbox, sandbox_with};
 
 const COUNT: u64 = 60;
 
@@ -131,4 +134,74 @@ fn a_backfill_outside_its_hours_says_until_when_it_waits() {
     assert!(text.contains(&format!("window {window}, waiting until {from:02}:00 (")), "{text}");
     drop(running);
     assert_eq!(sandbox.accepted_count(), 0);
+}
+
+/// So many events of a round, each with a count of up to 40 and so as many hits.
+fn round(number: u64, events: u64) -> String {
+    let line = |event: u64| {
+        format!(
+            "{{\"occurred_at\":\"2026-11-01T00:{:02}:{:02}Z\",\"event\":\"play_requested\",\"requestor_id\":\"REF30\",\
+             \"event_id\":\"r{number}-{event}\",\"mvpd\":\"M\",\"mvpd_user_id\":\"u{}\",\"count\":{}}}\n",
+            event / 60 % 60,
+            event % 60,
+            event % 7,
+            1 + event * event % 40
+        )
+    };
+    (0..events).map(line).collect()
+}
+
+#[test]
+fn kills_at_random_points_of_drains_and_take_backs_leave_the_account_balanced_and_count_no_hit_twice() {
+    const ROUNDS: u64 = 12;
+    const EVENTS: u64 = 3_000;
+    let sandbox = sandbox_with("latency=2ms; reset-after:1%; seed=7", |options| {
+        let settings = SuiteSettings { recording: EventRecording::UseEventId, ..SuiteSettings::default() };
+        options.suites = BTreeMap::from([(RSID.parse().expect("an rsid"), settings)]);
+    });
+    let program = program();
+    program.map("REF30", RSID, &sandbox.url(), &["--event-ids", "on"]);
+    let mut seed = 16_u64;
+    let mut random = |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    let (mut partly_sent, mut cut_off) = (0, 0);
+    let balanced = |number: u64| -> Value {
+        let (code, status) = program.json(&["status", "--verify"]);
+        let ingested = &status["accounting"]["ingested"]["events"];
+        assert_eq!((code, ingested), (0, &json!((number + 1) * EVENTS)), "round {number}: {status}");
+        status
+    };
+    for number in 0..ROUNDS {
+        let path = program.file(&format!("{number}.ndjson"), &round(number, EVENTS));
+        assert_eq!(program.run(&["ingest", &path, "--accept-days", "2026-11-01"]).code, 0);
+        let (so_far, pause) = (sandbox.accepted_count(), 1 + random(200));
+        let drain = Running::start(program.command(&["drain"]));
+        assert!(sandbox.wait_accepted(so_far + pause, PATIENCE), "round {number}: too little is sent");
+        if random(3) == 0 {
+            send(drain.child(), Signal::TERM);
+            drain.wait();
+        } else {
+            drop(drain);
+        }
+        partly_sent += balanced(number)["partly_sent"].as_u64().expect("a number");
+
+        let path = program.place(&format!("{}.ndjson", random(number + 1)));
+        let mut command = program.command(&["pending", "take-back", "--source", &path, "--yes"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+        std::thread::sleep(Duration::from_millis(random(200)));
+        cut_off += u64::from(child.try_wait().expect("its state").is_none());
+        child.kill().expect("it is killed, or has ended");
+        child.wait().expect("it ends");
+        balanced(number);
+    }
+    let taken = program.run(&["pending", "take-back", "--requestor", "REF30", "--yes"]);
+    assert!([0, 3].contains(&taken.code), "{taken:?}");
+    while program.run(&["drain"]).code == 4 {}
+    let account = balanced(ROUNDS - 1)["accounting"].clone();
+    let units = |term: &str| account[term]["units"].as_u64().expect("a number");
+    assert_eq!((units("pending"), units("delivered")), (0, counted(&sandbox)), "{account}");
+    assert!(partly_sent > 0 && cut_off > 0, "{partly_sent} events partly sent, {cut_off} take-backs cut off");
+    assert!(units("delivered") > 0 && units("taken_back") > 0, "{account}");
 }

@@ -152,7 +152,7 @@ fn what_came_again_and_what_was_rejected_is_found_from_both_sides() {
     );
     assert_eq!(traced(&program, &["--line", "again.ndjson:4"])[0]["seq"], 4);
     let rejected = program.run(&["trace", "--line", "again.ndjson:6"]);
-    assert!(rejected.code == 0 && rejected.out.contains("rejected: is not JSON"), "{rejected:?}");
+    assert!(rejected.code == 0 && rejected.out.contains("again.ndjson:6 is not JSON"), "{rejected:?}");
 
     // A thousand lines that come again in their order are one row.
     assert_eq!(ingest(&program, "many.ndjson", &lines(1000)), 0);
@@ -163,6 +163,26 @@ fn what_came_again_and_what_was_rejected_is_found_from_both_sides() {
     let rows: (i64, i64) =
         database.query_row(count, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("a count");
     assert_eq!(rows, (1, 1000));
+}
+
+#[test]
+fn attempts_go_with_retention_and_their_event_stays_while_it_waits() {
+    let sandbox = sandbox("status=503");
+    let program = Program::new();
+    program.suite(&sandbox.url());
+    program.ingest(1);
+    assert_eq!(program.run(&["drain"]).code, 4);
+    assert!(!traced(&program, &["e0"])[0]["attempts"].as_array().expect("attempts").is_empty());
+    let database = Connection::open(program.path("passbridge.db")).expect("the file");
+    let days = |count: i64| count * 86_400 * 1_000_000_000;
+    for (age, is_kept) in [(29, true), (2, false)] {
+        database.execute("UPDATE attempts SET at = at - ?1", [days(age)]).expect("older attempts");
+        assert_eq!(program.run(&["retention"]).code, 0);
+        let attempts = traced(&program, &["e0"])[0]["attempts"].as_array().expect("attempts").len();
+        assert_eq!(attempts > 0, is_kept);
+    }
+    let event = &traced(&program, &["e0"])[0];
+    assert_eq!((&event["state"], &event["attempts"]), (&json!("pending"), &json!([])), "{event}");
 }
 
 #[test]
