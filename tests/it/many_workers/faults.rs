@@ -1,7 +1,7 @@
 //! Faults at random against workers, ingests, the pooler and the server.
 //!
 //! `PASSBRIDGE_TEST_FAULTS=200 PASSBRIDGE_TEST_POSTGRES=... cargo test --release --test it -- many_workers::faults --nocapture` is the
-//! full attack; `PASSBRIDGE_TEST_SEED` repeats one. Without a number it is small.
+//! full attack: 8 workers, 200,000 events of 20,000 visitors; `PASSBRIDGE_TEST_SEED` repeats one. Without a number it is small.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -18,11 +18,18 @@ use crate::program::Program;
 use crate::support::{FIRST_SECOND, PATIENCE, sandbox_with};
 
 const FAULTS: usize = 8;
-const WORKERS: usize = 4;
-const WORKERS_OF_MANY_FAULTS: usize = 8;
-/// A batch goes in before each fault, so that there is work for all.
-const BATCH_EVENTS: usize = 400;
-const VISITORS: usize = 2_000;
+
+/// The size of an attack.
+#[derive(Clone, Copy)]
+struct Size {
+    workers: usize,
+    /// A batch goes in before each fault, so that there is work for all.
+    batch_events: usize,
+    visitors: usize,
+}
+
+const SMALL: Size = Size { workers: 4, batch_events: 400, visitors: 2_000 };
+const FULL: Size = Size { workers: 8, batch_events: 1_000, visitors: 20_000 };
 /// The suite of every fifth visitor uses no event IDs.
 const SUITES: [(&str, &str); 2] = [("REF30", "exact"), ("REF40", "bounded")];
 /// The most time that all takes to settle after the last fault.
@@ -49,6 +56,7 @@ struct Attack {
     random: fastrand::Rng,
     /// When the server or the pooler was last away.
     away: [Instant; 2],
+    size: Size,
     events: usize,
 }
 
@@ -57,7 +65,7 @@ fn config(url: &str) -> String {
 }
 
 impl Attack {
-    fn begin(seed: u64, workers: usize) -> Option<Attack> {
+    fn begin(seed: u64, size: Size) -> Option<Attack> {
         let cluster = Cluster::start(&["max_connections = 200"])?;
         let database = Database::on(&cluster.url(), "faults");
         let pooler = Pooler::start(&cluster);
@@ -89,9 +97,10 @@ impl Attack {
             workers: Vec::new(),
             random,
             away,
+            size,
             events: 0,
         };
-        (0..workers).for_each(|_| attack.workers.push(attack.worker()));
+        (0..size.workers).for_each(|_| attack.workers.push(attack.worker()));
         Some(attack)
     }
 
@@ -185,13 +194,14 @@ impl Attack {
             sleep(Duration::from_millis(100));
             ingest = self.ingest();
         }
-        self.events += BATCH_EVENTS;
+        self.events += self.size.batch_events;
         what
     }
 
     /// Begins to ingest the next batch.
     fn ingest(&self) -> Child {
-        let lines = (self.events..self.events + BATCH_EVENTS).map(|number| format!("{}\n", event(number)));
+        let lines = (self.events..self.events + self.size.batch_events)
+            .map(|number| format!("{}\n", self.size.event(number)));
         let file = self.program.file("batch.ndjson", &lines.collect::<String>());
         let mut ingest = self.program.command(&["ingest", &file]);
         ingest.stdout(Stdio::null()).stderr(Stdio::null());
@@ -223,12 +233,12 @@ impl Attack {
         for hit in self.sandbox.hits() {
             let number: usize = hit.evars[&6].parse().expect("a number");
             if !std::mem::replace(&mut seen[number], true) {
-                let before = latest.insert(number % VISITORS, number);
+                let before = latest.insert(number % self.size.visitors, number);
                 assert!(before.is_none_or(|before| before < number), "{number} came after {before:?}");
             }
         }
         assert!(seen.iter().all(|seen| *seen), "events were lost");
-        let of_bounded = (0..self.events).filter(|number| suite_of(*number) == 1).count() as u64;
+        let of_bounded = (0..self.events).filter(|number| self.size.suite_of(*number) == 1).count() as u64;
         let [exact, bounded] = SUITES.map(|(_, rsid)| self.sandbox.counted(rsid).iter().sum::<u64>());
         assert_eq!(exact, self.events as u64 - of_bounded, "each event with an ID counts once");
         let over = status["over_count_max"].as_u64().expect("a number");
@@ -259,19 +269,21 @@ fn tell(what: &str) {
     eprintln!("{what}");
 }
 
-fn suite_of(number: usize) -> usize {
-    usize::from((number % VISITORS).is_multiple_of(5))
-}
+impl Size {
+    fn suite_of(self, number: usize) -> usize {
+        usize::from((number % self.visitors).is_multiple_of(5))
+    }
 
-fn event(number: usize) -> serde_json::Value {
-    serde_json::json!({
-        "occurred_at": FIRST_SECOND + (number / VISITORS) as i64,
-        "event": "play_requested",
-        "requestor_id": SUITES[suite_of(number)].0,
-        "event_id": number.to_string(),
-        "mvpd_user_id": format!("user{}", number % VISITORS),
-        "resource_id": number.to_string(),
-    })
+    fn event(self, number: usize) -> serde_json::Value {
+        serde_json::json!({
+            "occurred_at": FIRST_SECOND + (number / self.visitors) as i64,
+            "event": "play_requested",
+            "requestor_id": SUITES[self.suite_of(number)].0,
+            "event_id": number.to_string(),
+            "mvpd_user_id": format!("user{}", number % self.visitors),
+            "resource_id": number.to_string(),
+        })
+    }
 }
 
 #[test]
@@ -280,8 +292,8 @@ fn faults_at_random_lose_nothing_repeat_only_what_is_named_and_keep_the_order() 
     let faults = number("PASSBRIDGE_TEST_FAULTS").map_or(FAULTS, |faults| faults as usize);
     let seed = number("PASSBRIDGE_TEST_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000));
     tell(&format!("PASSBRIDGE_TEST_SEED={seed}"));
-    let workers = if faults > FAULTS { WORKERS_OF_MANY_FAULTS } else { WORKERS };
-    let Some(mut attack) = Attack::begin(seed, workers) else { return };
+    let size = if faults > FAULTS { FULL } else { SMALL };
+    let Some(mut attack) = Attack::begin(seed, size) else { return };
     let started = Instant::now();
     for fault in 1..=faults {
         let what = attack.fault();
@@ -290,4 +302,6 @@ fn faults_at_random_lose_nothing_repeat_only_what_is_named_and_keep_the_order() 
     }
     attack.settle();
     attack.assert_kept();
+    let (seconds, events) = (started.elapsed().as_secs(), attack.events);
+    tell(&format!("{faults} faults, {events} events of {} visitors: kept, after {seconds} s", size.visitors));
 }
