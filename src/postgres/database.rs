@@ -57,7 +57,10 @@ impl SharedBuffer {
     pub async fn open(address: &Address) -> Result<SharedBuffer> {
         let mut buffer = SharedBuffer::new(address);
         match buffer.schema().await? {
-            Some(SCHEMA) => Ok(buffer),
+            Some(SCHEMA) => {
+                buffer.adopt().await?;
+                Ok(buffer)
+            }
             Some(found) => Err(PostgresError::OtherSchema { place: buffer.place(), found, known: SCHEMA }),
             None => Err(PostgresError::Missing { place: buffer.place() }),
         }

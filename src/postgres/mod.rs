@@ -19,6 +19,7 @@ mod database;
 mod decisions;
 mod error;
 mod leases;
+mod restored;
 mod retention;
 mod slices;
 mod status;

@@ -1,0 +1,49 @@
+//! A buffer that a dump carried to another server, where transactions have lower numbers: events wait for numbers that come
+//! only much later, and what is new looks covered. Both are mended before the first use.
+
+use tokio_postgres::types::Type;
+
+use super::database::SharedBuffer;
+use super::error::Result;
+
+/// Events looked at in one transaction.
+const BATCH: i64 = 50_000;
+
+/// On the server that wrote them, the transactions of all visible rows, and of all snapshots in them, have ended.
+const IS_FOREIGN: &str = "SELECT coalesce(greatest(
+        (SELECT max(pg_snapshot_xmax(cut)) FROM passbridge.progress),
+        (SELECT xid FROM passbridge.event ORDER BY seq DESC LIMIT 1)) >= pg_snapshot_xmax(pg_current_snapshot()), FALSE),
+    coalesce((SELECT min(seq) FROM passbridge.event), 0), coalesce((SELECT max(seq) FROM passbridge.event), 0)";
+
+/// The last event, too, where it is decided, so that nobody finds it again.
+const RENUMBER: &str = "UPDATE passbridge.event e SET xid = pg_current_xact_id()
+     WHERE e.seq >= $1 AND e.seq < $2 AND e.xid >= pg_snapshot_xmax(pg_current_snapshot())
+       AND (e.seq = $3 OR NOT EXISTS (SELECT FROM passbridge.final f WHERE f.seq = e.seq))";
+
+/// What is decided stays so, and is not sent again by a drain that looks at all events.
+const UNCOVER: &str = "WITH uncovered AS (UPDATE passbridge.slice SET covered_at = '-infinity')
+     DELETE FROM passbridge.progress WHERE pg_snapshot_xmax(cut) >= pg_snapshot_xmax(pg_current_snapshot())";
+
+impl SharedBuffer {
+    /// Does nothing on the server that wrote the buffer. Whoever comes meanwhile does the same; who is interrupted begins again,
+    /// because the last event and the progress change last.
+    pub(super) async fn adopt(&mut self) -> Result<()> {
+        let row = self.row(IS_FOREIGN, &[]).await?;
+        if !row.get::<_, bool>(0) {
+            return Ok(());
+        }
+        let (begin, last): (i64, i64) = (row.get(1), row.get(2));
+        let mut renumbered = 0;
+        for first in (begin..=last).step_by(BATCH as usize) {
+            let until = first + BATCH;
+            let values = [(&first as _, Type::INT8), (&until as _, Type::INT8), (&last as _, Type::INT8)];
+            renumbered += self.write(async |client| client.execute_typed(RENUMBER, &values).await).await?;
+        }
+        self.write(async |client| client.execute_typed(UNCOVER, &[]).await).await?;
+        tracing::warn!(
+            renumbered,
+            "the buffer comes from another server; its events wait for the next drain"
+        );
+        Ok(())
+    }
+}
