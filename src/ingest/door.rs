@@ -179,7 +179,7 @@ impl Door for SharedDoor {
     }
 
     fn pending(&self) -> Result<u64> {
-        self.call(async |buffer| buffer.pending().await)
+        self.call(async |buffer| Ok(buffer.waiting().await?.0.cast_unsigned()))
     }
 
     fn path(&self) -> &Path {

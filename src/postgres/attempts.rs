@@ -90,19 +90,48 @@ const FENCE: &str = "SELECT s.rsid, s.n FROM passbridge.slice s
      JOIN unnest($1::text[], $2::int4[], $3::int8[]) AS u(rsid, n, epoch) ON s.rsid = u.rsid AND s.n = u.n AND s.epoch = u.epoch
      WHERE s.owner = $4 ORDER BY s.rsid, s.n FOR SHARE OF s";
 
+/// The slices that the statement before found owned are locked now, and this snapshot is younger than their locks.
 const ATTEMPT: &str = "INSERT INTO passbridge.attempt (seq, attempt, rsid, n, epoch, worker, form, first_hit)
      SELECT u.seq, u.attempt, u.rsid, u.n, u.epoch, $8, u.form, u.first_hit
      FROM unnest($1::int8[], $2::int8[], $3::text[], $4::int4[], $5::int8[], $6::text[], $7::int4[])
         AS u(seq, attempt, rsid, n, epoch, form, first_hit)
+     JOIN passbridge.slice s ON s.rsid = u.rsid AND s.n = u.n AND s.epoch = u.epoch AND s.owner = $8
      WHERE NOT EXISTS (SELECT FROM passbridge.final f WHERE f.seq = u.seq)
      ON CONFLICT (seq, attempt) DO UPDATE SET at = EXCLUDED.at RETURNING attempt";
 
 const OUTCOME: &str = "INSERT INTO passbridge.outcome (seq, attempt, verdict, hits_sent, reason)
      SELECT * FROM unnest($1::int8[], $2::int8[], $3::text[], $4::int4[], $5::text[]) ON CONFLICT DO NOTHING";
 
-const DECIDE: &str = "INSERT INTO passbridge.final (seq, state, reason)
-     SELECT * FROM unnest($1::int8[], $2::text[], $3::text[]) AS u(seq, state, reason) ORDER BY seq
-     ON CONFLICT DO NOTHING RETURNING seq";
+/// Moves events in the account, from the term `was` to the term `becomes`. Each row sums to zero.
+macro_rules! post {
+    ($moves:literal) => {
+        concat!(
+            "INSERT INTO passbridge.posting (requestor, slot, hour, pending_events, pending_units, delivered_events,
+                delivered_units, dead_events, dead_units, held_events, held_units, discarded_events, discarded_units)
+             SELECT e.requestor, e.slot, e.occurred_at / 3600000000000, sum(m.pending), sum(m.pending * e.count),
+                sum(m.delivered), sum(m.delivered * e.count), sum(m.dead), sum(m.dead * e.count), sum(m.held), sum(m.held * e.count),
+                sum(m.discarded), sum(m.discarded * e.count)
+             FROM ", $moves, " AS u(seq, was, becomes) JOIN passbridge.event e ON e.seq = u.seq
+             CROSS JOIN LATERAL (SELECT (u.becomes = 'pending')::int - (u.was = 'pending')::int AS pending,
+                (u.becomes = 'delivered')::int - (u.was = 'delivered')::int AS delivered,
+                (u.becomes = 'dead')::int - (u.was = 'dead')::int AS dead,
+                (u.becomes = 'held')::int - (u.was = 'held')::int AS held,
+                (u.becomes = 'discarded')::int - (u.was = 'discarded')::int AS discarded) m
+             GROUP BY 1, 2, 3"
+        )
+    };
+}
+
+/// Decides events that have no state yet.
+const DECIDE: &str = concat!(
+    "WITH new AS (
+        INSERT INTO passbridge.final (seq, state, reason)
+        SELECT * FROM unnest($1::int8[], $2::text[], $3::text[]) AS u(seq, state, reason) ORDER BY seq
+        ON CONFLICT DO NOTHING RETURNING seq, state),
+     posted AS (",
+    post!("(SELECT seq, 'pending', state FROM new)"),
+    ") SELECT seq FROM new"
+);
 
 const DECIDED: &str = "SELECT seq, state FROM passbridge.final WHERE seq = ANY($1) ORDER BY seq FOR UPDATE";
 
@@ -113,19 +142,7 @@ const DECIDE_AGAIN: &str =
 /// The term of the account for events without a final state.
 pub(super) const PENDING: &str = "pending";
 
-/// Each row moves events from a term of the account to another, and sums to zero.
-const POST: &str = "INSERT INTO passbridge.posting (requestor, slot, hour, pending_events, pending_units,
-        delivered_events, delivered_units, dead_events, dead_units, held_events, held_units, discarded_events, discarded_units)
-     SELECT e.requestor, e.slot, e.occurred_at / 3600000000000, sum(m.pending), sum(m.pending * e.count),
-        sum(m.delivered), sum(m.delivered * e.count), sum(m.dead), sum(m.dead * e.count), sum(m.held), sum(m.held * e.count),
-        sum(m.discarded), sum(m.discarded * e.count)
-     FROM unnest($1::int8[], $2::text[], $3::text[]) AS u(seq, was, becomes) JOIN passbridge.event e ON e.seq = u.seq
-     CROSS JOIN LATERAL (SELECT (u.becomes = 'pending')::int - (u.was = 'pending')::int AS pending,
-        (u.becomes = 'delivered')::int - (u.was = 'delivered')::int AS delivered,
-        (u.becomes = 'dead')::int - (u.was = 'dead')::int AS dead,
-        (u.becomes = 'held')::int - (u.was = 'held')::int AS held,
-        (u.becomes = 'discarded')::int - (u.was = 'discarded')::int AS discarded) m
-     GROUP BY 1, 2, 3";
+const POST: &str = post!("unnest($1::int8[], $2::text[], $3::text[])");
 
 impl SharedBuffer {
     /// Records a group. Grants no attempt in a lost slice, and none of an event with a final state. Outcomes are facts,
@@ -138,23 +155,17 @@ impl SharedBuffer {
             .collect();
         let mut granted = self
             .write(async |client| {
-                let mut granted = Granted::default();
-                if !claims.is_empty() {
-                    let owned = fence(client, worker, &claims).await?;
-                    let is_owned = |claim: &Claim| owned.contains(&(claim.rsid.to_string(), claim.n));
-                    granted.lost = claims
-                        .values()
-                        .filter(|claim| !is_owned(claim))
-                        .map(|claim| Arc::clone(claim))
-                        .collect();
-                    let attempts: Vec<&Attempt> =
-                        group.attempts.iter().filter(|attempt| is_owned(&attempt.claim)).collect();
-                    granted.attempts = begin(client, worker, &attempts).await?;
-                }
-                let ((), decided) =
-                    tokio::try_join!(end(client, &group.outcomes), decide(client, &group.decisions))?;
-                granted.decided = decided;
-                Ok(granted)
+                // All statements go out together, in this order, and take one round trip.
+                let (owned, attempts, (), decided) = tokio::try_join!(
+                    biased;
+                    fence(client, worker, &claims),
+                    begin(client, worker, &group.attempts),
+                    end(client, &group.outcomes),
+                    decide(client, &group.decisions)
+                )?;
+                let is_lost = |claim: &&Arc<Claim>| !owned.contains(&(claim.rsid.to_string(), claim.n));
+                let lost = claims.values().copied().filter(is_lost).cloned().collect();
+                Ok(Granted { attempts, decided, lost })
             })
             .await?;
         if !self.lost_from_sight.is_empty() {
@@ -170,6 +181,9 @@ async fn fence(
     worker: &WorkerId,
     claims: &BTreeMap<(&str, i32), &Arc<Claim>>,
 ) -> Result<BTreeSet<(String, i32)>, Error> {
+    if claims.is_empty() {
+        return Ok(BTreeSet::new());
+    }
     let rsids: Vec<&str> = claims.keys().map(|(rsid, _)| *rsid).collect();
     let numbers: Vec<i32> = claims.keys().map(|(_, n)| *n).collect();
     let epochs: Vec<i64> = claims.values().map(|claim| claim.epoch).collect();
@@ -183,7 +197,10 @@ async fn fence(
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-async fn begin(client: &Client, worker: &WorkerId, attempts: &[&Attempt]) -> Result<HashSet<i64>, Error> {
+async fn begin(client: &Client, worker: &WorkerId, attempts: &[Attempt]) -> Result<HashSet<i64>, Error> {
+    if attempts.is_empty() {
+        return Ok(HashSet::new());
+    }
     let seqs: Vec<i64> = attempts.iter().map(|attempt| attempt.seq).collect();
     let numbers: Vec<i64> = attempts.iter().map(|attempt| attempt.attempt).collect();
     let rsids: Vec<&str> = attempts.iter().map(|attempt| attempt.claim.rsid.as_str()).collect();
@@ -227,32 +244,31 @@ async fn end(client: &Client, outcomes: &[Outcome]) -> Result<(), Error> {
 /// Changes the states of events, each only to a higher one: held < dead < discarded < delivered. So a success that a
 /// frozen worker records late counts once, and a late failure changes nothing.
 async fn decide(client: &Client, decisions: &[Decision]) -> Result<HashSet<i64>, Error> {
-    let (mut open, mut moves) = (decisions.iter().collect::<Vec<&Decision>>(), Vec::new());
+    let (mut open, mut decided) = (decisions.iter().collect::<Vec<&Decision>>(), HashSet::new());
     while !open.is_empty() {
         let new = change(client, DECIDE, &open).await?;
-        let is_new = |decision: &&Decision| new.contains(&decision.seq);
-        moves.extend(open.iter().copied().filter(is_new).map(|decision| (decision, PENDING)));
-        open.retain(|decision| !is_new(decision));
+        open.retain(|decision| !new.contains(&decision.seq));
+        decided.extend(new);
+        if open.is_empty() {
+            break;
+        }
         let seqs: Vec<i64> = open.iter().map(|decision| decision.seq).collect();
         let states = client.query_typed(DECIDED, &[(&seqs, Type::INT8_ARRAY)]).await?;
         let state = |row: &Row| Some((row.get(0), row.get::<_, &str>(1).parse::<Verdict>().ok()?));
         let states: BTreeMap<i64, Verdict> = states.iter().filter_map(state).collect();
-        let higher = |decision: &Decision| {
-            states.get(&decision.seq).filter(|was| decision.state > **was).map(|was| was.as_str())
-        };
-        let raised: Vec<(&Decision, &str)> =
-            open.iter().filter_map(|decision| Some((*decision, higher(decision)?))).collect();
-        change(client, DECIDE_AGAIN, &raised.iter().map(|(decision, _)| *decision).collect::<Vec<_>>())
-            .await?;
-        moves.extend(raised);
+        let is_higher =
+            |decision: &&Decision| states.get(&decision.seq).is_some_and(|was| decision.state > *was);
+        let raised: Vec<&Decision> = open.iter().copied().filter(is_higher).collect();
+        change(client, DECIDE_AGAIN, &raised).await?;
+        let seqs: Vec<i64> = raised.iter().map(|decision| decision.seq).collect();
+        let was: Vec<&str> = seqs.iter().map(|seq| states[seq].as_str()).collect();
+        let becomes: Vec<&str> = raised.iter().map(|decision| decision.state.as_str()).collect();
+        post(client, &seqs, &was, &becomes).await?;
+        decided.extend(seqs);
         // A person may have requeued an event between the two statements, so that it has no state any more.
         open.retain(|decision| !states.contains_key(&decision.seq));
     }
-    let seqs: Vec<i64> = moves.iter().map(|(decision, _)| decision.seq).collect();
-    let was: Vec<&str> = moves.iter().map(|(_, was)| *was).collect();
-    let becomes: Vec<&str> = moves.iter().map(|(decision, _)| decision.state.as_str()).collect();
-    post(client, &seqs, &was, &becomes).await?;
-    Ok(seqs.into_iter().collect())
+    Ok(decided)
 }
 
 /// Moves events from terms of the account to others.

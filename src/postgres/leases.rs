@@ -27,6 +27,8 @@ impl WorkerId {
 #[derive(Debug, Clone)]
 pub struct Lease {
     until_nanos: Arc<AtomicU64>,
+    /// How often the lease began again after it had ended. Others may have sent and given back meanwhile.
+    term: Arc<AtomicU64>,
     pub length: Duration,
     /// How long after the end of its lease a worker counts as gone: longer than any request that it may have begun.
     pub margin: Duration,
@@ -35,12 +37,30 @@ pub struct Lease {
 impl Lease {
     /// A lease that is not held yet.
     pub fn new(length: Duration, margin: Duration) -> Lease {
-        Lease { until_nanos: Arc::default(), length, margin }
+        Lease { until_nanos: Arc::default(), term: Arc::default(), length, margin }
     }
 
     /// Whether the worker may begin a request now.
     pub fn is_held(&self) -> bool {
         nanos(since_boot()) < self.until_nanos.load(Ordering::SeqCst)
+    }
+
+    /// The number of the present term.
+    pub fn term(&self) -> u64 {
+        self.term.load(Ordering::SeqCst)
+    }
+
+    /// Whether the worker may begin a request whose attempt was recorded in this term.
+    pub fn is_held_since(&self, term: u64) -> bool {
+        // In this order: a renewal first begins the new term, then holds the lease.
+        self.is_held() && self.term() == term
+    }
+
+    fn hold_until(&self, until: Duration) {
+        if !self.is_held() {
+            self.term.fetch_add(1, Ordering::SeqCst);
+        }
+        self.until_nanos.store(nanos(until), Ordering::SeqCst);
     }
 }
 
@@ -66,7 +86,7 @@ impl SharedBuffer {
             (&gone as _, Type::FLOAT8),
         ];
         self.write(async |client| client.execute_typed(upsert, &values).await).await?;
-        lease.until_nanos.store(nanos(asked_at + lease.length), Ordering::SeqCst);
+        lease.hold_until(asked_at + lease.length);
         Ok(())
     }
 
@@ -83,5 +103,25 @@ impl SharedBuffer {
                AND NOT EXISTS (SELECT FROM passbridge.slice s WHERE s.owner = w.worker)";
         let values = [(&worker.0 as _, Type::TEXT)];
         self.write(async |client| client.execute_typed(delete, &values).await).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_recorded_before_a_lease_ended_is_not_begun_once_it_is_held_again() {
+        let (lease, soon) = (Lease::new(Duration::ZERO, Duration::ZERO), Duration::from_secs(60));
+        assert!(!lease.is_held_since(lease.term()));
+        lease.hold_until(since_boot() + soon);
+        let term = lease.term();
+        assert!(lease.is_held_since(term));
+        lease.hold_until(since_boot() + soon);
+        assert!(lease.is_held_since(term), "it was renewed in time");
+        lease.hold_until(since_boot());
+        assert!(!lease.is_held_since(term), "it has ended");
+        lease.hold_until(since_boot() + soon);
+        assert!(lease.is_held() && !lease.is_held_since(term));
     }
 }

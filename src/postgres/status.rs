@@ -175,10 +175,14 @@ impl SharedBuffer {
         })
     }
 
-    /// How many events are pending.
-    pub async fn pending(&mut self) -> Result<u64> {
-        let select = "SELECT coalesce(sum(pending_events), 0)::int8 FROM passbridge.posting";
-        Ok(self.row(select, &[]).await?.get::<_, i64>(0).cast_unsigned())
+    /// How many events are pending, and how many of them are parked.
+    pub async fn waiting(&mut self) -> Result<(i64, i64)> {
+        let select = "SELECT coalesce(sum(p.pending_events), 0)::int8,
+                coalesce(sum(p.pending_events) FILTER (WHERE s.is_paused IS DISTINCT FROM FALSE), 0)::int8
+             FROM passbridge.posting p JOIN passbridge.requestor r ON r.requestor = p.requestor
+             LEFT JOIN passbridge.suite s ON s.rsid = r.rsid";
+        let row = self.row(select, &[]).await?;
+        Ok((row.get(0), row.get(1)))
     }
 
     /// The units of all attempts, beyond the first of each event, that may have been counted.

@@ -16,22 +16,22 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::lane::{End, Parcel, Reply, Sending, send};
+use super::lane::{End, Parcel, Queue, Reply, Sending};
 use super::line::Lines;
 use super::suite::{Refused, SuiteWork};
 use super::tally::WorkSummary;
 use super::work::{Place, Work};
-use crate::collection::{Breaker, Connection, Host, Permit};
+use crate::collection::{Breaker, Connection, Host};
 use crate::delivery::{Doubt, Outcome};
 use crate::drain::{Next, Refusal, Situation, StopReason, next};
 use crate::postgres::{
-    Attempt, Backlog, Claim, Cut, Decision, Granted, Group, Outcome as Recorded, PostgresError, SharedBuffer,
+    Backlog, Claim, Cut, Decision, Granted, Group, Outcome as Recorded, PostgresError, SharedBuffer,
     SharedRoute, Verdict, Waiting,
 };
 use crate::suite::OnAmbiguous;
 
 /// How often the worker looks for free slices, computes its fair share, and checks whether suites were paused.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// A slice with fewer events in memory than this reads its next page.
 const WAITING_LOW: usize = 512;
 /// Slices that read a page at the same time as a transaction commits.
@@ -65,11 +65,13 @@ pub(super) struct HostWork {
     pub(super) slices: BTreeMap<Place, SliceWork>,
     pub(super) lines: Lines,
     pub(super) idle: Vec<Connection>,
-    pub(super) lanes: JoinSet<()>,
+    pub(super) queue: Queue,
+    pub(super) lanes: JoinSet<Connection>,
     pub(super) sender: UnboundedSender<Reply>,
     pub(super) replies: UnboundedReceiver<Reply>,
-    /// What is to be recorded next.
+    /// What is to be recorded next, and since when something is.
     pub(super) group: Group,
+    pub(super) group_since: Option<Instant>,
     pub(super) summary: WorkSummary,
     pub(super) is_given_up: bool,
     /// Whether slices that others own are still to be covered.
@@ -98,10 +100,12 @@ impl HostWork {
             cut,
             slices: BTreeMap::new(),
             lines: Lines::default(),
+            queue: Queue::default(),
             lanes: JoinSet::new(),
             sender,
             replies,
             group: Group::default(),
+            group_since: None,
             summary: WorkSummary::default(),
             is_given_up: false,
             waits_for_others: true,
@@ -123,6 +127,11 @@ impl HostWork {
                 self.take(reply);
             }
             self.lines.wake(Instant::now());
+            self.withdraw(is_stopped);
+            if !is_stopped && self.gathers() {
+                self.wait(None).await;
+                continue;
+            }
             let chosen = if is_stopped { Vec::new() } else { self.choose() };
             let is_idle = !self.record(chosen, is_stopped).await?;
             self.end_slices(is_stopped).await?;
@@ -149,61 +158,15 @@ impl HostWork {
     /// Waits for a reply, for the end of a rest, or for the next look.
     async fn wait(&mut self, grace_ends: Option<Instant>) {
         let lease = (!self.work.lease.is_held()).then(|| Instant::now() + LEASE_POLL);
-        let others = [self.lines.next_due(), self.permit_at, lease, grace_ends];
+        let others = [self.lines.next_due(), self.permit_at, lease, grace_ends, self.gathered_at()];
         let until = others.into_iter().flatten().fold(Instant::now() + LOOK_EVERY, Instant::min);
         let is_stopping = grace_ends.is_some();
         tokio::select! {
             reply = self.replies.recv() => if let Some(reply) = reply { self.take(reply) },
+            Some(lane) = self.lanes.join_next() => self.end_lane(lane),
             () = sleep_until(until) => {}
             _ = self.work.stop.wait(), if !is_stopping => {}
         }
-    }
-
-    /// Chooses the next events to send, at most one for each visitor and each idle lane, while the breaker permits it.
-    fn choose(&mut self) -> Vec<Sending> {
-        let mut chosen: Vec<Sending> = Vec::new();
-        self.permit_at = None;
-        while chosen.len() < self.idle.len() && self.work.lease.is_held() {
-            let Some(mut parcel) = self.lines.next() else { break };
-            let now = Instant::now();
-            let suite = &mut self.suites[parcel.place.0];
-            let slice =
-                self.slices.get_mut(&parcel.place).filter(|slice| !slice.is_leaving && !suite.is_stopped);
-            let Some(slice) = slice else {
-                // The event may not be sent now. It rests until the worker gives its slice back, and forgets the event.
-                self.lines.rest(parcel, now + LOOK_EVERY);
-                continue;
-            };
-            let is_probe = match self.breaker.permit(now) {
-                Permit::Go => false,
-                Permit::Probe => true,
-                Permit::Wait(wait) => {
-                    self.permit_at = Some(now + wait);
-                    self.lines.back(parcel);
-                    break;
-                }
-                Permit::GivenUp => {
-                    self.is_given_up = true;
-                    self.lines.back(parcel);
-                    break;
-                }
-            };
-            parcel.attempts += 1;
-            self.summary.retries += u64::from(parcel.attempts > 1);
-            slice.in_flight += 1;
-            suite.in_flight += 1;
-            let number = suite.number();
-            let attempt = fastrand::i64(1..);
-            self.group.attempts.push(Attempt {
-                seq: parcel.seq,
-                attempt,
-                claim: Arc::clone(&slice.claim),
-                form: Arc::clone(&parcel.form),
-                first_hit: i32::try_from(parcel.hits_sent).unwrap_or(i32::MAX),
-            });
-            chosen.push(Sending { parcel, attempt, number, is_probe });
-        }
-        chosen
     }
 
     /// Records new attempts, outcomes and decisions, and reads the next pages meanwhile; then sends the attempts that the
@@ -214,6 +177,7 @@ impl HostWork {
         is_stopped: bool,
     ) -> Result<bool, PostgresError> {
         let group = std::mem::take(&mut self.group);
+        self.group_since = None;
         let is_low = |slice: &SliceWork| {
             !is_stopped && !slice.is_leaving && !slice.backlog.is_exhausted && slice.waiting < WAITING_LOW
         };
@@ -259,9 +223,7 @@ impl HostWork {
         }
         for sending in chosen {
             if granted.attempts.contains(&sending.attempt) {
-                let connection = self.idle.pop().unwrap_or_else(|| self.host.connection());
-                let guard = (self.work.lease.clone(), self.work.stop.clone());
-                self.lanes.spawn(send(sending, connection, guard, self.sender.clone()));
+                self.queue.borrow_mut().push_back(sending);
                 continue;
             }
             // The slice is lost, or somebody has decided the event.
@@ -269,7 +231,10 @@ impl HostWork {
             self.land(parcel.place, is_probe);
             self.done(&parcel);
         }
-        while self.lanes.try_join_next().is_some() {}
+        while let Some(lane) = self.lanes.try_join_next() {
+            self.end_lane(lane);
+        }
+        self.launch();
     }
 
     /// Adds the events of a page to the lines of their visitors.
@@ -329,9 +294,9 @@ impl HostWork {
     }
 
     /// Takes the next step with an attempt that has ended.
-    fn take(&mut self, reply: Reply) {
-        let Reply { mut parcel, attempt, number, is_probe, hits, end, connection } = reply;
-        self.idle.push(connection);
+    pub(super) fn take(&mut self, reply: Reply) {
+        let Reply { mut parcel, attempt, number, is_probe, hits, end } = reply;
+        self.group_since.get_or_insert_with(Instant::now);
         self.summary.hits += hits;
         self.land(parcel.place, is_probe && matches!(end, End::Unsent));
         let outcome = match end {

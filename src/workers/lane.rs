@@ -1,5 +1,9 @@
-//! A lane sends the hits of one event after the other, and begins a hit only while the lease is held.
+//! A lane sends the hits of one event after the other, and begins a hit only while the lease is held. It takes the next
+//! event, of which an attempt is recorded already, without waiting for anything.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -64,7 +68,7 @@ pub(super) enum End {
     Met(Outcome),
 }
 
-/// An attempt that has ended, with the connection that carried it.
+/// An attempt that has ended.
 pub(super) struct Reply {
     pub(super) parcel: Parcel,
     pub(super) attempt: i64,
@@ -74,7 +78,6 @@ pub(super) struct Reply {
     /// Hits that got SUCCESS.
     pub(super) hits: u64,
     pub(super) end: End,
-    pub(super) connection: Connection,
 }
 
 /// An attempt that is granted.
@@ -83,21 +86,47 @@ pub(super) struct Sending {
     pub(super) attempt: i64,
     pub(super) number: u64,
     pub(super) is_probe: bool,
+    /// The term of the lease in which it was chosen.
+    pub(super) term: u64,
 }
 
-/// Sends the hits of an event that were not counted yet.
-pub(super) async fn send(
-    sending: Sending,
+impl Sending {
+    /// The end of an attempt that is not made.
+    pub(super) fn unsent(self) -> Reply {
+        let Sending { parcel, attempt, number, is_probe, .. } = self;
+        Reply { parcel, attempt, number, is_probe, hits: 0, end: End::Unsent }
+    }
+}
+
+/// Granted attempts that wait for a lane.
+pub(super) type Queue = Rc<RefCell<VecDeque<Sending>>>;
+
+/// Sends one granted attempt after the other until none waits. Returns the connection for the next lane.
+pub(super) async fn lane(
+    first: Sending,
+    queue: Queue,
     mut connection: Connection,
     (lease, stop): (Lease, Stop),
     replies: UnboundedSender<Reply>,
-) {
-    let Sending { mut parcel, attempt, number, is_probe } = sending;
+) -> Connection {
+    let mut next = Some(first);
+    while let Some(sending) = next {
+        let reply = send(sending, &mut connection, &lease, &stop).await;
+        // If nobody receives, the drain has ended, and the attempt stays in doubt.
+        drop(replies.send(reply));
+        next = queue.borrow_mut().pop_front();
+    }
+    connection
+}
+
+/// Sends the hits of an event that were not counted yet.
+async fn send(sending: Sending, connection: &mut Connection, lease: &Lease, stop: &Stop) -> Reply {
+    let Sending { mut parcel, attempt, number, is_probe, term } = sending;
     let mut hits = 0;
     let end = loop {
         let Some(body) = parcel.hits.get(parcel.hits_sent).cloned() else { break End::Delivered };
         // The check is the last thing before the write: a worker that was frozen meanwhile starts no request.
-        if !lease.is_held() || (hits > 0 && stop.requested().is_some()) {
+        if !lease.is_held_since(term) || stop.requested().is_some() {
             break End::Unsent;
         }
         match connection.send(body).await {
@@ -108,6 +137,5 @@ pub(super) async fn send(
             outcome => break End::Met(outcome),
         }
     };
-    // If nobody receives, the drain has ended, and the attempt stays in doubt.
-    drop(replies.send(Reply { parcel, attempt, number, is_probe, hits, end, connection }));
+    Reply { parcel, attempt, number, is_probe, hits, end }
 }

@@ -7,6 +7,7 @@
 //! - Does not know: SQL, sockets, schedules, texts for people.
 //! - Rules: `docs/many-workers.md`. What a reply means for an event is decided by `drain`.
 
+mod claims;
 mod host;
 mod lane;
 mod line;
@@ -100,8 +101,7 @@ async fn drain_here(
         return Err(error.into());
     }
     buffer.leave(&work.worker).await?;
-    let status = buffer.status().await?;
-    (summary.pending, summary.parked) = (status.pending, status.parked);
+    (summary.pending, summary.parked) = buffer.waiting().await?;
     summary.stopped = work.stop.requested().or(summary.stopped);
     Ok(summary)
 }

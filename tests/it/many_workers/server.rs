@@ -209,7 +209,7 @@ impl Drop for Cluster {
 }
 
 /// The folder of the newest PostgreSQL.
-fn programs() -> PathBuf {
+pub(super) fn programs() -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed");
     let mut versions: Vec<PathBuf> = versions.map(|entry| entry.expect("a folder").path()).collect();
     versions.sort();
