@@ -93,7 +93,7 @@ fn a_file_without_a_key_that_nearly_all_events_had_is_kept_out_until_the_key_is_
 }
 
 #[test]
-fn pipes_the_inbox_and_posted_events_tell_of_a_lost_key_once_and_are_taken() {
+fn a_pipe_and_the_inbox_tell_of_a_lost_key_once_and_are_taken() {
     let program = Program::new();
     program.write("a.ndjson", &lines("mvpd", 0, 30));
     let piped = |name: &str| {
