@@ -62,7 +62,7 @@ pub struct Status {
 }
 
 /// A requestor, its suite and its pending events.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct RequestorStatus {
     #[serde(skip)]
     pub key: RequestorKey,

@@ -16,7 +16,7 @@ const INSTEAD: [(&str, &str); 14] = [
     ("explain", "try it with a buffer in a file: passbridge demo"),
     ("trace", SHOWN),
     ("export", SHOWN),
-    ("doctor", "passbridge status checks the database"),
+    ("doctor", "passbridge status --check looks at the database and its limits"),
     ("pending", "pause the suite: passbridge suite pause RSID"),
     ("inputs", SHOWN),
     ("rejects", "look into the folder that ingest.rejects_dir names"),

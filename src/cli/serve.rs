@@ -88,7 +88,7 @@ pub(super) fn listen(
             let maps = options::maps(settings, "serve.map", &config.map)?;
             Ok(IngestOptions { maps, ..options::keyed_ingest(settings, FormatChoice::Auto, &context.clock)? })
         };
-        let (pulse, show) = behind(file, settings)?;
+        let (pulse, show) = behind(file, settings, &context.clock)?;
         let storing = || -> Result<Arc<dyn Door + Send + Sync>, Failure> {
             Ok(match file {
                 Some(buffer) => Arc::clone(buffer) as Arc<dyn Door + Send + Sync>,
@@ -122,7 +122,7 @@ pub(super) fn listen(
 }
 
 /// What a listener needs to look at the buffer: the health check, and the function that makes the views.
-fn behind(file: Option<&Arc<Buffer>>, settings: &Settings) -> Result<(Pulse, Show), Failure> {
+fn behind(file: Option<&Arc<Buffer>>, settings: &Settings, clock: &Clock) -> Result<(Pulse, Show), Failure> {
     match file {
         Some(buffer) => {
             let pulse = buffer.pulse()?;
@@ -132,7 +132,7 @@ fn behind(file: Option<&Arc<Buffer>>, settings: &Settings) -> Result<(Pulse, Sho
         None => {
             let address = shared::address(settings)?;
             let pulse = move || shared::look(&address).map_err(|failure| failure.on_one_line());
-            Ok((Box::new(pulse), status::show_shared(settings)?))
+            Ok((Box::new(pulse), status::show_shared(settings, clock.clone())?))
         }
     }
 }

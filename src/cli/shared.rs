@@ -143,7 +143,9 @@ impl Worker {
             for listing in &suites {
                 self.out.host(&listing.suite.collection_url)?;
             }
-            Ok((self.address.to_string(), suites, buffer.last_covered().await?))
+            let slices = buffer.status().await?.slices;
+            let covered = slices.iter().filter(|suite| !suite.is_paused).map(|suite| suite.covered_at);
+            Ok((self.address.to_string(), suites, covered.min().flatten()))
         })
     }
 }
@@ -224,7 +226,7 @@ impl fmt::Display for Looked {
                 &line.rsid,
                 &line.slices,
                 &line.owned,
-                &line.covered_at.as_deref().unwrap_or("never"),
+                &line.covered_at.map_or("never".to_owned(), Instant::to_the_second),
             ]);
         }
         table.fmt(out)?;

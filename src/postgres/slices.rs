@@ -8,7 +8,6 @@ use super::database::SharedBuffer;
 use super::error::Result;
 use super::leases::WorkerId;
 use super::suites::SharedRoute;
-use crate::event::Instant;
 use crate::suite::Rsid;
 
 /// What a drain covers: what was stored when it began.
@@ -41,13 +40,6 @@ impl SharedBuffer {
     pub async fn cut(&mut self) -> Result<Cut> {
         let row = self.row("SELECT pg_current_snapshot()::text, now()::text", &[]).await?;
         Ok(Cut { snapshot: row.get(0), begun: row.get(1) })
-    }
-
-    /// The start of the last drain that covered all slices of all active suites; `None` if a slice was never covered.
-    pub async fn last_covered(&mut self) -> Result<Option<Instant>> {
-        let select = "SELECT (extract(epoch FROM nullif(min(l.covered_at), '-infinity')) * 1000000000)::int8
-             FROM passbridge.slice l JOIN passbridge.suite s USING (rsid) WHERE NOT s.is_paused";
-        Ok(self.row(select, &[]).await?.get::<_, Option<i64>>(0).map(Instant::from_nanos))
     }
 
     /// How many slices of the suites are still to cover.

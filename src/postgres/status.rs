@@ -5,6 +5,7 @@ use tokio_postgres::Row;
 
 use super::database::SharedBuffer;
 use super::error::Result;
+use crate::event::Instant;
 
 /// How many differences `--verify` names.
 const DISCREPANCIES_MAX: i64 = 20;
@@ -12,6 +13,8 @@ const DISCREPANCIES_MAX: i64 = 20;
 /// The state of all events.
 #[derive(Debug, Clone, Serialize)]
 pub struct SharedStatus {
+    /// By the database's clock, as every instant here.
+    pub at: Instant,
     pub pending: i64,
     pub delivered: i64,
     pub dead: i64,
@@ -27,6 +30,12 @@ pub struct SharedStatus {
     pub under_way: i64,
     /// The most units that Analytics may have counted too often, in suites without event IDs.
     pub over_count_max: i64,
+    /// Events that became dead within 24 hours.
+    pub dead_within_a_day: i64,
+    /// When the first of those events was stored that a drain left pending although they could be sent.
+    pub oldest_left_at: Option<Instant>,
+    /// When the first input was opened.
+    pub first_arrival_at: Option<Instant>,
     pub accounting: Accounting,
     pub requestors: Vec<RequestorLine>,
     pub workers: Vec<WorkerLine>,
@@ -37,11 +46,13 @@ pub struct SharedStatus {
 /// The health of the database itself, as far as its user may see it.
 #[derive(Debug, Clone, Serialize)]
 pub struct DatabaseHealth {
+    /// Those of all databases of the server.
     pub connections: i64,
     pub connections_max: i64,
     /// The age of the oldest snapshot of another session: rows that were deleted since then stay on disk.
     pub oldest_snapshot_seconds: f64,
     pub prepared_transactions: i64,
+    pub oldest_prepared_seconds: f64,
     pub bytes: i64,
     pub dead_rows: i64,
     /// How far the slowest standby is behind; `None` without one.
@@ -62,8 +73,11 @@ pub struct Accounting {
 #[derive(Debug, Clone, Serialize)]
 pub struct RequestorLine {
     pub requestor_id: String,
-    /// `None` if its events are parked, because no suite is mapped.
     pub rsid: Option<String>,
+    /// Why its events are not sent: `no_suite` or `paused`.
+    pub parked: Option<&'static str>,
+    /// When the input came in that has its latest event.
+    pub arrived_at: Option<Instant>,
     pub ingested: i64,
     pub pending: i64,
     pub delivered: i64,
@@ -88,23 +102,45 @@ pub struct SliceLine {
     pub rsid: String,
     pub slices: i64,
     pub owned: i64,
-    /// When the slice that has waited longest was last covered; `None` if a slice was never covered.
-    pub covered_at: Option<String>,
-    /// The same instant, in seconds since the Unix epoch.
+    /// The start of the latest drain that covered all of them; `None` if a slice was never covered.
+    pub covered_at: Option<Instant>,
+    /// The same, or when the first attempt of the suite began.
     #[serde(skip)]
-    pub covered_seconds: Option<f64>,
+    pub waits_since: Option<Instant>,
+    #[serde(skip)]
+    pub is_paused: bool,
 }
+
+/// The account, and what a monitor compares with its limits. Instants are nanoseconds since the Unix epoch.
+const TOTALS: &str = "SELECT coalesce(sum(ingested_events), 0)::int8, coalesce(sum(pending_events), 0)::int8,
+        coalesce(sum(delivered_events), 0)::int8, coalesce(sum(dead_events), 0)::int8, coalesce(sum(held_events), 0)::int8,
+        coalesce(sum(ingested_units), 0)::int8, coalesce(sum(pending_units), 0)::int8,
+        coalesce(sum(delivered_units), 0)::int8, coalesce(sum(dead_units + held_units + discarded_units + expired_delivered_units
+            + expired_discarded_units), 0)::int8,
+        coalesce(sum(discarded_events), 0)::int8, coalesce(sum(expired_delivered_events + expired_discarded_events), 0)::int8,
+        (SELECT count(*) FROM passbridge.final WHERE state = 'dead' AND at > now() - interval '24 hours'),
+        (extract(epoch FROM now()) * 1000000000)::int8,
+        (SELECT (extract(epoch FROM min(i.opened_at)) * 1000000000)::int8
+         FROM passbridge.aside a JOIN passbridge.suite s ON s.rsid = a.rsid AND NOT s.is_paused
+         JOIN passbridge.event e ON e.seq = a.seq JOIN passbridge.requestor r ON r.requestor = e.requestor AND r.rsid = a.rsid
+         JOIN passbridge.input i ON i.input = e.input
+         WHERE NOT EXISTS (SELECT FROM passbridge.final f WHERE f.seq = a.seq)),
+        (SELECT (extract(epoch FROM opened_at) * 1000000000)::int8 FROM passbridge.input ORDER BY input LIMIT 1)
+     FROM passbridge.posting";
+
+/// Of each slice, only the input of the event that happened last is looked up, by the index.
+const REQUESTORS: &str = "SELECT r.requestor_id, r.rsid, sum(p.pending_events)::int8, bool_or(s.is_paused), sum(p.ingested_events)::int8,
+        sum(p.delivered_events)::int8, sum(p.dead_events)::int8, sum(p.held_events)::int8, sum(p.discarded_events)::int8,
+        (SELECT (extract(epoch FROM max(i.opened_at)) * 1000000000)::int8 FROM generate_series(0, 15) n CROSS JOIN LATERAL (
+            SELECT e.input FROM passbridge.event e WHERE e.requestor = r.requestor AND (e.mvpd_bucket & 15) = n
+            ORDER BY e.occurred_at DESC, e.seq DESC LIMIT 1) e JOIN passbridge.input i ON i.input = e.input)
+     FROM passbridge.posting p JOIN passbridge.requestor r ON r.requestor = p.requestor
+     LEFT JOIN passbridge.suite s ON s.rsid = r.rsid GROUP BY r.requestor ORDER BY 1";
 
 impl SharedBuffer {
     /// Reads the account and the workers.
     pub async fn status(&mut self) -> Result<SharedStatus> {
-        let select = "SELECT coalesce(sum(ingested_events), 0)::int8, coalesce(sum(pending_events), 0)::int8,
-                coalesce(sum(delivered_events), 0)::int8, coalesce(sum(dead_events), 0)::int8, coalesce(sum(held_events), 0)::int8,
-                coalesce(sum(ingested_units), 0)::int8, coalesce(sum(pending_units), 0)::int8,
-                coalesce(sum(delivered_units), 0)::int8, coalesce(sum(dead_units + held_units + discarded_units + expired_delivered_units + expired_discarded_units), 0)::int8,
-                coalesce(sum(discarded_events), 0)::int8, coalesce(sum(expired_delivered_events + expired_discarded_events), 0)::int8
-             FROM passbridge.posting";
-        let row = self.row(select, &[]).await?;
+        let row = self.row(TOTALS, &[]).await?;
         let [
             ingested,
             pending,
@@ -117,6 +153,8 @@ impl SharedBuffer {
             others,
             discarded,
             expired,
+            dead_within_a_day,
+            at,
         ] = std::array::from_fn(|column| row.get::<_, i64>(column));
         let is_balanced = ingested == pending + delivered + dead + held + discarded + expired
             && ingested_units == pending_units + delivered_units + others;
@@ -130,25 +168,26 @@ impl SharedBuffer {
                   AND NOT EXISTS (SELECT FROM passbridge.final f WHERE f.seq = a.seq))
              SELECT count(DISTINCT seq) FILTER (WHERE NOT is_live), count(*) FILTER (WHERE is_live) FROM open";
         let doubts = self.row(doubts, &[]).await?;
-        let requestors = "SELECT r.requestor_id, r.rsid, sum(p.pending_events)::int8, bool_or(s.is_paused), sum(p.ingested_events)::int8,
-                sum(p.delivered_events)::int8, sum(p.dead_events)::int8, sum(p.held_events)::int8, sum(p.discarded_events)::int8
-             FROM passbridge.posting p JOIN passbridge.requestor r ON r.requestor = p.requestor
-             LEFT JOIN passbridge.suite s ON s.rsid = r.rsid GROUP BY 1, 2 ORDER BY 1";
-        let requestors = self.rows(requestors, &[]).await?;
-        let is_parked = |row: &&Row| row.get::<_, Option<bool>>(3) != Some(false);
+        let requestors: Vec<RequestorLine> =
+            self.rows(REQUESTORS, &[]).await?.iter().map(of_requestor).collect();
+        let instant = |column: usize| row.get::<_, Option<i64>>(column).map(Instant::from_nanos);
         Ok(SharedStatus {
+            at: Instant::from_nanos(at),
+            dead_within_a_day,
+            oldest_left_at: instant(13),
+            first_arrival_at: instant(14),
             pending,
             delivered,
             dead,
             held,
             discarded,
             expired,
-            parked: requestors.iter().filter(is_parked).map(|row| row.get::<_, i64>(2)).sum(),
+            parked: requestors.iter().filter(|one| one.parked.is_some()).map(|one| one.pending).sum(),
             in_doubt: doubts.get(0),
             under_way: doubts.get(1),
             over_count_max: self.over_count().await?,
             accounting,
-            requestors: requestors.iter().map(of_requestor).collect(),
+            requestors,
             workers: self.workers().await?,
             slices: self.slices().await?,
             database: self.health().await?,
@@ -156,11 +195,12 @@ impl SharedBuffer {
     }
 
     async fn health(&mut self) -> Result<DatabaseHealth> {
-        let select = "SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()),
+        let select = "SELECT (SELECT count(*) FROM pg_stat_activity WHERE datid IS NOT NULL),
                 current_setting('max_connections')::int8,
                 (SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float8 FROM pg_stat_activity
                  WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid()),
-                (SELECT count(*) FROM pg_prepared_xacts), pg_database_size(current_database()),
+                (SELECT count(*) FROM pg_prepared_xacts),
+                (SELECT coalesce(max(extract(epoch FROM clock_timestamp() - prepared)), 0)::float8 FROM pg_prepared_xacts), pg_database_size(current_database()),
                 (SELECT coalesce(sum(n_dead_tup), 0)::int8 FROM pg_stat_user_tables WHERE schemaname = 'passbridge'),
                 (SELECT max(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn))::int8 FROM pg_stat_replication)";
         let row = self.row(select, &[]).await?;
@@ -169,9 +209,10 @@ impl SharedBuffer {
             connections_max: row.get(1),
             oldest_snapshot_seconds: row.get(2),
             prepared_transactions: row.get(3),
-            bytes: row.get(4),
-            dead_rows: row.get(5),
-            standby_lag_bytes: row.get(6),
+            oldest_prepared_seconds: row.get(4),
+            bytes: row.get(5),
+            dead_rows: row.get(6),
+            standby_lag_bytes: row.get(7),
         })
     }
 
@@ -208,16 +249,18 @@ impl SharedBuffer {
     }
 
     async fn slices(&mut self) -> Result<Vec<SliceLine>> {
-        let select = "SELECT rsid, count(*), count(owner),
-                to_char(nullif(min(covered_at), '-infinity') AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),
-                extract(epoch FROM nullif(min(covered_at), '-infinity'))::float8
-             FROM passbridge.slice GROUP BY rsid ORDER BY rsid";
+        let select = "SELECT s.rsid, count(*), count(l.owner),
+                (extract(epoch FROM nullif(min(l.covered_at), '-infinity')) * 1000000000)::int8,
+                (extract(epoch FROM coalesce(nullif(min(l.covered_at), '-infinity'),
+                    (SELECT min(a.at) FROM passbridge.attempt a WHERE a.rsid = s.rsid))) * 1000000000)::int8, s.is_paused
+             FROM passbridge.slice l JOIN passbridge.suite s ON s.rsid = l.rsid GROUP BY s.rsid ORDER BY s.rsid";
         let line = |row: &Row| SliceLine {
             rsid: row.get(0),
             slices: row.get(1),
             owned: row.get(2),
-            covered_at: row.get(3),
-            covered_seconds: row.get(4),
+            covered_at: row.get::<_, Option<i64>>(3).map(Instant::from_nanos),
+            waits_since: row.get::<_, Option<i64>>(4).map(Instant::from_nanos),
+            is_paused: row.get(5),
         };
         Ok(self.rows(select, &[]).await?.iter().map(line).collect())
     }
@@ -246,9 +289,17 @@ impl SharedBuffer {
 }
 
 fn of_requestor(row: &Row) -> RequestorLine {
+    let rsid: Option<String> = row.get(1);
+    let parked = match (&rsid, row.get(3)) {
+        (None, _) => Some("no_suite"),
+        (Some(_), Some(true)) => Some("paused"),
+        (Some(_), _) => None,
+    };
     RequestorLine {
         requestor_id: row.get(0),
-        rsid: row.get(1),
+        rsid,
+        parked,
+        arrived_at: row.get::<_, Option<i64>>(9).map(Instant::from_nanos),
         ingested: row.get(4),
         pending: row.get(2),
         delivered: row.get(5),

@@ -22,6 +22,7 @@ mod errors;
 mod faults;
 mod house;
 mod keeping;
+mod monitor;
 mod server;
 mod suites;
 mod transactions;
@@ -426,7 +427,7 @@ fn what_a_database_cannot_do_yet_is_said_before_anything_is_done() {
         (&["report"][..], 2, "docs/many-workers.md"),
         (&["backup", "copy.db"], 2, "pg_dump"),
         (&["drain", "--limit", "3"], 2, "drain takes --deadline alone"),
-        (&["status", "--check"], 2, "status takes --verify alone"),
+        (&["status", "--in-doubt"], 2, "status takes --verify, and --check"),
         (&["status"], 1, "cannot use the database postgres://127.0.0.1:1/none"),
         (&["init"], 1, "see that the server runs"),
     ] {

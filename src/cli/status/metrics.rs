@@ -55,8 +55,11 @@ fn written(of_buffer: impl FnOnce(&mut Metrics)) -> String {
 }
 
 /// The metrics of a buffer on PostgreSQL. Those that mean the same as for a file have the same names.
-pub(super) fn shared_text(status: &SharedStatus) -> String {
-    written(|metrics| metrics.shared(status))
+pub(super) fn shared_text(status: &SharedStatus, checks: &[Check]) -> String {
+    written(|metrics| {
+        metrics.checks(checks);
+        metrics.shared(status);
+    })
 }
 
 struct Metrics {
@@ -93,10 +96,14 @@ impl Metrics {
         self.gauge("build_info", "The program, its commit and its schema; always 1", [(build, 1.0)]);
     }
 
-    fn house(&mut self, report: &StatusReport, checks: &[Check]) {
-        let (status, buffer) = (&report.status, &report.buffer);
+    fn checks(&mut self, checks: &[Check]) {
         let broken = checks.iter().map(|one| (label("check", one.check), f64::from(u8::from(one.broken))));
         self.gauge("checks_broken", "Limits of status --check that are broken, by check", broken);
+    }
+
+    fn house(&mut self, report: &StatusReport, checks: &[Check]) {
+        let (status, buffer) = (&report.status, &report.buffer);
+        self.checks(checks);
         let since = |at: Option<Instant>| at.map_or(0.0, |at| (seconds(report.at) - seconds(at)).max(0.0));
         let (stored, happened) = (since(status.oldest_stored_at), since(status.oldest_sendable_at));
         self.value("oldest_waiting_seconds", "Time since the oldest event that could go was stored", stored);
@@ -234,7 +241,7 @@ impl Metrics {
         };
         self.gauge("slices", "Slices by suite", slices(|line| line.slices as f64));
         self.gauge("slices_owned", "Slices that a worker owns, by suite", slices(|line| line.owned as f64));
-        let covered = slices(|line| line.covered_seconds.unwrap_or_default());
+        let covered = slices(|line| line.covered_at.map_or(0.0, seconds));
         self.gauge(
             "slices_covered_timestamp_seconds",
             "The start of the last drain that covered all slices of a suite",

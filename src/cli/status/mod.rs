@@ -5,6 +5,7 @@ mod look;
 mod metrics;
 mod monitor;
 mod page;
+mod shared_monitor;
 mod text;
 mod views;
 
@@ -73,9 +74,15 @@ fn silence(text: &str) -> Result<(Option<RequestorId>, Span), String> {
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let settings = context.settings()?;
     if on_file::is_on_postgres(&settings) {
-        let others = args.check || args.prometheus || args.in_doubt || args.max_age.is_some();
-        on_file::refuse_options(others, "status takes --verify alone")?;
-        return shared::status(&settings, args.verify, context);
+        let others = args.prometheus || args.in_doubt || args.max_age.is_some() && !args.check;
+        on_file::refuse_options(others, "status takes --verify, and --check with its limits")?;
+        if !args.check {
+            return shared::status(&settings, args.verify, context);
+        }
+        let limits = args.over(settings.config.monitor.clone())?;
+        let status = shared::block_on(&settings, async |buffer| Ok(buffer.status().await?))?;
+        let now = context.clock.now();
+        return end(shared_monitor::checks(&status, now, &limits, &settings.config.ingest)?, context.form);
     }
     let options = context.buffer_options(&settings)?;
     if args.prometheus {
@@ -124,7 +131,11 @@ fn check(
     form: Form,
 ) -> Result<Exit, Failure> {
     let limits = args.over(settings.config.monitor.clone())?;
-    let checks = monitor::checks(report, buffer, &limits, &settings.config.ingest)?;
+    end(monitor::checks(report, buffer, &limits, &settings.config.ingest)?, form)
+}
+
+/// Tells the checks that are broken.
+fn end(checks: Vec<Check>, form: Form) -> Result<Exit, Failure> {
     if form == Form::Json {
         output::document(&BTreeMap::from([("checks", &checks)]))?;
     }

@@ -30,8 +30,8 @@ const NAMED_MAX: usize = 5;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Check {
-    /// The key of `[monitor]`, or one of eight checks without a key there. Of these, `drain`, `disk`, `clock`,
-    /// `blocked`, `backfill`, `inbox` and `balanced` can be broken; `overruled` never is.
+    /// The key of `[monitor]`, or one of the checks without a key there. Of these, `drain`, `disk`, `clock`, `blocked`,
+    /// `backfill`, `inbox`, `balanced` and, on PostgreSQL, `database` can be broken; `overruled` never is.
     pub(super) check: &'static str,
     /// What is checked, such as a requestor, suite, host, backfill or setting; `None` for the whole buffer.
     pub(super) of: Option<String>,
@@ -55,23 +55,13 @@ pub(super) fn checks(
     let rejects = rejects(rejects_dir, report.at)? + unkept;
     let mut checks = ages(report, limits.max_age);
     checks.extend(troubles(report, limits.max_trouble));
-    checks.extend(silences(report, limits));
-    let (held, parked_events) = (status.held.unsigned_abs(), status.parked.unsigned_abs());
-    let parked = format!("events are parked ({}): passbridge status", parked(&status.requestors));
+    checks.extend(silences(&status.requestors, report.at, limits));
+    let (held, parked) = (status.held.unsigned_abs(), status.parked.unsigned_abs());
     let mut rejected = format!("lines were rejected within 24 hours: see {}", rejects_dir.display());
     if unkept > 0 {
         rejected += &format!(" ({unkept} of them are kept nowhere: {})", rejects_limit(*rejects_max));
     }
-    for (check, found, limit, what) in [
-        ("max_dead", dead, limits.max_dead, "events died within 24 hours: passbridge dead-letter list"),
-        ("max_held", held, limits.max_held, "events are held: passbridge held list"),
-        ("max_parked", parked_events, limits.max_parked, &parked),
-        ("max_rejects", rejects, limits.max_rejects, &rejected),
-    ] {
-        let says = format!("{found} {}; {limit} are allowed", hint::complete(what));
-        let (found, limit, broken) = (Some(found), Some(limit), found > limit);
-        checks.push(Check { check, of: None, broken, found, limit, says });
-    }
+    checks.extend(counts([dead, held, parked, rejects], limits, &status.requestors, &rejected));
     let exists = fs::symlink_metadata(rejects_dir).is_ok();
     let unusable = exists.then(|| refuse_open_folder(rejects_dir, buffer.path()).err()).flatten();
     checks.extend(unusable.map(|why| {
@@ -91,6 +81,27 @@ pub(super) fn checks(
         always("overruled", one.rsid.to_string(), false, None, says)
     }));
     Ok(checks)
+}
+
+/// Checks how many events died, are held and are parked, and how many lines were rejected, in this order.
+pub(super) fn counts(
+    [dead, held, parked_events, rejects]: [u64; 4],
+    limits: &MonitorConfig,
+    requestors: &[RequestorStatus],
+    rejected: &str,
+) -> [Check; 4] {
+    let parked = format!("events are parked ({}): passbridge status", parked(requestors));
+    [
+        ("max_dead", dead, limits.max_dead, "events died within 24 hours: passbridge dead-letter list"),
+        ("max_held", held, limits.max_held, "events are held: passbridge held list"),
+        ("max_parked", parked_events, limits.max_parked, &parked),
+        ("max_rejects", rejects, limits.max_rejects, rejected),
+    ]
+    .map(|(check, found, limit, what)| {
+        let says = format!("{found} {}; {limit} are allowed", hint::complete(what));
+        let (found, limit, broken) = (Some(found), Some(limit), found > limit);
+        Check { check, of: None, broken, found, limit, says }
+    })
 }
 
 /// Checks the age of events that could be sent, and of the last completed drain.
@@ -148,8 +159,6 @@ pub(super) fn overdue(checks: &[Check], trouble: &Trouble) -> bool {
 
 /// Checks that the last drain did not fail, the disk is not full, the clock has not jumped, and the account balances.
 fn house(report: &StatusReport, floor: u64) -> [Check; 4] {
-    let off = (!report.status.accounting.balanced)
-        .then(|| "the account is off: passbridge status --verify".to_owned());
     let last = report.status.runs.iter().find(|run| run.finished_at.is_some());
     let failure = last.and_then(|run| run.summary.as_ref()?.get("failure")?.as_str());
     let failed = failure.map(|why| format!("the last drain failed: {why}; what to do: passbridge doctor"));
@@ -161,10 +170,20 @@ fn house(report: &StatusReport, floor: u64) -> [Check; 4] {
         let until = until.to_the_second();
         format!("it has jumped, so nothing is deleted until {until}: set it; if it is right now: passbridge retention --trust-clock")
     });
-    [("drain", failed), ("disk", full), ("clock", jumped), ("balanced", off)].map(|(check, why)| {
-        let says = hint::complete(why.as_deref().unwrap_or("well")).into_owned();
-        Check { check, of: None, broken: why.is_some(), found: None, limit: None, says }
-    })
+    let off = off(report.status.accounting.balanced);
+    [("drain", failed), ("disk", full), ("clock", jumped), ("balanced", off)]
+        .map(|(check, why)| well(check, why))
+}
+
+/// A check of the whole buffer without a limit; `why` says what is wrong.
+pub(super) fn well(check: &'static str, why: Option<String>) -> Check {
+    let says = hint::complete(why.as_deref().unwrap_or("well")).into_owned();
+    Check { check, of: None, broken: why.is_some(), found: None, limit: None, says }
+}
+
+/// What is wrong with the account; `None` if it balances.
+pub(super) fn off(is_balanced: bool) -> Option<String> {
+    (!is_balanced).then(|| "the account is off: passbridge status --verify".to_owned())
 }
 
 fn parked(requestors: &[RequestorStatus]) -> String {
@@ -181,8 +200,7 @@ fn parked(requestors: &[RequestorStatus]) -> String {
 
 /// Checks the time since the last live event: of all requestors, and of each requestor with its own limit. Events of
 /// backfills do not count, because they say nothing of the source that should never be silent.
-fn silences(report: &StatusReport, limits: &MonitorConfig) -> Vec<Check> {
-    let requestors = &report.status.requestors;
+pub(super) fn silences(requestors: &[RequestorStatus], now: Instant, limits: &MonitorConfig) -> Vec<Check> {
     let last = requestors.iter().filter_map(|requestor| requestor.arrived_at).max();
     let all = limits.max_silence.0.map(|limit| (None, last, limit));
     let each = limits.max_silence_of.iter().filter_map(|(id, limit)| {
@@ -192,17 +210,17 @@ fn silences(report: &StatusReport, limits: &MonitorConfig) -> Vec<Check> {
     let checks = all.into_iter().chain(each).map(|(of, last, limit)| {
         let whose = of.as_deref().map_or_else(String::new, |id| format!(" of {id}"));
         let says = match last {
-            Some(at) => format!("the last live event{whose} came in {}", ago(at, report.at)),
+            Some(at) => format!("the last live event{whose} came in {}", ago(at, now)),
             None => format!("no live event{whose} ever came in"),
         } + ": see whether its source still delivers";
-        let mut check = aged("max_silence", of, last, limit, report.at, says);
+        let mut check = aged("max_silence", of, last, limit, now, says);
         check.broken |= last.is_none();
         check
     });
     checks.collect()
 }
 
-fn aged(
+pub(super) fn aged(
     check: &'static str,
     of: Option<String>,
     since: Option<Instant>,
@@ -219,7 +237,13 @@ fn aged(
 }
 
 /// A check without a limit. `of` names what is checked, such as a suite or a backfill.
-fn always(check: &'static str, of: String, broken: bool, found: Option<i64>, says: String) -> Check {
+pub(super) fn always(
+    check: &'static str,
+    of: String,
+    broken: bool,
+    found: Option<i64>,
+    says: String,
+) -> Check {
     Check { check, of: Some(of), broken, found: found.map(i64::unsigned_abs), limit: None, says }
 }
 
@@ -256,7 +280,7 @@ fn backfills(report: &StatusReport) -> impl Iterator<Item = Check> {
 }
 
 /// Counts the lines of those files of rejects whose last write is at most one day ago. A removed file does not count.
-fn rejects(folder: &Path, now: Instant) -> Result<u64, Failure> {
+pub(super) fn rejects(folder: &Path, now: Instant) -> Result<u64, Failure> {
     let failed = Failure::reading(folder);
     let mut lines = 0;
     for (path, written_at) in files_of_rejects(folder).map_err(&failed)? {

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::look::look;
-use super::{event_page, metrics, monitor, page};
+use super::monitor::Check;
+use super::{event_page, metrics, monitor, page, shared_monitor};
 use crate::buffer::{Buffer, Selection, Undecided};
 use crate::cli::safe::safe;
 use crate::cli::shared::{self, Looked};
 use crate::cli::{Failure, Settings, runtime};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::Sequence;
 use crate::event::Instant;
@@ -35,28 +37,29 @@ fn told(shown: Result<Shown, Failure>, view: View) -> Result<Shown, String> {
 }
 
 /// The function that makes the views of a buffer on PostgreSQL.
-pub(in super::super) fn show_shared(settings: &Settings) -> Result<Show, Failure> {
-    let address = shared::address(settings)?;
-    Ok(Box::new(move |view| told(shown_shared(&address, view), view)))
+pub(in super::super) fn show_shared(settings: &Settings, clock: Clock) -> Result<Show, Failure> {
+    let (address, config) = (shared::address(settings)?, settings.current.subscribe());
+    Ok(Box::new(move |view| told(shown_shared(&address, &config.borrow().clone(), &clock, view), view)))
 }
 
-fn shown_shared(address: &Address, view: View) -> Result<Shown, Failure> {
+fn shown_shared(address: &Address, config: &Config, clock: &Clock, view: View) -> Result<Shown, Failure> {
     if view == View::Ready {
         shared::look(address)?;
         return Ok(json(true, &BTreeMap::from([("status", "ready")])));
     }
     // Each look opens a connection of its own, so that it fails at once if the database is away.
     let status = runtime()?.block_on(async { SharedBuffer::open(address).await?.status().await })?;
+    let checks = shared_monitor::checks(&status, clock.now(), &config.monitor, &config.ingest)?;
     Ok(match view {
         View::Status => json(true, &status),
-        View::Metrics => measured(metrics::shared_text(&status)),
+        View::Metrics => measured(metrics::shared_text(&status, &checks)),
+        View::Check => checked(&checks),
         View::Page => {
             let text = page::shared_document(&Looked { status, discrepancies: None }.to_string());
             Shown { status: 200, content_type: HTML, text: text.into() }
         }
-        View::Check | View::Event { .. } | View::Ready => {
-            let text =
-                "where the buffer is on PostgreSQL there is /readyz, /status, /metrics and /, so far\n";
+        View::Event { .. } | View::Ready => {
+            let text = "where the buffer is on PostgreSQL there is /readyz, /status, /check, /metrics and /, so far\n";
             Shown { status: 404, content_type: "text/plain; charset=utf-8", text: text.into() }
         }
     })
@@ -73,10 +76,7 @@ fn shown(buffer: &Buffer, config: &Config, view: View) -> Result<Shown, Failure>
     let checks = monitor::checks(&report, buffer, &config.monitor, &config.ingest)?;
     match view {
         View::Metrics => Ok(measured(metrics::text(&report, &buffer.suite_accounts()?, &checks))),
-        View::Check => {
-            let is_good = !checks.iter().any(|check| check.broken);
-            Ok(json(is_good, &BTreeMap::from([("checks", &checks)])))
-        }
+        View::Check => Ok(checked(&checks)),
         View::Event { sequence, is_whole } => {
             let found = event_page::document(buffer, Sequence(sequence), is_whole)?;
             let (status, text) = found.map_or((404, event_page::missing(sequence)), |page| (200, page));
@@ -101,6 +101,10 @@ fn ready(buffer: &Buffer, config: &Config) -> Result<Shown, Failure> {
         format!("the disk of the buffer has {free_bytes} bytes free; ingest.min_free_bytes keeps {min}");
     let status = if free_bytes < min { &why } else { "ready" };
     Ok(json(free_bytes >= min, &BTreeMap::from([("status", status)])))
+}
+
+fn checked(checks: &[Check]) -> Shown {
+    json(!checks.iter().any(|check| check.broken), &BTreeMap::from([("checks", checks)]))
 }
 
 fn measured(text: String) -> Shown {

@@ -59,7 +59,9 @@ fn two_runs_take_posts_in_drain_on_schedule_and_show_the_same_figures_and_one_go
         }
         let (status, _, page) = shown(server, "/");
         assert!(status == 200 && page.contains("delivered  30"), "{page}");
-        let (status, _, why) = shown(server, "/check");
+        let (status, _, checks) = shown(server, "/check");
+        assert!(status == 200 && checks.contains("max_parked"), "{checks}");
+        let (status, _, why) = shown(server, "/event?seq=1");
         assert!(status == 404 && why.contains("PostgreSQL"), "{why}");
     }
     first.kill();
