@@ -1,6 +1,7 @@
 //! The commands on a buffer in PostgreSQL, which many workers share.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -10,7 +11,7 @@ use super::advice::{Judge, Judgement};
 use super::code::Code;
 use super::keeping::Keeping;
 use super::table::write_notes;
-use super::{Context, Exit, Failure, Settings, Table, hint, on_file, options, runtime, until_stopped};
+use super::{Context, Exit, Failure, Settings, Table, hint, options, runtime, until_stopped};
 use crate::buffer::SuiteListing;
 use crate::collection::Collection;
 use crate::drain::{Stop, StopReason};
@@ -94,13 +95,10 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(settings: &Settings, context: &Context) -> Result<Worker, Failure> {
         let delivery = &settings.config.delivery;
-        on_file::refuse_options(
-            delivery.rate_per_host > 0,
-            "there is no rate for all workers, so leave delivery.rate_per_host out",
-        )?;
         let drain = options::drain(delivery, context);
         let work = WorkOptions {
             lanes: drain.lanes,
+            rate_per_host: NonZeroU32::new(delivery.rate_per_host),
             retry: drain.retry,
             request_timeout: Duration::from_secs(delivery.request_timeout_seconds),
             stop_grace: drain.stop_grace,

@@ -17,7 +17,7 @@ const SCHEMA_SQL: &str = include_str!("../../schemas/postgres.sql");
 const SERVER_MIN: i32 = 150_000;
 /// The key of the advisory lock under which the schema is made: "passbrid" in ASCII. The lock ends with its
 /// transaction, so it never stays on a connection of pgbouncer.
-const SCHEMA_LOCK: i64 = 0x7061_7373_6272_6964;
+pub(super) const SCHEMA_LOCK: i64 = 0x7061_7373_6272_6964;
 /// How long work goes on trying while the database is away: a restart or a failover takes less.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// A statement takes milliseconds; one without an answer after this time will get none.

@@ -1,13 +1,15 @@
-//! The workers: each is alive until its lease ends, by the database's clock and by its own.
+//! The workers: each is alive until its lease ends, by the database's clock and by its own. Their hits have turns, by the
+//! database's clock, where a suite or a host has a rate.
 
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-use super::database::SharedBuffer;
+use super::database::{SCHEMA_LOCK, SharedBuffer};
 use super::error::Result;
 use crate::clock::since_boot;
 
@@ -68,6 +70,14 @@ fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// After a pause, turns begin up to `slack` seconds before now. Turns that lie an hour ahead are those of a clock that was wrong.
+const RESERVE: &str =
+    "INSERT INTO passbridge.pace AS p (name, due) VALUES ($1, clock_timestamp() + make_interval(secs => $2))
+     ON CONFLICT (name) DO UPDATE SET due = make_interval(secs => $2) + CASE
+        WHEN p.due > clock_timestamp() + interval '1 hour' THEN clock_timestamp()
+        ELSE greatest(p.due, clock_timestamp() - make_interval(secs => $3)) END
+     RETURNING extract(epoch FROM due - clock_timestamp())::float8 - $2";
+
 impl SharedBuffer {
     /// Begins or renews the lease of a worker.
     pub async fn renew(&mut self, worker: &WorkerId, host: &str, lease: &Lease) -> Result<()> {
@@ -103,6 +113,25 @@ impl SharedBuffer {
                AND NOT EXISTS (SELECT FROM passbridge.slice s WHERE s.owner = w.worker)";
         let values = [(&worker.0 as _, Type::TEXT)];
         self.write(async |client| client.execute_typed(delete, &values).await).await.map(drop)
+    }
+
+    /// Makes the table of turns, if nobody has kept a rate yet.
+    pub async fn begin_turns(&mut self) -> Result<()> {
+        let lock = "SELECT pg_advisory_xact_lock($1)";
+        let make = async |client: &Client| {
+            client.query_typed(lock, &[(&SCHEMA_LOCK, Type::INT8)]).await?;
+            client.batch_execute(include_str!("../../schemas/postgres-rates.sql")).await
+        };
+        self.write(make).await
+    }
+
+    /// Reserves turns for some hits at a pace, one after the other, which take `all` together. Returns in how many
+    /// seconds the first one is; less than zero if it is past.
+    pub async fn reserve(&mut self, name: &str, all: Duration, slack: Duration) -> Result<f64> {
+        let (all, slack) = (all.as_secs_f64(), slack.as_secs_f64());
+        let values = [(&name as _, Type::TEXT), (&all as _, Type::FLOAT8), (&slack as _, Type::FLOAT8)];
+        let rows = self.write(async |client| client.query_typed(RESERVE, &values).await).await?;
+        Ok(rows[0].get(0))
     }
 }
 

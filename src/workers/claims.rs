@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio::task::JoinError;
 use tokio::time::Instant;
 
-use super::host::{HostWork, LOOK_EVERY};
+use super::host::{HostWork, LOOK_EVERY, POLL};
 use super::lane::{Sending, lane};
+use super::pace::Pace;
 use crate::collection::{Connection, Permit};
 use crate::postgres::Attempt;
 use crate::suite::OnAmbiguous;
@@ -66,8 +67,13 @@ impl HostWork {
         let open = self.suites.iter().map(|suite| suite.in_flight).sum::<usize>();
         let (lanes, term) = (self.work.options.lanes, self.work.lease.term());
         while chosen.len() + open < CLAIMS_A_LANE * lanes && self.work.lease.is_held_since(term) {
-            let Some(mut parcel) = self.lines.next() else { break };
             let now = Instant::now();
+            let is_full = |suite: usize| self.suites[suite].paces.iter().any(|pace| pace.is_full());
+            let Some(mut parcel) = self.lines.next(|suite| !is_full(suite)) else {
+                let waits = (0..self.suites.len()).any(is_full);
+                self.permit_at = waits.then(|| now + POLL);
+                break;
+            };
             let holds = self.suites[parcel.place.0].route.suite.on_ambiguous == OnAmbiguous::Hold;
             if chosen.len() + open >= lanes && (holds || !self.breaker.is_closed()) {
                 self.lines.back(parcel);
@@ -108,7 +114,9 @@ impl HostWork {
                 form: Arc::clone(&parcel.form),
                 first_hit: i32::try_from(parcel.hits_sent).unwrap_or(i32::MAX),
             });
-            chosen.push(Sending { parcel, attempt, number, is_probe, term });
+            let paces = suite.paces.clone();
+            let waiters = paces.iter().map(Pace::enter).collect();
+            chosen.push(Sending { parcel, attempt, number, is_probe, term, paces, waiters });
         }
         chosen
     }

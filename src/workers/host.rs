@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::lane::{End, Parcel, Queue, Reply, Sending};
 use super::line::Lines;
+use super::pace::Pace;
 use super::suite::{Refused, SuiteWork};
 use super::tally::WorkSummary;
 use super::work::{Place, Work};
@@ -38,8 +39,8 @@ const WAITING_LOW: usize = 512;
 const PAGES_AT_ONCE: usize = 4;
 /// How many different troubles a summary names.
 const TROUBLES_MAX: usize = 20;
-/// A lease that has ended is looked at again after this time.
-const LEASE_POLL: Duration = Duration::from_millis(20);
+/// A lease that has ended, or a pace for which enough events wait, is looked at again after this time.
+pub(super) const POLL: Duration = Duration::from_millis(20);
 
 /// A slice that this worker owns.
 pub(super) struct SliceWork {
@@ -74,10 +75,12 @@ pub(super) struct HostWork {
     pub(super) group_since: Option<Instant>,
     pub(super) summary: WorkSummary,
     pub(super) is_given_up: bool,
+    /// Why a lane got no turn.
+    failure: Option<PostgresError>,
     /// Whether slices that others own are still to be covered.
     pub(super) waits_for_others: bool,
     pub(super) look_at: Instant,
-    /// When the breaker, which refused a permit, may be asked again.
+    /// When the breaker, which refused a permit, or a pace, for which enough events wait, may be asked again.
     pub(super) permit_at: Option<Instant>,
 }
 
@@ -89,12 +92,25 @@ impl HostWork {
         cut: Cut,
     ) -> Result<HostWork, PostgresError> {
         let (sender, replies) = unbounded_channel();
+        let mut paces = Vec::new();
+        if let Some(rate) = work.options.rate_per_host {
+            paces.push(Pace::open(format!("host {}", host.url()), rate, &work).await?);
+        }
+        let mut suites = Vec::new();
+        for route in routes {
+            let mut paces = paces.clone();
+            if let Some(rate) = route.suite.hits_per_second {
+                paces.push(Pace::open(format!("suite {}", route.suite.form.rsid), rate, &work).await?);
+            }
+            suites.push(SuiteWork::new(route, paces));
+        }
         Ok(HostWork {
             buffer: work.open().await?,
             reader: work.open().await?,
+            failure: None,
             breaker: host.breaker(),
             idle: (0..work.options.lanes).map(|_| host.connection()).collect(),
-            suites: routes.into_iter().map(SuiteWork::new).collect(),
+            suites,
             work,
             host,
             cut,
@@ -125,6 +141,9 @@ impl HostWork {
             }
             while let Ok(reply) = self.replies.try_recv() {
                 self.take(reply);
+            }
+            if let Some(failure) = self.failure.take() {
+                return Err(failure);
             }
             self.lines.wake(Instant::now());
             self.withdraw(is_stopped);
@@ -157,7 +176,7 @@ impl HostWork {
 
     /// Waits for a reply, for the end of a rest, or for the next look.
     async fn wait(&mut self, grace_ends: Option<Instant>) {
-        let lease = (!self.work.lease.is_held()).then(|| Instant::now() + LEASE_POLL);
+        let lease = (!self.work.lease.is_held()).then(|| Instant::now() + POLL);
         let others = [self.lines.next_due(), self.permit_at, lease, grace_ends, self.gathered_at()];
         let until = others.into_iter().flatten().fold(Instant::now() + LOOK_EVERY, Instant::min);
         let is_stopping = grace_ends.is_some();
@@ -298,7 +317,7 @@ impl HostWork {
         let Reply { mut parcel, attempt, number, is_probe, hits, end } = reply;
         self.group_since.get_or_insert_with(Instant::now);
         self.summary.hits += hits;
-        self.land(parcel.place, is_probe && matches!(end, End::Unsent));
+        self.land(parcel.place, is_probe && matches!(end, End::Unsent | End::NoTurn(_)));
         let outcome = match end {
             End::Delivered => {
                 self.breaker.record(Instant::now(), &Outcome::Delivered);
@@ -309,7 +328,10 @@ impl HostWork {
                 }
                 return;
             }
-            End::Unsent => {
+            End::Unsent | End::NoTurn(_) => {
+                if let End::NoTurn(error) = end {
+                    self.failure = Some(error);
+                }
                 self.note(&parcel, attempt, Verdict::Unsent, None);
                 parcel.attempts -= 1;
                 return self.back(parcel, None);

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::pace::{Pace, Waiter, turns};
 use super::work::{FormText, Place};
 use crate::collection::Connection;
 use crate::delivery::{DeadReason, Outcome};
 use crate::drain::Stop;
 use crate::hit::VisitorKey;
-use crate::postgres::{Lease, SharedRoute, Waiting};
+use crate::postgres::{Lease, PostgresError, SharedRoute, Waiting};
 use crate::{encode, mapping};
 
 /// An event with its hits.
@@ -65,6 +66,8 @@ pub(super) enum End {
     Delivered,
     /// No byte of the next hit was written: the lease or the drain had ended.
     Unsent,
+    /// As `Unsent`, because the buffer gave no turn.
+    NoTurn(PostgresError),
     Met(Outcome),
 }
 
@@ -88,6 +91,9 @@ pub(super) struct Sending {
     pub(super) is_probe: bool,
     /// The term of the lease in which it was chosen.
     pub(super) term: u64,
+    /// The paces of its hits, and what the first hit waits for.
+    pub(super) paces: Vec<Arc<Pace>>,
+    pub(super) waiters: Vec<Waiter>,
 }
 
 impl Sending {
@@ -121,10 +127,13 @@ pub(super) async fn lane(
 
 /// Sends the hits of an event that were not counted yet.
 async fn send(sending: Sending, connection: &mut Connection, lease: &Lease, stop: &Stop) -> Reply {
-    let Sending { mut parcel, attempt, number, is_probe, term } = sending;
+    let Sending { mut parcel, attempt, number, is_probe, term, paces, mut waiters } = sending;
     let mut hits = 0;
     let end = loop {
         let Some(body) = parcel.hits.get(parcel.hits_sent).cloned() else { break End::Delivered };
+        if let Err(error) = turns(std::mem::take(&mut waiters), stop).await {
+            break End::NoTurn(error);
+        }
         // The check is the last thing before the write: a worker that was frozen meanwhile starts no request.
         if !lease.is_held_since(term) || stop.requested().is_some() {
             break End::Unsent;
@@ -133,6 +142,7 @@ async fn send(sending: Sending, connection: &mut Connection, lease: &Lease, stop
             Outcome::Delivered => {
                 parcel.hits_sent += 1;
                 hits += 1;
+                waiters = paces.iter().map(Pace::enter).collect();
             }
             outcome => break End::Met(outcome),
         }

@@ -1,6 +1,6 @@
 //! The visitors' lines: the events of a visitor wait in their order, and at most one is under way.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use tokio::time::Instant;
 
@@ -19,8 +19,10 @@ struct Line {
 #[derive(Default)]
 pub(super) struct Lines {
     lines: HashMap<VisitorKey, Line>,
-    /// Visitors whose first event may be sent, except those that were held or removed since they were added.
-    ready: VecDeque<VisitorKey>,
+    /// By suite, visitors whose first event may be sent, except those that were held or removed since they were added.
+    ready: BTreeMap<usize, VecDeque<VisitorKey>>,
+    /// The suite of the last event that was taken.
+    latest: usize,
     /// Events in backoff.
     resting: HashMap<VisitorKey, Parcel>,
     due: BTreeSet<(Instant, VisitorKey)>,
@@ -35,22 +37,29 @@ impl Lines {
 
     /// Adds an event behind the others of its visitor.
     pub(super) fn push(&mut self, parcel: Parcel) {
-        let visitor = parcel.visitor;
+        let (visitor, suite) = (parcel.visitor, parcel.place.0);
         let line = self.lines.entry(visitor).or_default();
         line.events.push_back(parcel);
         if line.events.len() == 1 && !line.is_held {
-            self.ready.push_back(visitor);
+            self.ready.entry(suite).or_default().push_back(visitor);
         }
     }
 
-    /// Takes the next event that may be sent. Its visitor is held until [`Lines::free`] or [`Lines::back`].
-    pub(super) fn next(&mut self) -> Option<Parcel> {
-        while let Some(visitor) = self.ready.pop_front() {
-            let Some(line) = self.lines.get_mut(&visitor).filter(|line| !line.is_held) else { continue };
-            if let Some(parcel) = line.events.pop_front() {
-                line.is_held = true;
-                return Some(parcel);
+    /// Takes the next event that may be sent, of the suites that may send, in turn. Its visitor is held until
+    /// [`Lines::free`] or [`Lines::back`].
+    pub(super) fn next(&mut self, may_send: impl Fn(usize) -> bool) -> Option<Parcel> {
+        let (before, after): (Vec<usize>, Vec<usize>) =
+            self.ready.keys().partition(|suite| **suite <= self.latest);
+        for suite in after.into_iter().chain(before).filter(|suite| may_send(*suite)) {
+            self.latest = suite;
+            while let Some(visitor) = self.ready.get_mut(&suite).and_then(VecDeque::pop_front) {
+                let Some(line) = self.lines.get_mut(&visitor).filter(|line| !line.is_held) else { continue };
+                if let Some(parcel) = line.events.pop_front() {
+                    line.is_held = true;
+                    return Some(parcel);
+                }
             }
+            self.ready.remove(&suite);
         }
         None
     }
@@ -59,10 +68,9 @@ impl Lines {
     pub(super) fn free(&mut self, visitor: VisitorKey) {
         let Some(line) = self.lines.get_mut(&visitor) else { return };
         line.is_held = false;
-        if line.events.is_empty() {
-            self.lines.remove(&visitor);
-        } else {
-            self.ready.push_back(visitor);
+        match line.events.front() {
+            None => drop(self.lines.remove(&visitor)),
+            Some(parcel) => self.ready.entry(parcel.place.0).or_default().push_back(visitor),
         }
     }
 

@@ -11,6 +11,7 @@ mod claims;
 mod host;
 mod lane;
 mod line;
+mod pace;
 mod slices;
 mod suite;
 mod tally;

@@ -3,7 +3,10 @@
 //! The rule is that of `drain::verdict`, without its trials: a later success condemns the events that were refused
 //! before; many refusals in a row without a success stop the suite for this drain, and its events wait.
 
+use std::sync::Arc;
+
 use super::lane::Parcel;
+use super::pace::Pace;
 use super::work::Place;
 use crate::delivery::Outcome;
 use crate::postgres::SharedRoute;
@@ -25,13 +28,15 @@ pub(super) struct SuiteWork {
     pub(super) in_flight: usize,
     /// Whether nothing more is sent to the suite, because it was paused or refused too many visitors in a row.
     pub(super) is_stopped: bool,
+    /// Its own pace and that of its host, where they have one.
+    pub(super) paces: Vec<Arc<Pace>>,
     numbered: u64,
     refused: Vec<Refused>,
 }
 
 impl SuiteWork {
-    pub(super) fn new(route: SharedRoute) -> SuiteWork {
-        SuiteWork { route, in_flight: 0, is_stopped: false, numbered: 0, refused: Vec::new() }
+    pub(super) fn new(route: SharedRoute, paces: Vec<Arc<Pace>>) -> SuiteWork {
+        SuiteWork { route, in_flight: 0, is_stopped: false, paces, numbered: 0, refused: Vec::new() }
     }
 
     /// The number of an attempt that begins.

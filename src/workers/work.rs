@@ -1,5 +1,6 @@
 //! What the parts of a worker share.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ pub(super) type FormText = Arc<str>;
 pub struct WorkOptions {
     /// Requests in flight per collection host.
     pub lanes: usize,
+    /// Hits per second to a collection host, over all workers; `None` means no limit.
+    pub rate_per_host: Option<NonZeroU32>,
     pub retry: RetryLimits,
     /// How long a request may take. The slices of a dead worker stay unclaimed for this time after its lease.
     pub request_timeout: Duration,

@@ -23,6 +23,7 @@ mod faults;
 mod house;
 mod keeping;
 mod monitor;
+mod rates;
 mod server;
 mod suites;
 mod transactions;

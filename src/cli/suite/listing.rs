@@ -66,8 +66,8 @@ impl Known {
     pub(super) fn refuse_files(&self, suite: &ReportSuite) -> Result<(), Failure> {
         let is_shared = matches!(self.desk, Desk::Shared(..));
         on_file::refuse_options(
-            is_shared && (suite.route != LiveRoute::Dia || suite.hits_per_second.is_some()),
-            "a suite has no rate and no other route than dia",
+            is_shared && suite.route != LiveRoute::Dia,
+            "a suite has no other route than dia",
         )
     }
 

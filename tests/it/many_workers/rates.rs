@@ -1,0 +1,85 @@
+//! Rates of suites and hosts hold over all workers together.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::time::Duration;
+
+use passbridge::sandbox::{AcceptedHit, Handle};
+
+use super::server::Database;
+use super::{CONFIG, WORKERS, assert_balanced, collector, ingest, map};
+use crate::program::Program;
+use crate::support::{RSID, counted};
+
+const RATE: usize = 60;
+const SENT: usize = 10 * RATE;
+
+/// Drains with three workers at the same time.
+fn drain_together(program: &Program) {
+    let drain = || program.command(&["drain"]).stdout(Stdio::null()).spawn().expect("the program starts");
+    for mut worker in (0..WORKERS).map(|_| drain()).collect::<Vec<_>>() {
+        let ended = worker.wait().expect("it ends").code();
+        assert!(matches!(ended, Some(0 | 75)), "{ended:?}");
+    }
+}
+
+/// The rate was kept in every second, and four fifths of it were used between the first hit and the last.
+fn assert_paced(sandbox: &Handle) {
+    let mut times: Vec<i64> =
+        sandbox.hits().iter().map(|hit: &AcceptedHit| hit.received_at.nanos()).collect();
+    times.sort_unstable();
+    assert_eq!(times.len(), SENT);
+    let second = Duration::from_secs(1).as_nanos() as i64;
+    let busiest =
+        (0..SENT).map(|first| times[first..].iter().take_while(|at| **at < times[first] + second).count());
+    let busiest = busiest.max().expect("hits");
+    // Each worker may be late with the hits of a tenth of a second, and then sends them at once.
+    assert!(busiest <= RATE + WORKERS * RATE / 10, "{busiest} hits within a second");
+    let seconds = (times[SENT - 1] - times[0]) as f64 / second as f64;
+    let rate = (SENT - 1) as f64 / seconds;
+    println!("{rate:.1} hits a second of {RATE}; {busiest} in the busiest one");
+    assert!((0.8..=1.02).contains(&(rate / RATE as f64)), "{rate} hits a second");
+}
+
+#[test]
+fn three_workers_keep_the_rate_of_a_suite_and_use_it() {
+    let Some(database) = Database::new("paced") else { return };
+    let program = database.program();
+    let sandbox = collector("latency=20ms");
+    map(&program, &sandbox, &[]);
+    let done = program.run(&["suite", "set", RSID, "--rate", &RATE.to_string()]);
+    assert_eq!(done.code, 0, "{done:?}");
+    ingest(&program, "events.ndjson", 0..SENT);
+    drain_together(&program);
+    assert_paced(&sandbox);
+    assert_eq!(counted(&sandbox), SENT as u64);
+    assert_balanced(&program, SENT);
+    let workers = database.ask("SELECT count(DISTINCT worker) FROM passbridge.attempt");
+    assert_eq!(workers, WORKERS.to_string(), "each of them sent");
+}
+
+#[test]
+fn three_workers_keep_the_rate_of_a_host_over_its_suites_and_several_hits_of_an_event() {
+    let Some(database) = Database::new("paced_host") else { return };
+    let config = CONFIG.replace("lanes = 8", &format!("lanes = 8\nrate_per_host = {RATE}"));
+    let program = Program::with(&format!("[buffer]\nurl = \"{}\"\n{config}", database.url()));
+    let sandbox = collector("latency=20ms");
+    map(&program, &sandbox, &[]);
+    program.map("REF40", "secondrsid", &sandbox.url(), &[]);
+    ingest(&program, "events.ndjson", 0..SENT / 2);
+    let line = |number: usize| {
+        format!(
+            "{{\"occurred_at\":\"2026-11-01T00:00:00Z\",\"event\":\"play_requested\",\"requestor_id\":\"REF40\",\"event_id\":\"{number}\",\
+             \"mvpd_user_id\":\"u{number}\",\"resource_id\":\"{number}\",\"count\":5}}\n"
+        )
+    };
+    let lines: String = (0..SENT / 10).map(line).collect();
+    let file = program.file("second.ndjson", &lines);
+    assert_eq!(program.run(&["ingest", &file]).code, 0);
+    drain_together(&program);
+    assert_paced(&sandbox);
+    let mut by_suite: BTreeMap<String, usize> = BTreeMap::new();
+    sandbox.hits().into_iter().for_each(|hit| *by_suite.entry(hit.rsid).or_default() += 1);
+    assert_eq!(by_suite.into_values().collect::<Vec<_>>(), [SENT / 2; 2]);
+    assert_balanced(&program, SENT / 2 + SENT / 10);
+}
