@@ -389,6 +389,7 @@ impl Judge for ReportError {
     fn judge(&self) -> Judgement {
         match self {
             ReportError::Buffer(error) => error.judge(),
+            ReportError::Shared(error) => error.judge(),
             ReportError::UnknownRequestor { known, .. } if known.is_empty() => {
                 Code::Refused.usage("passbridge ingest FILE: no event was ever stored here")
             }
@@ -401,7 +402,6 @@ impl Judge for ReportError {
         }
     }
 }
-
 const NETWORK: &str = "put buffer.path on a local disk; or, if its locks are known to hold, set buffer.allow_network_filesystem";
 const REPLACED: &str = "see who did it, and start again; what was in flight is in doubt where the old file still is; ingest again what was stored lately";
 const OVERWRITTEN: &str = "stop everything that uses the buffer, then: passbridge restore FILE; events that were sent meanwhile may be sent again";

@@ -8,10 +8,9 @@ use super::settings::Settings;
 /// `docs/many-workers.md` has queries for what people ask most often.
 const SHOWN: &str = "query the tables, as docs/many-workers.md shows";
 /// The commands that do not work on PostgreSQL yet, each with what to do instead.
-const INSTEAD: [(&str, &str); 14] = [
+const INSTEAD: [(&str, &str); 13] = [
     ("backfill", "ingest the history: it goes with the live events, in the order of their time"),
     ("pull", "ingest events in NDJSON or CSV"),
-    ("report", SHOWN),
     ("reconcile", SHOWN),
     ("explain", "try it with a buffer in a file: passbridge demo"),
     ("trace", SHOWN),

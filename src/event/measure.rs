@@ -43,8 +43,14 @@ impl Measure {
         &self.group
     }
 
-    pub fn values(&self) -> [&str; 5] {
-        let mut values = self.group.split(SEPARATOR);
+    /// The group without its reason, by which users are kept.
+    pub fn group_of_users(&self) -> &str {
+        self.group.rfind(SEPARATOR).map_or("", |end| &self.group[..=end])
+    }
+
+    /// The values of a group.
+    pub fn values_of(group: &str) -> [&str; 5] {
+        let mut values = group.split(SEPARATOR);
         std::array::from_fn(|_| values.next().unwrap_or_default())
     }
 

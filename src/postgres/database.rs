@@ -9,10 +9,13 @@ use tokio_postgres::{Client, Error, NoTls, Row};
 use super::address::Address;
 use super::error::{PostgresError, Result, is_passing};
 use super::tls::Tls;
+use crate::buffer::MetricsSecret;
 
+/// The steps to the schema that this program writes, each from the schema before.
+const STEPS: [&str; 2] =
+    [include_str!("../../schemas/postgres.sql"), include_str!("../../schemas/postgres-2.sql")];
 /// The schema that this program writes.
-const SCHEMA: i32 = 1;
-const SCHEMA_SQL: &str = include_str!("../../schemas/postgres.sql");
+const SCHEMA: i32 = STEPS.len() as i32;
 /// `pg_current_xact_id` and `pg_snapshot` came with PostgreSQL 13; tests cover 15 and later.
 const SERVER_MIN: i32 = 150_000;
 /// The key of the advisory lock under which the schema is made: "passbrid" in ASCII. The lock ends with its
@@ -35,7 +38,8 @@ const FATE: &str = "SELECT CASE WHEN coalesce(stats_reset::text, '') = $2 THEN p
 const IDLE_MAX: Duration = Duration::from_secs(10);
 
 /// Parameters with their types: with these, a statement needs no name, and pgbouncer in transaction mode can carry it.
-pub(super) type Values<'a> = [(&'a (dyn ToSql + Sync), Type)];
+pub(super) type Values<'a> = [Value<'a>];
+pub(super) type Value<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// The buffer in a database, by one connection.
 pub struct SharedBuffer {
@@ -43,20 +47,26 @@ pub struct SharedBuffer {
     client: Option<Client>,
     /// The transactions of the last write for which the server cannot tell whether they were committed.
     pub(super) lost_from_sight: Vec<String>,
+    /// The key of the digests of users, once it was read.
+    pub(super) metrics_secret: Option<MetricsSecret>,
     /// How long a transaction of this connection may be idle: a shorter time than a lease.
     pub idle_max: Duration,
 }
 
 impl SharedBuffer {
     fn new(address: &Address) -> SharedBuffer {
-        let lost_from_sight = Vec::new();
-        SharedBuffer { address: address.clone(), client: None, lost_from_sight, idle_max: IDLE_MAX }
+        let (address, lost_from_sight) = (address.clone(), Vec::new());
+        SharedBuffer { address, client: None, lost_from_sight, metrics_secret: None, idle_max: IDLE_MAX }
     }
 
-    /// Connects, and checks that the server is safe and has the buffer's schema.
+    /// Connects, and checks that the server is safe and has the buffer's schema. Brings an older schema up to date.
     pub async fn open(address: &Address) -> Result<SharedBuffer> {
         let mut buffer = SharedBuffer::new(address);
-        match buffer.schema().await? {
+        let found = match buffer.schema().await? {
+            Some(..SCHEMA) => buffer.step().await?.map(|found| found.max(SCHEMA)),
+            found => found,
+        };
+        match found {
             Some(SCHEMA) => {
                 buffer.adopt().await?;
                 Ok(buffer)
@@ -72,21 +82,29 @@ impl SharedBuffer {
         if buffer.schema().await?.is_some() {
             return Err(PostgresError::Exists { place: buffer.place() });
         }
+        // Another `init` may have been faster.
+        match buffer.step().await? {
+            None => Ok(()),
+            Some(_) => Err(PostgresError::Exists { place: buffer.place() }),
+        }
+    }
+
+    /// Takes the steps of the schema that are missing. Returns the schema that was there before.
+    async fn step(&mut self) -> Result<Option<i32>> {
         let secret: Vec<u8> = (0..4).flat_map(|_| fastrand::Rng::new().u64(..).to_be_bytes()).collect();
-        let is_made = buffer
-            .write(async |client| {
-                client.query_typed("SELECT pg_advisory_xact_lock($1)", &[(&SCHEMA_LOCK, Type::INT8)]).await?;
-                // Another `init` may have held the lock until now.
-                if found_schema(client).await?.is_some() {
-                    return Ok(false);
-                }
-                client.batch_execute(SCHEMA_SQL).await?;
-                let insert = "INSERT INTO passbridge.version (schema, secret) VALUES ($1, $2)";
-                client.execute_typed(insert, &[(&SCHEMA, Type::INT4), (&secret, Type::BYTEA)]).await?;
-                Ok(true)
-            })
-            .await?;
-        if is_made { Ok(()) } else { Err(PostgresError::Exists { place: buffer.place() }) }
+        self.write(async |client| {
+            client.query_typed("SELECT pg_advisory_xact_lock($1)", &[(&SCHEMA_LOCK, Type::INT8)]).await?;
+            // Another program may have held the lock until now, and taken the steps.
+            let found = found_schema(client).await?;
+            for step in STEPS.iter().skip(found.unwrap_or(0) as usize) {
+                client.batch_execute(step).await?;
+            }
+            let upsert = "INSERT INTO passbridge.version AS v (schema, secret) VALUES ($1, $2)
+                 ON CONFLICT (is_only) DO UPDATE SET schema = greatest(v.schema, EXCLUDED.schema)";
+            client.execute_typed(upsert, &[(&SCHEMA, Type::INT4), (&secret, Type::BYTEA)]).await?;
+            Ok(found)
+        })
+        .await
     }
 
     async fn schema(&mut self) -> Result<Option<i32>> {
@@ -285,7 +303,7 @@ async fn found_schema(client: &Client) -> std::result::Result<Option<i32>, Error
     Ok(rows.first().map(|row| row.get(0)))
 }
 
-async fn connect(address: &Address) -> std::result::Result<Client, Error> {
+pub(super) async fn connect(address: &Address) -> std::result::Result<Client, Error> {
     // The connection works as a task of its own until its client is dropped. Its error reaches the client, too.
     if address.is_verified {
         let (client, connection) = address.config.connect(Tls::new()).await?;

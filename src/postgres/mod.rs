@@ -10,7 +10,7 @@
 //!   durable before it is granted; an outcome is a fact that nothing rolls back, and an event counts once in the account;
 //!   a lost connection repeats nothing that was committed.
 //! - Does not know: HTTP, lanes, retries.
-//! - Rules: `docs/many-workers.md`. The tables are those of `schemas/postgres.sql`.
+//! - Rules: `docs/many-workers.md`. The tables are those of `schemas/postgres.sql` and the steps after it.
 
 mod address;
 mod attempts;
@@ -19,6 +19,8 @@ mod database;
 mod decisions;
 mod error;
 mod leases;
+mod metrics;
+mod metrics_reader;
 mod restored;
 mod retention;
 mod slices;
@@ -33,6 +35,7 @@ pub use backlog::{Backlog, Earlier, Waiting};
 pub use database::SharedBuffer;
 pub use error::PostgresError;
 pub use leases::{Lease, WorkerId};
+pub use metrics_reader::SharedMetrics;
 pub use slices::{Claim, Cut, Open};
 pub use status::{Accounting, DatabaseHealth, RequestorLine, SharedStatus, SliceLine, WorkerLine};
 pub use suites::SharedRoute;

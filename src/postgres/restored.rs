@@ -32,6 +32,8 @@ impl SharedBuffer {
         if !row.get::<_, bool>(0) {
             return Ok(());
         }
+        // An event that is not counted yet may not change.
+        self.count_older_events().await?;
         let (begin, last): (i64, i64) = (row.get(1), row.get(2));
         let mut renumbered = 0;
         for first in (begin..=last).step_by(BATCH as usize) {

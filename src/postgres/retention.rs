@@ -4,6 +4,7 @@ use tokio_postgres::types::Type;
 
 use super::database::SharedBuffer;
 use super::error::Result;
+use super::metrics;
 use crate::buffer::{RetentionPolicy, RetentionReport};
 use crate::event::Instant;
 
@@ -21,12 +22,15 @@ const EXPIRE: &str = "WITH old AS MATERIALIZED (
         SELECT o.seq, (SELECT r.extra FROM passbridge.repeated r WHERE r.seq = o.seq) AS extra FROM old o),
     gone AS (
         DELETE FROM passbridge.event e USING old WHERE e.seq = old.seq
-        RETURNING e.seq, e.id, e.requestor, e.slot, e.occurred_at, e.count, old.state = 'delivered' AS is_delivered),
+        RETURNING e.seq, e.id, e.requestor, e.slot, e.occurred_at, e.count, e.metric_group, old.state = 'delivered' AS is_delivered),
     finals AS (DELETE FROM passbridge.final f USING old WHERE f.seq = old.seq),
     attempts AS (DELETE FROM passbridge.attempt a USING old WHERE a.seq = old.seq),
     outcomes AS (DELETE FROM passbridge.outcome o USING old WHERE o.seq = old.seq),
     asides AS (DELETE FROM passbridge.aside a USING old WHERE a.seq = old.seq),
     identities AS (UPDATE passbridge.identity i SET gone_on = current_date FROM gone WHERE i.id = gone.id),
+    discarded AS (
+        INSERT INTO passbridge.metric_discarded (quarter, metric_group, slot, units)
+        SELECT occurred_at / 900000000000, metric_group, slot, sum(count) FROM gone WHERE NOT is_delivered GROUP BY 1, 2, 3),
     posted AS (
         INSERT INTO passbridge.posting (requestor, slot, hour, delivered_events, delivered_units, expired_delivered_events,
             expired_delivered_units, discarded_events, discarded_units, expired_discarded_events, expired_discarded_units, over_units)
@@ -63,6 +67,8 @@ impl SharedBuffer {
         if report.clock_jumped {
             return Ok(report);
         }
+        // What is deleted can be counted no more.
+        self.count_older_events().await?;
         let days = |days: u32| i32::try_from(days).unwrap_or(i32::MAX);
         let (retention, dedup) = (days(policy.retention_days), days(policy.dedup_days));
         loop {
@@ -84,6 +90,7 @@ impl SharedBuffer {
             }
         }
         self.write(async |client| client.execute_typed(FOLD, &[]).await).await?;
+        while self.write(metrics::fold).await? {}
         Ok(report)
     }
 

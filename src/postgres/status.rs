@@ -265,20 +265,26 @@ impl SharedBuffer {
         Ok(self.rows(select, &[]).await?.iter().map(line).collect())
     }
 
-    /// Recounts every row, and names each difference from the account. One statement reads both at the same moment.
+    /// Recounts rows and metrics, and names each difference from the account. One statement reads all at the same moment.
     pub async fn verify(&mut self) -> Result<Vec<String>> {
+        self.count_older_events().await?;
         let select = "WITH counted AS (
                 SELECT e.requestor, e.slot, e.occurred_at / 3600000000000 AS hour, coalesce(f.state, 'pending') AS state,
                        count(*) AS events, sum(e.count) AS units
-                FROM passbridge.event e LEFT JOIN passbridge.final f ON f.seq = e.seq GROUP BY 1, 2, 3, 4),
+                FROM passbridge.event e LEFT JOIN passbridge.final f ON f.seq = e.seq GROUP BY 1, 2, 3, 4
+                UNION ALL
+                SELECT g.requestor, m.slot, m.hour, 'counted for reports', sum(m.units_00 + m.units_15 + m.units_30 + m.units_45), 0
+                FROM passbridge.counted_hour m JOIN passbridge.metric_group g USING (metric_group) CROSS JOIN passbridge.version v
+                WHERE m.hour >= coalesce(v.whole_from_hour, m.hour) GROUP BY 1, 2, 3),
              posted AS (
                 SELECT requestor, slot, hour, state, sum(m.events) AS events, sum(m.units) AS units
-                FROM passbridge.posting p CROSS JOIN LATERAL (VALUES
+                FROM passbridge.posting p CROSS JOIN passbridge.version v CROSS JOIN LATERAL (VALUES
+                    ('counted for reports', CASE WHEN p.hour >= coalesce(v.whole_from_hour, p.hour) THEN p.ingested_units END, 0),
                     ('pending', p.pending_events, p.pending_units), ('delivered', p.delivered_events, p.delivered_units),
                     ('dead', p.dead_events, p.dead_units), ('held', p.held_events, p.held_units),
                     ('discarded', p.discarded_events, p.discarded_units)) AS m(state, events, units)
                 GROUP BY 1, 2, 3, 4)
-             SELECT format('requestor %s, event%s, hour %s: %s rows and %s in the account are %s', requestor, slot, hour,
+             SELECT format('requestor %s, event%s, hour %s: %s by the rows and %s by the account are %s', requestor, slot, hour,
                            coalesce(c.events, 0), coalesce(p.events, 0), state)
              FROM counted c FULL JOIN posted p USING (requestor, slot, hour, state)
              WHERE coalesce(c.events, 0) <> coalesce(p.events, 0) OR coalesce(c.units, 0) <> coalesce(p.units, 0)

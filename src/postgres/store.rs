@@ -1,12 +1,14 @@
 //! Stores incoming events, each identity once, from any number of hosts at the same time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Error, Row};
 
 use super::database::SharedBuffer;
 use super::error::{PostgresError, Result};
+use super::metrics::{Measured, count_in_metrics};
 use super::suites::BUCKETS;
 use crate::buffer::{Conflict, InputId, NewEvent, RejectDigest, StoreReport};
 use crate::mapping;
@@ -22,24 +24,28 @@ static FORMS: LazyLock<[HitForm; 2]> = LazyLock::new(|| {
 
 /// The identities go in sorted, so that two ingests of overlapping files never wait for each other in a circle. The numbers
 /// follow the order of the lines, which is the order of sending within the same instant.
-const STORE: &str = "WITH new AS MATERIALIZED (
+const STORE: &str = concat!(
+    "WITH new AS MATERIALIZED (
         SELECT nextval('passbridge.event_seq') AS seq, n.* FROM (
             SELECT * FROM unnest($1::bytea[], $2::int8[], $3::int4[], $4::int2[], $5::int8[], $6::int4[], $7::int2[], $8::int2[],
-                                 $9::int8[], $10::text[]) WITH ORDINALITY
-                AS u(id, content, requestor, slot, occurred_at, count, mvpd_bucket, ecid_bucket, line, body, ord)
+                                 $9::int8[], $10::text[], $12::int4[], $13::bytea[]) WITH ORDINALITY
+                AS u(id, content, requestor, slot, occurred_at, count, mvpd_bucket, ecid_bucket, line, body, metric_group, entry, ord)
             ORDER BY ord) n),
     fresh AS (
         INSERT INTO passbridge.identity (id, content, seq) SELECT id, content, seq FROM new ORDER BY id, seq
         ON CONFLICT DO NOTHING RETURNING seq),
     stored AS (
-        INSERT INTO passbridge.event (seq, id, requestor, slot, occurred_at, count, mvpd_bucket, ecid_bucket, input, line, body)
-        SELECT seq, id, requestor, slot, occurred_at, count, mvpd_bucket, ecid_bucket, $11, line, body
+        INSERT INTO passbridge.event (seq, id, requestor, slot, occurred_at, count, mvpd_bucket, ecid_bucket, input, line, body,
+            metric_group)
+        SELECT seq, id, requestor, slot, occurred_at, count, mvpd_bucket, ecid_bucket, $11, line, body, metric_group
         FROM new JOIN fresh USING (seq) ORDER BY seq),
     posted AS (
         INSERT INTO passbridge.posting (requestor, slot, hour, ingested_events, pending_events, ingested_units, pending_units)
         SELECT requestor, slot, occurred_at / 3600000000000, count(*), count(*), sum(count), sum(count)
-        FROM new JOIN fresh USING (seq) GROUP BY 1, 2, 3)
-    SELECT ord FROM new JOIN fresh USING (seq)";
+        FROM new JOIN fresh USING (seq) GROUP BY 1, 2, 3), ",
+    count_in_metrics!("new JOIN fresh USING (seq)"),
+    " SELECT ord FROM new JOIN fresh USING (seq)"
+);
 
 /// If a transaction of unknown end stored an event of this input after all, its line is no duplicate of an earlier one.
 const FIRST_OF: &str = "SELECT u.ord, i.content <> u.content, coalesce(p.path, ''), coalesce(e.line, 0),
@@ -56,31 +62,10 @@ impl SharedBuffer {
         if events.iter().any(|event| !event.former_ids.is_empty()) {
             return Err(PostgresError::NotYet);
         }
-        let requestors = self.requestors(events).await?;
+        let measured = self.measured(events).await?;
         let buckets = events.iter().map(buckets).collect::<Result<Vec<_>>>()?;
-        let ids: Vec<&[u8]> = events.iter().map(|event| &event.id.bytes()[..]).collect();
-        let contents: Vec<i64> = events.iter().map(|event| event.content.0).collect();
-        let of: Vec<i32> = events.iter().map(|event| requestors[event.requestor_id.as_str()]).collect();
-        let slots: Vec<i16> = events.iter().map(|event| i16::from(event.kind.slot())).collect();
-        let times: Vec<i64> = events.iter().map(|event| event.occurred_at.nanos()).collect();
-        let counts: Vec<i32> = events.iter().map(|event| event.count.cast_signed()).collect();
-        let [mvpd, ecid] = [0, 1].map(|kind| buckets.iter().map(|both| both[kind]).collect::<Vec<i16>>());
-        let lines: Vec<i64> = events.iter().map(|event| event.line.cast_signed()).collect();
-        let bodies: Vec<&str> = events.iter().map(|event| event.body.as_str()).collect();
-        let values = [
-            (&ids as _, Type::BYTEA_ARRAY),
-            (&contents as _, Type::INT8_ARRAY),
-            (&of as _, Type::INT4_ARRAY),
-            (&slots as _, Type::INT2_ARRAY),
-            (&times as _, Type::INT8_ARRAY),
-            (&counts as _, Type::INT4_ARRAY),
-            (&mvpd as _, Type::INT2_ARRAY),
-            (&ecid as _, Type::INT2_ARRAY),
-            (&lines as _, Type::INT8_ARRAY),
-            (&bodies as _, Type::TEXT_ARRAY),
-            (&input.0 as _, Type::INT8),
-        ];
-        let stored = self.write(async |client| client.query_typed(STORE, &values).await).await?;
+        let stored =
+            self.write(async |client| insert(client, input, events, &buckets, &measured).await).await?;
         let mut is_stored = vec![false; events.len()];
         stored.iter().for_each(|row| is_stored[row.get::<_, i64>(0) as usize - 1] = true);
         let others: Vec<usize> = (0..events.len()).filter(|index| !is_stored[*index]).collect();
@@ -88,8 +73,8 @@ impl SharedBuffer {
         if others.is_empty() {
             return Ok(report);
         }
-        let ids: Vec<&[u8]> = others.iter().map(|index| ids[*index]).collect();
-        let contents: Vec<i64> = others.iter().map(|index| contents[*index]).collect();
+        let ids: Vec<&[u8]> = others.iter().map(|index| &events[*index].id.bytes()[..]).collect();
+        let contents: Vec<i64> = others.iter().map(|index| events[*index].content.0).collect();
         let indices: Vec<i64> = others.iter().map(|index| *index as i64).collect();
         let values = [
             (&ids as _, Type::BYTEA_ARRAY),
@@ -111,26 +96,6 @@ impl SharedBuffer {
             }
         }
         Ok(report)
-    }
-
-    /// The numbers of the requestors of events. A new requestor gets a number.
-    async fn requestors(&mut self, events: &[NewEvent]) -> Result<BTreeMap<String, i32>> {
-        // Sorted, for the same reason as the identities of `STORE`.
-        let ids: BTreeMap<&str, ()> = events.iter().map(|event| (event.requestor_id.as_str(), ())).collect();
-        let ids: Vec<&str> = ids.into_keys().collect();
-        let values = [(&ids as _, Type::TEXT_ARRAY)];
-        loop {
-            let select =
-                "SELECT requestor_id, requestor FROM passbridge.requestor WHERE requestor_id = ANY($1)";
-            let rows = self.rows(select, &values).await?;
-            if rows.len() == ids.len() {
-                return Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect());
-            }
-            let insert =
-                "INSERT INTO passbridge.requestor (requestor_id) SELECT id FROM unnest($1) id ORDER BY 1
-                 ON CONFLICT DO NOTHING";
-            self.write(async |client| client.execute_typed(insert, &values).await).await?;
-        }
     }
 
     /// Records an input under the path that messages will name.
@@ -176,4 +141,38 @@ impl SharedBuffer {
 fn buckets(event: &NewEvent) -> Result<[i16; 2]> {
     let pass = event.event().ok_or(PostgresError::Damaged("the body of an event cannot be read"))?;
     Ok(FORMS.each_ref().map(|form| (mapping::visitor(&pass, event.id, form).0 % BUCKETS) as i16))
+}
+
+/// Inserts the events whose identities are new, and counts them. Returns a row with the number of each, from 1 on.
+async fn insert(
+    client: &Client,
+    input: InputId,
+    events: &[NewEvent],
+    buckets: &[[i16; 2]],
+    Measured { requestors, groups, users }: &Measured,
+) -> std::result::Result<Vec<Row>, Error> {
+    let ids: Vec<&[u8]> = events.iter().map(|event| &event.id.bytes()[..]).collect();
+    let contents: Vec<i64> = events.iter().map(|event| event.content.0).collect();
+    let slots: Vec<i16> = events.iter().map(|event| i16::from(event.kind.slot())).collect();
+    let times: Vec<i64> = events.iter().map(|event| event.occurred_at.nanos()).collect();
+    let counts: Vec<i32> = events.iter().map(|event| event.count.cast_signed()).collect();
+    let [mvpd, ecid] = [0, 1].map(|kind| buckets.iter().map(|both| both[kind]).collect::<Vec<i16>>());
+    let lines: Vec<i64> = events.iter().map(|event| event.line.cast_signed()).collect();
+    let bodies: Vec<&str> = events.iter().map(|event| event.body.as_str()).collect();
+    let values = [
+        (&ids as _, Type::BYTEA_ARRAY),
+        (&contents as _, Type::INT8_ARRAY),
+        (requestors as _, Type::INT4_ARRAY),
+        (&slots as _, Type::INT2_ARRAY),
+        (&times as _, Type::INT8_ARRAY),
+        (&counts as _, Type::INT4_ARRAY),
+        (&mvpd as _, Type::INT2_ARRAY),
+        (&ecid as _, Type::INT2_ARRAY),
+        (&lines as _, Type::INT8_ARRAY),
+        (&bodies as _, Type::TEXT_ARRAY),
+        (&input.0 as _, Type::INT8),
+        (groups as _, Type::INT4_ARRAY),
+        (users as _, Type::BYTEA_ARRAY),
+    ];
+    client.query_typed(STORE, &values).await
 }

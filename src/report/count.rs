@@ -8,9 +8,10 @@ use super::cell::{Cell, Source};
 use super::dimension::Dimension;
 use super::figures::{Column, Failure, Others, Report, Row, reason_meaning, shown_of};
 use super::period::{Period, QUARTERS_A_DAY, ReportError};
+use super::source::Metrics;
 use super::stated::{Sources, Statements, is_asked};
 use super::table::Table;
-use crate::buffer::{CountedHour, Discarded, MetricGroup, MetricsReader, SeenUser};
+use crate::buffer::{CountedHour, Discarded, MetricGroup, SeenUser};
 use crate::event::{EventKind, Instant, Property};
 use crate::mapping;
 use crate::readers::esm::mvpd_digest;
@@ -139,14 +140,14 @@ impl<'a> Counting<'a> {
 
     pub(super) fn read(
         &mut self,
-        reader: &MetricsReader,
+        reader: &Metrics,
         statements: &Statements<'_>,
         whose: Discarded,
         now: Instant,
     ) -> Result<(), ReportError> {
         let (first, last) = self.period.hours().into_inner();
         let mut left_out: HashMap<(i64, u32, EventKind), [u64; 4]> = HashMap::new();
-        for counted in reader.discarded(first, last, mapping::measure)? {
+        for counted in reader.discarded(first, last)? {
             if self.source_of_group.contains_key(&counted.group) {
                 let inside =
                     quarters(&counted).filter(|(quarter, _)| self.period.quarters().contains(quarter));
@@ -283,7 +284,7 @@ fn failures(by_reason: &[Row]) -> Vec<Failure> {
 
 /// Counts rows by properties that the metrics do not keep, from the events that the buffer still has.
 pub(super) fn of_events(
-    reader: &MetricsReader,
+    reader: &Metrics,
     (asked, period): (&[String], &Period),
     by: &[Dimension],
     whose: Discarded,

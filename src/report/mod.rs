@@ -1,6 +1,6 @@
 //! The server-side metrics of a period, with the meaning that Adobe Pass gives them.
 //!
-//! - In: a buffer, a period, a time zone, what to group by. Out: a [`Report`], which text, CSV, JSON and the page
+//! - In: the metrics of a buffer, a period, a time zone, what to group by. Out: a [`Report`], which text, CSV, JSON and the page
 //!   print.
 //! - Guarantees: an event counts as soon as it is ingested, in any state; only discarded ones can be left out. It
 //!   counts in the quarter hour of its `occurred_at`, with as many units as its `count` says. A user counts once in
@@ -19,6 +19,7 @@ mod number;
 mod page;
 mod period;
 mod remark;
+mod source;
 mod stated;
 mod table;
 
@@ -28,10 +29,12 @@ pub use figures::{Column, Failure, Figures, Note, Others, Report, Row};
 pub use number::{percent, thousands};
 pub use page::page;
 pub use period::{Period, PeriodError, ReportError};
+pub use source::Metrics;
 
 use std::collections::BTreeSet;
 
-use crate::buffer::{Buffer, Discarded, MetricGroup};
+use crate::buffer::{Discarded, MetricGroup};
+use crate::event::Instant;
 use count::{Counting, is_kept};
 use stated::{Sources, Statements};
 
@@ -46,24 +49,23 @@ pub struct ReportOptions {
     pub discarded: Discarded,
 }
 
-/// Counts the metrics of a period.
-pub fn report(buffer: &Buffer, options: &ReportOptions) -> Result<Report, ReportError> {
+/// Counts the metrics of a period. `now` is the present time.
+pub fn report(reader: &Metrics, now: Instant, options: &ReportOptions) -> Result<Report, ReportError> {
     let ReportOptions { period, requestors, by, discarded } = options;
-    let now = buffer.now();
     if period.from() > now {
         return Err(ReportError::ToCome { from: period.from_text() });
     }
-    let reader = buffer.metrics()?;
-    let (groups, sources) = (reader.groups()?, Sources::read(&reader, period, requestors)?);
+    let groups = reader.groups()?;
+    let sources = Sources::read(reader, &groups, period, requestors)?;
     refuse_unknown(requestors, &groups, &sources)?;
     let is_kept = by.iter().all(|dimension| is_kept(*dimension));
     let kept = Some(by.as_slice()).filter(|by| is_kept && !by.is_empty());
-    let statements = Statements::read(&reader, period, requestors, &sources)?;
+    let statements = Statements::read(reader, period, requestors, &sources)?;
     let mut counting = Counting::new(&groups, requestors, period, kept, &sources);
-    counting.read(&reader, &statements, *discarded, now)?;
-    let mut remarks = remark::of_period(&reader, period, now)?;
+    counting.read(reader, &statements, *discarded, now)?;
+    let mut remarks = remark::of_period(reader, period, now)?;
     remarks.extend(remark::with_discarded(counting.discarded_units, *discarded));
-    remarks.extend(remark::with_old_users(&reader, period, requestors)?);
+    remarks.extend(remark::with_old_users(reader, period, requestors)?);
     remarks.extend(remark::without_users(&counting, &statements));
     remarks.extend(remark::without_columns(&sources));
     remarks.extend(counting.spellings().iter().map(|spellings| remark::spelled(spellings)));
@@ -71,11 +73,11 @@ pub fn report(buffer: &Buffer, options: &ReportOptions) -> Result<Report, Report
     let mut report = counting.finish(&statements, now)?;
     let units = report.total.units_of_all();
     if units == 0 {
-        remarks.push(remark::nothing(&reader, period)?);
+        remarks.push(remark::nothing(reader, period)?);
     }
     if !is_kept {
-        let rows = count::of_events(&reader, (requestors, period), by, *discarded, &sources)?;
-        report.rows_note = remark::of_left(&reader, by, rows.units(), units)?;
+        let rows = count::of_events(reader, (requestors, period), by, *discarded, &sources)?;
+        report.rows_note = remark::of_left(reader, by, rows.units(), units)?;
         report.rows = rows.finish(&statements, now)?;
     }
     Ok(Report {

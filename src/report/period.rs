@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 
 use crate::buffer::BufferError;
 use crate::event::Instant;
+use crate::postgres::PostgresError;
 
 /// The longest period with a trend by hour: two days, and one hour more, because a clock may be put back.
 const TREND_BY_HOUR_QUARTERS: i64 = 49 * 4;
@@ -28,6 +29,8 @@ const NO_EDGE: &str =
 pub enum ReportError {
     #[error(transparent)]
     Buffer(#[from] BufferError),
+    #[error(transparent)]
+    Shared(#[from] PostgresError),
     /// `known` are the requestors that have events.
     #[error("no event of requestor {requestor_id:?} was ever stored")]
     UnknownRequestor { requestor_id: String, known: Vec<String> },

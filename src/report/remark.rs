@@ -8,8 +8,9 @@ use super::count::{Counting, is_kept};
 use super::dimension::{Dimension, folded};
 use super::figures::{Column, Figures, Note};
 use super::period::{Period, ReportError};
+use super::source::Metrics;
 use super::stated::{Sources, Statements, is_asked};
-use crate::buffer::{Discarded, MetricsReader, TRANSIENT_IDS, looks_transient};
+use crate::buffer::{Discarded, TRANSIENT_IDS, looks_transient};
 use crate::event::{EventKind, Instant};
 use crate::harmless::few;
 use crate::readers::esm::{columns, has_metric};
@@ -17,11 +18,7 @@ use crate::readers::esm::{columns, has_metric};
 const DAY_NANOS: i64 = 86_400_000_000_000;
 
 /// Says that the period is not over, or that some of its events were deleted before they were counted.
-pub(super) fn of_period(
-    reader: &MetricsReader,
-    period: &Period,
-    now: Instant,
-) -> Result<Vec<String>, ReportError> {
+pub(super) fn of_period(reader: &Metrics, period: &Period, now: Instant) -> Result<Vec<String>, ReportError> {
     let mut remarks = Vec::new();
     if period.to() > now {
         remarks.push(format!(
@@ -56,7 +53,7 @@ pub(super) fn with_discarded(units: u64, whose: Discarded) -> Option<String> {
 
 /// Names the first day whose unique users include users of taken-back events, which nobody can recount.
 pub(super) fn with_old_users(
-    reader: &MetricsReader,
+    reader: &Metrics,
     period: &Period,
     requestors: &[String],
 ) -> Result<Option<String>, ReportError> {
@@ -118,7 +115,7 @@ pub(super) fn spelled(spellings: &[String]) -> String {
 }
 
 /// Says, for a report without events, from when to when the buffer has events.
-pub(super) fn nothing(reader: &MetricsReader, period: &Period) -> Result<String, ReportError> {
+pub(super) fn nothing(reader: &Metrics, period: &Period) -> Result<String, ReportError> {
     let Some((first, last)) = reader.span()? else {
         return Ok("Nothing was counted: no event was ever stored in this buffer.".to_owned());
     };
@@ -131,7 +128,7 @@ pub(super) fn nothing(reader: &MetricsReader, period: &Period) -> Result<String,
 
 /// Says that the rows come from the events that the buffer still has: `of` of the period's `units`.
 pub(super) fn of_left(
-    reader: &MetricsReader,
+    reader: &Metrics,
     by: &[Dimension],
     of: u64,
     units: u64,

@@ -9,7 +9,8 @@ use std::rc::Rc;
 use super::cell::{Cell, Sole, Source};
 use super::dimension::{Dimension, folded};
 use super::period::{Period, ReportError};
-use crate::buffer::MetricsReader;
+use super::source::Metrics;
+use crate::buffer::MetricGroup;
 use crate::event::{EventKind, KindSet, Property};
 use crate::readers::esm::{EVERY_MVPD, StatedAccounts, has_metric};
 
@@ -25,11 +26,13 @@ pub(super) struct Sources {
 
 impl Sources {
     pub(super) fn read(
-        reader: &MetricsReader,
+        reader: &Metrics,
+        groups: &[MetricGroup],
         period: &Period,
         requestors: &[String],
     ) -> Result<Sources, ReportError> {
         let (esm, alone) = (reader.esm_requestors()?, reader.requestors_stated_alone()?);
+        let ids = groups.iter().map(|group| &group.requestor_id).chain(&esm).chain(&alone);
         let not_in_esm: KindSet = EventKind::ALL.into_iter().filter(|kind| !has_metric(*kind)).collect();
         let source = |(requestor, id): (u32, String)| {
             let is_stated_alone = alone.contains(&id);
@@ -37,7 +40,8 @@ impl Sources {
             let lacking = if is_esm { not_in_esm } else { KindSet::default() };
             (id, Source { requestor, mvpd: None, is_esm, is_stated_alone, lacking })
         };
-        let numbers: HashMap<String, Source> = (1..).zip(reader.requestors()?).map(source).collect();
+        let numbers: HashMap<String, Source> =
+            (1..).zip(ids.cloned().collect::<BTreeSet<String>>()).map(source).collect();
         let mut sources = Sources { numbers, lacking: HashMap::new(), lacked: BTreeMap::new() };
         let Some((first, last)) = reader.span()? else { return Ok(sources) };
         let asked = period.hours();
@@ -85,7 +89,7 @@ pub(super) struct Statements<'s> {
 
 impl<'s> Statements<'s> {
     pub(super) fn read(
-        reader: &MetricsReader,
+        reader: &Metrics,
         period: &Period,
         requestors: &[String],
         sources: &'s Sources,

@@ -17,6 +17,7 @@ use crate::program::Program;
 use crate::support::{FIRST_SECOND, PATIENCE, REQUESTOR, RSID, counted, event, sandbox_with};
 use server::{Cluster, Database, Swallower, wait_until};
 
+mod counting;
 mod decisions;
 mod errors;
 mod faults;
@@ -425,7 +426,8 @@ fn what_a_database_cannot_do_yet_is_said_before_anything_is_done() {
     let config = "[buffer]\nurl = \"postgres://nobody@127.0.0.1:1/none\"\n";
     program.write("c.toml", config);
     for (args, exit, says) in [
-        (&["report"][..], 2, "docs/many-workers.md"),
+        (&["inputs", "list"][..], 2, "docs/many-workers.md"),
+        (&["report"], 1, "cannot use the database postgres://127.0.0.1:1/none"),
         (&["backup", "copy.db"], 2, "pg_dump"),
         (&["drain", "--limit", "3"], 2, "drain takes --deadline alone"),
         (&["status", "--in-doubt"], 2, "status takes --verify, and --check"),

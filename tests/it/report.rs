@@ -9,7 +9,7 @@ mod world;
 
 use passbridge::buffer::Discarded;
 use passbridge::event::{EventKind, PassEvent};
-use passbridge::report::{Dimension, Figures, Period, Report, ReportOptions, Row, report};
+use passbridge::report::{Dimension, Figures, Metrics, Period, Report, ReportOptions, Row, report};
 use serde_json::json;
 
 use crate::support::{House, event};
@@ -17,8 +17,10 @@ use crate::support::{House, event};
 /// A report by these dimensions of a period of so-called names, on this clock.
 fn report_of(house: &House, period: Period, by: &[&str]) -> Report {
     let by = by.iter().map(|name| Dimension::from_name(name).expect("a dimension")).collect();
+    let metrics = Metrics::File(house.buffer.metrics().expect("metrics"));
     report(
-        &house.buffer,
+        &metrics,
+        house.buffer.now(),
         &ReportOptions { period, requestors: Vec::new(), by, discarded: Discarded::Counted },
     )
     .expect("a report")

@@ -7,13 +7,32 @@ use sha2::{Digest, Sha256};
 
 use super::super::error::Result;
 use super::super::facts::metrics_secret;
-use crate::event::PlainDigest;
+use crate::event::{Measure, PlainDigest};
 
 /// The key of the digests of one buffer.
 #[derive(Clone)]
-pub(super) struct Secret([u8; 32]);
+pub struct Secret([u8; 32]);
+
+/// The user of an event. It is equal for equal MVPD User IDs, and means nothing outside this buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserMark {
+    pub user: u64,
+    /// Whether the ID stands for degraded or temporary access, not for a person.
+    pub is_synthetic: bool,
+}
 
 impl Secret {
+    /// The key with these bytes, which nobody can guess.
+    pub fn new(bytes: [u8; 32]) -> Secret {
+        Secret(bytes)
+    }
+
+    /// The user of an event with this measure; `None` if the event has no known user.
+    pub fn mark(&self, measure: &Measure) -> Option<UserMark> {
+        let user = measure.user()?;
+        Some(UserMark { user: self.keyed(user.digest).0, is_synthetic: user.is_synthetic })
+    }
+
     pub(super) fn of(connection: &Connection) -> Result<Secret> {
         metrics_secret(connection).map(Secret)
     }

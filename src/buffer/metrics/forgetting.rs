@@ -14,7 +14,7 @@ use super::super::rows::{all, each, only, read_event, run};
 use super::digest::{KeyedDigest, Secret};
 use super::packs::{self, ENTRY_BYTES, Entry, SYNTHETIC};
 use crate::delivery::Sequence;
-use crate::event::{MeasureOf, PlainDigest, Property};
+use crate::event::{Measure, MeasureOf, PlainDigest, Property};
 
 /// The digest of a user ID, and the MVPD of the ID (empty if there is none).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -40,7 +40,10 @@ pub(in super::super) fn people_of(
     for sequence in events {
         let measure = measure(&read_event(connection, *sequence)?.event);
         if let Some(user) = measure.user() {
-            people.insert(Person { mvpd: measure.values()[0].to_owned(), digest: user.digest });
+            people.insert(Person {
+                mvpd: Measure::values_of(measure.group())[0].to_owned(),
+                digest: user.digest,
+            });
         }
     }
     Ok(people)
@@ -89,12 +92,12 @@ fn without(packed: &[u8], strangers: &HashMap<KeyedDigest, Stranger>) -> Option<
         |entry: &Entry, stranger: &Stranger| stranger.groups.contains(&(entry.group & !SYNTHETIC));
     let has_one = strangers.iter().any(|(digest, stranger)| {
         let theirs = packs::part(packed, digest.0, digest.0);
-        theirs.chunks_exact(ENTRY_BYTES).any(|entry| is_theirs(&Entry::read(entry), stranger))
+        packs::entries(theirs).any(|entry| is_theirs(&entry, stranger))
     });
     if !has_one {
         return None;
     }
-    let mut entries: Vec<Entry> = packed.chunks_exact(ENTRY_BYTES).map(Entry::read).collect();
+    let mut entries: Vec<Entry> = packs::entries(packed).collect();
     let mut replaced = 0;
     for entry in &mut entries {
         if let Some(stranger) = strangers.get(&KeyedDigest(entry.digest))
@@ -104,6 +107,5 @@ fn without(packed: &[u8], strangers: &HashMap<KeyedDigest, Stranger>) -> Option<
             replaced += 1;
         }
     }
-    entries.sort_unstable_by_key(|entry| (entry.digest, entry.group));
-    Some((packs::pack(entries.into_iter()), replaced))
+    Some((packs::pack_sorted(entries), replaced))
 }

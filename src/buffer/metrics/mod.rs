@@ -21,9 +21,11 @@ mod stated;
 mod tally;
 mod transient;
 
+pub use digest::{Secret as MetricsSecret, UserMark};
 pub(super) use forgetting::{forget, people_of};
+pub use packs::{Entry as UserEntry, MERGED_USERS_MAX, entries as users_of, pack_sorted as pack_users};
 pub(super) use reader::start_of;
-pub use reader::{CountedHour, Discarded, MetricGroup, MetricsReader, SeenUser, UserMark};
+pub use reader::{CountedHour, Discarded, MetricGroup, MetricsReader, SeenUser, each_user};
 pub(super) use recount::{RequestorDay, day_of, recount};
 pub(super) use stated::{store as store_stated, take_back as take_back_stated};
 pub(super) use tally::{SINCE_SCHEMA, Tally, WHOLE_FROM_HOUR, Withdrawals, build};

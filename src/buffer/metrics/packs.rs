@@ -4,18 +4,22 @@ use rusqlite::Connection;
 
 use super::super::error::Result;
 use super::super::rows::{each as each_row, first, run};
+use super::digest::UserMark;
+use crate::event::Instant;
 
 pub(super) const ENTRY_BYTES: usize = 24;
 /// Bytes of an entry's key: digest and group, big endian, so that bytes sort as numbers do.
 const KEY_BYTES: usize = 12;
 /// The bit of a group number that marks a synthetic ID, which stands for degraded or temporary access, not a person.
 pub(super) const SYNTHETIC: u32 = 1 << 31;
+/// Quarter hours in a day. In every time zone, days begin on a quarter hour.
+const QUARTERS_A_DAY: i64 = 96;
 /// The most users of a merged pack. A pack of this size has 2.4 MB, little enough for any transaction to rewrite it.
-const MERGED_USERS_MAX: usize = 100_000;
+pub const MERGED_USERS_MAX: usize = 100_000;
 
 /// A user of a day in one group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Entry {
+pub struct Entry {
     pub(super) digest: u64,
     /// The number of the group, with the bit [`SYNTHETIC`] if the ID is synthetic.
     pub(super) group: u32,
@@ -24,7 +28,16 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    fn bytes(&self) -> [u8; ENTRY_BYTES] {
+    /// A user seen in a group at an instant, with the UTC day of that instant.
+    pub fn of(mark: UserMark, group: u32, at: Instant) -> (i64, Entry) {
+        let (quarter, synthetic) = (at.unix_quarter(), if mark.is_synthetic { SYNTHETIC } else { 0 });
+        let quarters = 1 << quarter.rem_euclid(QUARTERS_A_DAY);
+        let entry = Entry { digest: mark.user, group: group | synthetic, quarters };
+        (quarter.div_euclid(QUARTERS_A_DAY), entry)
+    }
+
+    /// A pack of this entry alone.
+    pub fn bytes(&self) -> [u8; ENTRY_BYTES] {
         let mut bytes = [0; ENTRY_BYTES];
         bytes[..8].copy_from_slice(&self.digest.to_be_bytes());
         bytes[8..KEY_BYTES].copy_from_slice(&self.group.to_be_bytes());
@@ -32,7 +45,7 @@ impl Entry {
         bytes
     }
 
-    pub(super) fn read(bytes: &[u8]) -> Entry {
+    fn read(bytes: &[u8]) -> Entry {
         let number = |range: std::ops::Range<usize>| {
             bytes[range].iter().fold(0_u128, |number, byte| number << 8 | u128::from(*byte))
         };
@@ -42,6 +55,17 @@ impl Entry {
             quarters: number(KEY_BYTES..ENTRY_BYTES),
         }
     }
+}
+
+/// The entries of a pack, or of a part of it.
+pub fn entries(packed: &[u8]) -> impl Iterator<Item = Entry> {
+    packed.chunks_exact(ENTRY_BYTES).map(Entry::read)
+}
+
+/// Packs entries in any order.
+pub fn pack_sorted(mut entries: Vec<Entry>) -> Vec<u8> {
+    entries.sort_unstable_by_key(|entry| (entry.digest, entry.group));
+    pack(entries.into_iter())
 }
 
 /// Packs sorted entries. Entries of the same user and group become one.
@@ -131,7 +155,7 @@ mod tests {
     }
 
     fn entries(packed: &[u8]) -> Vec<Entry> {
-        packed.chunks_exact(ENTRY_BYTES).map(Entry::read).collect()
+        super::entries(packed).collect()
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::super::sqlite::open_reader;
 use super::digest::Secret;
 use super::packs::{self, Entry, SYNTHETIC};
 use super::tally::{Counts, WHOLE_FROM_HOUR, hour_behind_the_gone};
-use crate::event::{EventKind, Instant, Measure, MeasureOf, PassEvent};
+use crate::event::{EventKind, Instant, MeasureOf, PassEvent};
 
 /// The most entries sorted at once: 96 MB. For more, the packs are read again for each range of digests.
 const USERS_AT_ONCE: u64 = 2_000_000;
@@ -56,14 +56,6 @@ pub struct SeenUser {
     pub quarters: u128,
 }
 
-/// The user of an event. It is equal for equal MVPD User IDs, and means nothing outside this buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UserMark {
-    pub user: u64,
-    /// Whether the ID stands for degraded or temporary access, not for a person.
-    pub is_synthetic: bool,
-}
-
 /// Whether events that a person discarded are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Discarded {
@@ -76,7 +68,8 @@ pub enum Discarded {
 #[derive(Debug)]
 pub struct MetricsReader {
     pub(in super::super) connection: Connection,
-    secret: Secret,
+    pub secret: Secret,
+    measure: MeasureOf,
 }
 
 impl Buffer {
@@ -85,7 +78,7 @@ impl Buffer {
         // One transaction for all reads, so that sums agree with their parts.
         connection.execute_batch("BEGIN")?;
         let secret = Secret::of(&connection)?;
-        Ok(MetricsReader { connection, secret })
+        Ok(MetricsReader { connection, secret, measure: self.measure })
     }
 }
 
@@ -106,10 +99,6 @@ impl MetricsReader {
         let first: Option<i64> = value(&self.connection, "SELECT min(hour) FROM metric_counts", [])?;
         let last: Option<i64> = value(&self.connection, "SELECT max(hour) FROM metric_counts", [])?;
         Ok(first.zip(last))
-    }
-
-    pub fn requestors(&self) -> Result<Vec<String>> {
-        all(&self.connection, "SELECT requestor_id FROM requestors ORDER BY requestor", [], only)
     }
 
     /// The requestors whose events come from ESM as sums, which have no users.
@@ -155,7 +144,7 @@ impl MetricsReader {
     }
 
     /// The units that a person discarded in these UTC hours. Those that retention deleted before schema 9 are missing.
-    pub fn discarded(&self, first: i64, last: i64, measure: MeasureOf) -> Result<Vec<CountedHour>> {
+    pub fn discarded(&self, first: i64, last: i64) -> Result<Vec<CountedHour>> {
         let select =
             "SELECT hour, metric_group, slot, units_00, units_15, units_30, units_45 FROM metric_discarded
              WHERE hour BETWEEN ?1 AND ?2";
@@ -166,7 +155,7 @@ impl MetricsReader {
         let mut counts = Counts::default();
         each(&self.connection, select, (start_of(first), start_of(last + 1)), |row| {
             let StoredEvent { reference, event } = read_event(&self.connection, row.get("seq")?)?;
-            counts.add(&self.connection, &reference, &measure(&event)).map(drop)
+            counts.add(&self.connection, &reference, &(self.measure)(&event)).map(drop)
         })?;
         found.extend(counts.sums.into_iter().filter_map(|((hour, group, slot), units)| {
             let (group, units) = (u32::try_from(group).ok()?, units.map(i64::unsigned_abs));
@@ -185,25 +174,10 @@ impl MetricsReader {
     }
 
     /// Calls `show` for each user of the UTC days from `first` to `last`, with the user's days and groups.
-    pub fn each_user(&self, first: i64, last: i64, mut show: impl FnMut(&[SeenUser])) -> Result<()> {
+    pub fn each_user(&self, first: i64, last: i64, show: impl FnMut(&[SeenUser])) -> Result<()> {
         let users = "SELECT coalesce(sum(users), 0) FROM metric_users WHERE day BETWEEN ?1 AND ?2";
         let users: u64 = value(&self.connection, users, (first, last))?;
-        let mut found: Vec<(u64, SeenUser)> = Vec::new();
-        let mut of_user: Vec<SeenUser> = Vec::new();
-        for (from, to) in digest_ranges(users / USERS_AT_ONCE + 1) {
-            found.clear();
-            packs::each(&self.connection, (first, last), |day, packed| {
-                let entries = packs::part(packed, from, to).chunks_exact(packs::ENTRY_BYTES).map(Entry::read);
-                found.extend(entries.map(|entry| (entry.digest, seen(day, &entry))));
-            })?;
-            found.sort_unstable_by_key(|(digest, _)| *digest);
-            for user in found.chunk_by(|(digest, _), (next, _)| digest == next) {
-                of_user.clear();
-                of_user.extend(user.iter().map(|(_, seen)| *seen));
-                show(&of_user);
-            }
-        }
-        Ok(())
+        each_user(users, |see| packs::each(&self.connection, (first, last), see), show)
     }
 
     /// Calls `show` for every event in the buffer from `from` until before `to`. Reads the whole table.
@@ -222,12 +196,31 @@ impl MetricsReader {
             Ok(())
         })
     }
+}
 
-    /// The user of an event with this measure; `None` if the event has no known user.
-    pub fn mark(&self, measure: &Measure) -> Option<UserMark> {
-        let user = measure.user()?;
-        Some(UserMark { user: self.secret.keyed(user.digest).0, is_synthetic: user.is_synthetic })
+/// Calls `show` for each user in packs, with the user's days and groups. `read` calls its argument for each pack, with the day
+/// of the pack; it is called several times if the packs have too many entries (`users`) to sort at once.
+pub fn each_user<E>(
+    users: u64,
+    read: impl Fn(&mut dyn FnMut(i64, &[u8])) -> std::result::Result<(), E>,
+    mut show: impl FnMut(&[SeenUser]),
+) -> std::result::Result<(), E> {
+    let mut found: Vec<(u64, SeenUser)> = Vec::new();
+    let mut of_user: Vec<SeenUser> = Vec::new();
+    for (from, to) in digest_ranges(users / USERS_AT_ONCE + 1) {
+        found.clear();
+        read(&mut |day, packed| {
+            let entries = packs::entries(packs::part(packed, from, to));
+            found.extend(entries.map(|entry| (entry.digest, seen(day, &entry))));
+        })?;
+        found.sort_unstable_by_key(|(digest, _)| *digest);
+        for user in found.chunk_by(|(digest, _), (next, _)| digest == next) {
+            of_user.clear();
+            of_user.extend(user.iter().map(|(_, seen)| *seen));
+            show(&of_user);
+        }
     }
+    Ok(())
 }
 
 fn each_hour(

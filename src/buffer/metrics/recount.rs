@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::super::error::Result;
 use super::super::keys::RequestorKey;
 use super::super::rows::{all, each_event, run};
-use super::packs::{self, ENTRY_BYTES, Entry, SYNTHETIC};
+use super::packs::{self, ENTRY_BYTES, SYNTHETIC};
 use super::tally::Tally;
 use crate::event::{Instant, MeasureOf};
 
@@ -75,8 +75,9 @@ fn remove_users(connection: &Connection, day: i64, whole: &HashSet<RequestorDay>
     let packs: Vec<(i64, Vec<u8>)> =
         all(connection, select, [day], |row| Ok((row.get("pack")?, row.get("packed")?)))?;
     for (pack, packed) in packs {
-        let entries = packed.chunks_exact(ENTRY_BYTES).map(Entry::read);
-        let left = packs::pack(entries.filter(|entry| !groups.contains(&(entry.group & !SYNTHETIC))));
+        let left = packs::pack(
+            packs::entries(&packed).filter(|entry| !groups.contains(&(entry.group & !SYNTHETIC))),
+        );
         if left.is_empty() {
             run(connection, "DELETE FROM metric_users WHERE pack = ?1", [pack])?;
         } else if left.len() < packed.len() {

@@ -19,9 +19,6 @@ pub(in super::super) const WHOLE_FROM_HOUR: &str = "metrics_whole_from_hour";
 /// Events counted at once while a buffer of an older schema is migrated.
 const BUILT_AT_ONCE: usize = 50_000;
 
-/// Quarter hours in a day. In every time zone, days begin on a quarter hour.
-const QUARTERS_A_DAY: i64 = 96;
-
 /// The numbers of two groups: the group with its reason, for counts, and without its reason, for users.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct GroupKeys {
@@ -42,7 +39,7 @@ impl Counts {
         if let Some(keys) = groups.get(measure.group()) {
             return Ok(*keys);
         }
-        let keys = intern_both(connection, of, measure.values())?;
+        let keys = intern_both(connection, of, Measure::values_of(measure.group()))?;
         groups.insert(measure.group().into(), keys);
         Ok(keys)
     }
@@ -141,16 +138,8 @@ impl Tally {
     }
 
     fn add_user(&mut self, keys: GroupKeys, event: &EventRef, measure: &Measure) {
-        if let Some(user) = measure.user() {
-            let quarter = event.occurred_at.unix_quarter();
-            let mark = if user.is_synthetic { SYNTHETIC } else { 0 };
-            let entry = Entry {
-                digest: self.secret.keyed(user.digest).0,
-                group: keys.users | mark,
-                quarters: 1 << quarter.rem_euclid(QUARTERS_A_DAY),
-            };
-            self.users.push((quarter.div_euclid(QUARTERS_A_DAY), entry));
-        }
+        let mark = self.secret.mark(measure);
+        self.users.extend(mark.map(|mark| Entry::of(mark, keys.users, event.occurred_at)));
     }
 
     pub(in super::super) fn apply(&mut self, connection: &Connection) -> Result<()> {

@@ -11,11 +11,14 @@ use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
 
 use super::words::written;
-use super::{Context, Exit, Failure, Settings, may_replace, output, refused, undisturbed};
-use crate::buffer::Discarded;
+use super::{
+    Context, Exit, Failure, Settings, may_replace, on_file, output, refused, runtime, shared, undisturbed,
+};
+use crate::buffer::{Buffer, Discarded};
 use crate::config::Zone;
 use crate::event::{EventKind, Instant, Property};
-use crate::report::{Dimension, Period, PeriodError, Report, ReportOptions, csv, page, report};
+use crate::postgres::SharedMetrics;
+use crate::report::{Dimension, Metrics, Period, PeriodError, Report, ReportOptions, csv, page, report};
 use crate::whole_file::{Readers, WholeFile};
 use chrono_tz::Tz;
 
@@ -67,14 +70,22 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
-    let (settings, buffer) = context.open()?;
+    let settings = context.settings()?;
+    let is_file = !on_file::is_on_postgres(&settings);
+    let file =
+        is_file.then(|| Ok::<_, Failure>(Buffer::open(&context.buffer_options(&settings)?)?)).transpose()?;
+    let metrics = match &file {
+        Some(file) => Metrics::File(file.metrics()?),
+        None => Metrics::Shared(SharedMetrics::open(runtime()?, &shared::address(&settings)?)?),
+    };
     let stream = args.html.as_deref().map(|path| stream(path, &settings)).transpose()?;
     let zone = args.timezone.unwrap_or(settings.config.esm.timezone).0;
-    let period = period(args, zone, context.clock.now())?;
+    let now = context.clock.now();
+    let period = period(args, zone, now)?;
     let (requestors, by) = (args.requestor.clone(), once_each(&args.by));
     let discarded = if args.without_discarded { Discarded::LeftOut } else { Discarded::Counted };
     let options = ReportOptions { period, requestors, by, discarded };
-    let report = report(&buffer, &options)?;
+    let report = report(&metrics, now, &options)?;
     if let Some(path) = &args.html {
         // Rows by an ID of a viewer name people.
         let is_personal =

@@ -109,6 +109,13 @@ pub(super) fn psql(url: &str, sql: &str) -> String {
     }
 }
 
+/// Runs the statements of a file.
+pub(super) fn psql_file(url: &str, file: &Path) {
+    let done = Command::new("psql").args([url, "-qAt", "-v", "ON_ERROR_STOP=1", "-f"]).arg(file).output();
+    let done = done.expect("psql starts");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
 pub(super) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let started = Instant::now();
     while !is_so() {
