@@ -95,7 +95,7 @@ pub enum DrainError {
     Buffer(#[from] BufferError),
     #[error(transparent)]
     Way(#[from] CollectionError),
-    #[error("cannot start a thread to read the backlog")]
+    #[error("cannot start a thread of the drain")]
     Thread(#[source] std::io::Error),
     /// The clock jumped during the drain to a time that no event can have.
     #[error(transparent)]

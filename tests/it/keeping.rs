@@ -1315,7 +1315,22 @@ fn no_output_takes_the_place_of_what_the_program_needs_or_of_what_is_no_file() {
             assert!(!path.exists(), "{args:?} {name}");
         }
     }
-    // Nor a name that a killed command may leave behind, or under which `forget` deletes copies.
+    let pipe = program.path("pipe");
+    assert!(fs::metadata(&pipe).expect("it is there").file_type().is_fifo());
+    let reader = std::thread::spawn(move || fs::read_to_string(pipe).expect("a page"));
+    let page = program.place("pipe");
+    let page = ["report", "--period=this-month", "--html", &page];
+    let started = Instant::now();
+    while program.run(&page).code != 0 {
+        assert!(started.elapsed() < PATIENCE, "the pipe has no reader");
+    }
+    assert!(reader.join().expect("it reads").contains("</html>"));
+}
+
+#[test]
+fn no_output_takes_a_name_that_a_killed_command_leaves_behind_or_under_which_copies_are_deleted() {
+    let program = Program::with("");
+    program.ingest(3);
     for name in
         ["passbridge.db.partial", "a.forgetting", "passbridge.db.schema-9.backup", "passbridge.db.replaced-x"]
     {
@@ -1328,14 +1343,4 @@ fn no_output_takes_the_place_of_what_the_program_needs_or_of_what_is_no_file() {
             assert!(!path.exists(), "{args:?} {name}");
         }
     }
-    let pipe = program.path("pipe");
-    assert!(fs::metadata(&pipe).expect("it is there").file_type().is_fifo());
-    let reader = std::thread::spawn(move || fs::read_to_string(pipe).expect("a page"));
-    let page = program.place("pipe");
-    let page = ["report", "--period=this-month", "--html", &page];
-    let started = Instant::now();
-    while program.run(&page).code != 0 {
-        assert!(started.elapsed() < PATIENCE, "the pipe has no reader");
-    }
-    assert!(reader.join().expect("it reads").contains("</html>"));
 }
