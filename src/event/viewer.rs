@@ -182,7 +182,9 @@ impl VisitorRules {
 
     /// Whether a node is hidden: empty, a word for "no viewer", or a made-up name with an underscore first (RFC 7239).
     fn is_hidden(self, node: &str) -> bool {
-        self.is_word_for_nobody(bare(node)) || node.starts_with('_')
+        // No plain address means "no viewer" but 0.0.0.0. Nearly every event has one, so it is not compared with the words.
+        let is_plain = node.parse::<Ipv4Addr>().is_ok_and(|address| !address.is_unspecified());
+        !is_plain && (self.is_word_for_nobody(bare(node)) || node.starts_with('_'))
     }
 }
 
@@ -290,6 +292,10 @@ pub(super) fn is_invisible(letter: char) -> bool {
 
 /// The text that this Base64 encodes; `None` if it is no Base64, or if its text is so short that it may be a name.
 fn decoded(text: &str) -> Option<String> {
+    // Only these begin a text of ASCII, or one with white space of Unicode before it. Most identifiers begin otherwise.
+    if !text.starts_with(|first| matches!(first, 'A'..='Z' | 'a'..='f' | 'w' | '4')) {
+        return None;
+    }
     let bytes = STANDARD_NO_PAD.decode(text.trim_end_matches('=')).ok()?;
     String::from_utf8(bytes).ok().filter(|plain| text.ends_with('=') || plain.len() >= 4)
 }
@@ -297,7 +303,7 @@ fn decoded(text: &str) -> Option<String> {
 /// Whether a text is left over from a missing value: punctuation alone, a zero (`0.00`), a network card's address of
 /// nothing but zeros or `f`, a printed object, or a placeholder of a template.
 fn is_left_over(text: &str) -> bool {
-    let digits = || text.chars().filter(|letter| !"-:.,+".contains(*letter));
+    let digits = || text.chars().filter(|letter| !matches!(letter, '-' | ':' | '.' | ',' | '+'));
     let is_all =
         |letter: char| digits().next().is_some() && digits().all(|it| it.eq_ignore_ascii_case(&letter));
     let starts_with = |start: &&str| text.get(..start.len()).is_some_and(|it| it.eq_ignore_ascii_case(start));
@@ -314,7 +320,7 @@ fn is_left_over(text: &str) -> bool {
         || is_all('f') && digits().count() >= CARD_DIGITS
         || has_signs(text)
             && (OBJECTS.iter().any(starts_with)
-                || text.contains(" object at 0x")
+                || text.contains(' ') && text.contains(" object at 0x")
                 || TEMPLATES.split('|').any(|around| place(around).is_some()))
 }
 
@@ -325,10 +331,10 @@ fn has_signs(text: &str) -> bool {
 
 /// Whether letters of a text were masked, so that the rest does not identify a person.
 fn is_masked(text: &str) -> bool {
-    let is_mark = |mark: &str| text.to_ascii_lowercase().contains(mark);
+    let text = text.to_ascii_lowercase();
     text.matches('*').count() >= STARS_MIN
         || text.matches('•').count() >= STARS_MIN
-        || ["[redacted", "<redacted", "_redacted", "xxxx-xxxx"].into_iter().any(is_mark)
+        || ["[redacted", "<redacted", "_redacted", "xxxx-xxxx"].into_iter().any(|mark| text.contains(mark))
 }
 
 /// Whether a text is several words for "no viewer" that a template joined: `undefined-undefined`, `null:null`.
