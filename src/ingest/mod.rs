@@ -19,6 +19,7 @@ mod inbox;
 mod input;
 mod intake;
 mod load;
+mod making;
 mod memory;
 mod misplaced;
 mod options;
