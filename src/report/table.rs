@@ -10,7 +10,7 @@ use super::stated::Statements;
 use crate::event::{Instant, Property};
 use crate::readers::esm::StatedAccounts;
 
-/// The most rows of a table: some 2 KiB of memory each, until the report is written.
+/// The most rows of a table: some 2 to 5 KiB of memory each, until the report is written.
 const ROWS_MAX: usize = 100_000;
 
 #[derive(Debug)]

@@ -11,6 +11,7 @@ use super::listing::{self, Suites};
 use crate::analytics::AnalyticsClient;
 use crate::cli::code::Code;
 use crate::cli::{Context, Exit, Failure, Settings, Table, hint, input, options, refused, runtime};
+use crate::confirmation::Item;
 use crate::onboarding::check::{ApiSettings, CheckReport, Finding, ItemState, Seen, Severity};
 use crate::onboarding::settings_file::{self, BYTES_MAX, SettingsFile};
 use crate::onboarding::verdict;
@@ -169,7 +170,7 @@ impl fmt::Display for Report {
         writeln!(out, "report suite {rsid}{name} of {}: {}", listing::names(requestors), self.summary())?;
         let unlike = |finding: &Finding| Finding { subject: String::new(), ..finding.clone() };
         let open = findings.iter().filter(|finding| finding.severity < Severity::Ok);
-        for (finding, subjects) in grouped(open.map(|finding| (unlike(finding), finding.subject.as_str()))) {
+        for (finding, subjects) in grouped(open.map(|finding| (unlike(finding), subject(finding)))) {
             write_finding(out, &finding, &ranges(&subjects))?;
         }
         if self.readiness == Readiness::Blocks {
@@ -269,6 +270,11 @@ fn grouped<K: PartialEq, V>(pairs: impl Iterator<Item = (K, V)>) -> Vec<(K, Vec<
         }
     }
     groups
+}
+
+/// What a finding is about. One about a setting of the whole suite is told under its item: the item `suite` may be right.
+fn subject(finding: &Finding) -> &str {
+    if finding.subject == Item::Suite.as_str() { finding.item.as_str() } else { &finding.subject }
 }
 
 /// A name that is accepted but spelled differently; `None` for every other finding.

@@ -125,7 +125,7 @@ fn one_line_tells_of_all_that_are_wrong_alike() {
     let printed = desk.program.run(&["suite", "check", super::RSID, "--settings", &path]);
     assert_eq!(printed.code, 3, "{printed:?}");
     let lines: Vec<&str> = printed.out.lines().collect();
-    assert!(lines[1].starts_with("  blocks    suite: Timestamps: "), "{}", printed.out);
+    assert!(lines[1].starts_with("  blocks    timestamps: Timestamps: "), "{}", printed.out);
     assert!(printed.out.contains("eVar1-eVar6, eVar8-eVar34: Expire After: "), "{}", printed.out);
 }
 
