@@ -32,7 +32,7 @@ fn on_both(name: &str, config: &str, steps: impl Fn(&Program) -> Value) {
 fn collector(faults: &str, recording: EventRecording) -> Handle {
     sandbox_with(faults, |options: &mut SandboxOptions| {
         let settings = SuiteSettings { recording, ..SuiteSettings::default() };
-        let named = |rsid: &str| (rsid.parse().expect("an rsid"), settings.clone());
+        let named = |rsid: &str| (rsid.parse().expect("an rsid"), settings);
         options.suites = [RSID, SECOND].map(named).into();
     })
 }
