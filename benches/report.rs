@@ -22,7 +22,7 @@ use passbridge::buffer::{Batch, Buffer, BufferOptions, Feed, JobKey, NewEvent};
 use passbridge::clock::Clock;
 use passbridge::event::{Draft, EventKind, PassEvent, Property, RequestorId, TimeBounds};
 use passbridge::mapping;
-use passbridge::report::{Dimension, Period, ReportOptions, report};
+use passbridge::report::{Dimension, Metrics, Period, ReportOptions, report};
 
 const EVENTS: u64 = 10_000_000;
 const EVENTS_A_BATCH: u64 = 50_000;
@@ -87,8 +87,10 @@ fn make_report(path: &Path, by: &[String]) -> Outcome<()> {
     let period = Period::named("2026-03", chrono_tz::America::Los_Angeles, now)?;
     let by =
         by.iter().map(|name| Dimension::from_name(name).ok_or("no dimension")).collect::<Result<_, _>>()?;
+    let metrics = Metrics::File(buffer.metrics()?);
     let report = report(
-        &buffer,
+        &metrics,
+        buffer.now(),
         &ReportOptions { period, requestors: Vec::new(), by, discarded: Discarded::Counted },
     )?;
     let taken = start.elapsed().as_secs_f64();
