@@ -127,7 +127,8 @@ impl Take<'_> {
             while let Some(body) = rest {
                 let number = row.rowid.cast_unsigned();
                 let mut line = self.parser.parse_alone(number, body, self.options.bounds());
-                let why = || misplaced::why_no_text(body).or_else(|| misplaced::why_no_lines(body, true));
+                let own = self.parser.rest().map_or(body, |next| &body[..next]);
+                let why = || misplaced::why_no_text(own).or_else(|| misplaced::why_no_lines(own, true));
                 if let Some(why) = line.result.is_err().then(why).flatten() {
                     line.result = Err(RejectReason::Misplaced(why));
                 }

@@ -99,8 +99,16 @@ impl LineParser {
     }
 
     fn parse<'a>(&mut self, number: u64, bytes: &'a [u8], line_bytes: u64, bounds: TimeBounds) -> Line<'a> {
-        self.rest = None;
-        let (excerpt, result) = self.parse_line(bytes, line_bytes, bounds);
+        let is_behind_another = self.rest.take().is_some();
+        let (excerpt, result) = match is_behind_another.then(|| end_of_first(bytes)).flatten() {
+            // Only this object is looked at. A look at all that follows would take a time that grows with the square of
+            // the number of objects.
+            Some((end, next)) => {
+                self.rest = Some(next);
+                self.parse_line(&bytes[..end], end as u64, bounds)
+            }
+            None => self.parse_line(bytes, line_bytes, bounds),
+        };
         if excerpt.map.is_some() && result.is_ok() {
             self.remarks.mapped.note(number);
         }
@@ -129,7 +137,7 @@ impl LineParser {
         let map = self.map.as_deref();
         let result = parse_object(text, map, bounds, &mut self.remarks.unknown);
         if result.is_err()
-            && let Some((end, next)) = end_of_first(text)
+            && let Some((end, next)) = end_of_first(bytes)
         {
             self.rest = Some(next);
             // The first attempt has already counted the unknown keys of this object.
@@ -182,14 +190,15 @@ fn parse_object(
     })
 }
 
-/// Where the first object ends and the second begins; `None` if a text has no second object.
-fn end_of_first(text: &str) -> Option<(usize, usize)> {
-    let start = fillers_at_start(text.as_bytes());
-    let mut values = serde_json::Deserializer::from_str(&text[start..]).into_iter::<Members<'_>>();
+/// Where the first object ends and the second begins; `None` if a text has no second object. Reads nothing behind that.
+fn end_of_first(text: &[u8]) -> Option<(usize, usize)> {
+    let start = fillers_at_start(text);
+    let mut values = serde_json::Deserializer::from_slice(&text[start..]).into_iter::<Members<'_>>();
     values.next()?.ok()?;
     let end = start + values.byte_offset();
-    let next = text[end..].trim_start_matches(['\0', '\u{1e}', ' ', '\t', '\r', '\n']);
-    next.starts_with('{').then_some((end, text.len() - next.len()))
+    let is_filler = |byte: &&u8| matches!(**byte, 0 | 0x1E | b' ' | b'\t' | b'\r' | b'\n');
+    let next = end + text[end..].iter().take_while(is_filler).count();
+    (text.get(next) == Some(&b'{')).then_some((end, next))
 }
 
 /// Why an object is no event. Reads the object again to find the place or the cause.
@@ -435,6 +444,24 @@ mod tests {
                 "5 g"
             ]
         );
+    }
+
+    #[test]
+    fn many_objects_on_a_line_take_about_the_time_that_they_take_on_lines_of_their_own() {
+        const EVENTS: usize = 20_000;
+        let time_of = |separator: &str| {
+            let source = vec![format!("{START}}}"); EVENTS].join(separator);
+            let began_at = std::time::Instant::now();
+            let mut reader = NdjsonReader::new(source.as_bytes(), None);
+            let mut events = 0;
+            while let Some(line) = reader.next_line(bounds(), &mut Recollection::new(None)).expect("memory") {
+                events += usize::from(line.result.is_ok());
+            }
+            assert_eq!(events, EVENTS);
+            began_at.elapsed()
+        };
+        let (lines, line) = (time_of("\n"), time_of(""));
+        assert!(line < lines * 10 + std::time::Duration::from_secs(2), "{line:?}, on lines {lines:?}");
     }
 
     #[test]
