@@ -17,7 +17,9 @@ use crate::event::{FilledKeys, PassEvent, Slice, TimeBounds};
 use crate::readers::esm::StatedAccounts;
 use crate::readers::memory::{MemoryRow, Recollection};
 use crate::readers::rest_v2::{PACKED_TEXT, has_escapes, has_packed_text, is_like_exchange, secret_name};
-use crate::readers::{Excerpt, Line, Map, ReadError, Reader, RejectReason, RejectedLine, wrapped};
+use crate::readers::{
+    Excerpt, Line, Map, ReadError, Reader, RejectReason, RejectedLine, wide_encoding, wrapped,
+};
 
 /// The most lines of a portion. Storing 10,000 events at once costs half as much as in ten parts.
 const PORTION_LINES_MAX: usize = 10_000;
@@ -235,6 +237,11 @@ impl Reject {
         let (excerpt, reason) = if is_like_exchange(&excerpt.bytes) {
             let inside = std::str::from_utf8(&excerpt.bytes).ok().and_then(|text| wrapped(text, true));
             (&nothing, inside.unwrap_or_else(|| EXCHANGE_AMONG_OTHERS.to_owned()))
+        } else if has_wide_letters(&text) {
+            (
+                &nothing,
+                format!("{valueless}; nothing of it is kept, because it has letters in UTF-16 or UTF-32"),
+            )
         } else if has_packed_text(&excerpt.bytes) {
             (&nothing, PACKED_TEXT.to_owned())
         } else if let Some(name) = secret_name(&text, excerpt.header.as_deref()) {
@@ -262,6 +269,13 @@ impl Reject {
 pub(super) fn canonical_text(event: &NewEvent) -> Vec<u8> {
     let event = event.event().expect("the body was made of an event");
     serde_json::to_vec(&event).expect("text and numbers always serialise")
+}
+
+/// Whether a text has letters with zero bytes between them, as where a program adds UTF-16 to a file in UTF-8. No search
+/// for a secret or a person finds a word in such letters. A zero byte may be an escape of JSON.
+fn has_wide_letters(text: &str) -> bool {
+    let plain = text.replace("\\u0000", "\0");
+    plain.contains('\0') && (0..plain.len()).any(|at| wide_encoding(&plain.as_bytes()[at..]).is_some())
 }
 
 /// A reason without the values of the line that it quotes: they may be a secret, or name a person.

@@ -113,6 +113,43 @@ fn an_event_that_is_packed_as_text_is_not_kept_because_nobody_sees_whom_it_names
 }
 
 #[test]
+fn lines_in_utf_16_or_utf_32_behind_lines_in_utf_8_are_not_kept_because_no_search_finds_a_word_in_them() {
+    let program = Program::new();
+    let exchange = r#"{"started_at":"2026-11-20T08:30:00Z","headers":{"Authorization":"Bearer SECRET"}}"#;
+    let event = r#"{"occurred_at":"bad","event":"authn_ok","requestor_id":"REF30","mvpd_user_id":"SECRET"}"#;
+    let escaped: String = exchange.chars().flat_map(|letter| [letter, '\0']).collect();
+    let in_json = json!({"log": escaped}).to_string();
+    let text = format!("{exchange}\n{event}\n");
+    let units = |letter: u16| [u32::from(letter).to_le_bytes(), u32::from(letter).to_be_bytes()].concat();
+    let of_units = |part: fn(&[u8]) -> &[u8]| -> Vec<u8> {
+        text.encode_utf16().flat_map(|letter| part(&units(letter)).to_vec()).collect()
+    };
+    let wide = [of_units(|unit| &unit[..2]), of_units(|unit| &unit[6..]), of_units(|unit| &unit[..4])];
+    let row: Vec<u8> =
+        "bad,authn_ok,REF30,SECRET\n".encode_utf16().flat_map(|letter| letter.to_le_bytes()).collect();
+    let header = b"occurred_at,event,requestor_id,mvpd_user_id\n";
+    let mut said = String::new();
+    for (name, first, rest) in [
+        ("little.ndjson", lines(1).into_bytes(), &wide[0]),
+        ("big.ndjson", lines(1).into_bytes(), &wide[1]),
+        ("four.ndjson", lines(1).into_bytes(), &wide[2]),
+        ("wrapped.ndjson", lines(1).into_bytes(), &in_json.into_bytes()),
+        ("rows.csv", header.to_vec(), &row),
+    ] {
+        fs::write(program.path(name), [&first[..], rest].concat()).expect("a file");
+        let done = program.run(&["ingest", program.path(name).to_str().expect("UTF-8")]);
+        assert_eq!(done.code, 3, "{name}: {}", done.err);
+        said += &done.err;
+    }
+    for rejects in fs::read_dir(program.path("rejects")).expect("a folder") {
+        said += &fs::read_to_string(rejects.expect("an entry").path()).expect("UTF-8");
+    }
+    let dense = said.replace('\0', "").replace("\\u0000", "").replace("\\\\u0000", "");
+    assert!(!dense.contains("SECRET"), "{dense}");
+    assert!(dense.contains("nothing of it is kept, because it has letters in UTF-16 or UTF-32"), "{dense}");
+}
+
+#[test]
 fn a_rejects_file_without_another_line_is_removed() {
     let program = Program::new();
     program.write("events.ndjson", "{\"event\":\"play_requested\",\"visitor_id\":\"v1\"}\n");
