@@ -241,11 +241,25 @@ fn what_would_count_twice_or_nowhere_is_refused_with_its_reason() {
     refused(&format!("{hour},media-tokens\n2026,11,10,8,REF30,four\n"), "\"four\", which is no count");
     refused(&format!("{hour},media-tokens\n2026,11,10,8,REF30,18446744073709551615\n"), "which is no count");
     refused(&format!("{hour},media-tokens\n2026,11,10,8,REF30,5.000\n"), "\"5.000\", which is no count");
+    let json =
+        report("8", &json!({"media-tokens": 0})).replace("\"media-tokens\":0", "\"media-tokens\":1.2346e7");
+    refused(&json, "\"1.2346e7\", which is no count: write all its digits");
     refused(&format!("{hour},media-tokens\n26,11,10,8,REF30,4\n"), "has year 26, which has not four digits");
     let record = "year=\"2026\" month=\"11\" day=\"10\" hour=\"8\" requestor-id=\"REF30\" media-tokens=\"4\"";
     let xml =
         |mvpd: &str| format!("<resource href=\"/x?a=1&b=2\"><record {record} mvpd=\"{mvpd}\"/></resource>");
     refused(&xml("a&#xD83D;b"), "mvpd \"a&#xD83D;b\" has a character reference that XML does not know");
+    for (part, named) in [
+        (format!("<row {record}/>"), "<row>"),
+        (format!("<![CDATA[<record {record}/>]]>"), "CDATA"),
+        (format!("&lt;record {record}/&gt;"), "text"),
+        (format!("<record {record}/>year 2026"), "text"),
+    ] {
+        refused(
+            &format!("<resource><report>{part}</report></resource>"),
+            &format!("its <report> has {named} where"),
+        );
+    }
     refused(&xml("a&nbsp;b"), "has a character reference that XML does not know");
     refused(&format!("{hour},media-tokens\n2026,11,10,8,REF30\n"), "a row has 5 cells, the header 6");
     refused(&format!("{hour},media-tokens\n2036,11,10,8,REF30,4\n"), "ahead");

@@ -221,7 +221,10 @@ impl Count {
 
 fn count_of(name: &str, text: &str) -> Result<u64, RejectReason> {
     let total = whole_number(text.trim()).filter(|total| *total <= TOTAL_MAX);
-    total.ok_or_else(|| RejectReason::Esm(format!("has {name} {:?}, which is no count", clip(text))))
+    // Whoever writes 1.2346e7 may have lost the digits behind it.
+    let hint =
+        if text.contains(['e', 'E']) && text.parse::<f64>().is_ok() { ": write all its digits" } else { "" };
+    total.ok_or_else(|| RejectReason::Esm(format!("has {name} {:?}, which is no count{hint}", clip(text))))
 }
 
 /// The requestor of a record. Refuses a record with a value that cannot be taken as a text.

@@ -255,7 +255,7 @@ fn json_record(number: u64, json: &str, last_names: &mut Option<Rc<[String]>>) -
         let pairs = (0..).zip(members).map(|(index, (name, value))| {
             let (name, text) = (name_of(&unquoted(name)?), text_of(value));
             let is_text = text.as_ref().is_ok_and(|text| {
-                let is_as_written = value.starts_with(['"', 'n']) || text == value;
+                let is_as_written = value.starts_with(['"', 'n']) || text == value && !has_exponent(value);
                 !value.starts_with(['{', '[']) && (is_as_written || is_metric(&name) || is_time(&name))
             });
             no_text = no_text.or(if is_text { None } else { Some(index) });
@@ -273,11 +273,17 @@ fn line_at(document: &[u8], at: usize) -> u64 {
     memchr::memchr_iter(b'\n', &document[..at.min(document.len())]).count() as u64 + 1
 }
 
-/// A value as text. Null becomes an empty text, so that its column is kept.
+/// Whether a value is a number such as 1.2e7, whose last digits may be lost.
+fn has_exponent(json: &str) -> bool {
+    json.starts_with(|first: char| first == '-' || first.is_ascii_digit()) && json.contains(['e', 'E'])
+}
+
+/// A value as text. Null becomes an empty text, so that its column is kept. A number keeps its exponent: it is no count.
 fn text_of(json: &str) -> serde_json::Result<String> {
     Ok(match json.as_bytes().first() {
         Some(b'"') => unquoted(json)?.into_owned(),
         Some(b'n') => String::new(),
+        _ if has_exponent(json) => json.to_owned(),
         _ => serde_json::from_str::<Value>(json)?.to_string(),
     })
 }
@@ -290,6 +296,7 @@ fn read_xml(document: &[u8]) -> Result<Report, (u64, String)> {
         line_at(document.as_bytes(), usize::try_from(reader.buffer_position()).unwrap_or(document.len()))
     };
     let (mut is_ended, mut limit, mut page_starts_at, mut last_names) = (false, None, 0, None);
+    let mut is_in_report = false;
     loop {
         let event = match reader.read_event() {
             Ok(event) => event,
@@ -306,9 +313,14 @@ fn read_xml(document: &[u8]) -> Result<Report, (u64, String)> {
                 "something follows the </resource> of the report: take it off, or fetch the report again";
             return Err((line(&reader), what.to_owned()));
         }
+        if let Some(stranger) = no_record(&event).filter(|_| is_in_report) {
+            let what = format!("its <report> has {stranger} where only <record> is read");
+            return Err((line(&reader), what));
+        }
         match event {
             Event::Eof if is_ended => return Ok(report),
             Event::Eof => return Err((line(&reader), "the XML ends before its </resource>".to_owned())),
+            Event::End(tag) if name_of(tag.local_name().as_ref()) == "report" => is_in_report = false,
             Event::End(tag) if name_of(tag.local_name().as_ref()) == "resource" => {
                 is_ended = true;
                 let rows = (report.records.len() - page_starts_at) as u64;
@@ -331,10 +343,25 @@ fn read_xml(document: &[u8]) -> Result<Report, (u64, String)> {
                     page_starts_at = report.records.len();
                     is_ended = is_empty_tag;
                 }
+                "report" => is_in_report = !is_empty_tag,
                 _ => {}
             },
             _ => {}
         }
+    }
+}
+
+/// What a part of a `<report>` is, in words, if it may hold counts and is no record.
+fn no_record(part: &Event<'_>) -> Option<String> {
+    match part {
+        Event::Start(tag) | Event::Empty(tag) => {
+            let name = tag.local_name();
+            (name_of(name.as_ref()) != "record").then(|| format!("<{}>", clip(name.as_ref())))
+        }
+        Event::Text(text) if text.trim_ascii().is_empty() => None,
+        Event::Text(_) | Event::GeneralRef(_) => Some("text".to_owned()),
+        Event::CData(_) => Some("CDATA".to_owned()),
+        _ => None,
     }
 }
 
