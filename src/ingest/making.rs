@@ -34,8 +34,10 @@ impl Checked {
 pub(super) struct Making<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     chunk: Vec<Checked>,
-    thread: Option<(SyncSender<Vec<Checked>>, ScopedJoinHandle<'scope, Vec<NewEvent>>)>,
+    thread: Option<(SyncSender<Vec<Checked>>, Thread<'scope>)>,
 }
+
+type Thread<'scope> = ScopedJoinHandle<'scope, Vec<NewEvent>>;
 
 impl<'scope, 'env> Making<'scope, 'env> {
     pub(super) fn new(scope: &'scope Scope<'scope, 'env>) -> Making<'scope, 'env> {

@@ -91,7 +91,6 @@ impl SharedBuffer {
 
     /// Takes the steps of the schema that are missing. Returns the schema that was there before.
     async fn step(&mut self) -> Result<Option<i32>> {
-        let secret: Vec<u8> = (0..4).flat_map(|_| fastrand::Rng::new().u64(..).to_be_bytes()).collect();
         self.write(async |client| {
             client.query_typed("SELECT pg_advisory_xact_lock($1)", &[(&SCHEMA_LOCK, Type::INT8)]).await?;
             // Another program may have held the lock until now, and taken the steps.
@@ -99,9 +98,11 @@ impl SharedBuffer {
             for step in STEPS.iter().skip(found.unwrap_or(0) as usize) {
                 client.batch_execute(step).await?;
             }
-            let upsert = "INSERT INTO passbridge.version AS v (schema, secret) VALUES ($1, $2)
+            // The server makes the secret with its strong source of random numbers.
+            let upsert = "INSERT INTO passbridge.version AS v (schema, secret)
+                 VALUES ($1, uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))
                  ON CONFLICT (is_only) DO UPDATE SET schema = greatest(v.schema, EXCLUDED.schema)";
-            client.execute_typed(upsert, &[(&SCHEMA, Type::INT4), (&secret, Type::BYTEA)]).await?;
+            client.execute_typed(upsert, &[(&SCHEMA, Type::INT4)]).await?;
             Ok(found)
         })
         .await
