@@ -88,7 +88,8 @@ impl Context {
     }
 }
 
-/// Fails if an output would replace a database, something that is no file, or a file that the program needs.
+/// Fails if an output would replace a database, something that is no file, or a file that the program needs, or would
+/// be in a folder of which the program deletes or reads every file.
 pub(super) fn may_replace(settings: &Settings, path: &Path) -> Result<(), Failure> {
     let refuse = |why: &str| refused(format!("cannot write {path:?}: {why}"), "name another file");
     may_be_replaced(path).map_err(|error| refuse(&error.to_string()))?;
@@ -98,6 +99,15 @@ pub(super) fn may_replace(settings: &Settings, path: &Path) -> Result<(), Failur
     let output = named(path);
     if needed.any(|file| output.is_some() && [named(&file), fs::canonicalize(&file).ok()].contains(&output)) {
         return Err(refuse("it is the configuration, a file that this names, or one of the buffer's"));
+    }
+    let is_own = |own: &Path, folder: Option<&Path>| {
+        folder.is_some() && fs::canonicalize(own).ok().as_deref() == folder
+    };
+    let (rejects, bulk) = (&settings.config.ingest.rejects_dir, &settings.config.bulk.dir);
+    let inside = output.as_deref().and_then(Path::parent);
+    // Each backfill has a folder of its own in the folder of bulk files.
+    if is_own(rejects, inside) || is_own(bulk, inside) || is_own(bulk, inside.and_then(Path::parent)) {
+        return Err(refuse("it is in a folder of the program's own, of rejects or of bulk files"));
     }
     let is_unfinished = path.extension().is_some_and(|end| end == "partial" || end == "forgetting");
     if is_unfinished || output.is_some_and(|output| Buffer::is_copy_name(&buffer, &output)) {

@@ -329,7 +329,8 @@ fn locks_are_their_owners_alone_and_no_link_is_followed() {
     assert_eq!(mode(&lock), 0o600);
     fs::remove_file(&lock).expect("nobody holds it");
     symlink(program.path("elsewhere"), &lock).expect("a link");
-    assert_eq!(program.run(&["retention"]).code, 1);
+    let refused = program.run(&["retention"]);
+    assert!(refused.code == 1 && refused.err.contains("a symbolic link: remove the link"), "{refused:?}");
     assert_eq!(names(&program, "elsewhere"), [""; 0]);
 }
 
@@ -1261,7 +1262,10 @@ fn no_output_takes_the_place_of_what_the_program_needs_or_of_what_is_no_file() {
     program.write("real.toml", &fs::read_to_string(program.path("c.toml")).expect("a configuration"));
     fs::remove_file(program.path("c.toml")).expect("it goes");
     symlink("real.toml", program.path("c.toml")).expect("a link");
-    fs::create_dir(program.path("other")).expect("a folder");
+    for folder in ["other", "rejects", "bulk", "bulk/h"] {
+        fs::create_dir(program.path(folder)).expect("a folder");
+    }
+    fs::write(program.path("rejects/rejected-x.ndjson"), "a rejected line").expect("a file");
     mknodat(CWD, program.path("pipe"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
     let open = Connection::open(program.path("passbridge.db")).expect("the buffer");
     open.execute("INSERT INTO inbox (body) VALUES ('{}')", []).expect("a row in the log");
@@ -1272,6 +1276,9 @@ fn no_output_takes_the_place_of_what_the_program_needs_or_of_what_is_no_file() {
         ("other/../tokens", "a file that this names"),
         ("passbridge.db-wal", "one of the buffer's"),
         ("passbridge.db.lock", "one of the buffer's"),
+        ("rejects/rejected-x.ndjson", "a folder of the program's own"),
+        ("other/../rejects/new", "a folder of the program's own"),
+        ("bulk/h/part.csv.gz", "a folder of the program's own"),
         ("other", "no file"),
         ("pipe", "no file"),
     ] {
@@ -1302,6 +1309,9 @@ fn no_output_takes_the_place_of_what_the_program_needs_or_of_what_is_no_file() {
     }
     drop(open);
     assert_eq!(program.json(&["status"]).1["pending"], 3);
+    for folder in ["rejects", "bulk"] {
+        fs::remove_dir_all(program.path(folder)).expect("it goes");
+    }
     // Nor does it take a name under which the program would look for one of its own files.
     for name in ["passbridge.db-journal", "passbridge.db.backfill.lock", "rejects", "esm-client.json"] {
         let path = program.path(name);

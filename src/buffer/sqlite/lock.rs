@@ -151,7 +151,11 @@ fn open(lock_path: &Path, buffer: &Path) -> io::Result<File> {
         .write(true)
         .mode(0o600)
         .custom_flags(OFlags::NOFOLLOW.bits() as i32)
-        .open(lock_path)?;
+        .open(lock_path)
+        .map_err(|error| match lock_path.is_symlink() {
+            true => io::Error::other("it is a symbolic link: remove the link"),
+            false => error,
+        })?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is no regular file: remove it"));
     }
