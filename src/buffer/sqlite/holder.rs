@@ -122,6 +122,7 @@ fn mark_of(pid: u32, database: &Path) -> Option<i64> {
     let digest = BuildHasherDefault::<DefaultHasher>::new().hash_one((
         start,
         boot,
+        namespace(),
         fs::metadata(database).ok()?.ino(),
     ));
     // A zombie sends nothing.
