@@ -26,7 +26,9 @@ fn with_config(message: &str, config: &Path) -> String {
     let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+@%:,".contains(letter);
     let quoted =
         if config.chars().all(is_plain) { config } else { format!("'{}'", config.replace('\'', "'\\''")) };
-    message.replace("passbridge ", &format!("passbridge --config {quoted} "))
+    let command = format!("passbridge --config {quoted} ");
+    // In `runuser -u passbridge -- passbridge`, the first name is the user's.
+    message.replace("passbridge ", &command).replace(&format!("-u {command}"), "-u passbridge ")
 }
 
 #[cfg(test)]
@@ -38,6 +40,11 @@ mod tests {
         for (config, message, expected) in [
             ("/etc/a.toml", "see passbridge status", "see passbridge --config /etc/a.toml status"),
             ("it's", "passbridge drain", "passbridge --config 'it'\\''s' drain"),
+            (
+                "a",
+                "runuser -u passbridge -- passbridge drain",
+                "runuser -u passbridge -- passbridge --config a drain",
+            ),
             ("a", "set buffer.path in passbridge.toml", "set buffer.path in passbridge.toml"),
         ] {
             assert_eq!(with_config(message, Path::new(config)), expected);
