@@ -3077,7 +3077,7 @@ _passbridge() {
             return 0
             ;;
         passbridge__subcmd__pending__subcmd__list)
-            opts="-h --input --source --requestor --from --to --config --json --help"
+            opts="-h --input --source --backfill --requestor --from --to --config --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3088,6 +3088,10 @@ _passbridge() {
                     return 0
                     ;;
                 --source)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --backfill)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -3115,7 +3119,7 @@ _passbridge() {
             return 0
             ;;
         passbridge__subcmd__pending__subcmd__take__subcmd__back)
-            opts="-h --input --source --requestor --from --to --yes --config --json --help"
+            opts="-h --input --source --backfill --requestor --from --to --yes --config --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3126,6 +3130,10 @@ _passbridge() {
                     return 0
                     ;;
                 --source)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --backfill)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

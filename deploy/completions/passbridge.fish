@@ -428,6 +428,7 @@ complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and not _
 complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and not __fish_seen_subcommand_from list take-back help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from list" -l input -d 'Only events of this input, by its number in `pending list`' -r
 complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from list" -l source -d 'Only events of every input with this path or name' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from list" -l backfill -d 'Only events of this backfill' -r
 complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from list" -l requestor -d 'Only events of this requestor' -r
 complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from list" -l from -d 'Only events that happened at or after this instant' -r
 complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from list" -l to -d 'Only events that happened before this instant' -r
@@ -436,6 +437,7 @@ complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fis
 complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from take-back" -l input -d 'Only events of this input, by its number in `pending list`' -r
 complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from take-back" -l source -d 'Only events of every input with this path or name' -r
+complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from take-back" -l backfill -d 'Only events of this backfill' -r
 complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from take-back" -l requestor -d 'Only events of this requestor' -r
 complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from take-back" -l from -d 'Only events that happened at or after this instant' -r
 complete -c passbridge -n "__fish_passbridge_using_subcommand pending; and __fish_seen_subcommand_from take-back" -l to -d 'Only events that happened before this instant' -r

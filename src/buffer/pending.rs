@@ -38,6 +38,8 @@ pub struct PendingSelection {
     pub input: Option<i64>,
     /// The path or name of a source; selects every input that has this path or name.
     pub source: Option<String>,
+    /// The name of a backfill.
+    pub backfill: Option<String>,
     pub requestor_id: Option<RequestorId>,
     pub from: Option<Instant>,
     /// The end of the span, exclusive.
@@ -137,7 +139,7 @@ impl Buffer {
 }
 
 fn find(connection: &Connection, selection: &PendingSelection) -> Result<Found> {
-    let PendingSelection { input, source, requestor_id, from, to } = selection;
+    let PendingSelection { input, source, backfill, requestor_id, from, to } = selection;
     let select = "SELECT e.seq, e.input, e.job, e.requestor, e.count, e.occurred_at,
             e.seq IN (SELECT seq FROM claims) OR EXISTS (SELECT 1 FROM doubts d WHERE d.seq = e.seq)
             OR EXISTS (SELECT 1 FROM bulk_rows b JOIN bulk_files f ON f.file = b.file
@@ -147,9 +149,10 @@ fn find(connection: &Connection, selection: &PendingSelection) -> Result<Found> 
          FROM queue q CROSS JOIN events e ON e.seq = q.seq
          WHERE (?1 IS NULL OR e.input = ?1) AND (?2 IS NULL OR e.input IN (SELECT input FROM inputs WHERE path = ?2))
            AND (?3 IS NULL OR q.requestor = (SELECT requestor FROM requestors WHERE requestor_id = ?3))
-           AND (?4 IS NULL OR q.occurred_at >= ?4) AND (?5 IS NULL OR q.occurred_at < ?5)";
+           AND (?4 IS NULL OR q.occurred_at >= ?4) AND (?5 IS NULL OR q.occurred_at < ?5)
+           AND (?6 IS NULL OR q.job = (SELECT job FROM jobs WHERE name = ?6))";
     let mut found = Found::default();
-    each(connection, select, (input, source, requestor_id, from, to), |row| {
+    each(connection, select, (input, source, requestor_id, from, to, backfill), |row| {
         let key = (row.get("input")?, row.get("job")?, row.get("requestor")?);
         let occurred_at: Instant = row.get("occurred_at")?;
         let group = match found.groups.entry(key) {
@@ -219,7 +222,11 @@ fn exchanges_of(
     if newest != Some(*last) {
         return Ok(Err(NotTaken::LaterExchanges(*last)));
     }
+    // A backfill of a span of time has only some of an input's events.
+    let has_others = "SELECT EXISTS (SELECT 1 FROM queue q CROSS JOIN events e ON e.seq = q.seq
+         WHERE e.input = ?1 AND e.job <> (SELECT job FROM jobs WHERE name = ?2))";
     let is_part = selection.requestor_id.is_some() || selection.from.is_some() || selection.to.is_some();
+    let is_part = is_part || value(connection, has_others, (last, &selection.backfill))?;
     Ok(if is_part { Err(NotTaken::PartOfExchanges(*last)) } else { Ok(Some(InputId(*last))) })
 }
 

@@ -18,6 +18,8 @@ use crate::job::JobName;
 
 pub(super) type Ended = Result<Exit, Failure>;
 
+const GET_AGAIN: &str = "mend the input, or get it again from its source; nothing of it was stored";
+
 /// The failure of a command, printed as text or as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Failure {
@@ -95,6 +97,15 @@ impl Failure {
     pub(super) fn of_input(failure: &InputFailure) -> Failure {
         let InputFailure { path, error } = failure;
         Failure::of(&format!("{path}: {error}"), error.source(), error.judge())
+    }
+
+    /// As `of_input`, where the input was only looked at.
+    pub(super) fn of_unstored(failure: &InputFailure) -> Failure {
+        let failure = Failure::of_input(failure);
+        match failure.code {
+            Code::InputUnreadable => Failure { advice: GET_AGAIN.to_owned(), ..failure },
+            _ => failure,
+        }
     }
 
     pub(super) fn of_backfill(name: &JobName) -> impl Fn(BackfillError) -> Failure {

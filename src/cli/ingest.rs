@@ -179,7 +179,8 @@ impl IngestReport {
     pub(super) fn new(summary: IngestSummary, dry_run: bool) -> IngestReport {
         let failures = summary.failures.iter().map(ToString::to_string).collect();
         let rejects = summary.rejects_path.clone();
-        let failure = summary.failures.first().map(Failure::of_input);
+        let failure =
+            summary.failures.first().map(if dry_run { Failure::of_unstored } else { Failure::of_input });
         IngestReport { rejects, failures, failure, summary, dry_run, spool: None, shows_exchanges: false }
     }
 
@@ -187,7 +188,8 @@ impl IngestReport {
     fn exit(&self, form: Form) -> Exit {
         let Counts { rejected, conflicts, .. } = self.summary.total;
         let is_unused = self.summary.inputs.iter().any(|input| input.unused.is_some());
-        let told = self.summary.failures.iter().map(|failure| form.failure(&Failure::of_input(failure)));
+        let of = if self.dry_run { Failure::of_unstored } else { Failure::of_input };
+        let told = self.summary.failures.iter().map(|failure| form.failure(&of(failure)));
         if let Some(exit) = told.reduce(|_, exit| exit) {
             exit
         } else if rejected + conflicts > 0 || is_unused {

@@ -32,6 +32,9 @@ pub(super) struct SelectionArgs {
     /// Only events of every input with this path or name.
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
+    /// Only events of this backfill.
+    #[arg(long, value_name = "NAME")]
+    backfill: Option<String>,
     /// Only events of this requestor.
     #[arg(long, value_name = "ID", value_parser = RequestorId::new)]
     requestor: Option<RequestorId>,
@@ -44,7 +47,7 @@ pub(super) struct SelectionArgs {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("which").required(true).multiple(true).args(["input", "source", "requestor", "from", "to"]))]
+#[command(group = clap::ArgGroup::new("which").required(true).multiple(true).args(["input", "source", "backfill", "requestor", "from", "to"]))]
 pub(super) struct TakeBackArgs {
     #[command(flatten)]
     selection: SelectionArgs,
@@ -55,8 +58,8 @@ pub(super) struct TakeBackArgs {
 
 impl SelectionArgs {
     fn selection(&self) -> PendingSelection {
-        let SelectionArgs { input, source, requestor: requestor_id, from, to } = self.clone();
-        PendingSelection { input, source, requestor_id, from, to }
+        let SelectionArgs { input, source, backfill, requestor: requestor_id, from, to } = self.clone();
+        PendingSelection { input, source, backfill, requestor_id, from, to }
     }
 }
 

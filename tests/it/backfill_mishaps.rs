@@ -8,6 +8,7 @@ use passbridge::sandbox::{BulkFault, BulkSettings};
 use serde_json::json;
 
 use crate::backfill::{Backfills, history, limits};
+use crate::ingest_formats::gzip;
 use crate::program::{Program, done};
 use crate::support::{PATIENCE, RSID, counted};
 
@@ -91,6 +92,46 @@ fn what_is_cancelled_was_not_sent_and_what_was_discarded_before_stays_so() {
     assert_eq!(report["delivered"], counted(&house.sandbox));
     let refused = house.program.run(&["backfill", "cancel", "h"]);
     assert!(refused.code == 2 && refused.err.contains("is done"), "{refused:?}");
+}
+
+#[test]
+fn a_backfill_whose_file_breaks_off_begins_anew_with_the_mended_file_as_its_messages_say() {
+    let house = Backfills::new(limits(), "");
+    let program = &house.program;
+    let one = house.file("one.ndjson", &history(0, 100));
+    let whole = gzip(history(100, 4000).as_bytes());
+    let two = program.place("two.ndjson.gz");
+    fs::write(&two, &whole[..whole.len() / 2]).expect("a file");
+    let begin_anew = "passbridge pending take-back --backfill b --yes; passbridge backfill cancel b; passbridge backfill run b FILE...";
+    let begin_anew =
+        begin_anew.replace("passbridge ", &format!("passbridge --config {} ", program.place("c.toml")));
+    // A plan has stored nothing that could be taken back.
+    let planned = program.run(&["backfill", "plan", "b", &one, &two]);
+    assert!(planned.code == 1 && planned.err.contains("nothing of it was stored"), "{planned:?}");
+    assert!(!planned.err.contains("take-back"), "{planned:?}");
+    let broken = program.run(&["backfill", "run", "b"]);
+    assert!(broken.code == 1 && broken.err.contains(&begin_anew), "{broken:?}");
+    assert!(house.status("b")["pending"].as_u64() > Some(100), "{}", house.status("b"));
+    fs::write(&two, &whole).expect("the mended file");
+    let refused = program.run(&["backfill", "resume", "b"]);
+    assert!(refused.code == 2 && refused.err.contains(&begin_anew), "{refused:?}");
+    // The way is open to who has cancelled it already, too.
+    let cancelled = program.run(&["backfill", "cancel", "b"]);
+    assert!(
+        cancelled.code == 0 && cancelled.out.contains("in other inputs they are duplicates"),
+        "{cancelled:?}"
+    );
+    assert_eq!(program.run(&["backfill", "resume", "b"]).code, 2);
+    assert_eq!(house.sandbox.accepted_count(), 0);
+    let live = house.file("live.ndjson", &history(4000, 4010));
+    assert_eq!(program.run(&["ingest", &live]).code, 0);
+    assert_eq!(program.run(&["pending", "take-back", "--backfill", "b", "--yes"]).code, 0);
+    assert_eq!(program.json(&["status"]).1["pending"], 10, "the live events stay");
+    let (code, cancelled) = program.json(&["backfill", "cancel", "b"]);
+    assert_eq!((code, &cancelled["is_forgotten"]), (0, &json!(true)), "{cancelled}");
+    assert_eq!(program.run(&["backfill", "run", "b", &one, &two]).code, 0);
+    assert_eq!(program.run(&["drain"]).code, 0);
+    house.assert_whole(4010);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::backfill::{Day, FileState, NewDays};
 use crate::buffer::{Buffer, JobRecord, JobSource};
+use crate::cli::advice::anew;
 use crate::cli::ingest::AcceptArgs;
 use crate::cli::{Failure, refused};
 use crate::event::{LostKeys, RequestorId};
@@ -30,7 +31,7 @@ pub(super) fn refuse_changed(buffer: &Buffer, job: &JobRecord, plan: &Value) -> 
             JobState::Planned => {
                 format!("see what changed, then plan it anew: passbridge backfill plan {name} FILE...")
             }
-            _ => format!("put the planned file back; or cancel {name}, and plan the rest under another name"),
+            _ => format!("put the planned file back; or, {}", anew(name)),
         };
         return Err(refused(format!("{} was changed since it was planned: {what}", path.display()), advice));
     }

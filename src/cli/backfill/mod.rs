@@ -142,7 +142,7 @@ impl Backfills<'_> {
         self.buffer.create_job(name, job, sources, &plan)?;
         let is_unused = plan.inputs.iter().any(|input| input.unused.is_some());
         let is_unclean = is_unused || plan.rejected + plan.total.conflicts > 0;
-        let failure = plan.failures.first().map(Failure::of_input);
+        let failure = plan.failures.first().map(Failure::of_unstored);
         let exit = if is_unclean { Exit::Unclean } else { Exit::Done };
         if *markdown && self.context.form == Form::Text {
             output::text(&markdown::of(name, &plan, job, options::zone(self.settings)))?;
@@ -224,11 +224,13 @@ impl Backfills<'_> {
     /// Starts a planned, stopped, paused, cancelled or finished job again.
     fn resume(&self, args: &ResumeArgs) -> Result<(), Failure> {
         let job = self.buffer.job(&args.name)?;
-        if let Some(plan) = self.buffer.job_plan(job.key)? {
-            gate::refuse_changed(&self.buffer, &job, &plan)?;
-        }
+        // Before a changed input is refused: only pending events can be taken back, for a new beginning.
         if job.state == JobState::Cancelled {
             self.buffer.restore_job(job.key)?;
+            self.start(&job, &args.way)?;
+        }
+        if let Some(plan) = self.buffer.job_plan(job.key)? {
+            gate::refuse_changed(&self.buffer, &job, &plan)?;
         }
         self.start(&job, &args.way)
     }
@@ -341,7 +343,9 @@ impl Backfills<'_> {
         if is_forgotten {
             text.push_str("it had brought no event, and its name is free again");
         } else {
-            text.push_str(&format!("{discarded} events discarded; backfill resume {name} brings them back"));
+            text.push_str(&format!(
+                "{discarded} events discarded; in other inputs they are duplicates, and backfill resume {name} brings them back"
+            ));
             if pending > 0 {
                 text.push_str(&format!(
                     "\n  {pending} events may have been counted and go on waiting, {in_files} of them in files without an answer"
