@@ -298,14 +298,6 @@ impl Judge for ReconcileError {
     }
 }
 
-/// How a backfill begins anew with a mended file. As long as an input is not loaded, no event of the backfill was sent.
-pub(super) fn anew(name: &JobName) -> String {
-    format!(
-        "if the file had to be mended, take back what is stored and begin anew with all inputs: passbridge pending take-back \
-         --backfill {name} --yes; passbridge backfill cancel {name}; passbridge backfill run {name} FILE..."
-    )
-}
-
 /// The advice for an error of a backfill. In most cases `resume` continues the backfill after the cause is fixed.
 pub(super) fn judge_backfill(name: &JobName, error: &BackfillError) -> Judgement {
     let resume = format!("passbridge backfill resume {name}");
@@ -319,10 +311,7 @@ pub(super) fn judge_backfill(name: &JobName, error: &BackfillError) -> Judgement
             return Code::BackfillUndecided.failed(advice);
         }
         BackfillError::Api(error) => error.judge(),
-        BackfillError::Input(_) => {
-            let advice = format!("if the file is as it was planned and can be read now: {resume}; {}", anew(name));
-            return Code::BackfillInput.failed(advice);
-        }
+        BackfillError::Input(_) => return Code::BackfillInput.failed(super::hint::with_mended_file(name)),
         BackfillError::File { .. } => Code::BackfillFile.failed("check the folder of bulk.dir and its disk"),
         BackfillError::NotConfigured => {
             Code::NotConfigured.usage("set bulk.client_id and bulk.client_secret_file, or add --via dia; nothing was done")

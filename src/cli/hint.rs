@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use crate::job::JobName;
+
 static CONFIG: OnceLock<PathBuf> = OnceLock::new();
 
 /// Stores the `--config` of this process. A second call changes nothing.
@@ -19,6 +21,16 @@ pub(super) fn complete(message: &str) -> Cow<'_, str> {
         Some(config) => Cow::Owned(with_config(message, config)),
         None => Cow::Borrowed(message),
     }
+}
+
+/// How a backfill goes on after a file of it could not be read. As long as an input is not loaded, no event of the
+/// backfill was sent, so that all of them can be taken back.
+pub(super) fn with_mended_file(name: &JobName) -> String {
+    format!(
+        "with the file as it was planned: passbridge backfill resume {name}; if it had to be mended, take back what is stored and begin \
+         anew with all inputs: passbridge pending take-back --backfill {name} --yes; passbridge backfill cancel {name}; passbridge \
+         backfill run {name} FILE..."
+    )
 }
 
 fn with_config(message: &str, config: &Path) -> String {

@@ -1254,6 +1254,44 @@ fn a_drain_that_records_keeps_its_thread_however_many_changes_wait() {
 }
 
 #[test]
+fn no_output_is_written_among_rejects_or_bulk_files() {
+    let program = Program::with("");
+    program.ingest(3);
+    for folder in ["rejects", "bulk", "bulk/h"] {
+        fs::create_dir(program.path(folder)).expect("a folder");
+    }
+    for name in
+        ["rejects/rejected-x.ndjson", "bulk/h/../../rejects/new", "bulk/part.csv.gz", "bulk/h/part.csv.gz"]
+    {
+        let path = program.path(name);
+        if !name.ends_with("new") {
+            fs::write(&path, "a line to mend").expect("a file");
+        }
+        let before = fs::read(&path).ok();
+        for args in [
+            &["export", "events", "--output"][..],
+            &["export", "outcomes", "--output"],
+            &["export", "person", "--visitor-id", "v", "--output"],
+            &["report", "--period=this-month", "--html"],
+            &["backup"],
+            &["suite", "export"],
+            &["suite", "sheet", "--format=md", "--out"],
+        ] {
+            let refused = program.run(&[args, &[text(&path)]].concat());
+            let says = refused.err.contains("a folder of the program's own");
+            assert!(
+                refused.code == 2 && says && fs::read(&path).ok() == before,
+                "{args:?} {name} {refused:?}"
+            );
+        }
+    }
+    for folder in ["rejects", "bulk"] {
+        let refused = program.run(&["backup", "--into", text(&program.path(folder))]);
+        assert!(refused.code == 2 && refused.err.contains("a folder of the program's own"), "{refused:?}");
+    }
+}
+
+#[test]
 fn no_output_takes_the_place_of_what_the_program_needs_or_of_what_is_no_file() {
     let program = Program::with("[serve]\ntokens_file = \"tokens\"\n");
     program.ingest(3);
@@ -1262,10 +1300,7 @@ fn no_output_takes_the_place_of_what_the_program_needs_or_of_what_is_no_file() {
     program.write("real.toml", &fs::read_to_string(program.path("c.toml")).expect("a configuration"));
     fs::remove_file(program.path("c.toml")).expect("it goes");
     symlink("real.toml", program.path("c.toml")).expect("a link");
-    for folder in ["other", "rejects", "bulk", "bulk/h"] {
-        fs::create_dir(program.path(folder)).expect("a folder");
-    }
-    fs::write(program.path("rejects/rejected-x.ndjson"), "a rejected line").expect("a file");
+    fs::create_dir(program.path("other")).expect("a folder");
     mknodat(CWD, program.path("pipe"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
     let open = Connection::open(program.path("passbridge.db")).expect("the buffer");
     open.execute("INSERT INTO inbox (body) VALUES ('{}')", []).expect("a row in the log");
@@ -1276,9 +1311,6 @@ fn no_output_takes_the_place_of_what_the_program_needs_or_of_what_is_no_file() {
         ("other/../tokens", "a file that this names"),
         ("passbridge.db-wal", "one of the buffer's"),
         ("passbridge.db.lock", "one of the buffer's"),
-        ("rejects/rejected-x.ndjson", "a folder of the program's own"),
-        ("other/../rejects/new", "a folder of the program's own"),
-        ("bulk/h/part.csv.gz", "a folder of the program's own"),
         ("other", "no file"),
         ("pipe", "no file"),
     ] {
@@ -1309,9 +1341,6 @@ fn no_output_takes_the_place_of_what_the_program_needs_or_of_what_is_no_file() {
     }
     drop(open);
     assert_eq!(program.json(&["status"]).1["pending"], 3);
-    for folder in ["rejects", "bulk"] {
-        fs::remove_dir_all(program.path(folder)).expect("it goes");
-    }
     // Nor does it take a name under which the program would look for one of its own files.
     for name in ["passbridge.db-journal", "passbridge.db.backfill.lock", "rejects", "esm-client.json"] {
         let path = program.path(name);

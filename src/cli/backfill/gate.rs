@@ -5,9 +5,8 @@ use serde_json::Value;
 
 use crate::backfill::{Day, FileState, NewDays};
 use crate::buffer::{Buffer, JobRecord, JobSource};
-use crate::cli::advice::anew;
 use crate::cli::ingest::AcceptArgs;
-use crate::cli::{Failure, refused};
+use crate::cli::{Failure, hint, refused};
 use crate::event::{LostKeys, RequestorId};
 use crate::harmless::few;
 use crate::job::JobState;
@@ -31,7 +30,7 @@ pub(super) fn refuse_changed(buffer: &Buffer, job: &JobRecord, plan: &Value) -> 
             JobState::Planned => {
                 format!("see what changed, then plan it anew: passbridge backfill plan {name} FILE...")
             }
-            _ => format!("put the planned file back; or, {}", anew(name)),
+            _ => hint::with_mended_file(name),
         };
         return Err(refused(format!("{} was changed since it was planned: {what}", path.display()), advice));
     }
