@@ -91,11 +91,6 @@ impl PassEvent {
         self.kind
     }
 
-    /// The bytes of its values, which take most of its memory.
-    pub fn text_bytes(&self) -> usize {
-        self.properties.text_bytes()
-    }
-
     pub fn requestor_id(&self) -> &RequestorId {
         &self.requestor_id
     }

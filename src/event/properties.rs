@@ -21,10 +21,6 @@ impl Default for Properties {
 }
 
 impl Properties {
-    pub(super) fn text_bytes(&self) -> usize {
-        self.text.len()
-    }
-
     /// No properties yet; [`Properties::place`] says which parts of this text are values.
     pub(super) fn within(text: String) -> Properties {
         Properties { text, spans: [(0, 0); Property::COUNT] }

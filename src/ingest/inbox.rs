@@ -132,7 +132,7 @@ impl Take<'_> {
                 if let Some(why) = line.result.is_err().then(why).flatten() {
                     line.result = Err(RejectReason::Misplaced(why));
                 }
-                portion.take(line);
+                portion.take(&line);
                 rest = self.parser.rest().map(|start| &body[start..]);
             }
         }

@@ -19,7 +19,6 @@ mod inbox;
 mod input;
 mod intake;
 mod load;
-mod making;
 mod memory;
 mod misplaced;
 mod options;

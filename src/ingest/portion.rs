@@ -4,16 +4,15 @@
 //! the events to the buffer, and keep the events that the buffer refuses.
 
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant as Timer};
 
 use serde::de::IgnoredAny;
 
 use super::contract::Contract;
-use super::making::{Checked, Making};
 use super::options::IngestOptions;
 use crate::buffer::{Batch, Conflict, Feed, InputId, JobKey, NewEvent, StoreReport};
 use crate::event::{FilledKeys, PassEvent, Slice, TimeBounds};
+use crate::mapping::measure;
 use crate::readers::esm::StatedAccounts;
 use crate::readers::memory::{MemoryRow, Recollection};
 use crate::readers::rest_v2::{PACKED_TEXT, has_escapes, has_packed_text, is_like_exchange, secret_name};
@@ -23,7 +22,7 @@ use crate::readers::{
 
 /// The most lines of a portion. Storing 10,000 events at once costs half as much as in ten parts.
 const PORTION_LINES_MAX: usize = 10_000;
-/// The largest portion, in bytes of the values of events and of rejected lines. It limits memory if events are large.
+/// The largest portion, in bytes of event bodies and rejected lines. It limits memory if events are large.
 const PORTION_BYTES_MAX: usize = 8 << 20;
 /// The longest time that lines of a pipe wait to be stored.
 const STREAM_TIME: Duration = Duration::from_secs(1);
@@ -78,39 +77,17 @@ impl Portion {
         reader: &mut dyn Reader,
         memory: &mut Recollection,
         bounds: &dyn Fn() -> TimeBounds,
-        stream_since: Option<Timer>,
-    ) -> Result<bool, ReadError> {
-        let (has_more, mut made) = thread::scope(|scope| {
-            let mut making = Making::new(scope);
-            let has_more = self.read(reader, memory, bounds, stream_since, &mut making);
-            (has_more, making.end())
-        });
-        Arc::make_mut(&mut self.events).append(&mut made);
-        self.changes.append(&mut memory.take_changes());
-        self.stated.append(&mut memory.take_stated());
-        self.feed = reader.feed();
-        has_more
-    }
-
-    fn read(
-        &mut self,
-        reader: &mut dyn Reader,
-        memory: &mut Recollection,
-        bounds: &dyn Fn() -> TimeBounds,
         mut stream_since: Option<Timer>,
-        making: &mut Making<'_, '_>,
     ) -> Result<bool, ReadError> {
         let (mut lines, mut bytes) = (0, 0);
-        loop {
+        let has_more = loop {
             let is_end = match reader.next_line(bounds(), memory) {
                 Ok(Some(mut line)) => {
                     lines += 1;
                     if line.result.as_mut().is_ok_and(|event| !self.slice.takes(event)) {
                         self.outside_slice += 1;
                     } else {
-                        let (taken, event) = self.check(line);
-                        bytes += taken;
-                        event.into_iter().for_each(|event| making.add(event));
+                        bytes += self.take(&line);
                     }
                     false
                 }
@@ -134,42 +111,44 @@ impl Portion {
             if is_end {
                 break Ok(false);
             }
-        }
+        };
+        self.changes.append(&mut memory.take_changes());
+        self.stated.append(&mut memory.take_stated());
+        self.feed = reader.feed();
+        has_more
     }
 
-    /// Adds a line that came alone.
-    pub(super) fn take(&mut self, line: Line<'_>) {
-        let event = self.check(line).1.map(Checked::make);
-        Arc::make_mut(&mut self.events).extend(event);
-    }
-
-    /// Returns how many bytes a line takes, and its event; adds the line to the rejected ones if it is no event to store.
-    fn check(&mut self, line: Line<'_>) -> (usize, Option<Checked>) {
+    /// Adds a line and returns the number of bytes that it takes.
+    pub(super) fn take(&mut self, line: &Line<'_>) -> usize {
         let passed_by = self.only_by.clone().filter(|map| line.excerpt.map.as_ref() != Some(map));
         let reason = match (&line.result, &passed_by) {
             (Ok(_), Some(map)) => Some(format!(
                 "has the form of a rejected line, and is not for the map {map:?} by which all events of this sender come"
             )),
-            (Ok(event), None) => breach(&self.contracts, &line, event),
+            (Ok(event), None) => breach(&self.contracts, line, event),
             (Err(reason), _) => Some(reason.to_string()),
         };
-        match (line.result, reason) {
+        match (&line.result, reason) {
             (Ok(event), None) => {
-                self.keys.add(&event);
-                let former_ids = line.rule.map_or_else(Vec::new, |applied| applied.former_ids);
-                (event.text_bytes(), Some(Checked { line: line.number, event, former_ids }))
+                self.keys.add(event);
+                let former_ids =
+                    line.rule.as_ref().map_or_else(Vec::new, |applied| applied.former_ids.clone());
+                let event = NewEvent { former_ids, ..NewEvent::new(line.number, event, measure(event)) };
+                let bytes = event.body.len();
+                Arc::make_mut(&mut self.events).push(event);
+                bytes
             }
             (_, Some(_)) if self.rejects_max.is_some_and(|max| self.rejects.len() >= max) => {
                 self.rejects_not_held += 1;
-                (0, None)
+                0
             }
             (_, reason) => {
-                let mut excerpt = line.excerpt;
+                let mut excerpt = line.excerpt.clone();
                 excerpt.map = passed_by.or(excerpt.map);
                 let reject = Reject::new(&self.path, line.number, &excerpt, reason.unwrap_or_default());
                 let bytes = reject.kept.len();
                 self.rejects.push(reject);
-                (bytes, None)
+                bytes
             }
         }
     }
