@@ -15,6 +15,8 @@
 //! when a drain begins. Other work on the machine shows: a round on a busy one differs from the next by several percent.
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
+mod plays;
+
 use std::cell::Cell;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -152,7 +154,7 @@ impl House {
         let mut out = BufWriter::new(std::fs::File::create(&path).expect("a file"));
         let first = self.next.replace(self.next.get() + events);
         for number in first..first + events {
-            out.write_all(line(number).as_bytes()).expect("it is written");
+            out.write_all(plays::line(number).as_bytes()).expect("it is written");
         }
         out.flush().expect("it is written");
         path.to_str().expect("UTF-8").to_owned()
@@ -309,23 +311,6 @@ fn ask(address: &str, what: &str, body: &str) -> String {
     stream.read_to_string(&mut answer).expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
     answer
-}
-
-/// An event of some 600 bytes, a second after the one before, of one of 20,000 viewers.
-fn line(number: u64) -> String {
-    let viewer = number % 20_000;
-    format!(
-        "{{\"occurred_at\":{},\"event\":\"play_requested\",\"requestor_id\":\"REF30\",\"event_id\":\"b{number}\",\"mvpd\":\"Cableco\",\
-         \"mvpd_user_id\":\"dXNlci0{viewer}\",\"resource_id\":\"channel-{}\",\"sdk_type\":\"Clientless\",\"sdk_version\":\"4.7.0\",\
-         \"device_type\":\"PC\",\"device_model\":\"AppleTV11,1\",\"device_os_name\":\"tvOS\",\"device_os_version\":\"17.4\",\
-         \"ip_address\":\"203.0.113.{}\",\"user_agent\":\"Mozilla/5.0 (Apple TV; CPU OS 17_4 like Mac OS X)\",\
-         \"latency_ms\":{},\"device_id\":\"{:040x}\",\"session_id\":\"{number:016x}\"}}\n",
-        1_780_000_000 + number,
-        number % 40,
-        viewer % 254 + 1,
-        number % 900,
-        viewer * 2_654_435_761,
-    )
 }
 
 /// The middle one.

@@ -17,6 +17,7 @@
 //! the hits, when all workers have their share. `docs/many-workers.md` names the settings of the server for these figures.
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
+mod plays;
 #[expect(dead_code, reason = "the CPU time of processes is not that of this one")]
 mod sink;
 
@@ -28,12 +29,12 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use plays::line;
 use rustix::process::{Pid, Signal, kill_process};
 use sink::{Sink, median, sink};
 
 const WORKERS: [u64; 4] = [1, 2, 4, 8];
 const INGESTS: u64 = 4;
-const VIEWERS: u64 = 20_000;
 /// How long anything is waited for.
 const PATIENCE: Duration = Duration::from_secs(3_600);
 /// The settings that matter to the figures.
@@ -434,21 +435,4 @@ fn cpu_micros() -> f64 {
         .collect();
     // All but the times of idling and of waiting for disks.
     MICROS_A_TICK * (fields[..8].iter().sum::<f64>() - fields[3] - fields[4])
-}
-
-/// An event of some 600 bytes, a second after the one before.
-fn line(number: u64) -> String {
-    let viewer = number % VIEWERS;
-    format!(
-        "{{\"occurred_at\":{},\"event\":\"play_requested\",\"requestor_id\":\"REF30\",\"event_id\":\"b{number}\",\"mvpd\":\"Cableco\",\
-         \"mvpd_user_id\":\"dXNlci0{viewer}\",\"resource_id\":\"channel-{}\",\"sdk_type\":\"Clientless\",\"sdk_version\":\"4.7.0\",\
-         \"device_type\":\"PC\",\"device_model\":\"AppleTV11,1\",\"device_os_name\":\"tvOS\",\"device_os_version\":\"17.4\",\
-         \"ip_address\":\"203.0.113.{}\",\"user_agent\":\"Mozilla/5.0 (Apple TV; CPU OS 17_4 like Mac OS X)\",\
-         \"latency_ms\":{},\"device_id\":\"{:040x}\",\"session_id\":\"{number:016x}\"}}\n",
-        1_780_000_000 + number,
-        number % 40,
-        viewer % 254 + 1,
-        number % 900,
-        viewer * 2_654_435_761,
-    )
 }

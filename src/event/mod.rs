@@ -6,6 +6,7 @@
 //! - Does not know: formats, files, report suites, what Adobe does with an event.
 //! - Rules: `schemas/pass-event.schema.json`. `table` names Adobe's page about the events and eVars.
 
+mod address;
 mod day_span;
 mod draft;
 mod error;
@@ -20,6 +21,7 @@ mod stored;
 mod table;
 mod viewer;
 
+pub use address::is_shared;
 pub use day_span::DaySpan;
 pub use draft::{
     COUNT_MAX, Draft, EARLIEST_UNIX_SECONDS, EVENT_ID_CHARS_MAX, RawValue, TimeBounds, key_named,
@@ -37,5 +39,5 @@ pub use stored::StoredColumns;
 pub use table::{DefaultValue, EventKind, KindSet, Property};
 pub use viewer::{
     DEGRADED_USER_PREFIX, IDENTIFIERS, VisitorRules, has_zeros_behind, identifier, is_lost_address,
-    is_no_value, is_shared, is_spoilt, is_synthetic, long_number_ends_in_zero,
+    is_no_value, is_spoilt, is_synthetic, long_number_ends_in_zero,
 };
