@@ -465,6 +465,26 @@ fn a_run_that_has_lost_its_lock_is_no_more_under_way_although_its_process_lives(
 }
 
 #[test]
+fn a_lock_is_free_once_it_is_dropped_although_other_threads_start_processes() {
+    let house = House::new();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    Command::new("true").status().expect("it starts");
+                }
+            });
+        }
+        for round in 0..400 {
+            let held = house.buffer.lock().expect("it is free");
+            fs::remove_file(beside(house.buffer.path(), ".lock")).expect("somebody removes it");
+            drop(held);
+            assert_eq!(house.buffer.drain_holder().expect("a look"), None, "round {round}");
+        }
+    });
+}
+
+#[test]
 fn the_id_of_a_process_in_another_container_is_not_taken_for_one_of_this_host() {
     let program = Program::new();
     program.suite(NOWHERE);

@@ -11,7 +11,7 @@ use rustix::fs::OFlags;
 
 use super::super::error::{BufferError, Result};
 use super::holder::Holder;
-use super::log_lock;
+use super::log_lock::{self, LogLock};
 use super::place::Place;
 use crate::whole_file::{beside, share_owner};
 
@@ -33,10 +33,22 @@ pub struct BackfillLock(Held);
 
 #[derive(Debug)]
 struct Held {
-    _file: File,
+    file: File,
     /// A lock in the write-ahead log, which still holds if the lock file is removed.
-    _log: Option<File>,
+    log: Option<LogLock>,
     place: Place,
+}
+
+/// A lock belongs to the open file, and a process that another thread starts has a copy of each open file until it
+/// executes its program. So the locks are released before the files are closed.
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Where this fails, closing releases it a moment later.
+        self.file.unlock().unwrap_or_default();
+        if let Some(log) = &self.log {
+            log.release();
+        }
+    }
 }
 
 /// Checks that a lock still protects. If its file was removed or replaced, a second process can take the lock.
@@ -129,7 +141,7 @@ fn take(path: &Path, which: &str) -> Result<Held> {
                         };
                         // A full disk prevents this text, but not the lock.
                         Holder::write(&file).unwrap_or_default();
-                        return Ok(Held { _file: file, _log: log, place });
+                        return Ok(Held { file, log, place });
                     }
                 }
             }
