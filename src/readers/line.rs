@@ -24,7 +24,7 @@ pub(super) const COLUMNS_MAX: usize = 1024;
 /// A reader of one format. `ingest` works with this trait and knows no format.
 pub trait Reader {
     /// The next line; `None` at the end of the source, or if `memory` is full: its changes must then be stored first.
-    /// After an error, nothing more can be read.
+    /// After an error other than a pause ([`ReadError::is_pause`]), nothing more can be read.
     fn next_line(&mut self, bounds: TimeBounds, memory: &mut Recollection) -> ReadResult<Option<Line<'_>>>;
 
     /// Whether more events of the last line follow. If so, a batch of events to be stored must not end here.
@@ -231,7 +231,7 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
-    /// The reason to refuse a line for bytes of no text: zero bytes, as after a power loss, or DOS's mark of the end.
+    /// The reason to refuse a line with bytes that are no text: zero bytes, as after a power loss, or DOS's end mark.
     pub(super) fn of_filler(line: &[u8]) -> Option<RejectReason> {
         match line.iter().rev().take_while(|byte| **byte == 0).count() {
             0 if line.last() == Some(&0x1A) => Some(RejectReason::Recognised(
@@ -269,7 +269,7 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// Whether the source has nothing just for the moment. The next call then goes on where this one stopped.
+    /// Whether the source has no bytes at the moment. The next call then goes on where this one stopped.
     pub fn is_pause(&self) -> bool {
         matches!(self, ReadError::Broken { source, .. } if source.kind() == io::ErrorKind::WouldBlock)
     }

@@ -2,9 +2,9 @@
 //!
 //! - In: a [`BufRead`](std::io::BufRead), already decompressed, and the time bounds. Out: one [`Line`] after the
 //!   other, each an event or the reason why it has none.
-//! - Guarantees: a bad line is rejected alone, and reading continues after it. A source that breaks off
-//!   inside a line, or that is no document of its format, gives a [`ReadError`]. Memory is bounded: of a line
-//!   above [`LINE_BYTES_MAX`] only the start is kept.
+//! - Guarantees: a bad line is rejected alone, and reading continues after it. A source that cannot be read to its end,
+//!   or that is no document of its format, gives a [`ReadError`]. Memory is bounded: of a line above [`LINE_BYTES_MAX`]
+//!   only the start is kept.
 //! - Does not know: files, compression, the time of day, the buffer.
 //! - Rules: RFC 8259 (JSON); RFC 4180 (CSV); `schemas/pass-event.schema.json` for events; `docs/sources.md`.
 

@@ -59,7 +59,7 @@ impl Seen {
 }
 
 impl Remarks {
-    /// Notes spoilt identifiers of an event, names that mean no MVPD or proxy, and an unreadable IP address.
+    /// Notes identifiers that a spreadsheet or program changed, names for no MVPD or proxy, and a lost IP address.
     pub(super) fn look_at(&mut self, line: u64, event: &PassEvent) {
         for property in IDENTIFIERS {
             if let Some(text) = event.property(property).filter(|text| is_spoilt(property, text)) {

@@ -6,7 +6,7 @@ use super::members::{Members, unquoted};
 
 /// How many objects and lists are searched, one inside the other.
 const DEPTH_MAX: usize = 8;
-/// Names in lower case: that of the first member of an event and, in three spellings, of the first of an exchange.
+/// The member by which an event is recognised and, in three spellings, that of an exchange; in lower case.
 const STARTS: [&str; 4] = ["occurred_at", "started_at", "startedat", "started-at"];
 /// The names that log drivers and exports give to what they wrap, also with `json`, `text` or `log` before the name. A
 /// message about a line that may have secrets shows no other name.

@@ -1,5 +1,5 @@
-//! The rows that memory keeps for ESM: `esm TOTAL BEFORE` for a count; for an hour of a requestor `esm GROUPING`, and
-//! `esm lacking COLUMNS` if its records lack columns; and `esm before WHAT` for what an input changed.
+//! The rows that memory keeps for ESM: `esm TOTAL BEFORE` for a count; for an hour of a requestor `esm GROUPING` and,
+//! if its records lack columns, `esm lacking MVPD:COLUMNS ...`; `esm before ...` for a row that an input changed.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use super::summary::StatedAccounts;
 use crate::event::KindSet;
 use crate::readers::memory::{Keyring, MemoryKey, start_of};
 
-/// The key for the digests of counts. It is public and constant, because these digests must outlive every secret.
+/// The key for the digests of counts, hours and MVPDs. It is public and constant: these digests outlive every secret.
 pub(super) const NO_SECRET: &[u8] = b"esm";
 /// The start of every row for ESM, which distinguishes it from rows about a person.
 pub const ROW_PREFIX: &str = "esm ";
@@ -27,7 +27,7 @@ pub fn hour_key(about: &str, requestor_id: &str, hour: i64) -> MemoryKey {
 
 /// The digest that stands for every MVPD, in rows of earlier builds, which had one [`KindSet`] for a whole hour.
 pub const EVERY_MVPD: u64 = 0;
-/// The most bytes of an MVPD's name that its digest is made of. Analytics cuts names of more than 255 bytes.
+/// The digest of an MVPD is made of its name up to the letter that reaches this many bytes. Analytics keeps 255.
 const MVPD_BYTES_MAX: usize = 200;
 
 /// The longest row about missing columns, in bytes: enough for a thousand MVPDs, more than anybody has.
@@ -45,7 +45,7 @@ pub fn lacking(row: Option<&str>) -> BTreeMap<u64, KindSet> {
 }
 
 /// The `LACKING` row after a change for one MVPD; `None` if the row stays as it is. Only one word is read and written,
-/// because a large report changes a row with a hundred MVPDs for each of them.
+/// because a large report changes the same row once for each of a hundred MVPDs.
 pub(super) fn with_lacking(
     row: Option<String>,
     mvpd: u64,
@@ -122,9 +122,9 @@ pub(super) fn first_word(row: &str) -> Option<&str> {
     row.strip_prefix(ROW_PREFIX)?.split(' ').next()
 }
 
-/// Whether a row may still replace the stored row. Two ingests of the same hour may read the same total before either
-/// stores a new one; the second would then count the increase of the first again. So a row contains the total before it,
-/// which must be the stored total. The grouping of an hour never changes. A `LACKING` row always replaces the stored one.
+/// Whether a row may still replace the stored row. Two ingests of one hour may read the same total before either stores
+/// a new one; the second would then count the increase of the first again. So a row has the total before it, which must
+/// be the stored total. The grouping of an hour never changes. A `LACKING` row always replaces the stored one.
 pub fn follows_from(row: &str, stored: Option<&str>) -> bool {
     let known = stored.and_then(first_word);
     match row.split(' ').collect::<Vec<_>>()[..] {

@@ -152,8 +152,8 @@ impl Turns {
 }
 
 /// Finds where the clock was set back, in records in the order of time. Records before that place are of the first
-/// hour, records after it of the second. If the place is uncertain, only pairs with equal time and dimensions get a
-/// pass. It is uncertain if all these pairs stand side by side and the time never falls, as in an order by dimensions.
+/// hour, records after it of the second. If the order is unknown, so are all passes. If the place is uncertain, because
+/// all pairs with equal time and dimensions stand side by side and the time never falls, only these pairs get a pass.
 fn settle(mut shown: Vec<&Shown>, is_backwards: bool, is_order_known: bool, passes: &mut [Pass]) {
     if !is_order_known {
         shown.iter().for_each(|each| passes[each.index] = Pass::Unknown);

@@ -92,7 +92,7 @@ impl EsmReader {
         })
     }
 
-    /// Notes dimensions of a record that a spreadsheet spoilt. Of a rejected record nothing is sent, so it has no note.
+    /// Notes values that a spreadsheet spoilt, and an MVPD or proxy that is a word for none. Not for rejected records.
     fn note(&mut self, record: &Record) {
         let is_noted =
             |(name, text): &(&str, &str)| self.grouping.has(name) && is_spoilt(Property::Mvpd, text);
@@ -144,7 +144,7 @@ impl EsmReader {
         Ok(())
     }
 
-    /// Makes the events of a record. If the time of the record is refused, nothing of the record is remembered.
+    /// Makes the events of a record. If the record is refused, the memory does not change.
     fn count(
         &mut self,
         record: &Record,

@@ -120,7 +120,7 @@ impl Grouping {
         record.fields().filter(|(name, text)| !text.trim().is_empty() && !is_time(name) && !self.has(name))
     }
 
-    /// The metrics of a record that do not become events.
+    /// The columns of numbers in a record that do not become events, except unique accounts.
     pub(super) fn skipped<'r>(&'r self, record: &'r Record) -> impl Iterator<Item = &'r str> {
         let is_skipped = |name: &&str| *name != ACCOUNTS && counted_metric(name, &self.config).is_none();
         self.numbers(record).map(|(name, _)| name).filter(is_skipped)
@@ -221,13 +221,13 @@ impl Count {
 
 fn count_of(name: &str, text: &str) -> Result<u64, RejectReason> {
     let total = whole_number(text.trim()).filter(|total| *total <= TOTAL_MAX);
-    // Whoever writes 1.2346e7 may have lost the digits behind it.
+    // A number such as 1.2346e7 may have lost its last digits.
     let hint =
         if text.contains(['e', 'E']) && text.parse::<f64>().is_ok() { ": write all its digits" } else { "" };
     total.ok_or_else(|| RejectReason::Esm(format!("has {name} {:?}, which is no count{hint}", clip(text))))
 }
 
-/// The requestor of a record. Refuses a record with a value that cannot be taken as a text.
+/// The requestor of a record. Refuses a record with a value that is no text, and one that sums up other records.
 fn requestor_of(record: &Record) -> Result<RequestorId, RejectReason> {
     if let Some((name, text)) = record.no_text.and_then(|index| record.fields().nth(index.into())) {
         return Err(RejectReason::Esm(format!(

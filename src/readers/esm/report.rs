@@ -132,7 +132,7 @@ fn shape_of(
 pub(super) struct Report {
     pub(super) records: Vec<Record>,
     pub(super) remarks: Remarks,
-    /// How many records are in pages that the document has twice.
+    /// How many records are in pages that repeat an earlier page of the document.
     pub(super) repeated: u64,
     /// The limit of rows, if the report has reached it. The report may then lack rows.
     pub(super) reached_limit: Option<u64>,
@@ -278,7 +278,7 @@ fn has_exponent(json: &str) -> bool {
     json.starts_with(|first: char| first == '-' || first.is_ascii_digit()) && json.contains(['e', 'E'])
 }
 
-/// A value as text. Null becomes an empty text, so that its column is kept. A number keeps its exponent: it is no count.
+/// A value as text. Null becomes empty, so that its column is kept. A number with an exponent stays: it is no count.
 fn text_of(json: &str) -> serde_json::Result<String> {
     Ok(match json.as_bytes().first() {
         Some(b'"') => unquoted(json)?.into_owned(),

@@ -35,7 +35,7 @@ pub struct StatedCount {
     /// The start and the end of its minute, hour or day.
     pub from: Instant,
     pub to: Instant,
-    /// `None` if the record's cell is blank or missing, though other records of the report have a number there.
+    /// `None` if the record has this metric without a number, though other records of the report have a number.
     pub total: Option<u64>,
     /// The identity of the count: a digest of its metric, requestor, time and dimensions.
     pub identity: MemoryKey,

@@ -37,10 +37,10 @@ impl StatedAccounts {
 pub struct EsmSummary {
     #[serde(skip)]
     pub records: u64,
-    /// Records with a number for a metric that becomes events, also 0, or for unique accounts.
+    /// Records with a number, also 0, for a metric that becomes events, plus records with a number of unique accounts.
     #[serde(skip)]
     pub used: u64,
-    /// Metrics that do not become events, and how many records have each.
+    /// What became no events, and in how many records: other metrics, those without a number, those by day or month.
     pub skipped_metrics: BTreeMap<String, u64>,
     /// Counts that ESM corrected downwards. The events that were made before stay counted.
     pub decreases: u64,

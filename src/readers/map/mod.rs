@@ -1,7 +1,7 @@
 //! A map: how the keys and values of another program become those of an event.
 //!
-//! Readers of NDJSON and CSV hand each key and value to [`Map::take`] instead of to the draft, so a map means the same in
-//! every format. Keys and words are compared without case. A property that a map gives is taken only from where the map says.
+//! Readers of NDJSON and CSV hand each key and value to [`Map::take`] instead of to the draft, so a map means the same
+//! in every format. Keys and words are compared without case. A property that a map gives is taken from nowhere else.
 
 mod time;
 
@@ -186,7 +186,7 @@ impl Map {
             .try_for_each(|(name, value)| draft.set(name, RawValue::Text(value.as_str().into())).map(drop))
     }
 
-    /// A property of the event that a line becomes; `None` if the event lacks it, or if the line is no JSON object.
+    /// A property of the event that a line becomes; `None` if it is absent or given twice, or if the line is no object.
     pub fn property(&self, property: Property, line: &str) -> Option<String> {
         let Members(members) = serde_json::from_str(line).ok()?;
         let mut draft = Draft::default();

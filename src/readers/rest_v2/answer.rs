@@ -27,7 +27,7 @@ pub(super) enum Reply {
     Error(String),
     /// A body without information: a redirect, HTML, an error without a code.
     Nothing,
-    /// Why a body cannot be read: the body of a success, or of a failure whose error code is cut off or packed.
+    /// Why a body cannot be read: the body of a success, or of a failure whose error code cannot be read.
     Unreadable(String),
 }
 

@@ -24,7 +24,7 @@ pub(super) struct Exchange {
     pub(super) fingerprint: MemoryKey,
     /// The fingerprint of version 1, if an earlier release may have read the exchange.
     pub(super) former: Option<MemoryKey>,
-    /// The fingerprints of earlier releases, if the log spells the exchange in another way than `Spelling::normal`.
+    /// The fingerprints of earlier releases, if those read the exchange in other spellings than `Spelling::normal`.
     pub(super) as_written: Vec<MemoryKey>,
     /// Whether the path lacks the configured prefix. The exchange is used all the same.
     pub(super) is_unprefixed: bool,

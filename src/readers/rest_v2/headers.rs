@@ -100,7 +100,7 @@ impl<'a> Headers<'a> {
         places.into_iter().find_map(|(name, place)| is(name).then_some(place))
     }
 
-    /// The headers of a request, with the `Location` of its answer or, without one, the URL `beside` it.
+    /// The headers of a request, with the `Location` of its answer or, if the answer has none, with the URL `beside`.
     pub(super) fn redirected(mut self, answer: Headers<'a>, beside: Option<Cow<'a, str>>) -> Headers<'a> {
         let before = answer.earlier.map_or_else(|| answer.location.clone(), |earlier| earlier.location);
         if self.earlier.is_some() || before != answer.location {

@@ -31,8 +31,8 @@ impl<'a> Text<'a> {
         Ok(Text((!texts.is_empty()).then(|| texts.join(", ").into())))
     }
 
-    /// A text that goes into the fingerprint of an exchange. Refuses a number with a fraction or of more than 64 bits:
-    /// earlier releases read it as a float, so with its own digits the exchange would be counted once more.
+    /// A text that goes into a fingerprint. Refuses a list of different values, and a number with a fraction or of more
+    /// than 64 bits: earlier releases read it as a float, so with its own digits the exchange would count once more.
     pub(super) fn of_fingerprint(json: &'a str) -> Result<Text<'a>, &'static str> {
         let is_float =
             json.parse::<f64>().is_ok() && json.parse::<u64>().is_err() && json.parse::<i64>().is_err();

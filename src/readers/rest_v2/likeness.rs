@@ -4,13 +4,13 @@ use memchr::memmem::find;
 
 use super::headers::decode_base64;
 
-/// Texts in lower case that exchanges contain and events do not, with bars between them: members of lines, entries and
-/// answers, headers of the API, paths, and the start of a JSON Web Token in a text. The values after them may be secrets.
+/// Texts in lower case that exchanges have and events do not, with bars between them: members of lines, entries and
+/// answers, headers of the API, paths, and the start of a JSON Web Token. The values after them may be secrets.
 const WORDS: &str = "started_at|\"startedat|\"started-at|starteddatetime|bearer |bearer%20|authorization\"|authorization\\|\
      \"cookie|set-cookie|ap-device-identifier|ap-temppass-identity|ap-visitor-identifier|x-device-info|ad-service-token|\
      adobe-subject-token|x-roku-reserved|x-forwarded-for|serializedtoken|access_token|refresh_token|client_secret|\
      samlresponse|<saml|\"profiles\"|\"eyj|actionname|upstreamuserid|/api/v2/|\\/api\\/v2\\/";
-/// What the names of secrets contain, in lower case and without the characters that join their words, with bars between them.
+/// What names of secrets contain, in lower case, without the characters that join their words, with bars between.
 const SECRETS: &str = "token|secret|password|passwd|passphrase|passcode|pwd|apikey|accesskey|privatekey|sessionkey|encryptionkey|jwt|cookie|\
      authorization|bearer|credential|samlre|assertion|signature|softwarestatement|temppassidentity";
 /// Names that mean a secret only if they are the whole name.
@@ -44,7 +44,7 @@ pub fn is_like_exchange(bytes: &[u8]) -> bool {
     has_word(bytes) || has_hidden(bytes, &is_hidden)
 }
 
-/// Whether these bytes have a text of several parts in Base64, in hexadecimal digits, or as a list of the numbers of its
+/// Whether these bytes have a text of several parts in Base64, in hexadecimal digits, or as a list of the numbers of
 /// bytes: nobody sees whom it names. A digest is no text, and an identifier has one part.
 pub fn has_packed_text(bytes: &[u8]) -> bool {
     let is_end = |letter: char| letter == char::REPLACEMENT_CHARACTER || letter.is_control();
@@ -121,7 +121,7 @@ pub fn has_escapes(line: &str) -> bool {
         || line.split('&').skip(1).any(is_entity)
 }
 
-/// The bytes that a run of letters may encode. The run may begin with letters that do not belong to the code, such as an escape.
+/// The bytes that a run of letters may encode. The run may begin with other letters, such as those of an escape.
 fn packed(run: &str) -> impl Iterator<Item = Vec<u8>> {
     let of_base64 = |run: &str| decode_base64(&run[..run.len() / 4 * 4]).unwrap_or_default();
     let of_digits = |run: &str| {

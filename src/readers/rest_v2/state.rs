@@ -1,5 +1,5 @@
-//! What is remembered between exchanges. Digests of exchanges and of partner logins are also remembered, as rows
-//! without a body, so that each counts once.
+//! What is remembered between exchanges. Digests of exchanges and of partner logins are also remembered, as rows with
+//! an empty body, so that each counts once.
 //!
 //! ```text
 //! store       key (digested)               holds                                        drops
@@ -20,7 +20,7 @@ use super::device::Device;
 use crate::event::Instant;
 use crate::readers::memory::{Keyring, MemoryKey, MemoryResult, Recollection};
 
-/// A day, in milliseconds. A login is remembered so long after its code has ended; so is a row with an unknown end.
+/// A day, in milliseconds: how long a login is kept after its code has ended, and a row whose end is unknown.
 pub(super) const DAY_MS: i64 = 86_400_000;
 /// The most resources whose decisions are kept for a profile. Only a hostile log has more.
 const DECISIONS_MAX: usize = 10_000;

@@ -40,7 +40,7 @@ pub struct ExchangeSummary {
     pub gaps: [Lacking; Gap::ALL.len()],
 }
 
-/// How many exchanges lack something, and of the first its line and, if there are several reasons, its reason.
+/// How many exchanges lack something; of the first of them, its line and, for a request body, why it cannot be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Lacking {
     pub exchanges: u64,

@@ -75,7 +75,7 @@ impl Window {
         }
     }
 
-    /// Holds back an exchange whose method and path belong to the API. Any other exchange is only counted.
+    /// Holds back an exchange with the API, or a redirect that may belong to a logout. Others are only counted.
     pub(super) fn hold(&mut self, number: u64, exchange: Result<Box<Exchange>, Elsewhere>) {
         match exchange {
             Ok(exchange) => {

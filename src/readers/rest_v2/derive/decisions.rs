@@ -1,4 +1,4 @@
-//! Rows 27 to 37: authorization and preflight.
+//! Rows 27 to 37, and 45: authorization and preflight.
 
 use super::super::answer::{Decision, Reply};
 use super::super::rule::Rule;

@@ -65,7 +65,7 @@ impl Derivation<'_> {
         self.state.keyring.derived("login of exchange", &[&self.exchange.fingerprint.0])
     }
 
-    /// Opens or continues a login. Counts once that the login sends the viewer to the MVPD, if the answer says so.
+    /// Opens or continues a login. If sessions count and the answer sends the viewer to the MVPD, counts that once.
     pub(super) fn start_login(
         &mut self,
         rule: Rule,
