@@ -61,7 +61,7 @@ pub(super) fn key(trouble: &Trouble) -> TroubleKey {
 struct Met {
     cause: String,
     attempts: u64,
-    /// Whether no complete reply came after the trouble was met.
+    /// Whether the trouble lasts: no attempt without a trouble came after it.
     stands: bool,
     /// Whether events were left pending because of the trouble. Other events may have succeeded later.
     has_left: bool,

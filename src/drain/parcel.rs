@@ -17,7 +17,7 @@ pub(super) struct Parcel {
     pub(super) event: EventRef,
     /// The index of its suite among the suites of the host.
     pub(super) suite: usize,
-    /// The form of its hits: the suite's form, or the form of earlier attempts of unknown outcome.
+    /// The form of its hits: the suite's form, or that of earlier attempts by which hits may have been counted.
     pub(super) form: FormKey,
     pub(super) visitor: VisitorKey,
     pub(super) work: Work,
@@ -53,8 +53,8 @@ pub(super) enum Work {
 }
 
 impl Parcel {
-    /// Maps and encodes an event, with its hits in `block`. An event that may have been counted keeps the form of its
-    /// earlier attempts.
+    /// Maps and encodes an event, with its hits in `block`. An event of which hits may have been counted keeps the form
+    /// of its earlier attempts.
     pub(super) fn new(
         suite: usize,
         suite_form: (&HitForm, FormKey),

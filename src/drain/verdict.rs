@@ -27,8 +27,8 @@ const OTHERS_AFTER_SUCCESS_MAX: u32 = 400;
 const OTHERS_DOUBTED_MAX: u32 = 10;
 /// How many followers (later events of refused visitors) a trial tries: the first events of all visitors may be bad.
 const FOLLOWERS_MAX: u32 = 50;
-/// If the previous run stopped the suite and a trial has tried fewer than `OTHERS_MAX` other visitors, the trial tries
-/// twice as many followers as that run had refusals in a row, up to this limit: good events must not wait for ever.
+/// If the previous run stopped the suite and a trial has tried fewer than `OTHERS_MAX` other visitors, the limit of
+/// followers is twice that run's refusals in a row, from `FOLLOWERS_MAX` to this: good events must not wait for ever.
 const FOLLOWERS_OF_FEW_MAX: u32 = 600;
 
 /// A complete reply that is no success and may be about the event or its suite.
@@ -40,7 +40,7 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    /// Reads an outcome. Returns `None` for a success and for a fault that is surely the host's.
+    /// Reads an outcome. Returns `None` for a success, and for a trouble, which says nothing about the event.
     pub(crate) fn of(outcome: &Outcome) -> Option<Refusal> {
         let (cause, is_doubtful) = match outcome {
             Outcome::Rejected(reason) => (reason.to_string(), false),

@@ -80,7 +80,7 @@ impl Lane {
         Ok(())
     }
 
-    /// Releases the claims without sending. Their events become the first in the queue.
+    /// Releases the claims without sending. Their events go to the front of the queue, or back into their backoff.
     pub(super) fn give_back(&mut self) {
         let claimed = self.claims.take_back(None);
         claimed.into_iter().rev().for_each(|parcel| self.put_back(parcel));

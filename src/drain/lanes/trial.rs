@@ -44,8 +44,8 @@ impl Lane {
         Some(parcel)
     }
 
-    /// Gives a refused event to the ward until it is known who is at fault. Later events of its visitor must
-    /// wait with it if it may have been counted, or if it is sent again even when the suite is not at fault.
+    /// Gives a refused event to the ward until it is known who is at fault. Later events of its visitor must wait with
+    /// it if some of its hits may have been counted, or if it is sent again even when the suite is not at fault.
     pub(super) fn refuse(&mut self, mut parcel: Parcel, outcome: Outcome, refusal: Refusal) {
         if !parcel.was_refused {
             let rsid = self.suite(&parcel).rsid();
