@@ -40,7 +40,7 @@ struct Waiting {
 
 /// The sender of a submission, who waits for a receipt.
 struct Sender {
-    /// The share of the memory for bodies; held until the submission is stored.
+    /// The share of the memory for bodies; held until the sender gets its answer.
     share: Option<OwnedSemaphorePermit>,
     reply: oneshot::Sender<Outcome>,
 }

@@ -1,16 +1,16 @@
 //! The listeners: the HTTP collector, which stores events and exchanges that other programs post, and the views for
 //! monitors and people.
 //!
-//! - In: `POST /v1/events` and `POST /v1/exchanges` with a bearer token, plain or gzip; `GET` of `/healthz`, `/version` and the
-//!   views of the buffer. Out: 202 with the result of every line; the views as their maker wrote them.
+//! - In: `POST` to `/v1/events` and `/v1/exchanges` with a bearer token, plain or gzip; `GET` of `/healthz`,
+//!   `/version`, `/openapi.json` and views of the buffer. Out: 202 with a receipt; views as their maker wrote them.
 //! - Guarantees: 202 is sent only after the events are durable. Memory is limited for any number of senders and any
 //!   content. A sender that is slow, stops or sends rubbish uses one connection and does not disturb others. The
 //!   answer to a refused request says why, and whether to retry.
 //! - Does not know: when a drain runs, report suites, TLS (use a reverse proxy).
 //! - Rules: RFC 9110 for the status codes, RFC 6750 for the tokens.
 //!
-//! One thread handles HTTP, a second stores, a third checks the buffer for `/healthz`, a fourth makes the views. Submissions
-//! that arrive during a transaction share the next one.
+//! One thread handles HTTP, a second stores, a third checks the buffer for `/healthz`, a fourth makes the views.
+//! Submissions that arrive during a transaction share the next transaction.
 
 mod body;
 mod counter;
@@ -60,10 +60,10 @@ pub use views::{Show, Shown, View};
 
 /// The most connections that are served at once; each needs about 20 KiB.
 const CONNECTIONS_MAX: usize = 2048;
-/// Further connections, for `/healthz` only, so that a monitor gets an answer even if all `CONNECTIONS_MAX`
-/// are in use. If all of these are in use too, a new connection replaces the oldest.
+/// Further connections, which may not post or see views, so that `/healthz` answers even if all `CONNECTIONS_MAX` are
+/// in use. If all of these are in use too, a new connection replaces the oldest.
 const STANDING_MAX: usize = 64;
-/// The longest time that a connection for `/healthz` only stays open.
+/// The longest time that such a further connection stays open.
 const STANDING_TIME: Duration = Duration::from_secs(5);
 /// Files and sockets that are not for senders: lanes of a few hosts, the buffer, rejects, `/healthz` connections.
 const OTHER_FILES: u64 = 1536 + STANDING_MAX as u64;
@@ -76,7 +76,7 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 pub struct ServeOptions {
     /// The address to listen on; port 0 takes any free port.
     pub listen: SocketAddr,
-    /// How submissions are read, and where they are stored; `None`: only `/healthz` answers.
+    /// How submissions are read, and where they are stored; `None`: this listener takes none.
     pub ingest: Option<(IngestOptions, Arc<dyn Storing + Send + Sync>)>,
     pub pulse: Pulse,
     /// What makes the views of the buffer; `None`: this listener shows none.

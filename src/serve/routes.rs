@@ -56,7 +56,7 @@ pub(super) struct Desk {
 pub(super) enum Guest {
     /// A sender on a connection that may post.
     Seated(IpAddr),
-    /// A client on a connection above the limit, which may ask for `/healthz` only.
+    /// A client on a connection above the limit, which may neither post nor see views of the buffer.
     Standing,
 }
 
