@@ -45,7 +45,7 @@ pub(super) fn failed(path: &Path, source: io::Error) -> BackfillError {
     BackfillError::File { path: path.to_owned(), source }
 }
 
-/// Deletes all backfill files below a folder. Returns how many.
+/// Deletes the bulk files of all jobs, which have a folder each in `dir`. Returns how many.
 pub fn forget_files(dir: &Path, buffer: &Buffer) -> Result<u64, BufferError> {
     if dir.is_dir() {
         // If others can write to the folder, `sweep` might follow another user's link and delete the files behind it.

@@ -71,7 +71,7 @@ pub struct InputPlan {
     /// Why nothing of the input would be used, although the input is not empty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unused: Option<String>,
-    /// The keys that nearly all events before it had, in the buffer or in the inputs before, and none of its own has.
+    /// The keys that nearly all earlier events had, in the buffer or in earlier inputs, and no event of this input has.
     #[serde(skip_serializing_if = "LostKeys::is_empty")]
     pub lost_keys: LostKeys,
 }
