@@ -34,7 +34,7 @@ pub enum Outcome {
         /// What the server asked for in `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// Bytes were sent and no readable reply came back, so the hit may have been counted.
+    /// Bytes were sent, and no reply tells whether the hit was counted.
     Ambiguous(Doubt),
     /// The settings of the suite are wrong, unless another hit of the suite succeeds.
     SuiteFault(SuiteFault),

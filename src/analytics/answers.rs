@@ -112,7 +112,7 @@ pub(super) struct Dimension {
 }
 
 impl Dimension {
-    /// The number and the settings of an eVar (`variables/evar1`); `None` for classifications (`.../evar1.x`).
+    /// The number and the settings of an eVar (`variables/evar1`); `None` for all others, such as classifications.
     pub(super) fn evar(self) -> Option<(u16, EvarFacts)> {
         let number = numbered(&self.id, "variables/", "evar")?;
         let lower = |text| named(text).to_ascii_lowercase();

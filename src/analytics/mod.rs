@@ -85,7 +85,7 @@ impl AnalyticsClient {
         found.map(|suite| suite.facts(&endpoint)).transpose()
     }
 
-    /// The enabled eVars by number. An absent eVar is disabled.
+    /// The enabled eVars by number. An absent eVar is disabled, or these credentials may not see it.
     pub async fn evars(&self, rsid: &Rsid) -> Result<BTreeMap<u16, EvarFacts>, ApiError> {
         let dimensions: Vec<Dimension> =
             self.list("the eVars of the suite", "dimensions", rsid, EVAR_EXPANSION).await?;

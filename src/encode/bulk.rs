@@ -7,8 +7,8 @@ use super::dia::{CUSTOM_LINK, EVARS};
 use crate::event::Property;
 use crate::hit::{Hit, VisitorIdentity};
 
-/// The columns of every file, in order, with the names of Adobe's column reference. A file has all of them, because
-/// each of its suites may identify visitors in another way.
+/// The columns of every file, in order, with the names of Adobe's column reference. Every file has all of them, however
+/// its suite identifies visitors.
 pub const COLUMNS: [&str; 10] = [
     "reportSuiteID",
     "timestamp",

@@ -37,7 +37,7 @@ pub fn is_shared(address: IpAddr) -> bool {
     }
 }
 
-/// The node in an item of the list. In a `Forwarded` header (RFC 7239) the node is the value of `for=`.
+/// The node in an item of the proxies' list. In a `Forwarded` header (RFC 7239) the node is the value of `for=`.
 pub(super) fn node(item: &str) -> &str {
     let mut pairs = item.split(';').filter_map(|pair| pair.split_once('='));
     let named = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"));

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use chrono::{NaiveDate, NaiveTime};
 
-/// Days in UTC, from the first to the last, as days since the Unix epoch. Written as `2026-11-20` or `2026-11-20..2026-11-22`.
+/// Days in UTC, from the first to the last, as days since the Unix epoch: `2026-11-20` or `2026-11-20..2026-11-22`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DaySpan {
     first: i64,

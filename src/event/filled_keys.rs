@@ -62,8 +62,8 @@ impl FilledKeys {
         }
     }
 
-    /// The keys that nearly all these events have and no later event, but for the accepted keys. Kinds of events are judged
-    /// apart: an hour in which nobody gets beyond the login lacks the user IDs of what follows.
+    /// The keys that nearly all of these events have and no event of `now` has, without the accepted keys. Kinds of
+    /// events are judged apart: an hour in which nobody gets beyond the login has no event with a user ID.
     pub fn lost(&self, now: &FilledKeys, accepted: &[&str]) -> LostKeys {
         let mut lost = LostKeys::default();
         let kinds: Vec<_> = now.0.iter().map(|(of, now)| (of, now, self.0.get(of))).collect();

@@ -116,7 +116,7 @@ impl PassEvent {
         }
     }
 
-    /// Gives an event without an ID one that is made from these keys, in any order. How it is made never changes.
+    /// Gives an event without an ID one that is made from these keys, in whatever order. This rule must never change.
     pub(super) fn identify_by(&mut self, keys: &[String]) {
         if keys.is_empty() || self.event_id.is_some() {
             return;

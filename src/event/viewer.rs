@@ -9,9 +9,9 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use super::Property;
 use super::address::{address, address_of_node, is_of_nobody, is_shared, node, unmapped};
 
-/// The words of [`WORDS`], each with its row, grouped by length because every identifier of every event is compared with
-/// them. They mean "no viewer", in upper or lower case: if one were sent as an ID, Adobe would count all these viewers as
-/// one giant visitor. Each version of the visitor rules uses one row more than the version before. Version 3 also
+/// The words of [`WORDS`], each with its row, grouped by length because every identifier of every event is compared
+/// with them. They mean "no viewer", in upper or lower case: if one were sent as an ID, Adobe would count all these
+/// viewers as one visitor. Each version of the visitor rules uses one row more than the version before. Version 3 also
 /// recognises a word in brackets or quotes, and version 4 a word in Base64 or with other signs between its parts
 /// (`NOT_SET`).
 static NOBODY: LazyLock<Vec<Vec<(usize, &str)>>> = LazyLock::new(|| {
@@ -25,7 +25,7 @@ const WORDS: [&str; 4] = [
     "0|null|unknown",
     // Databases, JavaScript, and devices whose owner limits tracking write these.
     "undefined|none|nil|\\n|(null)|(none)|<null>|nan|n/a|-|[object object]|00000000-0000-0000-0000-000000000000",
-    // Go, R, pandas, Julia, pivot tables and Analytics write these. Some were numbers or flags, some replace what was masked.
+    // Go, R, pandas, Julia, pivot tables and Analytics write these. Some were numbers or flags, some masks.
     "%!s(<nil>)|%!v(<nil>)|%!d(<nil>)|%!s(missing)|na|n.a.|nat|not set|not available|no value|unset|(blank)|(empty)|(missing)|--|0.0|-0|-0.0|false|\
      redacted|masked|[filtered]|[hidden]|[removed]|[secret]|[sensitive]",
     // The last row has the largest numbers of some types, the address that Android shows in place of its network card's, an
@@ -39,11 +39,11 @@ const WORDS: [&str; 4] = [
         "1b2m2y8asgtpgamy7phcfg==|2jmj7l5rsw0yvb/vlwaykk/ybwk=|47deqpj8hbsa+/timw+5jceuqerkm5nmpjwzg3hsufu="
     ),
 ];
-/// The words that databases write where a column has no value. They may be in brackets. Version 4 sends no eVar for them.
+/// What databases write where a column has no value, perhaps in brackets. Version 4 sends no eVar for these words.
 const NO_VALUES: [&str; 2] = ["null", "\\n"];
 /// How programs begin to print an object instead of its value, in lower case.
 const OBJECTS: [&str; 7] = ["[object ", "#<object", "<object ", "<function ", "java.lang.", "[ljava.", "[b@"];
-/// What encloses a placeholder that a template never filled: pairs with bars between them, a space between the two of a pair.
+/// What encloses a placeholder that a template never filled: pairs, with a space inside and bars between them.
 const TEMPLATES: &str = "< >|{ }|[ ]|% %|@ @|__ __|#{ }|$ |: ";
 /// What may stand between the parts of a word; `%` is for `%20`.
 const SEPARATORS: [char; 5] = [' ', '_', '-', '+', '%'];
@@ -85,8 +85,8 @@ pub const IDENTIFIERS: [Property; 7] = {
     [user, visitor, device, session, Property::Mvpd, Property::Proxy, Property::ResourceId]
 };
 
-/// The version of the rules that find the visitor of an event. It is part of a hit's form: an event that was sent
-/// under one version is always repeated under the same version.
+/// The version of the rules that find the visitor of an event. It is part of a hit's form: an event that was sent under
+/// one version is always repeated under the same version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum VisitorRules {
     /// Three words for "no viewer"; an address only in its plain spelling.
@@ -128,8 +128,8 @@ impl VisitorRules {
         Some(if value == bare(text) { text } else { value })
     }
 
-    /// The text that the eVar of a property shows. From version 4 on, it is `None` where a database wrote that there is no
-    /// value. An MVPD User ID or a visitor ID always has a text, from version 3 on without what a spreadsheet put around it.
+    /// The text that the eVar of a property shows. From version 4 on, it is `None` where a database wrote that there is
+    /// no value. An MVPD User ID or a visitor ID always has a text; version 3 removes what a spreadsheet put around it.
     pub fn shown(self, property: Property, text: &str) -> Option<&str> {
         if !matches!(property, Property::MvpdUserId | Property::VisitorId) {
             return (self < VisitorRules::V4 || !is_no_value(text)).then_some(text);

@@ -1,4 +1,4 @@
-//! Makes a hostile text fit for a hit: nothing that an event contains can break the document, add a tag or be cut by Adobe.
+//! Makes a hostile text fit for a hit: no value of an event can break the document, add a tag or be cut by Adobe.
 //!
 //! ```text
 //! U+0000-001F except tab, line feed and return; U+FFFE, U+FFFF   dropped: XML 1.0 cannot carry them
