@@ -1,4 +1,4 @@
-//! Tells people of drains and of broken limits, by a ping URL and by a command, on a thread of its own: no drain waits for it.
+//! Tells people of drains and of broken limits, by a ping URL and a command. Its own thread does so: no drain waits.
 
 use std::collections::BTreeMap;
 use std::io::Write;

@@ -88,8 +88,8 @@ impl Context {
     }
 }
 
-/// Fails if an output would replace a database, something that is no file, or a file that the program needs, or would
-/// be in a folder of which the program deletes or reads every file.
+/// Fails if an output would replace a database, something that is no file, or a file that the program needs, or if the
+/// program deletes or reads all files in its folder or with names like its own.
 pub(super) fn may_replace(settings: &Settings, path: &Path) -> Result<(), Failure> {
     let refuse = |why: &str| refused(format!("cannot write {path:?}: {why}"), "name another file");
     may_be_replaced(path).map_err(|error| refuse(&error.to_string()))?;

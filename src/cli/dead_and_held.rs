@@ -217,7 +217,7 @@ struct RequeueReport {
     missing: Vec<i64>,
 }
 
-/// Exits 3 if some events were left, because they may count twice, or if no event has one of the given numbers.
+/// Exits 3 if some events were left, because they may count twice, or if one of the given numbers has no event.
 pub(super) fn requeue(names: &Names, args: &RequeueArgs, desk: &Desk, context: &Context) -> Ended {
     let how = if args.accept_repeat { Requeue::EvenIfDoubled } else { Requeue::OnlyExact };
     let Found { selection, missing } = args.selection.find(names, desk)?;
@@ -244,7 +244,7 @@ pub(super) struct ChangedReport {
     pub(super) verb: &'static str,
 }
 
-/// Exits 3 if no event has one of the given numbers.
+/// Exits 3 if one of the given numbers has no event.
 pub(super) fn changed(names: &Names, report: &ChangedReport, context: &Context) -> Ended {
     context.answer(report, format_args!("{} {}", report.discarded + report.delivered, report.verb))?;
     Ok(unclean_if_missing(names, &report.missing, Exit::Done))

@@ -10,7 +10,7 @@ use crate::delivery::Sequence;
 use crate::event::PassEvent;
 use crate::postgres::{PostgresError, SharedBuffer, Verdict};
 
-/// Each function does the same as the function of [`Buffer`] with its name.
+/// A function with the name of a function of [`Buffer`] does the same as that one.
 pub(super) enum Desk {
     File(Buffer),
     Shared(Runtime, Box<RefCell<SharedBuffer>>),

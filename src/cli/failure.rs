@@ -99,7 +99,7 @@ impl Failure {
         Failure::of(&format!("{path}: {error}"), error.source(), error.judge())
     }
 
-    /// As `of_input`, where the input was only looked at.
+    /// Like `of_input`, for an input of which nothing is stored.
     pub(super) fn of_unstored(failure: &InputFailure) -> Failure {
         let failure = Failure::of_input(failure);
         match failure.code {

@@ -65,7 +65,7 @@ pub(super) fn maps(settings: &Settings, key: &str, name: &str) -> Result<Maps, F
     Ok(Maps { chosen, named })
 }
 
-/// The map of `--map`, checked, with its name: a section of the configuration, or a file with the keys of such a section.
+/// The map of `--map`, checked, with its name. It is a section of the configuration or a file with such keys.
 pub(super) fn map_named(settings: &Settings, name: &str) -> Result<(String, MapConfig), Failure> {
     if let Some(config) = settings.config.map.get(name) {
         return Ok((name.to_owned(), config.clone()));

@@ -1,4 +1,4 @@
-//! One pass of a drain: lock, inbox, drain, retention. `drain` makes one, `run` one per slot of its schedule.
+//! One pass of a drain: lock, inbox, drain, retention. `drain` makes one, `run` one for each slot of its schedule.
 
 use std::error::Error;
 use std::fmt;
@@ -163,7 +163,7 @@ impl Pass {
 }
 
 impl DrainReport {
-    /// The ping for a monitoring service: failed if the drain left events that could be sent, unless it was asked to end early.
+    /// The ping for monitors: failed if a host or suite stopped the drain, or if it ended by itself and left events.
     fn ping(&self) -> Ping {
         let RunSummary { stopped, left, troubles, .. } = &self.run;
         let has_failed = match stopped {

@@ -74,7 +74,7 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
     context.answer(&ServeReport { stopped: "signal" }, "stopped")
 }
 
-/// Starts the listeners that the configuration asks for: one that takes events, one for pages, or one for both.
+/// Starts the listeners that the configuration asks for: one that takes events and one for pages, or one for both.
 pub(super) fn listen(
     settings: &Settings,
     file: Option<&Arc<Buffer>>,
@@ -155,7 +155,7 @@ pub(super) fn check(settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits until a buffer that is a file is no longer at its path or was overwritten, because records in a deleted file are lost.
+/// Waits until a buffer in a file is no longer at its path or was overwritten: records in a deleted file are lost.
 /// Meanwhile, logs if the clock is so wrong that no drain comes due.
 pub(super) async fn buffer_lost(mut watched: Option<(&Arc<Buffer>, Watch)>, clock: &Clock) -> BufferError {
     let mut told_at: Option<tokio::time::Instant> = None;

@@ -26,7 +26,7 @@ pub(super) fn address(settings: &Settings) -> Result<Address, Failure> {
     Ok(address.with_password(&buffer.password_file)?)
 }
 
-/// Works on the buffer, on this thread.
+/// Opens the buffer, and does the work on this thread.
 pub(super) fn block_on<T>(
     settings: &Settings,
     work: impl AsyncFnOnce(&mut SharedBuffer) -> Result<T, Failure>,
@@ -35,13 +35,13 @@ pub(super) fn block_on<T>(
     runtime()?.block_on(async { work(&mut SharedBuffer::open(&address).await?).await })
 }
 
-/// Whether the buffer answers.
+/// Fails if the buffer does not answer.
 pub(super) fn look(address: &Address) -> Result<(), Failure> {
     runtime()?.block_on(SharedBuffer::open(address))?;
     Ok(())
 }
 
-/// The buffer as an ingest sees it.
+/// Opens the buffer to store events in it.
 pub(super) fn door(settings: &Settings) -> Result<SharedDoor, Failure> {
     let (address, runtime) = (address(settings)?, runtime()?);
     let buffer = runtime.block_on(SharedBuffer::open(&address))?;
@@ -84,7 +84,7 @@ pub(super) fn drain(
     Ok(exit)
 }
 
-/// What it takes to drain as one of many workers.
+/// What one of many workers needs to drain.
 pub(super) struct Worker {
     address: Address,
     out: Collection,
@@ -132,8 +132,8 @@ impl Worker {
         Ok(())
     }
 
-    /// The database, its suites, and the start of the last drain that covered all slices. Fails if the way to a suite's
-    /// collection host is not valid.
+    /// The database, its suites, and the time up to which drains have covered all suites that are not paused. Fails if
+    /// the way to a suite's collection host is not valid.
     pub(super) fn look(&self) -> Result<(String, Vec<SuiteListing>, Option<Instant>), Failure> {
         runtime()?.block_on(async {
             let mut buffer = SharedBuffer::open(&self.address).await?;

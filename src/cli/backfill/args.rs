@@ -164,7 +164,7 @@ impl InputArgs {
         ingest::expand(&self.inputs, "-")
     }
 
-    /// The span of the events to take from the buffer; `None` if files are named.
+    /// The span of the events to take from the buffer; `None` if files are named, or if no option selects events.
     pub(super) fn window(&self) -> Result<Option<(Instant, Instant)>, Failure> {
         let slice = self.of.slice()?;
         if !self.inputs.is_empty() || slice == Slice::default() && self.of.map.is_none() {

@@ -1,4 +1,4 @@
-//! What stops a run before anything is loaded: inputs that are not as they were planned, keys that they lack, and days that were delivered already.
+//! Stops a run before it loads: for inputs that differ from the plan or lack keys, and for days delivered already.
 
 use serde::Deserialize;
 use serde_json::Value;

@@ -224,7 +224,7 @@ impl Backfills<'_> {
     /// Starts a planned, stopped, paused, cancelled or finished job again.
     fn resume(&self, args: &ResumeArgs) -> Result<(), Failure> {
         let job = self.buffer.job(&args.name)?;
-        // Before a changed input is refused: only pending events can be taken back, for a new beginning.
+        // This comes before a changed input is refused: a person who begins anew can take back only pending events.
         if job.state == JobState::Cancelled {
             self.buffer.restore_job(job.key)?;
             self.start(&job, &args.way)?;

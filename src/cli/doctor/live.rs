@@ -1,4 +1,4 @@
-//! What the open buffer says: its files and folders, its disk, whether it is whole, who uses it, its suites and its limits.
+//! What the open buffer shows: its files, folders and disk, whether it is whole, who uses it, its suites and limits.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -1,7 +1,7 @@
 //! `status --check` of a buffer on PostgreSQL: the limits of `[monitor]`, and the database's own health.
 //!
-//! There is no record of drains there. That drains run, and what keeps a suite's events waiting, shows by when its slices
-//! were covered. Rejected lines are those of this host.
+//! There is no record of drains there. When all slices of a suite were last covered tells whether drains run, and since
+//! when its events wait. Rejected lines are those of this host.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::config::{IngestConfig, MonitorConfig};
 use crate::event::Instant;
 use crate::postgres::{DatabaseHealth, RequestorLine, SharedStatus, SliceLine};
 
-/// Rows that were deleted since a snapshot stay on disk: longer than this, and the tables grow. A dump takes less.
+/// The longest age of a snapshot. Rows that were deleted after it stay on disk, so tables grow. A dump takes less time.
 const SNAPSHOT_MAX: Duration = Duration::from_secs(2 * 60 * 60);
 /// The share of its connections, in percent, that a server may have in use.
 const CONNECTIONS_MAX_PERCENT: i64 = 90;

@@ -272,7 +272,7 @@ fn grouped<K: PartialEq, V>(pairs: impl Iterator<Item = (K, V)>) -> Vec<(K, Vec<
     groups
 }
 
-/// What a finding is about. One about a setting of the whole suite is told under its item: the item `suite` may be right.
+/// What a finding is about: its subject or, for the whole suite, its item, because the item `suite` may be right.
 fn subject(finding: &Finding) -> &str {
     if finding.subject == Item::Suite.as_str() { finding.item.as_str() } else { &finding.subject }
 }

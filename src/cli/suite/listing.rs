@@ -62,7 +62,7 @@ impl Known {
         }
     }
 
-    /// Fails if the buffer is on PostgreSQL, and the suite's events may go in files or the suite has a rate.
+    /// Fails if the buffer is on PostgreSQL and the suite's live events may go in files.
     pub(super) fn refuse_files(&self, suite: &ReportSuite) -> Result<(), Failure> {
         let is_shared = matches!(self.desk, Desk::Shared(..));
         on_file::refuse_options(
