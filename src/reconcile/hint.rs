@@ -13,7 +13,7 @@ use crate::event::EventKind;
 pub struct Hint {
     pub side: Side,
     pub looks_like: Likeness,
-    /// The day, MVPD or event of the cell that has the opposite rest; empty without such a cell, or if it has no MVPD.
+    /// The day, MVPD or event of the cell with the opposite rest; empty without such a cell, or if that has no MVPD.
     pub with: String,
 }
 

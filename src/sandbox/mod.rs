@@ -1,14 +1,14 @@
 //! A faithful local stand-in for the Adobe endpoints that passbridge talks to, for rehearsals and for tests.
 //!
-//! - In: HTTP requests on a loopback address. Out: the replies that Adobe publishes, and on request what Analytics would count
-//!   of the hits, which rules they broke, and the hits themselves ([`Handle`], or JSON under `/sandbox/`).
+//! - In: HTTP requests on a loopback address. Out: the replies that Adobe publishes; and, on request, what Analytics
+//!   would count, the broken rules and the hits ([`Handle`], or JSON under `/sandbox/`).
 //! - Guarantees: a hit is counted before it is answered with SUCCESS; a hit is counted once per event ID if the
 //!   settings of its suite say so; the same fault plan and the same order of requests give the same faults; every
 //!   [`Rule`] that a request breaks is recorded.
 //! - Does not know: what sends the hits. It shares no code with `encode` and `collection`, because no test would
 //!   notice a mistake that both sides share. It forgets everything when it ends.
-//! - Rules: Adobe's pages on the Data Insertion API (developer.adobe.com/analytics-collection-apis) and on timestamps and event
-//!   serialization (Adobe Analytics guide). Where they are silent, the code says so.
+//! - Rules: Adobe's pages on the Data Insertion API (developer.adobe.com/analytics-collection-apis), timestamps and
+//!   event serialization (Adobe Analytics guide). Where they are silent, the code says so.
 //! - The state: `world` (its lock and its parts), `suites`, `hits`, `processing` (the counts for reports),
 //!   `makeup` (the settings of a suite), `traffic` (groups and files of the bulk API), `credentials`,
 //!   `settings` (limits and faults of each API), `faults` and `syntax` (the fault plan), `rules`.
