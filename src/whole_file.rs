@@ -170,8 +170,8 @@ pub fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Makes a folder that only its owner can use, unless it is there. If root makes it, it gets the owner of the file `of`.
-/// Fails as [`refuse_open_folder`] does.
+/// Makes a folder that only its owner can use, unless there is one. If root makes it, it gets the owner of the file
+/// `of`. Fails as [`refuse_open_folder`] does.
 pub fn make_folder(path: &Path, of: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = path.ancestors().take_while(|path| !path.is_dir()).collect();
     for path in missing.into_iter().rev().filter(|path| !path.as_os_str().is_empty()) {

@@ -1,6 +1,6 @@
 //! Handles SIGBUS, and ignores SIGXFSZ so that a write above a limit of file size (`ulimit -f`) fails instead of
-//! killing the process. SQLite maps the `-shm` file beside the database into memory. The kernel sends SIGBUS to a process
-//! that touches a page of this file for which the disk has no space, or which another program has truncated.
+//! killing the process. SQLite maps the `-shm` file beside the database into memory. The kernel sends SIGBUS to a
+//! process that touches a page of this file for which the disk has no space, or which another program has cut off.
 //!
 //! SQLite reserves the space by writing to each page, but on some file systems (with blocks of 1 KiB, for example)
 //! this is not enough; and other programs can truncate the file. The handler ends the program with a message and a

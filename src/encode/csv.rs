@@ -15,8 +15,8 @@ pub fn csv_row<C: AsRef<str>>(cells: impl IntoIterator<Item = C>, file: &mut Vec
     file.push(b'\n');
 }
 
-/// A value from outside, made safe for a file that a terminal may show or a spreadsheet open: harmful letters are
-/// escaped, and a value that the spreadsheet would run as a formula gets an apostrophe in front. A dash alone is no formula.
+/// A value from outside, made safe for a file that a terminal may show or a spreadsheet open. Harmful letters are
+/// escaped. A value that a spreadsheet would run as a formula gets an apostrophe in front; a dash alone is no formula.
 pub fn safe_value(value: &str) -> Cow<'_, str> {
     let value = escaped(value);
     let is_formula = value != "-" && value.starts_with(['=', '+', '-', '@']);

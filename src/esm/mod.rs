@@ -69,8 +69,8 @@ impl EsmClient {
         Ok(EsmClient { http, config, requestors, owned: owned.to_owned(), reports_url, dcr_url, token: None })
     }
 
-    /// The report of the hours from `from` to before `to`, in the time zone of the reports, as JSON, and the limit of rows
-    /// if the report has reached it.
+    /// The report, as JSON, of the hours from `from` to before `to`, in the time zone of the reports. Also the limit of
+    /// rows, if the report has reached it.
     async fn report(
         &mut self,
         from: NaiveDateTime,

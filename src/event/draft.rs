@@ -126,7 +126,7 @@ impl Draft {
         let value = match value {
             RawValue::Absent => return Ok(true),
             RawValue::Text(text) if text.is_empty() => return Ok(true),
-            // In a property, a database's text for no value stays: it is part of the event's identity, and hits leave it out.
+            // Properties keep a database's text for no value: it is part of the event's identity. Hits leave it out.
             RawValue::Text(text) if matches!(bit, SEEN_EVENT_ID | SEEN_COUNT) && is_no_value(&text) => {
                 return Ok(true);
             }

@@ -7,7 +7,7 @@ use super::Property;
 /// The properties of one event. A present value is never empty.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Properties {
-    /// All values, perhaps with other text between them. One allocation instead of thirty matters for millions of events.
+    /// All values, perhaps with other text between them. One allocation, not thirty, matters for millions of events.
     text: String,
     /// The start and the end of each value. They are equal if the value is absent.
     spans: [(u32, u32); Property::COUNT],

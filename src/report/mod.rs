@@ -1,7 +1,7 @@
 //! The server-side metrics of a period, with the meaning that Adobe Pass gives them.
 //!
-//! - In: the metrics of a buffer, a period, a time zone, what to group by. Out: a [`Report`], which text, CSV, JSON and the page
-//!   print.
+//! - In: the metrics of a buffer, a period, a time zone, what to group by. Out: a [`Report`] to print as text, CSV,
+//!   JSON or a page.
 //! - Guarantees: an event counts as soon as it is ingested, in any state; only discarded ones can be left out. It
 //!   counts in the quarter hour of its `occurred_at`, with as many units as its `count` says. A user counts once in
 //!   each figure, so numbers of users are never added up. Memory does not grow with the number of events.

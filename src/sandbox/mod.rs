@@ -84,8 +84,8 @@ with_defaults! {
         pub is_strict: bool = false;
         /// Whether to keep some 300 bytes of a hit: suite, digest of the visitor, event, timestamp and eVar6.
         pub keeps_digests_only: bool = false;
-        /// Whether numbers that a test has put into eVar6 define the order of a visitor's hits, and tell first deliveries
-        /// from repeats. By default timestamps define the order; equal timestamps are in order.
+        /// Whether numbers that a test has put into eVar6 define the order of a visitor's hits and tell first
+        /// deliveries from repeats. By default timestamps define the order; equal timestamps are in order.
         pub orders_by_evar6: bool = false;
         /// The suites whose settings differ from the default.
         pub suites: BTreeMap<Rsid, SuiteSettings> = BTreeMap::new();

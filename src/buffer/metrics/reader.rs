@@ -198,8 +198,8 @@ impl MetricsReader {
     }
 }
 
-/// Calls `show` for each user in packs, with the user's days and groups. `read` calls its argument for each pack, with the day
-/// of the pack; it is called several times if the packs have too many entries (`users`) to sort at once.
+/// Calls `show` for each user in packs, with the user's days and groups. `read` calls its argument for each pack, with
+/// the day of the pack. If the packs have too many entries (`users`) to sort at once, `read` is called several times.
 pub fn each_user<E>(
     users: u64,
     read: impl Fn(&mut dyn FnMut(i64, &[u8])) -> std::result::Result<(), E>,

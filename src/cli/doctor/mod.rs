@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Err(failure) => findings.push(Finding::of("configuration", None).failed(&failure)),
     }
     if args.before_start {
-        // Only a mistake that a person has to mend keeps `run` from starting. With all other faults, it starts or tries again.
+        // Only a mistake that a person has to mend keeps `run` from starting. Otherwise it starts, or tries again.
         findings.iter_mut().filter(|found| !found.is_usage).for_each(Finding::soften);
     }
     let failed = findings.iter().any(|found| found.level == Level::Failed);

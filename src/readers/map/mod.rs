@@ -192,7 +192,7 @@ impl Map {
         let mut draft = Draft::default();
         for (key, json) in members {
             let (key, unknown) = (unquoted(key).ok()?, &mut UnknownKeys::default());
-            // If a key has two values, nobody knows which is right. Other reasons to reject the line do not matter here.
+            // If a key has two values, nobody knows which is right. Other reasons for a reject do not matter here.
             if let Err(EventError::Twice(_)) = self.take((&mut draft, unknown), &key, raw_value(json), json) {
                 return None;
             }

@@ -35,7 +35,7 @@ pub(super) struct Headers<'a> {
     /// Whether the request has a platform identity: `Adobe-Subject-Token` or Roku's header.
     pub has_platform_token: bool,
     pub location: Option<Cow<'a, str>>,
-    /// The same headers as an earlier release read them, if that differs. Its fingerprint of the exchange depends on them.
+    /// The same headers as an earlier release read them, if that differs. That release's fingerprint depends on them.
     pub earlier: Option<Box<Headers<'a>>>,
 }
 

@@ -85,7 +85,7 @@ pub(super) fn body<'a>(json: Option<&'a str>, member: &str) -> Result<Option<Cow
 pub(super) fn instant(json: Option<&str>, member: &str) -> Result<Instant, BadExchange> {
     let wrong = |what| BadExchange::Member(member.to_owned(), what);
     let json = required(json, member)?;
-    // A number is rounded to a float as in every earlier release, because the instant is a part of the exchange's identity.
+    // A number is rounded to a float as in every earlier release: the instant is part of an exchange's identity.
     let text = match json.parse::<f64>() {
         Ok(number) => number.to_string().into(),
         Err(_) => required(text(Some(json), member)?, member)?,
