@@ -1,4 +1,4 @@
-//! The clock, which is passed to all code that needs the time. Only this file asks the operating system for the time.
+//! The clock, which is passed to all code that needs the time. Only this file asks the system what time it is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -60,7 +60,7 @@ impl Clock {
     }
 }
 
-/// The time since this host started. It also runs while the process is stopped and, on Linux, the host suspended.
+/// The time since this host started. It also runs while the process is stopped and, on Linux, while the host sleeps.
 pub(crate) fn since_boot() -> Duration {
     #[cfg(target_os = "linux")]
     let clock = ClockId::Boottime;

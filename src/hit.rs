@@ -35,12 +35,12 @@ pub enum VisitorIdentity<'a> {
     },
 }
 
-/// The key of a visitor, whose hits must stay in order: a digest of report suite and identity. It is stored with
-/// deliveries, so releases never change how it is made.
+/// The key of a visitor, whose hits must stay in order: a digest of report suite and identity. It is stored with each
+/// delivery, so no release may change how it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VisitorKey(pub u64);
 
-/// What the name of each page begins with. The kind of the event follows.
+/// What the name of each page begins with. The label of the event's kind follows.
 const PAGE_PREFIX: &str = "Adobe Pass: ";
 
 impl Hit<'_> {

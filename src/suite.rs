@@ -318,8 +318,8 @@ impl fmt::Display for Readiness {
     }
 }
 
-/// The settings that decide how a hit is made. The first attempt of unknown outcome fixes them for its event: every
-/// repeat is sent in the same form, even if the settings of the suite change.
+/// The settings that decide how a hit is made. The first attempt by which a hit may have been counted fixes them for
+/// its event: every repeat has the same form, even if the settings of the suite change.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HitForm {
     pub rsid: Rsid,
@@ -370,7 +370,7 @@ impl ReportSuite {
         }
     }
 
-    /// The first setting in which the other suite differs; the state is none.
+    /// The first setting in which the other suite differs. The state does not count.
     pub fn differs_in(&self, other: &ReportSuite) -> Option<&'static str> {
         let differs = [
             ("collection URL", self.collection_url != other.collection_url),
