@@ -1,4 +1,5 @@
--- The buffer on PostgreSQL, schema 1; postgres-2.sql is the step to schema 2. Private to passbridge, but for what docs/many-workers.md says.
+-- The buffer on PostgreSQL, schema 1; postgres-2.sql and the files after it are the steps to later schemas. Private to passbridge, but for
+-- what docs/many-workers.md says.
 --
 --   event + identity      insert-only; an event's identity is stored once, whoever ingests it
 --   attempt, outcome      insert-only; an attempt without an outcome may have been counted

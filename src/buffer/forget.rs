@@ -30,7 +30,7 @@ impl Forget {
     /// Whether an event with this ID and this MVPD belongs to the person. For an event without an MVPD, the ID is
     /// enough. Ignores white space, letters without a width, what a spreadsheet puts around an ID, the form of an
     /// IP address, and, as Analytics does, the case of an MVPD.
-    pub(super) fn is_of(&self, id: &str, mvpd: Option<&str>) -> bool {
+    pub fn is_of(&self, id: &str, mvpd: Option<&str>) -> bool {
         let (property, wanted_id, wanted_mvpd) = self.wanted();
         let is_other = |mvpd: &str| wanted_mvpd.is_some_and(|wanted| folded(mvpd) != folded(wanted));
         let address =
@@ -41,7 +41,7 @@ impl Forget {
     }
 
     /// A text that every spelling of the ID contains; empty if there is none.
-    pub(super) fn needle(&self) -> &str {
+    pub fn needle(&self) -> &str {
         let (property, id, _) = self.wanted();
         if property == Property::IpAddress { "" } else { id }
     }

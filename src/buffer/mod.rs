@@ -79,8 +79,9 @@ pub use keys::{BulkFileId, FormKey, InputId, JobKey, RequestorKey, RunId};
 pub use ledger::{Accounting, Amount};
 pub use memory::MemoryReader;
 pub use metrics::{
-    CountedHour, Discarded, MERGED_USERS_MAX, MetricGroup, MetricsReader, MetricsSecret, SeenUser,
-    TRANSIENT_IDS, TransientIds, UserEntry, UserMark, each_user, looks_transient, pack_users, users_of,
+    CountedHour, Discarded, MERGED_USERS_MAX, MetricGroup, MetricsReader, MetricsSecret, Person, SeenUser,
+    Strangers, TRANSIENT_IDS, TransientIds, UserEntry, UserMark, each_user, looks_transient, pack_users,
+    users_of,
 };
 pub use outcomes::Change;
 pub use pending::{NotTaken, PendingGroup, PendingSelection, TakenBack};

@@ -2,11 +2,17 @@
 
 use serde_json::json;
 
-use super::{Context, Ended, Exit, Failure, Settings, options, refused};
+use super::{Context, Ended, Exit, Failure, Settings, on_file, options, refused, shared};
 use crate::backfill;
 use crate::buffer::{Buffer, Forget, Forgotten};
 use crate::event::Property;
 use crate::ingest;
+
+/// What a person who erases somebody on PostgreSQL has to know.
+const REMAINS: &str = "what remains: the deleted rows stay in the files of the database until autovacuum has removed them and their room \
+    is used again (VACUUM FULL of the tables in the schema passbridge rewrites these files at once, and drains wait meanwhile); the \
+    write-ahead log and its archive, base backups, dumps and standbys keep them until they are deleted or have caught up; rejected \
+    lines of other hosts stay until it runs there";
 
 /// Erases a person's events from the buffer, its inbox and the rejected lines, for privacy requests.
 ///
@@ -16,6 +22,9 @@ use crate::ingest;
 /// and no ingest may run meanwhile. Files that backfills kept, and copies of the buffer that an upgrade or a restore left beside it, are
 /// deleted whole. Copies made with `backup` or `backfill export` you must delete yourself. What Analytics has is erased by Adobe's own
 /// Privacy Service.
+///
+/// On PostgreSQL, drains and ingests may run; events that are stored meanwhile may stay. Rejected lines are erased on the host where it
+/// runs. The report says what remains in the database's own files and archive.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/forget.txt").trim_ascii_end())]
 pub(super) struct Args {
@@ -69,31 +78,69 @@ impl Whom {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Ended {
-    let (settings, buffer) = context.open()?;
+    let settings = context.settings()?;
     let (forget, whom) = args.whom.find(&settings)?;
+    let rejects_dir = &settings.config.ingest.rejects_dir;
+    let partly = |failure: Failure| Failure {
+        advice: format!("{}; until then a part may be erased", failure.advice),
+        ..failure
+    };
+    if on_file::is_on_postgres(&settings) {
+        if args.dry_run {
+            let found =
+                shared::block_on(&settings, async |buffer| Ok(buffer.count_to_forget(&forget).await?))?;
+            return rehearsed(
+                &found,
+                ingest::rejects_of(rejects_dir, &forget, &settings.file)?.len(),
+                context,
+            );
+        }
+        let found =
+            shared::block_on(&settings, async |buffer| Ok(buffer.forget(&forget).await?)).map_err(partly)?;
+        let mut erased = Erased { found, remains: Some(REMAINS), ..Erased::default() };
+        erased.rejected_lines = erased.part(ingest::forget_rejects(rejects_dir, &forget, &settings.file));
+        return told(erased, whom, context);
+    }
+    let buffer = Buffer::open(&context.buffer_options(&settings)?)?;
     if args.dry_run {
-        return rehearse(&forget, &settings, &buffer, context);
+        let found = buffer.count_to_forget(&forget)?;
+        return rehearsed(&found, ingest::rejects_of(rejects_dir, &forget, buffer.path())?.len(), context);
     }
     let lock = buffer.lock_whole()?;
-    let found = buffer.forget(&forget, &lock).map_err(|error| {
-        let failure = Failure::from(error);
-        Failure { advice: format!("{}; until then a part may be erased", failure.advice), ..failure }
-    })?;
-    let Forgotten { events, inbox_rows, memory_rows, metric_digests, ref mvpds } = found;
-    let mut failure = None;
-    // A part that fails does not keep the other parts from being erased.
-    let mut part = |erased: Result<u64, Failure>| {
+    let found = buffer.forget(&forget, &lock).map_err(|error| partly(error.into()))?;
+    let mut erased = Erased { found, ..Erased::default() };
+    erased.copies = erased.part(buffer.forget_copies(&lock));
+    // No file is being uploaded now, so all files in this folder are copies that were kept, or that a crash left.
+    erased.bulk_files = erased.part(backfill::forget_files(&settings.config.bulk.dir, &buffer));
+    erased.rejected_lines = erased.part(ingest::forget_rejects(rejects_dir, &forget, buffer.path()));
+    told(erased, whom, context)
+}
+
+/// What was erased, and the first failure.
+#[derive(Default)]
+struct Erased {
+    found: Forgotten,
+    copies: u64,
+    bulk_files: u64,
+    rejected_lines: u64,
+    /// What is not erased by this command.
+    remains: Option<&'static str>,
+    failure: Option<Failure>,
+}
+
+impl Erased {
+    /// A part that fails does not keep the other parts from being erased.
+    fn part<E: Into<Failure>>(&mut self, erased: Result<u64, E>) -> u64 {
         erased.unwrap_or_else(|error| {
-            failure.get_or_insert(error);
+            self.failure.get_or_insert(error.into());
             0
         })
-    };
-    let copies = part(buffer.forget_copies(&lock).map_err(Failure::from));
-    // No file is being uploaded now, so all files in this folder are copies that were kept, or that a crash left.
-    let bulk_files = part(backfill::forget_files(&settings.config.bulk.dir, &buffer).map_err(Failure::from));
-    let rejects_dir = &settings.config.ingest.rejects_dir;
-    let rejected_lines =
-        part(ingest::forget_rejects(rejects_dir, &forget, buffer.path()).map_err(Failure::from));
+    }
+}
+
+fn told(erased: Erased, whom: &str, context: &Context) -> Ended {
+    let Erased { found, copies, bulk_files, rejected_lines, remains, failure } = erased;
+    let Forgotten { events, inbox_rows, memory_rows, metric_digests, ref mvpds } = found;
     let erased =
         format!("erased {events} events, {inbox_rows} inbox rows and {rejected_lines} rejected lines");
     let is_nobody = events + inbox_rows + memory_rows + rejected_lines + metric_digests == 0;
@@ -113,12 +160,16 @@ pub(super) fn run(args: &Args, context: &Context) -> Ended {
             format!("; replaced {metric_digests} digests of theirs in the metrics by random ones"),
         ),
         (mvpds.len() > 1, format!("; the MVPD was spelt {mvpds:?}")),
+        (remains.is_some() && !is_nobody, format!("\n{}", remains.unwrap_or_default())),
     ];
     let text: String = parts.into_iter().filter_map(|(is_so, part)| is_so.then_some(part)).collect();
     let mut report = json!(found);
     for (name, count) in [("rejected_lines", rejected_lines), ("bulk_files", bulk_files), ("copies", copies)]
     {
         report[name] = json!(count);
+    }
+    if let Some(remains) = remains {
+        report["remains"] = json!(remains);
     }
     if let Some(failure) = &failure {
         report["failure"] = json!(failure);
@@ -127,11 +178,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Ended {
     failure.map_or(Ok(Exit::Done), Err)
 }
 
-fn rehearse(forget: &Forget, settings: &Settings, buffer: &Buffer, context: &Context) -> Ended {
-    let found = buffer.count_to_forget(forget)?;
-    let rejected_lines =
-        ingest::rejects_of(&settings.config.ingest.rejects_dir, forget, buffer.path())?.len();
-    let Forgotten { events, inbox_rows, memory_rows, metric_digests, .. } = &found;
+fn rehearsed(found: &Forgotten, rejected_lines: usize, context: &Context) -> Ended {
+    let Forgotten { events, inbox_rows, memory_rows, metric_digests, .. } = found;
     let text = format!(
         "nothing is erased: {events} events, {inbox_rows} inbox rows, {rejected_lines} rejected lines and {memory_rows} rows that sources \
          remembered would be, {metric_digests} digests replaced, and files of backfills and copies beside the buffer deleted whole"

@@ -8,7 +8,7 @@ use super::settings::Settings;
 /// `docs/many-workers.md` has queries for what people ask most often.
 const SHOWN: &str = "query the tables, as docs/many-workers.md shows";
 /// The commands that do not work on PostgreSQL yet, each with what to do instead.
-const INSTEAD: [(&str, &str); 13] = [
+const INSTEAD: [(&str, &str); 12] = [
     ("backfill", "ingest the history: it goes with the live events, in the order of their time"),
     ("pull", "ingest events in NDJSON or CSV"),
     ("reconcile", SHOWN),
@@ -19,7 +19,6 @@ const INSTEAD: [(&str, &str); 13] = [
     ("pending", "pause the suite: passbridge suite pause RSID"),
     ("inputs", SHOWN),
     ("rejects", "look into the folder that ingest.rejects_dir names"),
-    ("forget", "keep the events of people who may ask for it in a buffer that is a file"),
     ("backup", "pg_dump and point-in-time recovery do it"),
     ("restore", "restore the database by its own tools; docs/many-workers.md says what counts again then"),
 ];

@@ -196,14 +196,14 @@ pub(super) struct Looked {
 impl fmt::Display for Looked {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let SharedStatus { pending, delivered, dead, held, discarded, .. } = &self.status;
-        let SharedStatus { expired, parked, in_doubt, under_way, .. } = &self.status;
+        let SharedStatus { expired, erased, parked, in_doubt, under_way, .. } = &self.status;
         writeln!(
             out,
             "pending    {pending}, of which {parked} parked and {in_doubt} in doubt; {under_way} under way"
         )?;
         writeln!(
             out,
-            "delivered  {delivered}\ndead       {dead}\nheld       {held}\ndiscarded  {discarded}\nexpired    {expired}"
+            "delivered  {delivered}\ndead       {dead}\nheld       {held}\ndiscarded  {discarded}\nexpired    {expired}\nerased     {erased}"
         )?;
         let over_count = self.status.over_count_max;
         write_notes(

@@ -1,6 +1,6 @@
 //! Attempts, their outcomes, and decisions about events. One transaction records many of them, from all lanes.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio_postgres::types::Type;
@@ -30,6 +30,8 @@ words! {
         /// A person decided that the event is never sent.
         Discarded = "discarded",
         Delivered = "delivered",
+        /// The event was erased at a person's request.
+        Erased = "erased",
     }
 }
 
@@ -58,8 +60,6 @@ pub struct Outcome {
 /// The end of an event: delivered, dead or held.
 #[derive(Debug, Clone)]
 pub struct Decision {
-    /// The suite, by which the worker's summary counts.
-    pub rsid: Rsid,
     pub seq: i64,
     pub state: Verdict,
     pub reason: Option<String>,
@@ -70,7 +70,8 @@ pub struct Decision {
 pub struct Group {
     pub attempts: Vec<Attempt>,
     pub outcomes: Vec<Outcome>,
-    pub decisions: Vec<Decision>,
+    /// Each with its suite, by which the worker's summary counts.
+    pub decisions: Vec<(Rsid, Decision)>,
 }
 
 /// What was recorded of a group.
@@ -107,16 +108,18 @@ macro_rules! post {
     ($moves:literal) => {
         concat!(
             "INSERT INTO passbridge.posting (requestor, slot, hour, pending_events, pending_units, delivered_events,
-                delivered_units, dead_events, dead_units, held_events, held_units, discarded_events, discarded_units)
+                delivered_units, dead_events, dead_units, held_events, held_units, discarded_events, discarded_units,
+                erased_events, erased_units)
              SELECT e.requestor, e.slot, e.occurred_at / 3600000000000, sum(m.pending), sum(m.pending * e.count),
                 sum(m.delivered), sum(m.delivered * e.count), sum(m.dead), sum(m.dead * e.count), sum(m.held), sum(m.held * e.count),
-                sum(m.discarded), sum(m.discarded * e.count)
+                sum(m.discarded), sum(m.discarded * e.count), sum(m.erased), sum(m.erased * e.count)
              FROM ", $moves, " AS u(seq, was, becomes) JOIN passbridge.event e ON e.seq = u.seq
              CROSS JOIN LATERAL (SELECT (u.becomes = 'pending')::int - (u.was = 'pending')::int AS pending,
                 (u.becomes = 'delivered')::int - (u.was = 'delivered')::int AS delivered,
                 (u.becomes = 'dead')::int - (u.was = 'dead')::int AS dead,
                 (u.becomes = 'held')::int - (u.was = 'held')::int AS held,
-                (u.becomes = 'discarded')::int - (u.was = 'discarded')::int AS discarded) m
+                (u.becomes = 'discarded')::int - (u.was = 'discarded')::int AS discarded,
+                (u.becomes = 'erased')::int - (u.was = 'erased')::int AS erased) m
              GROUP BY 1, 2, 3"
         )
     };
@@ -153,6 +156,7 @@ impl SharedBuffer {
             .iter()
             .map(|attempt| ((attempt.claim.rsid.as_str(), attempt.claim.n), &attempt.claim))
             .collect();
+        let decisions: Vec<&Decision> = group.decisions.iter().map(|(_, decision)| decision).collect();
         let mut granted = self
             .write(async |client| {
                 // All statements go out together, in this order, and take one round trip.
@@ -161,16 +165,16 @@ impl SharedBuffer {
                     fence(client, worker, &claims),
                     begin(client, worker, &group.attempts),
                     end(client, &group.outcomes),
-                    decide(client, &group.decisions)
+                    decide(client, &decisions)
                 )?;
                 let is_lost = |claim: &&Arc<Claim>| !owned.contains(&(claim.rsid.to_string(), claim.n));
                 let lost = claims.values().copied().filter(is_lost).cloned().collect();
-                Ok(Granted { attempts, decided, lost })
+                Ok(Granted { attempts, decided: decided.into_keys().collect(), lost })
             })
             .await?;
         if !self.lost_from_sight.is_empty() {
             // An earlier try, whose end the server cannot tell, may have decided these events.
-            granted.decided.extend(group.decisions.iter().map(|decision| decision.seq));
+            granted.decided.extend(decisions.iter().map(|decision| decision.seq));
         }
         Ok(granted)
     }
@@ -241,14 +245,18 @@ async fn end(client: &Client, outcomes: &[Outcome]) -> Result<(), Error> {
     client.execute_typed(OUTCOME, &values).await.map(drop)
 }
 
-/// Changes the states of events, each only to a higher one: held < dead < discarded < delivered. So a success that a
-/// frozen worker records late counts once, and a late failure changes nothing.
-async fn decide(client: &Client, decisions: &[Decision]) -> Result<HashSet<i64>, Error> {
-    let (mut open, mut decided) = (decisions.iter().collect::<Vec<&Decision>>(), HashSet::new());
+/// Changes the states of events, each only to a higher one: held < dead < discarded < delivered < erased. So a success that
+/// a frozen worker records late counts once, and a late failure changes nothing. Returns the former state of each event
+/// whose state changed.
+pub(super) async fn decide(
+    client: &Client,
+    decisions: &[&Decision],
+) -> Result<HashMap<i64, &'static str>, Error> {
+    let (mut open, mut decided) = (decisions.to_vec(), HashMap::new());
     while !open.is_empty() {
         let new = change(client, DECIDE, &open).await?;
         open.retain(|decision| !new.contains(&decision.seq));
-        decided.extend(new);
+        decided.extend(new.into_iter().map(|seq| (seq, PENDING)));
         if open.is_empty() {
             break;
         }
@@ -264,7 +272,7 @@ async fn decide(client: &Client, decisions: &[Decision]) -> Result<HashSet<i64>,
         let was: Vec<&str> = seqs.iter().map(|seq| states[seq].as_str()).collect();
         let becomes: Vec<&str> = raised.iter().map(|decision| decision.state.as_str()).collect();
         post(client, &seqs, &was, &becomes).await?;
-        decided.extend(seqs);
+        decided.extend(seqs.into_iter().zip(was));
         // A person may have requeued an event between the two statements, so that it has no state any more.
         open.retain(|decision| !states.contains_key(&decision.seq));
     }

@@ -12,8 +12,11 @@ use super::tls::Tls;
 use crate::buffer::MetricsSecret;
 
 /// The steps to the schema that this program writes, each from the schema before.
-const STEPS: [&str; 2] =
-    [include_str!("../../schemas/postgres.sql"), include_str!("../../schemas/postgres-2.sql")];
+const STEPS: [&str; 3] = [
+    include_str!("../../schemas/postgres.sql"),
+    include_str!("../../schemas/postgres-2.sql"),
+    include_str!("../../schemas/postgres-3.sql"),
+];
 /// The schema that this program writes.
 const SCHEMA: i32 = STEPS.len() as i32;
 /// `pg_current_xact_id` and `pg_snapshot` came with PostgreSQL 13; tests cover 15 and later.

@@ -15,7 +15,7 @@ use crate::mapping;
 /// Events of a release without metrics that are counted in one transaction, and deltas that are folded in one.
 const ROWS_A_TRANSACTION: i64 = 10_000;
 /// The key of the advisory lock of whoever folds: "passbrif" in ASCII. It ends with its transaction.
-const FOLD_LOCK: i64 = 0x7061_7373_6272_6966;
+pub(super) const FOLD_LOCK: i64 = 0x7061_7373_6272_6966;
 
 /// The parts of a statement that add events to the metrics: rows with occurred_at, slot, count, metric_group and an entry of the
 /// user. They are inserts alone, so that no two ingests wait for each other.

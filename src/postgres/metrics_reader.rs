@@ -85,7 +85,7 @@ impl SharedMetrics {
     }
 
     pub fn events_whole_from(&self) -> Result<Option<Instant>> {
-        let select = "SELECT max(hour) + 1 FROM passbridge.posting WHERE expired_delivered_events + expired_discarded_events > 0";
+        let select = "SELECT max(hour) + 1 FROM passbridge.posting WHERE expired_delivered_events + expired_discarded_events + erased_events > 0";
         self.start_of_hour(select)
     }
 

@@ -17,6 +17,7 @@ mod attempts;
 mod backlog;
 mod database;
 mod decisions;
+mod erasure;
 mod error;
 mod leases;
 mod metrics;

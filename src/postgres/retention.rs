@@ -13,10 +13,11 @@ const BATCH: i64 = 5_000;
 /// The clocks of this host and of the database differ by less than this, or one of them is wrong.
 const DIFFERENCE_MAX_SECONDS: i64 = 86_400;
 
-/// Waits a day after the final state, while a worker may still have the event. Keeps the sum of what was over-counted.
+/// Waits a day after the final state, while a worker may still have the event. Keeps the sum of what was over-counted. Of an
+/// erased event there is only what frozen workers recorded later.
 const EXPIRE: &str = "WITH old AS MATERIALIZED (
         SELECT f.seq, f.state FROM passbridge.final f
-        WHERE f.at < now() - make_interval(days => greatest($1, 1)) AND f.state IN ('delivered', 'discarded')
+        WHERE f.at < now() - make_interval(days => greatest($1, 1)) AND f.state IN ('delivered', 'discarded', 'erased')
         LIMIT $2 FOR UPDATE SKIP LOCKED),
     over AS (
         SELECT o.seq, (SELECT r.extra FROM passbridge.repeated r WHERE r.seq = o.seq) AS extra FROM old o),
@@ -38,7 +39,7 @@ const EXPIRE: &str = "WITH old AS MATERIALIZED (
                -sum(1 - d), -sum((1 - d) * count), sum(1 - d), sum((1 - d) * count), coalesce(sum(extra), 0)
         FROM (SELECT g.*, g.occurred_at / 3600000000000 AS hour, g.is_delivered::int AS d FROM gone g) g
         LEFT JOIN over USING (seq) GROUP BY 1, 2, 3)
-    SELECT count(*) FILTER (WHERE is_delivered), count(*) FILTER (WHERE NOT is_delivered) FROM gone";
+    SELECT count(*) FILTER (WHERE is_delivered), count(*) FILTER (WHERE NOT is_delivered), (SELECT count(*) FROM old) FROM gone";
 
 const FORGET: &str = "DELETE FROM passbridge.identity WHERE id IN (
         SELECT id FROM passbridge.identity WHERE gone_on < current_date - $1 LIMIT $2)";
@@ -52,7 +53,7 @@ const FOLD: &str = "WITH old AS (
      SELECT requestor, slot, hour, sum(ingested_events), sum(ingested_units), sum(pending_events), sum(pending_units),
             sum(delivered_events), sum(delivered_units), sum(dead_events), sum(dead_units), sum(held_events), sum(held_units),
             sum(discarded_events), sum(discarded_units), sum(expired_delivered_events), sum(expired_delivered_units),
-            sum(expired_discarded_events), sum(expired_discarded_units), sum(over_units)
+            sum(expired_discarded_events), sum(expired_discarded_units), sum(over_units), sum(erased_events), sum(erased_units)
      FROM old GROUP BY 1, 2, 3";
 
 impl SharedBuffer {
@@ -74,10 +75,11 @@ impl SharedBuffer {
         loop {
             let values = [(&retention as _, Type::INT4), (&BATCH as _, Type::INT8)];
             let rows = self.write(async |client| client.query_typed(EXPIRE, &values).await).await?;
-            let [delivered, discarded] = [0, 1].map(|column| rows[0].get::<_, i64>(column).cast_unsigned());
+            let [delivered, discarded, all] =
+                [0, 1, 2].map(|column| rows[0].get::<_, i64>(column).cast_unsigned());
             report.expired_delivered += delivered;
             report.expired_discarded += discarded;
-            if delivered + discarded == 0 {
+            if all == 0 {
                 break;
             }
         }

@@ -22,6 +22,8 @@ pub struct SharedStatus {
     pub discarded: i64,
     /// Delivered and discarded events that retention deleted.
     pub expired: i64,
+    /// Events that were erased at a person's request.
+    pub erased: i64,
     /// Pending events whose requestor has no suite, or whose suite is paused.
     pub parked: i64,
     /// Pending events with an attempt of unknown outcome that no live worker is making any more.
@@ -116,7 +118,7 @@ const TOTALS: &str = "SELECT coalesce(sum(ingested_events), 0)::int8, coalesce(s
         coalesce(sum(delivered_events), 0)::int8, coalesce(sum(dead_events), 0)::int8, coalesce(sum(held_events), 0)::int8,
         coalesce(sum(ingested_units), 0)::int8, coalesce(sum(pending_units), 0)::int8,
         coalesce(sum(delivered_units), 0)::int8, coalesce(sum(dead_units + held_units + discarded_units + expired_delivered_units
-            + expired_discarded_units), 0)::int8,
+            + expired_discarded_units + erased_units), 0)::int8,
         coalesce(sum(discarded_events), 0)::int8, coalesce(sum(expired_delivered_events + expired_discarded_events), 0)::int8,
         (SELECT count(*) FROM passbridge.final WHERE state = 'dead' AND at > now() - interval '24 hours'),
         (extract(epoch FROM now()) * 1000000000)::int8,
@@ -125,7 +127,8 @@ const TOTALS: &str = "SELECT coalesce(sum(ingested_events), 0)::int8, coalesce(s
          JOIN passbridge.event e ON e.seq = a.seq JOIN passbridge.requestor r ON r.requestor = e.requestor AND r.rsid = a.rsid
          JOIN passbridge.input i ON i.input = e.input
          WHERE NOT EXISTS (SELECT FROM passbridge.final f WHERE f.seq = a.seq)),
-        (SELECT (extract(epoch FROM opened_at) * 1000000000)::int8 FROM passbridge.input ORDER BY input LIMIT 1)
+        (SELECT (extract(epoch FROM opened_at) * 1000000000)::int8 FROM passbridge.input ORDER BY input LIMIT 1),
+        coalesce(sum(erased_events), 0)::int8
      FROM passbridge.posting";
 
 /// Of each slice, only the input of the event that happened last is looked up, by the index.
@@ -156,7 +159,8 @@ impl SharedBuffer {
             dead_within_a_day,
             at,
         ] = std::array::from_fn(|column| row.get::<_, i64>(column));
-        let is_balanced = ingested == pending + delivered + dead + held + discarded + expired
+        let erased = row.get::<_, i64>(15);
+        let is_balanced = ingested == pending + delivered + dead + held + discarded + expired + erased
             && ingested_units == pending_units + delivered_units + others;
         let accounting =
             Accounting { ingested, ingested_units, pending_units, delivered_units, balanced: is_balanced };
@@ -182,6 +186,7 @@ impl SharedBuffer {
             held,
             discarded,
             expired,
+            erased,
             parked: requestors.iter().filter(|one| one.parked.is_some()).map(|one| one.pending).sum(),
             in_doubt: doubts.get(0),
             under_way: doubts.get(1),

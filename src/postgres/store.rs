@@ -47,8 +47,8 @@ const STORE: &str = concat!(
     " SELECT ord FROM new JOIN fresh USING (seq)"
 );
 
-/// If a transaction of unknown end stored an event of this input after all, its line is no duplicate of an earlier one.
-const FIRST_OF: &str = "SELECT u.ord, i.content <> u.content, coalesce(p.path, ''), coalesce(e.line, 0),
+/// The content of an erased event is not known. If a transaction of unknown end stored an event of this input after all, its line is no duplicate of an earlier one.
+const FIRST_OF: &str = "SELECT u.ord, coalesce(i.content <> u.content, FALSE), coalesce(p.path, ''), coalesce(e.line, 0),
         coalesce(e.xid::text = ANY($4) AND e.input = $5, FALSE)
      FROM unnest($1::bytea[], $2::int8[], $3::int8[]) AS u(id, content, ord) JOIN passbridge.identity i ON i.id = u.id
      LEFT JOIN passbridge.event e ON e.seq = i.seq LEFT JOIN passbridge.input p ON p.input = e.input ORDER BY u.ord";

@@ -232,8 +232,8 @@ impl HostWork {
     }
 
     fn go_on(&mut self, granted: Granted, group: &Group, chosen: Vec<Sending>) {
-        let decided = group.decisions.iter().filter(|decision| granted.decided.contains(&decision.seq));
-        decided.for_each(|decision| self.summary.count(&decision.rsid, decision));
+        let decided = group.decisions.iter().filter(|(_, decision)| granted.decided.contains(&decision.seq));
+        decided.for_each(|(rsid, decision)| self.summary.count(rsid, decision));
         for claim in granted.lost {
             let place = self.slices.iter().find(|(_, slice)| slice.claim == claim).map(|(place, _)| *place);
             if let Some(place) = place {
@@ -266,23 +266,15 @@ impl HostWork {
             let is_doubted = waiting.earlier.as_ref().is_some_and(|earlier| earlier.is_in_doubt);
             if is_doubted && route.suite.on_ambiguous == OnAmbiguous::Hold {
                 let reason = Some(Doubt::RunEnded.to_string());
-                self.group.decisions.push(Decision {
-                    rsid: rsid.clone(),
-                    seq: waiting.seq,
-                    state: Verdict::Held,
-                    reason,
-                });
+                let decision = Decision { seq: waiting.seq, state: Verdict::Held, reason };
+                self.group.decisions.push((rsid.clone(), decision));
                 continue;
             }
             match Parcel::new(place, route, waiting) {
                 Err(reason) => {
                     let reason = Some(reason.code());
-                    self.group.decisions.push(Decision {
-                        rsid: rsid.clone(),
-                        seq: waiting.seq,
-                        state: Verdict::Dead,
-                        reason,
-                    });
+                    let decision = Decision { seq: waiting.seq, state: Verdict::Dead, reason };
+                    self.group.decisions.push((rsid.clone(), decision));
                 }
                 Ok(parcel) if self.lines.is_ended(parcel.visitor) => slice.left.push(parcel.seq),
                 Ok(parcel) => {
@@ -366,8 +358,8 @@ impl HostWork {
 
     fn decide(&mut self, parcel: &Parcel, state: Verdict, reason: Option<String>) {
         let rsid = self.suites[parcel.place.0].route.suite.form.rsid.clone();
-        let decision = Decision { rsid, seq: parcel.seq, state, reason };
-        self.group.decisions.push(decision);
+        let decision = Decision { seq: parcel.seq, state, reason };
+        self.group.decisions.push((rsid, decision));
         self.done(parcel);
     }
 

@@ -54,7 +54,8 @@ impl WorkSummary {
             | Verdict::Retry
             | Verdict::Refused
             | Verdict::Unsent
-            | Verdict::Discarded => (&mut self.held, &mut suite.held),
+            | Verdict::Discarded
+            | Verdict::Erased => (&mut self.held, &mut suite.held),
         };
         (*all, *own) = (*all + 1, *own + 1);
     }

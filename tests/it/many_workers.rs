@@ -19,6 +19,7 @@ use server::{Cluster, Database, Swallower, wait_until};
 
 mod counting;
 mod decisions;
+mod erasure;
 mod errors;
 mod faults;
 mod house;

@@ -22,6 +22,7 @@ mod tally;
 mod transient;
 
 pub use digest::{Secret as MetricsSecret, UserMark};
+pub use forgetting::{Person, Strangers};
 pub(super) use forgetting::{forget, people_of};
 pub use packs::{Entry as UserEntry, MERGED_USERS_MAX, entries as users_of, pack_sorted as pack_users};
 pub(super) use reader::start_of;

@@ -195,7 +195,7 @@ fn ingests_of_overlapping_files_at_the_same_time_count_each_event_once() {
 }
 
 /// A buffer as the release before made it.
-fn older(database: &Database) -> Program {
+pub(super) fn older(database: &Database) -> Program {
     for file in ["schemas/postgres.sql", "fixtures/postgres/schema-1.sql"] {
         psql_file(&database.url(), &Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
     }
@@ -249,7 +249,7 @@ fn a_buffer_of_schema_1_goes_on_and_its_events_are_counted_once() {
     assert_eq!(program.json(&["ingest", &program.place("new.ndjson")]).1["total"]["stored"], 50);
     assert_eq!(program.json(&["drain"]).1["delivered"], 4);
     assert_eq!(program.run(&["status", "--verify"]).code, 0);
-    database.ask("UPDATE passbridge.version SET schema = 3");
+    database.ask("UPDATE passbridge.version SET schema = 4");
     let done = program.run(&["report"]);
-    assert!(done.code == 2 && done.err.contains("its schema is 3, this program knows 2"), "{done:?}");
+    assert!(done.code == 2 && done.err.contains("its schema is 4, this program knows 3"), "{done:?}");
 }
