@@ -19,7 +19,10 @@ const EVENTS: usize = EVENT_ID + 1;
 
 /// How many events of each kind a requestor has, and how many of them have a value of each key.
 #[derive(Debug, Default)]
-pub struct FilledKeys(BTreeMap<(RequestorId, EventKind), [u64; EVENTS + 1]>);
+pub struct FilledKeys(BTreeMap<RequestorId, BTreeMap<EventKind, Filled>>);
+
+/// The number of events with a value of each key, then the number of all events.
+type Filled = [u64; EVENTS + 1];
 
 /// The keys that the events of each requestor lack.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -49,16 +52,20 @@ impl LostKeys {
 
 impl FilledKeys {
     pub fn add(&mut self, event: &PassEvent) {
-        let filled = self.0.entry((event.requestor_id().clone(), event.kind())).or_insert([0; EVENTS + 1]);
+        let kinds = self.0.entry(event.requestor_id().clone()).or_default();
+        let filled = kinds.entry(event.kind()).or_insert([0; EVENTS + 1]);
         filled[EVENTS] += 1;
         filled[EVENT_ID] += u64::from(event.event_id().is_some());
         event.properties.present().for_each(|property| filled[property] += 1);
     }
 
     pub fn absorb(&mut self, others: FilledKeys) {
-        for (of, others) in others.0 {
-            let filled = self.0.entry(of).or_insert([0; EVENTS + 1]);
-            filled.iter_mut().zip(others).for_each(|(count, more)| *count += more);
+        for (requestor_id, others) in others.0 {
+            let kinds = self.0.entry(requestor_id).or_default();
+            for (kind, others) in others {
+                let filled = kinds.entry(kind).or_insert([0; EVENTS + 1]);
+                filled.iter_mut().zip(others).for_each(|(count, more)| *count += more);
+            }
         }
     }
 
@@ -66,22 +73,22 @@ impl FilledKeys {
     /// events are judged apart: an hour in which nobody gets beyond the login has no event with a user ID.
     pub fn lost(&self, now: &FilledKeys, accepted: &[&str]) -> LostKeys {
         let mut lost = LostKeys::default();
-        let kinds: Vec<_> = now.0.iter().map(|(of, now)| (of, now, self.0.get(of))).collect();
-        for kinds in kinds.chunk_by(|one, other| one.0.0 == other.0.0) {
+        for (requestor_id, kinds) in &now.0 {
+            let Some(earlier) = self.0.get(requestor_id) else { continue };
             let is_lost = |key: &usize| {
-                let both = kinds.iter().filter_map(|(_, now, before)| Some((now, (*before)?)));
+                let both = kinds.iter().filter_map(|(kind, now)| Some((now, earlier.get(kind)?)));
                 let had = both.filter(|(_, before)| {
                     before[*key] > 0 && before[*key] * 100 >= before[EVENTS] * NEARLY_ALL_PERCENT
                 });
                 let [is, was] =
                     had.fold([0, 0], |[is, was], (now, before)| [is + now[EVENTS], was + before[EVENTS]]);
-                is.min(was) >= EVENTS_MIN && kinds.iter().all(|(_, now, _)| now[*key] == 0)
+                is.min(was) >= EVENTS_MIN && kinds.values().all(|now| now[*key] == 0)
             };
             let name = |key: usize| Property::ALL.get(key).map_or("event_id", |property| property.name());
             let keys = (0..EVENTS).filter(is_lost).map(name).filter(|key| !accepted.contains(key));
             let keys: Vec<String> = keys.map(str::to_owned).collect();
             if !keys.is_empty() {
-                lost.0.insert(kinds[0].0.0.clone(), keys);
+                lost.0.insert(requestor_id.clone(), keys);
             }
         }
         lost
@@ -90,8 +97,9 @@ impl FilledKeys {
     /// What a stream of events lacks by now. Each key is told once.
     pub fn tell(&mut self, now: &mut FilledKeys) -> Option<String> {
         let lost = self.lost(now, &[]);
-        self.0.retain(|(requestor_id, _), _| !lost.0.contains_key(requestor_id));
-        if !lost.is_empty() || now.0.values().map(|filled| filled[EVENTS]).sum::<u64>() >= WINDOW_EVENTS {
+        self.0.retain(|requestor_id, _| !lost.0.contains_key(requestor_id));
+        let events = now.0.values().flat_map(BTreeMap::values).map(|filled| filled[EVENTS]);
+        if !lost.is_empty() || events.sum::<u64>() >= WINDOW_EVENTS {
             self.absorb(std::mem::take(now));
         }
         (!lost.is_empty()).then(|| lost.to_string())

@@ -151,12 +151,14 @@ impl VisitorRules {
             let is_between = bare.trim_matches(SEPARATORS) == bare && bare.contains(SEPARATORS);
             is_between && is_word(&joined()) || decoded(bare).is_some_and(|text| is_word(text.trim()))
         };
+        let has_signs = has_signs(bare);
         is_word(bare)
-            || self >= VisitorRules::V3 && (inside(bare).is_some_and(is_word) || is_one_letter(bare))
+            || self >= VisitorRules::V3
+                && (has_signs && inside(bare).is_some_and(is_word) || is_one_letter(bare))
             || self >= VisitorRules::V4
-                && (is_left_over(bare)
+                && (is_left_over(bare, has_signs)
                     || is_other_spelling()
-                    || has_signs(bare) && (is_masked(bare) || is_made_of(bare, &is_word)))
+                    || has_signs && (is_masked(bare) || is_made_of(bare, &is_word)))
     }
 
     pub fn address(self, text: &str) -> Option<IpAddr> {
@@ -172,6 +174,10 @@ impl VisitorRules {
         let mut nodes = text.split(',').map(node).filter(|node| !self.is_hidden(node));
         if self < VisitorRules::V4 {
             return address_of_node(nodes.next()?).map(|found| found.to_canonical());
+        }
+        // Nearly every event has one plain address. It is never hidden, unless it belongs to nobody.
+        if let Ok(plain) = text.parse::<Ipv4Addr>() {
+            return Some(IpAddr::V4(plain)).filter(|plain| !is_of_nobody(*plain));
         }
         let found = nodes.map(|node| address_of_node(unmapped(node)).map(|found| found.to_canonical()));
         let mut found = found.filter(|found| !found.is_some_and(is_of_nobody));
@@ -283,6 +289,11 @@ fn is_error(text: &str) -> bool {
 
 /// The text without white space, control characters and zero-width characters at its ends.
 fn bare(text: &str) -> &str {
+    // Nearly every text begins and ends with a visible character of ASCII.
+    let is_visible = |letter: Option<u8>| letter.is_some_and(|letter| letter.is_ascii_graphic());
+    if is_visible(text.bytes().next()) && is_visible(text.bytes().next_back()) {
+        return text;
+    }
     text.trim_matches(|letter: char| letter.is_whitespace() || letter.is_control() || is_invisible(letter))
 }
 
@@ -303,7 +314,7 @@ fn decoded(text: &str) -> Option<String> {
 
 /// Whether a text is left over from a missing value: punctuation alone, a zero (`0.00`), a network card's address of
 /// nothing but zeros or `f`, a printed object, or a placeholder of a template.
-fn is_left_over(text: &str) -> bool {
+fn is_left_over(text: &str, has_signs: bool) -> bool {
     let digits = || text.chars().filter(|letter| !matches!(letter, '-' | ':' | '.' | ',' | '+'));
     let is_all =
         |letter: char| digits().next().is_some() && digits().all(|it| it.eq_ignore_ascii_case(&letter));
@@ -319,7 +330,7 @@ fn is_left_over(text: &str) -> bool {
         && text.chars().all(|letter| letter.is_ascii_punctuation() || DASHES.contains(letter))
         || is_all('0') && (digits().count() < text.len() || text.len() >= CARD_DIGITS)
         || is_all('f') && digits().count() >= CARD_DIGITS
-        || has_signs(text)
+        || has_signs
             && (OBJECTS.iter().any(starts_with)
                 || text.contains(' ') && text.contains(" object at 0x")
                 || TEMPLATES.split('|').any(|around| place(around).is_some()))
@@ -346,11 +357,14 @@ fn is_made_of(text: &str, is_word: &dyn Fn(&str) -> bool) -> bool {
 
 /// Whether a text repeats one letter: the zeros of an empty UUID, or the letters of a mask (`***`, `xxxx-xxxx`).
 fn is_one_letter(text: &str) -> bool {
-    let letters = || text.chars().filter(|letter| *letter != '-');
-    let is_all = |(letter, min): (char, usize)| {
-        letters().all(|it| it.to_ascii_lowercase() == letter) && letters().count() >= min
+    let mut letters = text.chars().filter(|letter| *letter != '-').map(|letter| letter.to_ascii_lowercase());
+    let Some(first) = letters.next() else { return false };
+    let min = match first {
+        '0' => ZEROS_MIN,
+        'x' | '*' | '•' => MASK_MIN,
+        _ => return false,
     };
-    [('0', ZEROS_MIN), ('x', MASK_MIN), ('*', MASK_MIN), ('•', MASK_MIN)].into_iter().any(is_all)
+    letters.try_fold(1, |count, letter| (letter == first).then_some(count + 1)).is_some_and(|all| all >= min)
 }
 
 /// Whether a user ID stands for degraded access, which many viewers share, or for temporary access, which is always

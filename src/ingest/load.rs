@@ -297,16 +297,20 @@ impl Load<'_> {
     /// The reason to keep a file out that raises days far above what was delivered of them.
     fn raised(&mut self, buffer: &Buffer, read: &Read) -> Result<Option<String>, IngestError> {
         let (input, before) = (read.input, self.options.settled_before());
-        if !read.is_late || self.passed == Some(input) || !buffer.planning()?.has_delivered_before(before)? {
+        if !read.is_late || self.passed == Some(input) {
             return Ok(None);
         }
-        match read.end {
-            Some(_) => self.gate.add(buffer, self.options, &read.portion.events)?,
-            None => self.read_ahead(buffer, input)?,
+        if buffer.planning()?.has_delivered_before(before)? {
+            match read.end {
+                Some(_) => self.gate.add(buffer, self.options, &read.portion.events)?,
+                None => self.read_ahead(buffer, input)?,
+            }
+            if let Some(why) = self.gate.why_out() {
+                return Ok(Some(why));
+            }
         }
-        let why = self.gate.why_out();
-        self.passed = if why.is_none() { Some(input) } else { self.passed };
-        Ok(why)
+        self.passed = Some(input);
+        Ok(None)
     }
 
     /// Counts what a whole file adds, and stores nothing. Ignores errors of the file: the caller meets them again.

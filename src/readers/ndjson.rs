@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io::BufRead;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use memchr::memmem;
+use memchr::memmem::Finder;
 use serde::Deserializer as _;
 use serde::de::{MapAccess, Visitor};
 
@@ -26,7 +26,7 @@ use super::wrapper::wrapped;
 use crate::event::{Draft, EventError, PassEvent, TimeBounds, key_named};
 
 /// Every line of a rejects file contains this text. Other lines are not tried as lines of such a file.
-const MARK_OF_REJECTS: &[u8] = b"\"reason\"";
+static MARK_OF_REJECTS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\"reason\""));
 
 /// Reads NDJSON. Blank lines are skipped; a byte order mark and CR LF are accepted.
 pub struct NdjsonReader<R> {
@@ -129,7 +129,7 @@ impl LineParser {
                 return (excerpt(bytes), Err(cause(bytes).map_or(not_utf8, RejectReason::Recognised)));
             }
         };
-        if memmem::find(bytes, MARK_OF_REJECTS).is_some()
+        if MARK_OF_REJECTS.find(bytes).is_some()
             && let Ok(rejected) = serde_json::from_str::<RejectedLine<'_>>(text)
         {
             return self.parse_mended(rejected, bounds);

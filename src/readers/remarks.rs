@@ -1,11 +1,19 @@
 //! What a source contained that was skipped or may be a mistake. Each kind is counted, and reported once per source.
 
+use std::collections::HashSet;
+
 use super::unknown::UnknownKeys;
 use crate::event::{
     IDENTIFIERS, PassEvent, Property, VisitorRules, has_zeros_behind, is_lost_address, is_no_value,
     is_spoilt, long_number_ends_in_zero,
 };
 use crate::harmless::clip;
+
+/// The most names of MVPDs and proxies that a reader remembers. There are several hundred; a source with more names is
+/// read a little slower.
+const NAMED_MAX: usize = 2_000;
+/// The longest name that is remembered, in bytes: an eVar cuts a longer one.
+const NAMED_BYTES_MAX: usize = 255;
 
 /// The remarks of a reader about its source.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +32,8 @@ pub struct Remarks {
     pub(super) unmet: String,
     spoilt: Seen,
     nameless: Seen,
+    /// Names of an MVPD or a proxy that mean one, so that a name is looked at once.
+    named: HashSet<Box<str>>,
     with_zeros: Seen,
     /// Numbers with more digits than a spreadsheet keeps, and how many of these end in 0.
     long_numbers: u64,
@@ -62,39 +72,46 @@ impl Remarks {
     /// Notes identifiers that a spreadsheet or program changed, names for no MVPD or proxy, and a lost IP address.
     pub(super) fn look_at(&mut self, line: u64, event: &PassEvent) {
         for property in IDENTIFIERS {
-            if let Some(text) = event.property(property).filter(|text| is_spoilt(property, text)) {
+            let Some(text) = event.property(property) else { continue };
+            if is_spoilt(property, text) {
                 self.note_spoilt(line, property.name(), text);
             }
+            self.note_digits(line, property.name(), text);
         }
         for property in [Property::Mvpd, Property::Proxy] {
             if let Some(text) = event.property(property) {
                 self.note_nameless(line, property.name(), text);
             }
         }
-        let requestor = (Property::RequestorId.name(), event.requestor_id().as_str());
-        let of_event = [("event_id", event.event_id().unwrap_or_default()), requestor];
-        let names =
-            IDENTIFIERS.map(|property| (property.name(), event.property(property).unwrap_or_default()));
-        for (name, text) in names.into_iter().chain(of_event) {
-            if has_zeros_behind(text) {
-                self.with_zeros.note_text(line, name, text);
-            }
-            let Some(is_rounded) = long_number_ends_in_zero(text) else { continue };
-            self.long_numbers += 1;
-            if is_rounded {
-                self.rounded.note_text(line, name, text);
-            }
-        }
+        self.note_digits(line, "event_id", event.event_id().unwrap_or_default());
+        self.note_digits(line, Property::RequestorId.name(), event.requestor_id().as_str());
         if event.property(Property::IpAddress).is_some_and(is_lost_address) {
             self.lost_addresses.note(line);
         }
     }
 
+    /// Notes an identifier whose digits were changed by the program that wrote the source.
+    fn note_digits(&mut self, line: u64, name: &str, text: &str) {
+        if has_zeros_behind(text) {
+            self.with_zeros.note_text(line, name, text);
+        }
+        let Some(is_rounded) = long_number_ends_in_zero(text) else { return };
+        self.long_numbers += 1;
+        if is_rounded {
+            self.rounded.note_text(line, name, text);
+        }
+    }
+
     /// Notes an MVPD or a proxy whose name says that there is none.
     pub(super) fn note_nameless(&mut self, line: u64, name: &str, text: &str) {
+        if self.named.contains(text) {
+            return;
+        }
         let is_nobody = VisitorRules::default().known(text).is_none();
         if is_nobody && !is_spoilt(Property::Mvpd, text) && !is_no_value(text) {
             self.nameless.note_text(line, name, text);
+        } else if self.named.len() < NAMED_MAX && text.len() <= NAMED_BYTES_MAX {
+            self.named.insert(text.into());
         }
     }
 
