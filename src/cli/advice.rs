@@ -425,8 +425,8 @@ const NO_SHM: &str =
     "free some disk, and see that this user may write there: the -shm file beside the buffer cannot be made";
 const WRITTEN_TWICE: &str = "another process does the same work, as where the lock file was removed under a drain: let that one end, then run it \
      again; what was in flight is in doubt. If it persists: passbridge status --verify";
-const SQLITE: &str = "check free disk and permissions, then run it again; what was reported before is stored. If it persists: passbridge \
-     status --verify";
+const SQLITE: &str = "check free disk and permissions, and that nobody removed the -wal under a process, which then has to end; run it again; what \
+     was reported before is stored. If it persists: passbridge status --verify";
 const LOCKED: &str = "wait for it to end, which frees the lock; leave lock files where they are";
 const OTHER_SCHEMA: &str =
     "drop what another program made there, or restore a backup that is whole; nothing was done";

@@ -88,32 +88,42 @@ impl Context {
     }
 }
 
-/// Fails if an output would replace a database, something that is no file, or a file that the program needs, or if the
-/// program deletes or reads all files in its folder or with names like its own.
+/// Fails if an output would replace a database, something that is no file, or a file that the program needs, or would
+/// be in a folder of which the program deletes or reads every file, or in a new folder in the place of a needed file.
 pub(super) fn may_replace(settings: &Settings, path: &Path) -> Result<(), Failure> {
     let refuse = |why: &str| refused(format!("cannot write {path:?}: {why}"), "name another file");
     may_be_replaced(path).map_err(|error| refuse(&error.to_string()))?;
-    let named = |path: &Path| Some(fs::canonicalize(folder(path)).ok()?.join(path.file_name()?));
-    let buffer = fs::canonicalize(&settings.config.buffer.path).unwrap_or_default();
-    let mut needed = settings.files.iter().cloned().chain(Buffer::side_files(&buffer));
+    let named = |path: &Path| Some(resolved(folder(path))?.join(path.file_name()?));
     let output = named(path);
-    if needed.any(|file| output.is_some() && [named(&file), fs::canonicalize(&file).ok()].contains(&output)) {
-        return Err(refuse("it is the configuration, a file that this names, or one of the buffer's"));
-    }
-    let is_own = |own: &Path, folder: Option<&Path>| {
-        folder.is_some() && fs::canonicalize(own).ok().as_deref() == folder
-    };
-    let (rejects, bulk) = (&settings.config.ingest.rejects_dir, &settings.config.bulk.dir);
     let inside = output.as_deref().and_then(Path::parent);
+    let is_own = |own: &Path, folder: Option<&Path>| folder.is_some() && resolved(own).as_deref() == folder;
+    let (rejects, bulk) = (&settings.config.ingest.rejects_dir, &settings.config.bulk.dir);
     // Each backfill has a folder of its own in the folder of bulk files.
     if is_own(rejects, inside) || is_own(bulk, inside) || is_own(bulk, inside.and_then(Path::parent)) {
         return Err(refuse("it is in a folder of the program's own, of rejects or of bulk files"));
+    }
+    let buffer = fs::canonicalize(&settings.config.buffer.path).unwrap_or_default();
+    let mut needed = settings.files.iter().cloned().chain(Buffer::side_files(&buffer));
+    let is_at =
+        |file: Option<PathBuf>| file.is_some() && [output.as_deref(), inside].contains(&file.as_deref());
+    if needed.any(|file| is_at(named(&file)) || is_at(fs::canonicalize(&file).ok())) {
+        return Err(refuse("it is the configuration, a file that this names, or one of the buffer's"));
     }
     let is_unfinished = path.extension().is_some_and(|end| end == "partial" || end == "forgetting");
     if is_unfinished || output.is_some_and(|output| Buffer::is_copy_name(&buffer, &output)) {
         return Err(refuse("unfinished files and copies of the buffer have such names, and are deleted"));
     }
     Ok(())
+}
+
+/// A path without links, although its last parts may not exist.
+fn resolved(path: &Path) -> Option<PathBuf> {
+    let below = |above: PathBuf| match path.file_name() {
+        Some(name) => Some(above.join(name)),
+        // A path that ends with `..` has no last name.
+        None => above.parent().map(Path::to_owned),
+    };
+    fs::canonicalize(path).ok().or_else(|| below(resolved(folder(path))?))
 }
 
 /// The report of a command as JSON, with the reason why a part of its work failed, if one did.

@@ -202,7 +202,7 @@ impl fmt::Display for InboxReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Counts { read, stored, duplicates, conflicts, rejected } = self.counts;
         if read > 0 {
-            write!(out, "  inbox: {read} rows, {stored} stored")?;
+            write!(out, "  inbox: {read} read, {stored} stored")?;
             let others = [(duplicates, "duplicates"), (conflicts, "conflicts"), (rejected, "rejected")];
             for (count, what) in others.into_iter().filter(|(count, _)| *count > 0) {
                 write!(out, ", {count} {what}")?;

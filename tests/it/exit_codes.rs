@@ -158,7 +158,7 @@ fn rows_of_the_inbox_that_are_rejected_are_3_and_the_report_says_so() {
     insert(&program, "no event");
     let drained = program.run(&["drain"]);
     assert_eq!(drained.code, 3, "{drained:?}");
-    assert!(drained.out.contains("inbox: 2 rows, 1 stored, 1 rejected: /"), "{drained:?}");
+    assert!(drained.out.contains("inbox: 2 read, 1 stored, 1 rejected: /"), "{drained:?}");
     insert(&program, lines(1).trim_end());
     let (code, run) = program.json(&["drain"]);
     assert_eq!(
@@ -243,11 +243,36 @@ fn a_lock_that_is_held_is_75() {
     let program = Program::new();
     let buffer =
         Buffer::open(&buffer_options(program.path("passbridge.db"), &Clock::system())).expect("it opens");
-    let _lock = buffer.lock().expect("the lock is free");
-    for command in [&["drain"][..], &["retention"], &["forget", "--visitor-id", "v"]] {
-        assert_eq!(program.run(command).code, 75, "{command:?}");
+    program.suite("http://127.0.0.1:1");
+    let changes = [
+        &["suite", "remove", "examplersid"][..],
+        &["suite", "remove", "examplersid", "--requestor", "REF30"],
+        &[
+            "suite",
+            "set",
+            "examplersid",
+            "--identity",
+            "ecid",
+            "--org-id",
+            "1234567890ABCDEF12345678@AdobeOrg",
+            "--split-visitors",
+        ],
+    ];
+    {
+        let _lock = buffer.lock().expect("the lock is free");
+        for command in
+            [&["drain"][..], &["retention"], &["forget", "--visitor-id", "v"]].iter().chain(&changes)
+        {
+            assert_eq!(program.run(command).code, 75, "{command:?}");
+        }
+        assert_eq!(program.run(&["status"]).code, 0, "who only reads needs no lock");
+        assert_eq!(program.run(&["suite", "pause", "examplersid"]).code, 0, "a drain heeds that itself");
     }
-    assert_eq!(program.run(&["status"]).code, 0, "who only reads needs no lock");
+    let _lock = buffer.lock_backfill().expect("the lock is free");
+    for command in changes {
+        let refused = program.run(command);
+        assert!(refused.code == 75 && refused.err.contains("backfill"), "{command:?} {refused:?}");
+    }
 }
 
 /// A drain whose requests are never answered, once so many are in flight.

@@ -365,6 +365,34 @@ fn a_drain_that_meets_the_claims_of_another_one_says_so() {
 }
 
 #[test]
+fn no_drain_begins_beside_one_whose_lock_file_and_log_were_removed() {
+    for (removed, code) in [(&["lock", "wal"][..], 1), (&["lock", "wal", "shm"], 75)] {
+        let (sandbox, program, drain) = hanging();
+        // A stopped process does not notice what it lost.
+        send(drain.child(), Signal::STOP);
+        let requests = sandbox.summary().requests;
+        for name in
+            removed.iter().map(|name| if *name == "lock" { ".lock".to_owned() } else { format!("-{name}") })
+        {
+            fs::remove_file(program.path(&format!("passbridge.db{name}"))).expect("somebody removes it");
+        }
+        for _ in 0..2 {
+            let refused = program.run(&["drain", "--deadline", "1s"]);
+            let named = format!("process {}, whose lock file was removed", drain.child().id());
+            let says = if code == 1 { "-wal" } else { &*named };
+            assert!(refused.code == code && refused.err.contains(says), "{removed:?} {refused:?}");
+        }
+        assert_eq!(sandbox.summary().requests, requests, "{removed:?}: nothing was sent by the second");
+        send(drain.child(), Signal::CONT);
+        let ended = drain.wait();
+        assert!(ended.code == 1 && ended.err.contains("was removed or replaced"), "{removed:?} {ended:?}");
+        sandbox.set_faults("".parse().expect("no faults"));
+        assert_eq!(program.run(&["drain"]).code, 0, "{removed:?}");
+        assert_eq!(program.run(&["status", "--verify"]).code, 0, "{removed:?}");
+    }
+}
+
+#[test]
 fn no_drain_takes_over_the_claims_of_one_that_goes_on_without_its_lock_file() {
     let (sandbox, program, drain) = hanging();
     let lock = program.path("passbridge.db.lock");
@@ -1309,6 +1337,32 @@ fn no_output_is_written_among_rejects_or_bulk_files() {
         let refused = program.run(&["backup", "--into", text(&program.path(folder))]);
         assert!(refused.code == 2 && refused.err.contains("a folder of the program's own"), "{refused:?}");
     }
+}
+
+#[test]
+fn no_backfill_is_exported_among_what_the_program_needs() {
+    let program = Program::with("[serve]\ntokens_file = \"tokens\"\n");
+    let file = program.file("h.ndjson", &lines(3));
+    let run = program.run(&["backfill", "run", "h", &file]);
+    program.suite("http://127.0.0.1:1");
+    assert!(program.json(&["backfill", "status", "h"]).1["backfills"][0]["pending"] == 3, "{run:?}");
+    // Folders that are not there yet, and those that are.
+    for _ in 0..2 {
+        for folder in ["rejects", "bulk", "bulk/h", "none/../bulk", "tokens", "passbridge.db-wal"] {
+            let refused = program.run(&["backfill", "export", "h", text(&program.path(folder))]);
+            assert!(refused.code == 2 && refused.err.contains("cannot write"), "{folder} {refused:?}");
+            assert!(!program.path("none").exists() && !program.path("tokens").exists(), "{folder}");
+        }
+        ["rejects", "bulk"]
+            .iter()
+            .for_each(|folder| fs::create_dir_all(program.path(folder)).expect("a folder"));
+    }
+    let exported = program.run(&["backfill", "export", "h", text(&program.path("new/folder"))]);
+    assert_eq!(
+        (exported.code, fs::read_dir(program.path("new/folder")).expect("a folder").count()),
+        (0, 1),
+        "{exported:?}"
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{fmt, io};
 use serde::Serialize;
 
 use crate::event::Instant;
-use crate::whole_file::entries;
+use crate::whole_file::{beside, entries};
 
 /// What this process does. It is written into the lock files that this process holds.
 static COMMAND: OnceLock<String> = OnceLock::new();
@@ -88,13 +88,29 @@ fn namespace() -> String {
 /// The other processes that have a file open, as `123 (passbridge)`, if this user may inspect them.
 pub(in super::super) fn users(path: &Path) -> io::Result<Vec<String>> {
     let of = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
-    let (file, own) = (of(path)?, std::process::id().to_string());
+    let file = of(path)?;
+    let users = users_of(|open| of(open).is_ok_and(|open| open == file))?;
+    let name = |id: u32| {
+        let command = fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
+        format!("{id} ({})", command.trim_end())
+    };
+    Ok(users.into_iter().map(name).collect())
+}
+
+/// Another process that has a database open and its log too, although the log was removed. Needs the right to inspect it.
+pub(super) fn user_of_removed_log(database: &Path) -> Option<u32> {
+    let users = |path: &Path| users_of(|open| fs::read_link(open).is_ok_and(|target| target == path)).ok();
+    let others = users(&beside(database, "-wal (deleted)")).filter(|others| !others.is_empty())?;
+    let users = users(database)?;
+    others.into_iter().find(|other| users.contains(other))
+}
+
+/// The other processes that have such a file open; each is given as a link in `/proc`.
+fn users_of(is_it: impl Fn(&Path) -> bool) -> io::Result<Vec<u32>> {
     let uses = |process: &PathBuf| {
-        let id = process.file_name()?.to_str().filter(|id| id.parse::<u32>().is_ok() && *id != own)?;
+        let id = process.file_name()?.to_str()?.parse().ok().filter(|id| *id != std::process::id())?;
         let files = fs::read_dir(process.join("fd")).ok()?;
-        files.flatten().find(|open| of(&open.path()).is_ok_and(|open| open == file))?;
-        let command = fs::read_to_string(process.join("comm")).unwrap_or_default();
-        Some(format!("{id} ({})", command.trim_end()))
+        files.flatten().any(|open| is_it(&open.path())).then_some(id)
     };
     Ok(entries(Path::new("/proc"))?.iter().filter_map(uses).collect())
 }

@@ -10,7 +10,7 @@ use std::{io, thread};
 use rustix::fs::OFlags;
 
 use super::super::error::{BufferError, Result};
-use super::holder::Holder;
+use super::holder::{Holder, user_of_removed_log};
 use super::log_lock::{self, LogLock};
 use super::place::Place;
 use crate::whole_file::{beside, share_owner};
@@ -139,6 +139,12 @@ fn take(path: &Path, which: &str) -> Result<Held> {
                             }
                             taken => taken.map_err(BufferError::file(path))?,
                         };
+                        // The lock file may be new because the one of a process at work was removed. If its log was
+                        // removed too, that process goes on for a second, until it sees that.
+                        let is_new = opened.len() == 0;
+                        if let Some(pid) = is_new.then(|| user_of_removed_log(path)).flatten() {
+                            return Err(BufferError::Locked(Holder::without_file(lock_path, Some(pid))));
+                        }
                         // A full disk prevents this text, but not the lock.
                         Holder::write(&file).unwrap_or_default();
                         return Ok(Held { file, log, place });

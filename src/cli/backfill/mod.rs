@@ -22,7 +22,8 @@ use super::ingest::AcceptArgs;
 use super::progress::{BackfillProgress, Progress, READ};
 use super::signals::{self, Hangup};
 use super::{
-    Context, Exit, Failure, Form, Settings, blocking, hint, options, output, refused, until_stopped,
+    Context, Exit, Failure, Form, Settings, blocking, hint, may_replace, options, output, refused,
+    until_stopped,
 };
 use crate::backfill::{self, BackfillOptions, BackfillReport, BulkWay, Rates};
 use crate::buffer::{BackfillLock, Buffer, BufferError, JobKey, JobRecord, JobSettings};
@@ -376,6 +377,7 @@ impl Backfills<'_> {
     }
 
     fn export(&self, name: &JobName, folder: &Path) -> Result<Exit, Failure> {
+        may_replace(self.settings, &folder.join("rows.gz"))?;
         let job = self.buffer.job(name)?;
         if job.state == JobState::Planned {
             return Err(refused(

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::listing::{self, Known, SuiteReport};
 use super::settings::SettingArgs;
-use crate::buffer::{Buffer, SuiteListing};
+use crate::buffer::{Buffer, SuiteListing, WholeLock};
 use crate::cli::desk::Desk;
 use crate::cli::{Context, Exit, Failure, Settings, options, refused};
 use crate::event::RequestorId;
@@ -134,6 +134,7 @@ pub(super) fn set(args: &SetArgs, suites: &Known, settings: &Settings) -> Result
     organisation?;
     suites.refuse_files(&changed)?;
     warn_of_files(&changed, settings);
+    let _lock = if from.has_visitors_of(to) { None } else { lock(&suites.desk)? };
     suites.set(changed)?;
     suites.renew(&args.rsid)?;
     suites.report(&args.rsid)
@@ -191,8 +192,18 @@ pub(super) fn resume(args: &ResumeArgs, suites: &Known) -> Result<SuiteReport, F
     suites.report(rsid)
 }
 
+/// Locks a buffer in a file, because a run that began before a change of a suite goes on for a while to send events as
+/// the suite was. A database of PostgreSQL refuses the change itself while a drain sends to the suite.
+fn lock(desk: &Desk) -> Result<Option<WholeLock>, Failure> {
+    match desk {
+        Desk::File(buffer) => Ok(Some(buffer.lock_whole()?)),
+        Desk::Shared(..) => Ok(None),
+    }
+}
+
 pub(super) fn remove(args: &RemoveArgs, suites: &Known, context: &Context) -> Result<Exit, Failure> {
     let (rsid, desk) = (&args.rsid, &suites.desk);
+    let _lock = lock(desk)?;
     let retired = args.requestors.is_empty();
     let freed_requestors = if retired {
         let freed = suites.one(rsid)?.requestors;
