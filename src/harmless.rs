@@ -3,11 +3,15 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Whether a letter steers a terminal (C0 and C1 controls), ends a line unseen (U+2028, U+2029), or is an embedding,
-/// override, isolate or mark of the Unicode Bidirectional Algorithm, which turns the direction of the text after it.
+/// Whether a letter steers a terminal (C0 and C1 controls), ends a line unseen (U+2028, U+2029), or is not seen itself
+/// (Unicode's property `Default_Ignorable_Code_Point`, and the marks of annotations): such a letter makes two names look
+/// alike, hides text, or turns the direction of the text after it.
 pub fn is_harmful(letter: char) -> bool {
-    let turns_direction = matches!(letter, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
-    letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}') || turns_direction
+    let is_unseen = matches!(letter, '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}' | '\u{180B}'..='\u{180F}')
+        || matches!(letter, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}')
+        || matches!(letter, '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}' | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}')
+        || matches!(letter, '\u{E0000}'..='\u{E0FFF}');
+    letter.is_control() || is_unseen
 }
 
 /// The text with its harmful letters written as `\uXXXX`, which JSON reads back. Line feeds and tabs stay.
@@ -46,7 +50,9 @@ fn escape(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
         if is_escaped(letter) {
-            write!(out, "\\u{:04x}", u32::from(letter)).expect("a String takes all");
+            for unit in letter.encode_utf16(&mut [0; 2]) {
+                write!(out, "\\u{unit:04x}").expect("a String takes all");
+            }
         } else {
             out.push(letter);
         }
@@ -59,13 +65,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_steers_a_terminal_or_turns_text_is_escaped_and_lines_stay() {
+    fn what_steers_a_terminal_turns_text_or_is_not_seen_is_escaped_and_lines_stay() {
         for (text, expected) in [
             ("plain ä 中\n\t", "plain ä 中\n\t"),
             ("a\u{1b}[31mb\r", "a\\u001b[31mb\\u000d"),
             ("a\u{9b}31m\u{85}", "a\\u009b31m\\u0085"),
             ("a\u{2028}b\u{2029}", "a\\u2028b\\u2029"),
             ("\u{202e}cod\u{2066}\u{200f}", "\\u202ecod\\u2066\\u200f"),
+            ("Cable\u{200b}co\u{200d}\u{2060}\u{feff}\u{ad}", "Cable\\u200bco\\u200d\\u2060\\ufeff\\u00ad"),
+            ("a\u{e0041}\u{fe0f}\u{3164}", "a\\udb40\\udc41\\ufe0f\\u3164"),
         ] {
             assert_eq!(escaped(text), expected);
         }
