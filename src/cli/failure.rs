@@ -95,16 +95,20 @@ impl Failure {
     }
 
     pub(super) fn of_input(failure: &InputFailure) -> Failure {
-        let InputFailure { path, error } = failure;
-        Failure::of(&format!("{path}: {error}"), error.source(), error.judge())
+        let InputFailure { path, error, has_stored } = failure;
+        let failure = Failure::of(&format!("{path}: {error}"), error.source(), error.judge());
+        if *has_stored { failure } else { failure.of_nothing_stored() }
     }
 
     /// Like `of_input`, for an input of which nothing is stored.
     pub(super) fn of_unstored(failure: &InputFailure) -> Failure {
-        let failure = Failure::of_input(failure);
-        match failure.code {
-            Code::InputUnreadable => Failure { advice: GET_AGAIN.to_owned(), ..failure },
-            _ => failure,
+        Failure::of_input(failure).of_nothing_stored()
+    }
+
+    fn of_nothing_stored(self) -> Failure {
+        match self.code {
+            Code::InputUnreadable => Failure { advice: GET_AGAIN.to_owned(), ..self },
+            _ => self,
         }
     }
 

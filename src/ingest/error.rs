@@ -24,7 +24,7 @@ pub enum InputError {
     OnlyZeros,
     #[error("has no byte, so it is no whole {0} file")]
     NoFrame(&'static str),
-    #[error("is compressed as {0}; only gzip and Zstandard are unpacked here")]
+    #[error("is {0}; only gzip and Zstandard are unpacked here, so write its events as NDJSON or CSV first")]
     Compression(&'static str),
     #[error(
         "is packed twice: what is inside is {0} again; unpack it once, as gzip -dc FILE | passbridge ingest - does"

@@ -89,7 +89,7 @@ impl Take<'_> {
             return Ok(0);
         }
         self.buffer.has_room(self.options, self.summary.total.stored)?;
-        let mut portion = self.read(&rows);
+        let (mut portion, texts) = self.read(&rows);
         let mut kept = Kept::default();
         self.rejects.keep(&mut kept, &portion.rejects, self.buffer)?;
         let input = match self.input {
@@ -100,12 +100,9 @@ impl Take<'_> {
         self.summary.note_of(0, told);
         let rowids: Vec<i64> = rows.iter().map(|row| row.rowid).collect();
         let (report, left) = self.buffer.store_inbox(&rowids, portion.batch(input, JobKey::LIVE))?;
-        // The row is deleted afterwards, so the reject keeps the whole body.
-        let body = |event: &NewEvent| {
-            let row = rows.iter().find(|row| row.rowid.cast_unsigned() == event.line);
-            row.map(|row| row.body.clone()).unwrap_or_default()
-        };
-        let left_out = portion.left_out(&report, &body, self.options.maps.chosen.as_deref());
+        // The row is deleted afterwards, so the reject keeps the text of the event.
+        let text = |index: usize, _: &NewEvent| texts[index].to_vec();
+        let left_out = portion.left_out(&report, &text, self.options.maps.chosen.as_deref());
         self.summary.stored(0, &portion, &report, &left_out);
         for rejects in &left_out {
             self.rejects.keep(&mut kept, rejects, self.buffer)?;
@@ -119,9 +116,11 @@ impl Take<'_> {
         Ok(rows.len())
     }
 
-    fn read(&mut self, rows: &[InboxRow]) -> Portion {
+    /// Reads rows. Returns also the text of each event: a row may have several.
+    fn read<'a>(&mut self, rows: &'a [InboxRow]) -> (Portion, Vec<&'a [u8]>) {
         let only_by = self.options.maps.chosen.as_ref().map(|map| map.name());
         let mut portion = Portion { only_by, ..Portion::new(INBOX, self.options) };
+        let mut texts = Vec::new();
         for row in rows {
             let mut rest = Some(misplaced::without_mark(&row.body));
             while let Some(body) = rest {
@@ -133,9 +132,10 @@ impl Take<'_> {
                     line.result = Err(RejectReason::Misplaced(why));
                 }
                 portion.take(&line);
+                texts.resize(portion.events.len(), own);
                 rest = self.parser.rest().map(|start| &body[start..]);
             }
         }
-        portion
+        (portion, texts)
     }
 }

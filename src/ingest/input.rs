@@ -111,8 +111,10 @@ pub(super) fn open(
         feed_lines(&mut start);
         source = Box::new(BufReader::with_capacity(CHUNK_BYTES, LineFeeds(source)));
     }
-    if let Some(inner) = Packing::of(&start) {
-        return Err(InputError::PackedTwice(inner.name()));
+    match Packing::of(&start) {
+        Some(Packing::Other(name)) => return Err(InputError::Compression(name)),
+        Some(inner) => return Err(InputError::PackedTwice(inner.name())),
+        None => {}
     }
     let Some((format, guess)) = format_of(path, *format, &start)? else {
         return if has_zeros || start.contains(&0) { Err(InputError::OnlyZeros) } else { Ok(None) };

@@ -382,7 +382,9 @@ fn unpacked(body: Vec<u8>) -> Result<Vec<u8>, SubmissionError> {
     })?;
     if let Some(inner) = Packing::of(&plain) {
         let name = inner.name();
-        return Err(SubmissionError::Unreadable(format!("is packed twice: what is inside is {name} again")));
+        return Err(SubmissionError::Unreadable(format!(
+            "is packed as gzip, and what is inside is {name}, not events"
+        )));
     }
     // Zero bytes after the packed data are appended: a remark names them like zero bytes inside the data.
     plain.resize(plain.len() + with(&zeros, |zeros| zeros.at_end) as usize, 0);

@@ -27,7 +27,7 @@ pub(super) fn why_no_text(start: &[u8]) -> Option<String> {
     if let Some(packing) = Packing::of(start) {
         let name = packing.name();
         return Some(format!(
-            "is packed as {name}: send it plain; by HTTP gzip is taken too, and by files Zstandard"
+            "is {name}: send its events plain; by HTTP gzip is taken too, and by files Zstandard"
         ));
     }
     wide_encoding(start).map(|name| InputError::Encoding(name).to_string())

@@ -167,17 +167,17 @@ impl Portion {
     }
 
     /// The events that the buffer refused, as rejects: first those whose requestor already has the other kind
-    /// of feed, then those whose `event_id` another event has. `text` returns the text that is kept of an event,
-    /// and `map` is the map by which that text must be read; `None` for NDJSON of passbridge's own keys.
+    /// of feed, then those whose `event_id` another event has. `text` returns the text that is kept of an event, by
+    /// its index, and `map` is the map by which that text must be read; `None` for NDJSON of passbridge's own keys.
     pub(super) fn left_out(
         &self,
         report: &StoreReport,
-        text: &dyn Fn(&NewEvent) -> Vec<u8>,
+        text: &dyn Fn(usize, &NewEvent) -> Vec<u8>,
         map: Option<&Map>,
     ) -> [Vec<Reject>; 2] {
         let reject = |index: usize, reason: String| {
             let event = &self.events[index];
-            let text = text(event);
+            let text = text(index, event);
             let mut excerpt = Excerpt::of(&text);
             excerpt.map = map.map(Map::name);
             Reject::new(&self.path, event.line, &excerpt, reason)
@@ -245,7 +245,7 @@ impl Reject {
 }
 
 /// The event as a line of NDJSON, to keep an event that came in any format.
-pub(super) fn canonical_text(event: &NewEvent) -> Vec<u8> {
+pub(super) fn canonical_text(_index: usize, event: &NewEvent) -> Vec<u8> {
     let event = event.event().expect("the body was made of an event");
     serde_json::to_vec(&event).expect("text and numbers always serialise")
 }

@@ -154,6 +154,8 @@ pub enum Warning {
 pub struct InputFailure {
     pub path: String,
     pub error: InputError,
+    /// Whether events of the input were stored before.
+    pub has_stored: bool,
 }
 
 /// Writes the input, the error and its causes in one line.
@@ -303,7 +305,9 @@ impl IngestSummary {
     }
 
     pub(super) fn failed(&mut self, input: usize, error: InputError) {
-        self.failures.push(InputFailure { path: self.inputs[input].path.clone(), error });
+        let InputSummary { path, counts, .. } = &self.inputs[input];
+        let has_stored = counts.stored > 0;
+        self.failures.push(InputFailure { path: path.clone(), error, has_stored });
     }
 
     /// Records the end of an input, and adds the remarks of its reader.

@@ -11,11 +11,12 @@ use zstd::stream::read::Decoder as ZstdDecoder;
 pub(super) enum Packing {
     Gzip,
     Zstandard,
+    /// Another packing, or a file of another kind than text, as it follows "is" in a sentence.
     Other(&'static str),
 }
 
 impl Packing {
-    pub(super) const MAGIC_BYTES: usize = 6;
+    pub(super) const MAGIC_BYTES: usize = 16;
 
     /// The packing of bytes that start like this; `None` if they are not packed.
     pub(super) fn of(magic: &[u8]) -> Option<Packing> {
@@ -23,17 +24,30 @@ impl Packing {
             [0x1F, 0x8B, ..] => Packing::Gzip,
             // A Zstandard frame, or the skippable frame that parallel compressors write first (RFC 8878, 3.1).
             [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => Packing::Zstandard,
-            [b'P', b'K', 3, 4, ..] => Packing::Other("zip"),
-            [0xFD, b'7', b'z', b'X', b'Z', 0, ..] => Packing::Other("xz"),
-            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, ..] => Packing::Other("bzip2"),
+            [b'P', b'K', 3, 4, ..] => Packing::Other("packed as zip"),
+            [0xFD, b'7', b'z', b'X', b'Z', 0, ..] => Packing::Other("packed as xz"),
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, ..] => Packing::Other("packed as bzip2"),
+            [0x1F, 0x9D, ..] => Packing::Other("packed as compress (.Z)"),
+            [b'7', b'z', 0xBC, 0xAF, ..] => Packing::Other("packed as 7z"),
+            [b'R', b'a', b'r', b'!', 0x1A, 7, ..] => Packing::Other("packed as rar"),
+            [4, 0x22, 0x4D, 0x18, ..] => Packing::Other("packed as lz4"),
+            // RFC 1950, 2.2. A text may begin with the letters of the last of these, but with no such byte after them.
+            [b'x', 1 | 0x9C | 0xDA, ..] | [b'x', b'^', 0..=8 | 14..=31 | 0x80.., ..] => {
+                Packing::Other("packed as zlib")
+            }
+            [b'P', b'A', b'R', b'1', 0x15, ..] => Packing::Other("a Parquet file"),
+            [b'O', b'b', b'j', 1, ..] => Packing::Other("an Avro file"),
+            [b'O', b'R', b'C', 0..=8 | 14..=31 | 0x80.., ..] => Packing::Other("an ORC file"),
+            [0xD0, 0xCF, 0x11, 0xE0, ..] => Packing::Other("an .xls workbook or another file of Office"),
+            _ if magic.starts_with(b"SQLite format 3\0") => Packing::Other("a SQLite database"),
             _ => return None,
         })
     }
 
     pub(super) fn name(self) -> &'static str {
         match self {
-            Packing::Gzip => "gzip",
-            Packing::Zstandard => "Zstandard",
+            Packing::Gzip => "packed as gzip",
+            Packing::Zstandard => "packed as Zstandard",
             Packing::Other(name) => name,
         }
     }
@@ -136,6 +150,10 @@ impl<R: BufRead> Read for Unpacked<R> {
 fn damage(error: io::Error) -> io::Error {
     use io::ErrorKind::{InvalidData, InvalidInput, Other};
     let is_of_decoder = matches!(error.kind(), InvalidData | InvalidInput | Other);
+    if error.to_string().contains("too much memory") {
+        let what = "packed with a longer window than 128 MB: unpack it first, as zstd -dc --long=31 FILE | passbridge ingest - does";
+        return io::Error::new(io::ErrorKind::Unsupported, what);
+    }
     match is_of_decoder && error.raw_os_error().is_none() {
         true => io::Error::new(InvalidData, error),
         false => error,

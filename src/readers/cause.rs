@@ -6,7 +6,7 @@ use super::lines::BYTE_ORDER_MARK;
 type Recogniser = fn(&[u8]) -> bool;
 
 /// Input that no reader can read. Each text continues a sentence that begins with the name of the source or line.
-const CAUSES: [(Recogniser, &str); 10] = [
+const CAUSES: [(Recogniser, &str); 11] = [
     (is_packed, "is compressed data among plain text; unpack it first, as gzip -dc or zstd -dc do"),
     (|line| wide_encoding(line) == Some("UTF-32"), "is UTF-32; save it as UTF-8"),
     (|line| wide_encoding(line) == Some("UTF-16"), "is UTF-16; save it as UTF-8"),
@@ -29,6 +29,7 @@ const CAUSES: [(Recogniser, &str); 10] = [
         "has single quotes, as Python prints an object; JSON has double ones, as json.dumps writes them",
     ),
     (is_markup, "is XML or HTML"),
+    (is_base64, "is Base64; decode it first, as base64 -d FILE | passbridge ingest - does"),
 ];
 
 /// The text of the first cause that fits a source or a line with this start.
@@ -96,6 +97,14 @@ fn has_single_quotes(line: &[u8]) -> bool {
     line.strip_prefix(b"{").is_some_and(|inside| inside.trim_ascii_start().starts_with(b"'"))
 }
 
+/// Whether a line is an object, a list of objects, or gzip in Base64.
+fn is_base64(line: &[u8]) -> bool {
+    let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
+    [b"eyJ", b"W3s", b"H4s"].iter().any(|start| line.starts_with(*start))
+        && line.len() > 16
+        && line.iter().all(is_letter)
+}
+
 fn is_markup(line: &[u8]) -> bool {
     let name = line.strip_prefix(b"<").and_then(|rest| rest.first());
     name.is_some_and(|first| first.is_ascii_alphabetic() || b"/!?".contains(first))
@@ -149,6 +158,8 @@ mod tests {
             (br#""{\"event\":\"authn_ok\"}""#, Some("JSON as a text")),
             (b"{'event': 'authn_ok'}", Some("single quotes")),
             (b"<html>", Some("XML or HTML")),
+            (b"eyJvY2N1cnJlZF9hdCI6IjIwMjYt", Some("is Base64")),
+            (b"eyJvY2N1cnJlZF9hdCI6IjIw,event", None),
             (event.as_bytes(), None),
             (b"[1]", None),
             (b"\"text\"", None),

@@ -161,6 +161,9 @@ pub enum RejectReason {
     ZerosAtEnd(usize),
     #[error("has a zero byte at byte {0}; a part may be lost there")]
     ZeroByte(usize),
+    /// The place where the line ends, before its object does.
+    #[error("breaks off at column {0}, inside its object; get the whole line from its source")]
+    BreaksOff(usize),
     #[error("is not JSON: {what} at column {column}")]
     NotJson {
         what: String,

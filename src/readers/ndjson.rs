@@ -245,6 +245,9 @@ fn syntax_reason(text: &str, error: &serde_json::Error) -> RejectReason {
     if error.is_data() {
         return RejectReason::NotObject;
     }
+    if error.is_eof() {
+        return RejectReason::BreaksOff(error.column());
+    }
     // The parser's column is that of the value or, if the value has a minus, that of the letter after the minus.
     for start in error.column().saturating_sub(2)..error.column() {
         let found = |name: &&str| text.get(start..).is_some_and(|rest| rest.starts_with(*name));
@@ -364,7 +367,7 @@ mod tests {
             ("\"text\"", "is not a JSON object"),
             ("1", "is not a JSON object"),
             ("null", "is not a JSON object"),
-            ("{\"event\":", "is not JSON: EOF while parsing a value at column 9"),
+            ("{\"event\":", "breaks off at column 9, inside its object; get the whole line from its source"),
             (
                 "{\"mvpd\":\"a\tb\"}",
                 "is not JSON: control character (\\u0000-\\u001F) found while parsing a string at column 10",
@@ -467,7 +470,7 @@ mod tests {
     #[test]
     fn depth_is_no_danger() {
         let deep = "[".repeat(1_000_000);
-        assert!(matches!(with(&format!(",\"zone\":{deep}")), Err(RejectReason::NotJson { .. })));
+        assert!(matches!(with(&format!(",\"zone\":{deep}")), Err(RejectReason::BreaksOff(_))));
         let closed = format!(",\"zone\":{deep}{}}}", "]".repeat(1_000_000));
         assert!(with(&closed).is_ok());
     }

@@ -10,9 +10,9 @@ const DEPTH_MAX: usize = 8;
 const STARTS: [&str; 4] = ["occurred_at", "started_at", "startedat", "started-at"];
 /// The names that log drivers and exports give to what they wrap, also with `json`, `text` or `log` before the name. A
 /// message about a line that may have secrets shows no other name.
-const KNOWN: [&str; 20] = [
+const KNOWN: [&str; 22] = [
     "message", "@message", "msg", "log", "line", "_source", "fields", "data", "body", "payload", "record",
-    "records", "event", "events", "content", "raw", "_raw", "result", "detail", "hits",
+    "records", "event", "events", "content", "raw", "_raw", "result", "detail", "hits", "before", "after",
 ];
 
 /// Where an event or an exchange is.
@@ -20,18 +20,25 @@ const KNOWN: [&str; 20] = [
 struct Place {
     is_exchange: bool,
     is_text: bool,
+    /// Whether the object is a change of a row, as Debezium writes it: `before`, `after`, and `op` for the kind of change.
+    is_change: bool,
     /// The names of the members around the event or exchange, the innermost first, with `[]` behind the name of a list.
     names: Vec<String>,
 }
 
 /// Says where a line of another program has an event or an exchange, and how to take it out; `None` if it has none.
 pub(crate) fn wrapped(line: &str, has_secrets: bool) -> Option<String> {
-    let Place { is_exchange, is_text, mut names } = inside(line, DEPTH_MAX)?;
+    let Place { is_exchange, is_text, is_change, mut names } = inside(line, DEPTH_MAX)?;
     names.reverse();
     let (what, format) = if is_exchange { ("exchange", " --format rest-v2") } else { ("event", "") };
     let (place, option) = if is_text { ("as text in", 'r') } else { ("inside", 'c') };
     let start = format!("holds its {what} {place}");
-    let advice = "as a log driver or an export wraps it; take it out first";
+    let advice = match is_change {
+        true => {
+            "in a change log of a database, where a changed or deleted row is no new event; take the new rows out first"
+        }
+        false => "as a log driver or an export wraps it; take it out first",
+    };
     if names.is_empty() || has_secrets && !names.iter().all(|name| is_known(name)) {
         return (!names.is_empty()).then(|| format!("{start} a member, {advice}"));
     }
@@ -47,10 +54,12 @@ pub(crate) fn wrapped(line: &str, has_secrets: bool) -> Option<String> {
             // A number as a name is the key of one event among others, so all members are taken.
             digits if digits.iter().all(u8::is_ascii_digit) => format!(".[]{list}"),
             [b'@' | b'0'..=b'9', ..] => format!(".\"{bare}\"{list}"),
+            b"after" if is_change => format!("|select(.op==\"c\" or .op==\"r\").{name}"),
             _ => format!(".{name}"),
         }
     };
     let path: String = names.iter().map(step).collect();
+    let path = path.strip_prefix('|').unwrap_or(&path);
     let command = format!("jq -{option} '{path}' FILE | passbridge ingest{format} -");
     Some(format!("{start} {shown:?}, {advice}, as {command} does"))
 }
@@ -69,6 +78,8 @@ fn inside(object: &str, depth: usize) -> Option<Place> {
     if members.iter().any(|(name, _)| plain(name).eq_ignore_ascii_case(start)) {
         return Some(Place { is_exchange: start != STARTS[0], ..Place::default() });
     }
+    let has = |wanted: &&str| members.iter().any(|(name, _)| plain(name) == *wanted);
+    let is_change = ["before", "after", "op"].iter().all(has);
     members.iter().find_map(|(name, value)| {
         let (mut place, list) = match value.as_bytes()[0] {
             b'"' => {
@@ -84,7 +95,10 @@ fn inside(object: &str, depth: usize) -> Option<Place> {
             }
             _ => return None,
         };
-        place.names.push(plain(name) + list);
+        place.is_change |= is_change;
+        // A deleted row is only in `before`; new rows are always in `after`.
+        let name = Some(plain(name)).filter(|name| !is_change || name != "before");
+        place.names.push(name.unwrap_or_else(|| "after".to_owned()) + list);
         Some(place)
     })
 }

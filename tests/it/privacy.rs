@@ -109,7 +109,11 @@ fn an_event_that_is_packed_as_text_is_not_kept_because_nobody_sees_whom_it_names
     for part in [&base64[8..40], &hex[8..40], &bytes[8..40]] {
         assert!(!said.contains(part), "{part}: {said}");
     }
-    assert_eq!(said.matches("unpack it first, as base64 -d or xxd -r -p does").count(), 14, "{said}");
+    assert_eq!(
+        said.matches("unpack it first, as base64 -d FILE | passbridge ingest - does").count(),
+        14,
+        "{said}"
+    );
 }
 
 #[test]

@@ -142,7 +142,8 @@ pub(super) struct Report {
 enum Kind {
     Json,
     Xml,
-    Csv,
+    /// The byte between two cells. A spreadsheet of some languages writes another than a comma.
+    Csv(u8),
 }
 
 #[derive(Deserialize)]
@@ -177,11 +178,13 @@ fn kind_of(start: &[u8]) -> Option<Kind> {
         _ => {
             let header = start.split(|byte| *byte == b'\n').next()?;
             let header = std::str::from_utf8(header).ok()?.to_ascii_lowercase();
-            let names: Vec<&str> = header.split(',').map(|name| name.trim().trim_matches('"')).collect();
-            // A CSV of events may have columns named year and month, but it also has `occurred_at`.
-            let is_report =
-                TIME_COLUMNS.iter().all(|name| names.contains(name)) && !names.contains(&"occurred_at");
-            is_report.then_some(Kind::Csv)
+            let is_report = |separator: &u8| {
+                let cells = header.split(char::from(*separator));
+                let names: Vec<&str> = cells.map(|name| name.trim().trim_matches('"')).collect();
+                // A CSV of events may have columns named year and month, but it also has `occurred_at`.
+                TIME_COLUMNS.iter().all(|name| names.contains(name)) && !names.contains(&"occurred_at")
+            };
+            b",;\t|".iter().find(|separator| is_report(separator)).copied().map(Kind::Csv)
         }
     }
 }
@@ -190,7 +193,8 @@ fn kind_of(start: &[u8]) -> Option<Kind> {
 fn without_marks(document: &[u8]) -> &[u8] {
     let document = document.strip_prefix(BYTE_ORDER_MARK).unwrap_or(document);
     let rest = document
-        .strip_prefix(b"sep=,")
+        .strip_prefix(b"sep=")
+        .and_then(|rest| rest.get(1..))
         .and_then(|rest| rest.strip_prefix(b"\r").unwrap_or(rest).strip_prefix(b"\n"));
     rest.unwrap_or(document)
 }
@@ -209,7 +213,7 @@ pub(super) fn read(document: &[u8]) -> Result<Report, (u64, String)> {
     match kind_of(document) {
         Some(Kind::Json) => read_json(without_marks(document)),
         Some(Kind::Xml) => read_xml(without_marks(document)),
-        Some(Kind::Csv) => read_csv(document),
+        Some(Kind::Csv(separator)) => read_csv(document, separator),
         None => Err((1, "no ESM report: it is neither JSON with \"report\", nor XML of a <resource>, nor CSV with columns year and month".to_owned())),
     }
 }
@@ -396,9 +400,10 @@ fn has_reference(text: &str) -> bool {
         .any(|rest| rest.split_once(';').is_some_and(|(name, _)| !name.is_empty() && is_name(name)))
 }
 
-fn read_csv(document: &[u8]) -> Result<Report, (u64, String)> {
+fn read_csv(document: &[u8], separator: u8) -> Result<Report, (u64, String)> {
     let mut report = Report::default();
     let mut records = Records::new(document);
+    records.separate_by(separator).map_err(|error| (1, error.to_string()))?;
     let mut names: Option<Rc<[String]>> = None;
     while records.advance().map_err(|error| (1, error.to_string()))? {
         if !records.is_separator_line() {

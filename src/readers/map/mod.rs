@@ -337,6 +337,7 @@ mod tests {
                 "the map looks into \"payload\", which is no object",
             ),
             (line("", "authz_ok"), "occurred_at is missing: the map takes it from \"event_time\""),
+            (line("10.11.26 09:00:00", "authz_ok"), "%Y is a year of four digits, %y one of two"),
             (line("10.11.2026 09:00:00", "authz_ok").replace('}', r#","Type":"x"}"#), "event is given twice"),
         ] {
             let (found, _) = read(WAREHOUSE, &line);
@@ -377,6 +378,7 @@ mod tests {
                 "2026-11-10T08:00:00.250Z",
             ),
             ("timezone = \"Etc/GMT-1\"", "2026-11-10T09:00", "2026-11-10T08:00:00Z"),
+            ("time_format = \"%d.%m.%y %H:%M %z\"", "10.11.26 08:00 +0000", "2026-11-10T08:00:00Z"),
         ] {
             let line = format!(r#"{{"occurred_at":"{text}","event":"authz_ok","requestor_id":"R"}}"#);
             let (found, _) = read(toml, &line);

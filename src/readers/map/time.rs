@@ -1,7 +1,7 @@
 //! Reads times in the form and the zone that a map says, because the times themselves do not tell these.
 
 use chrono::format::{Fixed, Item, Numeric, StrftimeItems};
-use chrono::{DateTime, LocalResult, NaiveDateTime, TimeZone};
+use chrono::{DateTime, Datelike, LocalResult, NaiveDateTime, TimeZone};
 
 use crate::config::Zone;
 use crate::event::Instant;
@@ -71,7 +71,8 @@ impl TimeForm {
         let text = text.trim();
         match self {
             TimeForm::Own(zone) => {
-                let local = PLAIN.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())?;
+                let local = PLAIN.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
+                let local = local.filter(|local| local.year() > 999)?;
                 zone.map(|zone| at_clock(zone, local, text))
             }
             TimeForm::Unix(name, nanos) => {
@@ -79,13 +80,19 @@ impl TimeForm {
                 Some(at.map(Instant::from_nanos).ok_or_else(|| format!("{text:?} is no time in {name}")))
             }
             TimeForm::Pattern(form, zone) => {
-                if let Ok(at) = DateTime::parse_from_str(text, form) {
-                    return Some(Ok(at.to_utc().into()));
-                }
-                Some(match (NaiveDateTime::parse_from_str(text, form), zone) {
-                    (Ok(local), Some(zone)) => at_clock(*zone, local, text),
-                    (Ok(_), None) => Err(format!("{text:?} has no offset, and the map has no timezone")),
-                    (Err(_), _) => Err(format!("{text:?} does not have the form {form:?} of the map")),
+                let local = || NaiveDateTime::parse_from_str(text, form);
+                let read = match (DateTime::parse_from_str(text, form), local(), zone) {
+                    (Ok(at), ..) => Ok(at.to_utc().into()),
+                    (_, Ok(local), Some(zone)) => at_clock(*zone, local, text),
+                    (_, Ok(_), None) => Err(format!("{text:?} has no offset, and the map has no timezone")),
+                    (_, Err(_), _) => Err(format!("{text:?} does not have the form {form:?} of the map")),
+                };
+                // chrono takes fewer digits for `%Y`, so that 26 is the year 26.
+                Some(match read {
+                    Ok(at) if at.unix_seconds() < 0 => Err(format!(
+                        "{text:?} is before 1970 by the form {form:?}: %Y is a year of four digits, %y one of two"
+                    )),
+                    read => read,
                 })
             }
         }

@@ -49,7 +49,7 @@ impl<R: BufRead> Entries<R> {
             }
             return match self.peek()? {
                 None => Ok(false),
-                Some(_) => Err(self.broken("something follows its end")),
+                Some(_) => Err(self.broken("something follows its end; if that is a second archive, ingest each as a file of its own")),
             };
         }
         if self.number > 0 {
@@ -247,7 +247,12 @@ mod tests {
                 "{\"log\":{\"entries\":[],\"entries\":[]}}",
                 Err("no HTTP archive: log or entries is given twice"),
             ),
-            ("{\"log\":{\"entries\":[]}} {}", Err("no HTTP archive: something follows its end")),
+            (
+                "{\"log\":{\"entries\":[]}} {}",
+                Err(
+                    "no HTTP archive: something follows its end; if that is a second archive, ingest each as a file of its own",
+                ),
+            ),
             ("{\"log\":{\"entries\":[]}", Err("no HTTP archive: it ends too soon")),
             ("[]", Err("no HTTP archive: it is not JSON of the form of an archive")),
             ("", Err("no HTTP archive: it ends too soon")),

@@ -1,15 +1,15 @@
 //! Recognises an exchange, or a part of one, in a log of another format or in the wrapper of a log driver.
 
-use memchr::memmem::find;
+use memchr::memmem::{find, find_iter};
 
 use super::headers::decode_base64;
 
 /// Texts in lower case that exchanges have and events do not, with bars between them: members of lines, entries and
-/// answers, headers of the API, paths, and the start of a JSON Web Token. The values after them may be secrets.
+/// answers, headers of the API and paths. The values after them may be secrets.
 const WORDS: &str = "started_at|\"startedat|\"started-at|starteddatetime|bearer |bearer%20|authorization\"|authorization\\|\
      \"cookie|set-cookie|ap-device-identifier|ap-temppass-identity|ap-visitor-identifier|x-device-info|ad-service-token|\
      adobe-subject-token|x-roku-reserved|x-forwarded-for|serializedtoken|access_token|refresh_token|client_secret|\
-     samlresponse|<saml|\"profiles\"|\"eyj|actionname|upstreamuserid|/api/v2/|\\/api\\/v2\\/";
+     samlresponse|<saml|\"profiles\"|actionname|upstreamuserid|/api/v2/|\\/api\\/v2\\/";
 /// What names of secrets contain, in lower case, without the characters that join their words, with bars between.
 const SECRETS: &str = "token|secret|password|passwd|passphrase|passcode|pwd|apikey|accesskey|privatekey|sessionkey|encryptionkey|jwt|cookie|\
      authorization|bearer|credential|samlre|assertion|signature|softwarestatement|temppassidentity";
@@ -31,14 +31,20 @@ const PACKED_TEXT_MIN: usize = 20;
 
 /// The reason for rejecting a line with packed text.
 pub const PACKED_TEXT: &str = "holds text as Base64, as hexadecimal digits or as a list of bytes, so nothing of it is kept, because nobody sees whom it names: \
-     unpack it first, as base64 -d or xxd -r -p does";
+     unpack it first, as base64 -d FILE | passbridge ingest - does, or xxd -r -p, or of a member NAME: jq -r '.NAME|@base64d'";
 
 /// Whether these bytes look like an exchange with the Pass REST API V2, or like a part of one, also if the exchange is
 /// in Base64, in hexadecimal digits, or a list of the numbers of its bytes. Packed data inside may be an exchange too.
 pub fn is_like_exchange(bytes: &[u8]) -> bool {
+    // A JSON Web Token in a text. It has periods between its parts; other JSON in Base64 begins in the same way.
+    let is_token = |text: &[u8]| {
+        let is_of_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+        text.iter().find(|byte| !is_of_part(byte)) == Some(&b'.')
+    };
     let has_word = |bytes: &[u8]| {
         let small = bytes.to_ascii_lowercase();
         WORDS.split('|').any(|word| find(&small, word.as_bytes()).is_some())
+            || find_iter(&small, b"\"eyj").any(|at| is_token(&small[at + 1..]))
     };
     let is_hidden = |bytes: &[u8]| has_word(bytes) || PACKED.iter().any(|start| find(bytes, start).is_some());
     has_word(bytes) || has_hidden(bytes, &is_hidden)

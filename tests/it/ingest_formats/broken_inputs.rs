@@ -82,6 +82,33 @@ fn a_truncated_csv_archive_keeps_its_whole_rows() {
 }
 
 #[test]
+fn a_damaged_file_of_which_nothing_was_stored_asks_for_no_take_back() {
+    let report = "year,month,day,hour,requestor-id,mvpd,authn-attempts\n2026,11,2,8,REF30,M,5\n";
+    let text = events(20_000);
+    for (name, content, format) in [
+        ("r.csv.gz", report, "auto"),
+        ("r.gz", report, "esm"),
+        ("r.gz", report, "auto"),
+        ("e.ndjson.gz", &*text, "auto"),
+    ] {
+        let program = Program::new();
+        let whole = program.file("whole", content);
+        if name.starts_with('e') {
+            assert_eq!(program.run(&["ingest", "--format", "ndjson", &whole]).code, 0);
+        }
+        let mut bytes = gzip(content.as_bytes());
+        let sum = bytes.len() - 6;
+        bytes[sum] ^= 1;
+        std::fs::write(program.path(name), bytes).expect("a file");
+        let broken = program.run(&["ingest", "--format", format, &program.place(name)]);
+        assert_eq!(broken.code, 1, "{name} {format}: {broken:?}");
+        let says = broken.err.contains("nothing of it was stored")
+            && broken.err.contains("get it again from its source");
+        assert!(says && !broken.err.contains("take-back"), "{name} {format}: {broken:?}");
+    }
+}
+
+#[test]
 fn the_other_inputs_go_in_when_one_fails() {
     let intake = Intake::new();
     let folder = intake.house.dir.path().join("folder");
@@ -120,15 +147,15 @@ fn the_other_inputs_go_in_when_one_fails() {
             "missing: cannot be opened: No such file or directory (os error 2)".to_owned(),
             "none.csv.gz: has no byte, so it is no whole gzip file".to_owned(),
             "none.zst: has no byte, so it is no whole Zstandard file".to_owned(),
-            "book.csv: is compressed as zip; only gzip and Zstandard are unpacked here".to_owned(),
-            "log.xz: is compressed as xz; only gzip and Zstandard are unpacked here".to_owned(),
+            "book.csv: is packed as zip; only gzip and Zstandard are unpacked here, so write its events as NDJSON or CSV first".to_owned(),
+            "log.xz: is packed as xz; only gzip and Zstandard are unpacked here, so write its events as NDJSON or CSV first".to_owned(),
             "wide.ndjson: is UTF-16; save it as UTF-8".to_owned(),
             "list.json: breaks off in line 1: the JSON list is not closed: it is cut off, or still being written"
                 .to_owned(),
             format!(
                 "prose.txt: was taken for csv, because it does not begin as JSON does; if it is none, say --format: cannot be read: its header \"hello\" has no column \"occurred_at\"; {header}"
             ),
-            "twice.gz: is packed twice: what is inside is gzip again; unpack it once, as gzip -dc FILE | passbridge ingest - does".to_owned(),
+            "twice.gz: is packed twice: what is inside is packed as gzip again; unpack it once, as gzip -dc FILE | passbridge ingest - does".to_owned(),
             "misnamed.csv: is named as csv, but line 1 has started_at, and a request with method and url: say --format rest-v2".to_owned(),
             "misnamed.har: is named as har, but its report is a list of records: say --format esm".to_owned(),
             "misnamed.ndjson: is named as ndjson, but its log has a list of entries: say --format har".to_owned(),

@@ -297,6 +297,147 @@ fn an_event_inside_an_object_or_a_list_is_named_with_the_way_out() {
     }
 }
 
+/// What a shell makes of an advice, with the content as its FILE: the counts of what comes out.
+fn heeded(advice: &str, content: &[u8]) -> Counts {
+    let intake = Intake::new();
+    let file = intake.file("source", content);
+    let command =
+        advice.split_once(", as ").expect("a command").1.split_once(" | passbridge").expect("a pipe").0;
+    let command = command.replace("FILE", file.to_str().expect("UTF-8"));
+    let output = Command::new("sh").args(["-c", &command]).output().expect("a shell");
+    assert!(output.status.success(), "{command}: {output:?}");
+    intake.load(&[&intake.file("out.ndjson", &output.stdout)]).total
+}
+
+#[test]
+fn only_the_new_rows_of_a_change_log_are_events_and_the_advice_takes_those() {
+    let [one, two, three] = [0, 1, 2].map(|at| events(3).lines().nth(at).expect("an event").to_owned());
+    let change = |before: &str, after: &str, op: &str| {
+        format!("{{\"before\":{before},\"after\":{after},\"source\":{{\"table\":\"t\"}},\"op\":\"{op}\"}}")
+    };
+    let changes = [
+        change("null", &one, "c"),
+        change("null", &two, "r"),
+        change(&one, &three, "u"),
+        change("null", &three, "u"),
+        change(&two, "null", "d"),
+    ];
+    let wrapped = changes.iter().map(|change| format!("{{\"schema\":{{}},\"payload\":{change}}}\n"));
+    let as_text = [
+        change("null", &serde_json::to_string(&one).expect("a text"), "c"),
+        changes[1].replace(&two, "\"{}\""),
+    ];
+    for (content, command) in [
+        (changes.join("\n"), r#"jq -c 'select(.op=="c" or .op=="r").after' FILE | passbridge ingest -"#),
+        (
+            wrapped.collect(),
+            r#"jq -c '.payload|select(.op=="c" or .op=="r").after' FILE | passbridge ingest -"#,
+        ),
+        (as_text.join("\n"), r#"jq -r 'select(.op=="c" or .op=="r").after' FILE | passbridge ingest -"#),
+    ] {
+        let (total, notes) = told("a.ndjson", content.as_bytes());
+        assert_eq!(total.stored, 0);
+        let lines = content.lines().filter(|line| line.contains("authz_ok")).count();
+        let told = |note: &&String| note.contains("change log of a database") && note.contains(command);
+        assert_eq!(notes.iter().filter(told).count(), lines, "{notes:?}");
+    }
+}
+
+#[test]
+fn base64_of_events_is_called_base64_and_the_advice_decodes_it() {
+    let encoded = |text: &str| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text);
+    let lines: String = events(3).lines().map(|line| encoded(&format!("{line}\n")) + "\n").collect();
+    for (name, content) in [("a.txt", lines.clone()), ("a", encoded(&events(3))), ("a.csv", lines)] {
+        let (total, notes) = told(name, content.as_bytes());
+        assert_eq!(total.stored, 0);
+        assert!(notes[0].contains("is Base64"), "{notes:?}");
+        assert_eq!(heeded(&notes[0], content.as_bytes()).stored, 3, "{notes:?}");
+    }
+    let member = format!("{{\"data\":\"{}\"}}", encoded(events(1).trim()));
+    let (total, notes) = told("a.ndjson", member.as_bytes());
+    assert_eq!(total.rejected, 1);
+    assert!(
+        notes[0].contains("holds text as Base64") && notes[0].contains("jq -r '.NAME|@base64d'"),
+        "{notes:?}"
+    );
+    let token = r#"{"data":"eyJhbGciOiJIUzI1NiJ9.e30.x"}"#;
+    let (_, notes) = told("a.ndjson", token.as_bytes());
+    assert!(notes[0].contains("looks like an exchange"), "a token is no event: {notes:?}");
+}
+
+#[test]
+fn files_of_another_kind_are_called_by_their_names() {
+    let text = events(3);
+    let packed = zlib(text.as_bytes());
+    for (content, expected) in [
+        (&packed[..], "is packed as zlib; only gzip"),
+        (b"\x1F\x9D\x90e\xDC", "is packed as compress (.Z); only gzip"),
+        (b"7z\xBC\xAF\x27\x1C\0\x04", "is packed as 7z; only gzip"),
+        (b"Rar!\x1A\x07\x01\0", "is packed as rar; only gzip"),
+        (b"\x04\x22\x4D\x18d@", "is packed as lz4; only gzip"),
+        (b"SQLite format 3\0\x10\0", "is a SQLite database; only gzip"),
+        (b"PAR1\x15\x04\x15\x10", "is a Parquet file; only gzip"),
+        (b"Obj\x01\x04\x16avro.schema", "is an Avro file; only gzip"),
+        (b"ORC\x1D\0\0\x0A", "is an ORC file; only gzip"),
+        (b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1", "is an .xls workbook or another file of Office; only gzip"),
+    ] {
+        for (name, content) in
+            [("a.ndjson", content.to_vec()), ("a", content.to_vec()), ("a.gz", gzip(content))]
+        {
+            let (_, notes) = told(name, &content);
+            assert!(notes[0].contains(expected), "{name} {expected}: {notes:?}");
+        }
+    }
+    for text in ["x^2,a\n", "SQLite,x\n", "PAR1,x\n", "ORC,x\n"] {
+        let (_, notes) = told("a.txt", text.as_bytes());
+        assert!(notes[0].contains("has no column"), "{text} is a text: {notes:?}");
+    }
+}
+
+fn zlib(content: &[u8]) -> Vec<u8> {
+    let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+    packed.write_all(content).expect("memory");
+    packed.finish().expect("memory")
+}
+
+#[test]
+fn a_line_that_breaks_off_says_so_and_a_long_window_is_no_damage() {
+    let text = events(3);
+    let (total, notes) = told("a.ndjson", &text.as_bytes()[..text.len() - 9]);
+    assert_eq!((total.stored, total.rejected), (2, 1));
+    assert!(
+        notes[0].contains("breaks off at column") && notes[0].contains("get the whole line"),
+        "{notes:?}"
+    );
+
+    let mut packed = zstd::Encoder::new(Vec::new(), 1).expect("memory");
+    packed.window_log(28).expect("a window");
+    packed.long_distance_matching(true).expect("a window");
+    packed.write_all(text.as_bytes()).expect("memory");
+    let packed = packed.finish().expect("memory");
+    let (total, notes) = told("a.ndjson.zst", &packed);
+    assert_eq!(total.stored, 0);
+    assert!(notes[0].contains("a longer window than 128 MB"), "{notes:?}");
+}
+
+#[test]
+fn a_report_of_esm_is_known_by_any_separator_of_a_spreadsheet() {
+    for separator in [",", ";", "\t", "|"] {
+        let text =
+            "Year,Month,Day,Hour,Requestor-ID,\"MVPD\",AuthN-Attempts\n2026,11,2,8,REF30,\"A,;\t|B\",5\n";
+        let cells = ["2026,11,2,8,REF30,", ",5\n"].map(|part| part.replace(',', separator));
+        let header = text.lines().next().expect("a header").replace(',', separator);
+        for sep in ["", "sep=?\r\n"] {
+            let text =
+                format!("{}{header}\n{}\"A,;\t|B\"{}", sep.replace('?', separator), cells[0], cells[1]);
+            let intake = Intake::new();
+            let summary = intake.load(&[&intake.file("a.csv", text.as_bytes())]);
+            assert_eq!(summary.esm.map(|esm| esm.used), Some(1), "{text:?}");
+            assert!(intake.stored()[0].contains("A,;\\t|B"), "{text:?} {:?}", intake.stored());
+        }
+    }
+}
+
 #[test]
 fn addresses_that_are_none_are_counted_with_their_first_line() {
     let event = |address: &str, second: u32| {

@@ -114,6 +114,41 @@ fn a_row_that_is_no_line_says_what_it_is_and_a_byte_order_mark_is_no_matter() {
 }
 
 #[test]
+fn each_event_of_a_row_that_is_left_out_is_kept_alone_and_many_on_a_row_take_as_long_as_many_rows() {
+    let event = |id: usize, mvpd: &str| {
+        format!(
+            r#"{{"occurred_at":1794000000,"event":"authn_ok","requestor_id":"HarborNews","event_id":"i-{id}","mvpd":"{mvpd}"}}"#
+        )
+    };
+    let row = |count: usize, mvpd: &str| (0..count).map(|id| event(id, mvpd)).collect::<String>();
+    let took = |rows: &[String]| {
+        let intake = Intake::new();
+        let file = intake.file("a.ndjson", row(36_000, "A").replace("}{", "}\n{").as_bytes());
+        assert_eq!(intake.load(&[&file]).total.stored, 36_000);
+        let database = rusqlite::Connection::open(intake.house.buffer.path()).expect("the file");
+        database.execute_batch("BEGIN").expect("a transaction");
+        for row in rows {
+            database.execute("INSERT INTO inbox (body) VALUES (?1)", [row]).expect("an open table");
+        }
+        database.execute_batch("COMMIT").expect("a commit");
+        let began = std::time::Instant::now();
+        let summary = intake.take();
+        let took = began.elapsed();
+        assert_eq!(summary.total, counts(36_000, 0, 0, 36_000, 0));
+        let kept = rejects::kept(&summary);
+        assert!(
+            kept.iter().all(|line| line["text"].as_str().is_some_and(|text| text.len() < 200)),
+            "each alone"
+        );
+        took
+    };
+    let one_row = took(&[row(36_000, "B")]);
+    let each_alone: Vec<String> = (0..36_000).map(|id| event(id, "B")).collect();
+    let rows = took(&each_alone);
+    assert!(one_row < rows * 2, "{one_row:?} on one row, {rows:?} on rows of their own");
+}
+
+#[test]
 fn a_row_stays_where_its_reject_cannot_be_kept() {
     let mut intake = Intake::new();
     intake.options.config.rejects_dir = intake.file("a-file", b"");

@@ -29,7 +29,7 @@ fn bad_lines_are_named_with_their_reason_and_the_rest_goes_in() {
     let summary = intake.load(&[&fixture("ndjson/bad-lines.ndjson")]);
     assert_eq!(summary.total, counts(17, 3, 1, 0, 13));
     let expected = [
-        (2, "is not JSON: EOF while parsing an object at column 56"),
+        (2, "breaks off at column 56, inside its object; get the whole line from its source"),
         (3, "is not JSON: expected ident at column 2"),
         (4, "is not a JSON object"),
         (5, "event \"authz_okay\" is unknown; the nearest is \"authz_ok\""),
