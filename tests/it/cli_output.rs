@@ -3,75 +3,19 @@
 use std::fs;
 use std::path::Path;
 
+use passbridge::cli;
 use serde_json::Value;
 
 use crate::program::{Program, bare_command, done, lines};
 use crate::support::sandbox;
 
-const COMMANDS: [&[&str]; 62] = [
-    &[],
-    &["demo"],
-    &["init"],
-    &["suite"],
-    &["suite", "add"],
-    &["suite", "list"],
-    &["suite", "show"],
-    &["suite", "set"],
-    &["suite", "pause"],
-    &["suite", "resume"],
-    &["suite", "remove"],
-    &["suite", "sheet"],
-    &["suite", "check"],
-    &["suite", "confirm"],
-    &["suite", "probe"],
-    &["suite", "export"],
-    &["suite", "import"],
-    &["ingest"],
-    &["pull"],
-    &["pull", "esm"],
-    &["drain"],
-    &["run"],
-    &["backfill"],
-    &["backfill", "plan"],
-    &["backfill", "run"],
-    &["backfill", "status"],
-    &["backfill", "pause"],
-    &["backfill", "resume"],
-    &["backfill", "cancel"],
-    &["backfill", "export"],
-    &["report"],
-    &["reconcile"],
-    &["explain"],
-    &["trace"],
-    &["export"],
-    &["export", "events"],
-    &["export", "outcomes"],
-    &["status"],
-    &["pending"],
-    &["pending", "list"],
-    &["pending", "take-back"],
-    &["inputs"],
-    &["inputs", "list"],
-    &["inputs", "show"],
-    &["rejects"],
-    &["rejects", "list"],
-    &["rejects", "show"],
-    &["dead-letter"],
-    &["dead-letter", "list"],
-    &["dead-letter", "show"],
-    &["dead-letter", "requeue"],
-    &["dead-letter", "discard"],
-    &["held"],
-    &["held", "list"],
-    &["held", "show"],
-    &["held", "requeue"],
-    &["held", "settle"],
-    &["forget"],
-    &["backup"],
-    &["restore"],
-    &["retention"],
-    &["sandbox"],
-];
+/// The words of a command and of every command below it, in the order of their help.
+fn commands(command: &clap::Command, words: &[&str]) -> Vec<Vec<String>> {
+    let own = words.iter().map(|word| (*word).to_owned()).collect();
+    let below = command.get_subcommands().filter(|below| !below.is_hide_set() && below.get_name() != "help");
+    let below = below.flat_map(|below| commands(below, &[words, &[below.get_name()]].concat()));
+    [own].into_iter().chain(below).collect()
+}
 
 /// Compares with a golden file. Where they differ, the new text lies in the target folder, ready to be looked at and copied.
 fn assert_golden(name: &str, text: &str) {
@@ -92,9 +36,9 @@ fn assert_golden(name: &str, text: &str) {
 #[test]
 fn every_help_text_is_as_it_was_read() {
     let mut text = String::new();
-    for words in COMMANDS {
+    for words in commands(&cli::command(), &[]) {
         let mut command = bare_command(Path::new("/"));
-        command.env("COLUMNS", "100").args(words).arg("--help");
+        command.env("COLUMNS", "100").args(&words).arg("--help");
         let help = done(command);
         assert_eq!(help.code, 0, "{words:?}");
         text.push_str(&format!(
