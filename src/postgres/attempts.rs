@@ -85,23 +85,10 @@ pub struct Granted {
     pub lost: Vec<Arc<Claim>>,
 }
 
-/// Locks the owned slices, in a statement before the one for the attempts. In a single statement, the snapshot would be
-/// older than the lock, and an attempt with an outdated epoch would pass.
-const FENCE: &str = "SELECT s.rsid, s.n FROM passbridge.slice s
-     JOIN unnest($1::text[], $2::int4[], $3::int8[]) AS u(rsid, n, epoch) ON s.rsid = u.rsid AND s.n = u.n AND s.epoch = u.epoch
-     WHERE s.owner = $4 ORDER BY s.rsid, s.n FOR SHARE OF s";
-
-/// The slices that the statement before found owned are locked now, and this snapshot is younger than their locks.
-const ATTEMPT: &str = "INSERT INTO passbridge.attempt (seq, attempt, rsid, n, epoch, worker, form, first_hit)
-     SELECT u.seq, u.attempt, u.rsid, u.n, u.epoch, $8, u.form, u.first_hit
-     FROM unnest($1::int8[], $2::int8[], $3::text[], $4::int4[], $5::int8[], $6::text[], $7::int4[])
-        AS u(seq, attempt, rsid, n, epoch, form, first_hit)
-     JOIN passbridge.slice s ON s.rsid = u.rsid AND s.n = u.n AND s.epoch = u.epoch AND s.owner = $8
-     WHERE NOT EXISTS (SELECT FROM passbridge.final f WHERE f.seq = u.seq)
-     ON CONFLICT (seq, attempt) DO UPDATE SET at = EXCLUDED.at RETURNING attempt";
-
-const OUTCOME: &str = "INSERT INTO passbridge.outcome (seq, attempt, verdict, hits_sent, reason)
-     SELECT * FROM unnest($1::int8[], $2::int8[], $3::text[], $4::int4[], $5::text[]) ON CONFLICT DO NOTHING";
+/// A function, because the server keeps the plans of its statements.
+const RECORD: &str =
+    "SELECT coalesce(owned, '{}'), coalesce(granted, '{}'), coalesce(decided, '{}') FROM passbridge.record(
+        $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
 
 /// Moves events in the account, from the term `was` to the term `becomes`. Each row sums to zero.
 macro_rules! post {
@@ -151,7 +138,7 @@ impl SharedBuffer {
     /// Records a group. Grants no attempt in a lost slice, and none of an event with a final state. Outcomes are facts,
     /// and are recorded even if the slice has another owner now.
     pub async fn record(&mut self, worker: &WorkerId, group: &Group) -> Result<Granted, PostgresError> {
-        let claims: BTreeMap<(&str, i32), &Arc<Claim>> = group
+        let claims: Claims<'_> = group
             .attempts
             .iter()
             .map(|attempt| ((attempt.claim.rsid.as_str(), attempt.claim.n), &attempt.claim))
@@ -159,16 +146,13 @@ impl SharedBuffer {
         let decisions: Vec<&Decision> = group.decisions.iter().map(|(_, decision)| decision).collect();
         let mut granted = self
             .write(async |client| {
-                // All statements go out together, in this order, and take one round trip.
-                let (owned, attempts, (), decided) = tokio::try_join!(
-                    biased;
-                    fence(client, worker, &claims),
-                    begin(client, worker, &group.attempts),
-                    end(client, &group.outcomes),
-                    decide(client, &decisions)
-                )?;
-                let is_lost = |claim: &&Arc<Claim>| !owned.contains(&(claim.rsid.to_string(), claim.n));
-                let lost = claims.values().copied().filter(is_lost).cloned().collect();
+                let row = call(client, worker, &claims, group, &decisions).await?;
+                let (owned, attempts, new): (Vec<i32>, Vec<i64>, Vec<i64>) =
+                    (row.get(0), row.get(1), row.get(2));
+                let lost = claims.values().zip(1..).filter(|(_, place)| !owned.contains(place));
+                let lost = lost.map(|(claim, _)| Arc::clone(claim)).collect();
+                let decided = decide(client, &decisions, new.into_iter().collect()).await?;
+                let attempts = attempts.into_iter().collect();
                 Ok(Granted { attempts, decided: decided.into_keys().collect(), lost })
             })
             .await?;
@@ -180,85 +164,74 @@ impl SharedBuffer {
     }
 }
 
-async fn fence(
+/// The claims by suite and slice: a worker has one claim of a slice.
+type Claims<'a> = BTreeMap<(&'a str, i32), &'a Arc<Claim>>;
+
+/// Records attempts, outcomes, and decisions about events that have no state yet. Arrays and places in them count from 1 on.
+async fn call(
     client: &Client,
     worker: &WorkerId,
-    claims: &BTreeMap<(&str, i32), &Arc<Claim>>,
-) -> Result<BTreeSet<(String, i32)>, Error> {
-    if claims.is_empty() {
-        return Ok(BTreeSet::new());
-    }
-    let rsids: Vec<&str> = claims.keys().map(|(rsid, _)| *rsid).collect();
-    let numbers: Vec<i32> = claims.keys().map(|(_, n)| *n).collect();
+    claims: &Claims<'_>,
+    Group { attempts, outcomes, .. }: &Group,
+    decisions: &[&Decision],
+) -> Result<Row, Error> {
+    let (rsids, slices): (Vec<&str>, Vec<i32>) = claims.keys().copied().unzip();
     let epochs: Vec<i64> = claims.values().map(|claim| claim.epoch).collect();
-    let values = [
-        (&rsids as _, Type::TEXT_ARRAY),
-        (&numbers as _, Type::INT4_ARRAY),
-        (&epochs as _, Type::INT8_ARRAY),
-        (&worker.0 as _, Type::TEXT),
-    ];
-    let rows = client.query_typed(FENCE, &values).await?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
-}
-
-async fn begin(client: &Client, worker: &WorkerId, attempts: &[Attempt]) -> Result<HashSet<i64>, Error> {
-    if attempts.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let seqs: Vec<i64> = attempts.iter().map(|attempt| attempt.seq).collect();
-    let numbers: Vec<i64> = attempts.iter().map(|attempt| attempt.attempt).collect();
-    let rsids: Vec<&str> = attempts.iter().map(|attempt| attempt.claim.rsid.as_str()).collect();
-    let slices: Vec<i32> = attempts.iter().map(|attempt| attempt.claim.n).collect();
-    let epochs: Vec<i64> = attempts.iter().map(|attempt| attempt.claim.epoch).collect();
-    let forms: Vec<&str> = attempts.iter().map(|attempt| &*attempt.form).collect();
+    let places: BTreeMap<(&str, i32), i32> = claims.keys().copied().zip(1..).collect();
+    let place = |Attempt { claim, .. }: &Attempt| places[&(claim.rsid.as_str(), claim.n)];
+    let begun_claims: Vec<i32> = attempts.iter().map(place).collect();
+    let begun_seqs: Vec<i64> = attempts.iter().map(|attempt| attempt.seq).collect();
+    let begun: Vec<i64> = attempts.iter().map(|attempt| attempt.attempt).collect();
+    let forms: BTreeSet<&str> = attempts.iter().map(|attempt| &*attempt.form).collect();
+    let places: BTreeMap<&str, i32> = forms.iter().copied().zip(1..).collect();
+    let forms: Vec<&str> = forms.into_iter().collect();
+    let begun_forms: Vec<i32> = attempts.iter().map(|attempt| places[&*attempt.form]).collect();
     let first_hits: Vec<i32> = attempts.iter().map(|attempt| attempt.first_hit).collect();
+    let ended_seqs: Vec<i64> = outcomes.iter().map(|outcome| outcome.seq).collect();
+    let ended: Vec<i64> = outcomes.iter().map(|outcome| outcome.attempt).collect();
+    let verdicts: Vec<&str> = outcomes.iter().map(|outcome| outcome.verdict.as_str()).collect();
+    let hits_sent: Vec<i32> = outcomes.iter().map(|outcome| outcome.hits_sent).collect();
+    let ended_reasons: Vec<Option<&str>> = outcomes.iter().map(|outcome| outcome.reason.as_deref()).collect();
+    let seqs: Vec<i64> = decisions.iter().map(|decision| decision.seq).collect();
+    let states: Vec<&str> = decisions.iter().map(|decision| decision.state.as_str()).collect();
+    let reasons: Vec<Option<&str>> = decisions.iter().map(|decision| decision.reason.as_deref()).collect();
     let values = [
-        (&seqs as _, Type::INT8_ARRAY),
-        (&numbers as _, Type::INT8_ARRAY),
+        (&worker.0 as _, Type::TEXT),
         (&rsids as _, Type::TEXT_ARRAY),
         (&slices as _, Type::INT4_ARRAY),
         (&epochs as _, Type::INT8_ARRAY),
+        (&begun_claims as _, Type::INT4_ARRAY),
+        (&begun_seqs as _, Type::INT8_ARRAY),
+        (&begun as _, Type::INT8_ARRAY),
         (&forms as _, Type::TEXT_ARRAY),
+        (&begun_forms as _, Type::INT4_ARRAY),
         (&first_hits as _, Type::INT4_ARRAY),
-        (&worker.0 as _, Type::TEXT),
-    ];
-    let rows = client.query_typed(ATTEMPT, &values).await?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
-}
-
-async fn end(client: &Client, outcomes: &[Outcome]) -> Result<(), Error> {
-    if outcomes.is_empty() {
-        return Ok(());
-    }
-    let seqs: Vec<i64> = outcomes.iter().map(|outcome| outcome.seq).collect();
-    let numbers: Vec<i64> = outcomes.iter().map(|outcome| outcome.attempt).collect();
-    let verdicts: Vec<&str> = outcomes.iter().map(|outcome| outcome.verdict.as_str()).collect();
-    let hits_sent: Vec<i32> = outcomes.iter().map(|outcome| outcome.hits_sent).collect();
-    let reasons: Vec<Option<&str>> = outcomes.iter().map(|outcome| outcome.reason.as_deref()).collect();
-    let values = [
-        (&seqs as _, Type::INT8_ARRAY),
-        (&numbers as _, Type::INT8_ARRAY),
+        (&ended_seqs as _, Type::INT8_ARRAY),
+        (&ended as _, Type::INT8_ARRAY),
         (&verdicts as _, Type::TEXT_ARRAY),
         (&hits_sent as _, Type::INT4_ARRAY),
+        (&ended_reasons as _, Type::TEXT_ARRAY),
+        (&seqs as _, Type::INT8_ARRAY),
+        (&states as _, Type::TEXT_ARRAY),
         (&reasons as _, Type::TEXT_ARRAY),
     ];
-    client.execute_typed(OUTCOME, &values).await.map(drop)
+    client.query_typed_one(RECORD, &values).await
 }
 
 /// Changes the states of events, each only to a higher one: held < dead < discarded < delivered < erased. So a success that
 /// a frozen worker records late counts once, and a late failure changes nothing. Returns the former state of each event
-/// whose state changed.
+/// whose state changed. Those of `new` had none, and were decided in this transaction.
 pub(super) async fn decide(
     client: &Client,
     decisions: &[&Decision],
+    mut new: HashSet<i64>,
 ) -> Result<HashMap<i64, &'static str>, Error> {
     let (mut open, mut decided) = (decisions.to_vec(), HashMap::new());
-    while !open.is_empty() {
-        let new = change(client, DECIDE, &open).await?;
+    loop {
         open.retain(|decision| !new.contains(&decision.seq));
         decided.extend(new.into_iter().map(|seq| (seq, PENDING)));
         if open.is_empty() {
-            break;
+            return Ok(decided);
         }
         let seqs: Vec<i64> = open.iter().map(|decision| decision.seq).collect();
         let states = client.query_typed(DECIDED, &[(&seqs, Type::INT8_ARRAY)]).await?;
@@ -275,8 +248,8 @@ pub(super) async fn decide(
         decided.extend(seqs.into_iter().zip(was));
         // A person may have requeued an event between the two statements, so that it has no state any more.
         open.retain(|decision| !states.contains_key(&decision.seq));
+        new = change(client, DECIDE, &open).await?;
     }
-    Ok(decided)
 }
 
 /// Moves events from terms of the account to others.

@@ -51,37 +51,14 @@ pub struct Backlog {
     pub is_exhausted: bool,
 }
 
-/// The query of a page, by one kind of bucket. The caller, not the query, leaves out events with a final state, so that
-/// the query plan never depends on their number.
+/// The function of a page, by one kind of bucket. The caller, not the function, leaves out events with a final state, so that
+/// a page never depends on their number.
 macro_rules! page {
-    ($bucket:literal) => {
+    ($kind:literal) => {
         concat!(
-            "SELECT e.seq, e.id, r.requestor_id, e.slot, e.occurred_at, e.count, e.body,
-                (SELECT f.seq FROM passbridge.final f WHERE f.seq = e.seq) IS NOT NULL,
-                e.is_aside IS FALSE
-                    AND (SELECT a.seq FROM passbridge.aside a WHERE a.rsid = $1 AND a.n = $2 AND a.seq = e.seq) IS NOT NULL,
-                t.form, t.hits_sent, t.is_in_doubt
-             FROM (
-                (SELECT x.*, FALSE AS is_aside, NULL::timestamptz AS accepted_at FROM unnest($3::int4[], $4::text[]) AS q(requestor, since)
-                 CROSS JOIN LATERAL (
-                    SELECT e.* FROM passbridge.event e
-                    WHERE e.requestor = q.requestor AND (e.", $bucket, " & 15) = $2 AND (e.occurred_at, e.seq) > ($6, $7)
-                      AND pg_visible_in_snapshot(e.xid, $5::text::pg_snapshot)
-                      AND NOT pg_visible_in_snapshot(e.xid, q.since::pg_snapshot)
-                    ORDER BY e.occurred_at, e.seq LIMIT $8) x
-                 ORDER BY x.occurred_at, x.seq LIMIT $8)
-                UNION ALL
-                (SELECT e.*, TRUE, a.accepted_at FROM passbridge.aside a JOIN passbridge.event e ON e.seq = a.seq
-                 WHERE a.rsid = $1 AND a.n = $2 AND e.requestor = ANY($3) AND (e.occurred_at, e.seq) > ($6, $7)
-                 ORDER BY e.occurred_at, e.seq LIMIT $8)) e
-             JOIN passbridge.requestor r ON r.requestor = e.requestor
-             CROSS JOIN LATERAL (
-                SELECT min(a.form) FILTER (WHERE o.seq IS NULL OR o.verdict = 'doubt' OR o.hits_sent > 0) AS form,
-                       max(o.hits_sent) AS hits_sent,
-                       bool_or((o.seq IS NULL OR o.verdict = 'doubt') AND a.at > coalesce(e.accepted_at, '-infinity')) AS is_in_doubt
-                FROM passbridge.attempt a LEFT JOIN passbridge.outcome o ON o.seq = a.seq AND o.attempt = a.attempt
-                WHERE a.seq = e.seq) t
-             ORDER BY e.occurred_at, e.seq LIMIT $8"
+            "SELECT * FROM passbridge.page_by_",
+            $kind,
+            "($1, $2, $3, $4::text[]::pg_snapshot[], $5::text::pg_snapshot, $6, $7, $8)"
         )
     };
 }
@@ -116,8 +93,8 @@ impl SharedBuffer {
             (&PAGE_EVENTS as _, Type::INT8),
         ];
         let sql = match backlog.identity {
-            IdentityKind::MvpdUserId => page!("mvpd_bucket"),
-            IdentityKind::Ecid => page!("ecid_bucket"),
+            IdentityKind::MvpdUserId => page!("mvpd"),
+            IdentityKind::Ecid => page!("ecid"),
         };
         let rows = self.rows(sql, &values).await?;
         backlog.is_exhausted = rows.len() < PAGE_EVENTS as usize;

@@ -12,10 +12,11 @@ use super::tls::Tls;
 use crate::buffer::MetricsSecret;
 
 /// The steps to the schema that this program writes, each from the schema before.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     include_str!("../../schemas/postgres.sql"),
     include_str!("../../schemas/postgres-2.sql"),
     include_str!("../../schemas/postgres-3.sql"),
+    include_str!("../../schemas/postgres-4.sql"),
 ];
 /// The schema that this program writes.
 const SCHEMA: i32 = STEPS.len() as i32;
@@ -50,6 +51,8 @@ pub struct SharedBuffer {
     client: Option<Client>,
     /// The transactions of the last write for which the server cannot tell whether they were committed.
     pub(super) lost_from_sight: Vec<String>,
+    /// Whether some events of the last batch were stored before.
+    pub(super) meets_duplicates: bool,
     /// The key of the digests of users, once it was read.
     pub(super) metrics_secret: Option<MetricsSecret>,
     /// How long a transaction of this connection may be idle: a shorter time than a lease.
@@ -59,7 +62,14 @@ pub struct SharedBuffer {
 impl SharedBuffer {
     fn new(address: &Address) -> SharedBuffer {
         let (address, lost_from_sight) = (address.clone(), Vec::new());
-        SharedBuffer { address, client: None, lost_from_sight, metrics_secret: None, idle_max: IDLE_MAX }
+        SharedBuffer {
+            address,
+            client: None,
+            lost_from_sight,
+            meets_duplicates: false,
+            metrics_secret: None,
+            idle_max: IDLE_MAX,
+        }
     }
 
     /// Connects, and checks that the server is safe and has the buffer's schema. Brings an older schema up to date.
@@ -276,12 +286,14 @@ async fn transact<T>(
     work: &impl AsyncFn(&Client) -> std::result::Result<T, Error>,
 ) -> Transacted<T> {
     let started = async {
-        // Both statements go out together, in one round trip.
-        let (begun, trace) = tokio::join!(client.batch_execute(begin), client.query_typed(TRACE, &[]));
-        begun?;
-        let row = &trace?[0];
-        let trace = Trace { xid: row.get(0), since: row.get(1) };
-        Ok((work(client).await?, trace))
+        // All statements go out together, in this order, so that most work takes one round trip.
+        let ((), trace, value) = tokio::try_join!(
+            biased;
+            client.batch_execute(begin),
+            client.query_typed_one(TRACE, &[]),
+            work(client)
+        )?;
+        Ok((value, Trace { xid: trace.get(0), since: trace.get(1) }))
     };
     match timeout(STATEMENT_MAX, started).await {
         Ok(Ok((value, trace))) => match timeout(STATEMENT_MAX, client.batch_execute("COMMIT")).await {

@@ -202,7 +202,7 @@ async fn erase(client: &Client, events: &[i64]) -> std::result::Result<(), Error
     }
     let decision = |seq: &i64| Decision { seq: *seq, state: Verdict::Erased, reason: None };
     let decisions: Vec<Decision> = events.iter().map(decision).collect();
-    let was = decide(client, &decisions.iter().collect::<Vec<_>>()).await?;
+    let was = decide(client, &decisions.iter().collect::<Vec<_>>(), HashSet::new()).await?;
     let discarded = was.iter().filter(|(_, was)| **was == Verdict::Discarded.as_str());
     let discarded: Vec<i64> = discarded.map(|(seq, _)| *seq).collect();
     let values = [(&events as _, Type::INT8_ARRAY), (&discarded as _, Type::INT8_ARRAY)];

@@ -16,11 +16,11 @@ use crate::collection::{Connection, Permit};
 use crate::postgres::Attempt;
 use crate::suite::OnAmbiguous;
 
-/// Attempts of a lane that may be open. As many events of a lane are in doubt when its worker dies. Suites that hold what is
-/// in doubt have one.
-const CLAIMS_A_LANE: usize = 2;
+/// Attempts of a lane that may be open, as many as with a file. As many events of a lane are in doubt when its worker dies.
+/// Suites that hold what is in doubt have one.
+const CLAIMS_A_LANE: usize = 8;
 /// How long outcomes wait for others, while the lanes have work: a transaction costs as much as recording some events.
-const GATHER: Duration = Duration::from_millis(10);
+const GATHER: Duration = Duration::from_millis(20);
 
 impl HostWork {
     /// When the outcomes that are not recorded yet have waited long enough.
@@ -30,7 +30,7 @@ impl HostWork {
 
     /// Whether outcomes wait for others, because the lanes have enough work until then.
     pub(super) fn gathers(&self) -> bool {
-        2 * self.queue.borrow().len() > self.work.options.lanes
+        2 * self.queue.borrow().len() > (CLAIMS_A_LANE - 1) * self.work.options.lanes
             && self.gathered_at().is_none_or(|at| Instant::now() < at)
     }
 

@@ -36,7 +36,7 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// A slice with fewer events in memory than this reads its next page.
 const WAITING_LOW: usize = 512;
 /// Slices that read a page at the same time as a transaction commits.
-const PAGES_AT_ONCE: usize = 4;
+const PAGES_AT_ONCE: usize = 2;
 /// How many different troubles a summary names.
 const TROUBLES_MAX: usize = 20;
 /// A lease that has ended, or a pace for which enough events wait, is looked at again after this time.

@@ -286,6 +286,26 @@ fn what_commits_late_is_sent_and_an_idle_writer_elsewhere_stops_no_drain() {
     }
 }
 
+/// As soon after an ingest of millions, the server has no statistics: it took every slice for a small one, and read and sorted
+/// it whole for each page. Here it does so because it takes an index for expensive.
+#[test]
+fn a_worker_reads_a_page_of_a_slice_and_not_the_slice_where_the_server_has_no_statistics() {
+    let Some(database) = Database::new("unknown") else { return };
+    let sandbox = collector("");
+    let program = database.program();
+    map(&program, &sandbox, &[]);
+    database.ask("ALTER TABLE passbridge.event SET (autovacuum_enabled = off)");
+    ingest(&program, "events.ndjson", 0..5_000);
+    for kind in ["mvpd", "ecid"] {
+        let page = format!(
+            "SET random_page_cost = 1000;
+             SELECT count(*) FROM passbridge.page_by_{kind}('{RSID}', 3, '{{1}}', '{{1:1:}}', pg_current_snapshot(), 0, 0, 256);
+             SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relid = 'passbridge.event'::regclass"
+        );
+        assert_eq!(database.ask(&page), "256\n256", "{kind}: events in the page, and events read for it");
+    }
+}
+
 #[test]
 fn a_stop_hands_the_slices_over_without_doubt() {
     let Some(database) = Database::new("stop") else { return };

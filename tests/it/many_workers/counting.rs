@@ -194,20 +194,34 @@ fn ingests_of_overlapping_files_at_the_same_time_count_each_event_once() {
     assert_same(&told(&file), &told(&shared));
 }
 
-/// A buffer as the release before made it.
-pub(super) fn older(database: &Database) -> Program {
-    for file in ["schemas/postgres.sql", "fixtures/postgres/schema-1.sql"] {
+/// A buffer as a release with the first steps of the schema made it.
+pub(super) fn older(database: &Database, steps: &[&str]) -> Program {
+    for file in ["schemas/postgres.sql", "fixtures/postgres/schema-1.sql"].iter().chain(steps) {
         psql_file(&database.url(), &Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
     }
+    database.ask(&format!("UPDATE passbridge.version SET schema = {}", steps.len() + 1));
     let program = Program::bare();
     program.write("c.toml", &format!("[buffer]\nurl = \"{}\"\n{CONFIG}", database.url()));
     program
 }
 
 #[test]
+fn a_buffer_of_schema_3_is_drained_and_takes_in_what_is_new() {
+    let Some(database) = Database::new("schema3") else { return };
+    let program = older(&database, &["schemas/postgres-2.sql", "schemas/postgres-3.sql"]);
+    let sandbox = collector("");
+    program.map("REF40", "examplersid2", &sandbox.url(), &[]);
+    program.write("new.ndjson", &june(0..50));
+    assert_eq!(program.json(&["ingest", &program.place("new.ndjson")]).1["total"]["stored"], 50);
+    assert_eq!(program.json(&["drain"]).1["delivered"], 4);
+    assert_eq!(database.ask("SELECT schema FROM passbridge.version"), "4");
+    assert_eq!(program.run(&["status", "--verify"]).code, 0);
+}
+
+#[test]
 fn a_buffer_of_schema_1_goes_on_and_its_events_are_counted_once() {
     let Some(database) = Database::new("older") else { return };
-    let program = older(&database);
+    let program = older(&database, &[]);
     assert_eq!(program.run(&["status"]).code, 0);
     // A program of schema 1 that is still running stores nothing, and deletes nothing that is not counted yet.
     let columns = "seq, id, requestor, slot, occurred_at, count, mvpd_bucket, ecid_bucket, input, line, body";
@@ -249,7 +263,7 @@ fn a_buffer_of_schema_1_goes_on_and_its_events_are_counted_once() {
     assert_eq!(program.json(&["ingest", &program.place("new.ndjson")]).1["total"]["stored"], 50);
     assert_eq!(program.json(&["drain"]).1["delivered"], 4);
     assert_eq!(program.run(&["status", "--verify"]).code, 0);
-    database.ask("UPDATE passbridge.version SET schema = 4");
+    database.ask("UPDATE passbridge.version SET schema = 5");
     let done = program.run(&["report"]);
-    assert!(done.code == 2 && done.err.contains("its schema is 4, this program knows 3"), "{done:?}");
+    assert!(done.code == 2 && done.err.contains("its schema is 5, this program knows 4"), "{done:?}");
 }

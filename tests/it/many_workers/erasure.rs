@@ -202,9 +202,9 @@ fn an_erasure_waits_for_an_attempt_that_is_being_recorded_and_none_comes_after_i
 #[test]
 fn events_that_an_earlier_release_stored_are_counted_before_they_are_erased() {
     let Some(database) = Database::new("erased_older") else { return };
-    let program = older(&database);
+    let program = older(&database, &[]);
     let report = ["report", "--period", "2026-03", "--timezone", "UTC"];
-    let before = Database::new("erased_older_before").map(|twin| (older(&twin).json(&report).1, twin));
+    let before = Database::new("erased_older_before").map(|twin| (older(&twin, &[]).json(&report).1, twin));
     let (before, _twin) = before.expect("a server");
     let (code, found) = program.json(&["forget", "--mvpd", "Cableco", "--mvpd-user-id", "u1"]);
     assert!(code == 0 && found["events"].as_u64() > Some(0), "{found}");
