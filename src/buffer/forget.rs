@@ -97,11 +97,11 @@ impl Forget {
                 _ => format!("u{unit:04x}"),
             };
             let escaped: String = bare.encode_utf16().map(escaped).collect();
-            // A JSON reader may round a long number, so the text is searched for its digits, too.
-            let is_number = !value.is_empty() && value.bytes().all(|digit| digit.is_ascii_digit());
+            // A JSON reader may round a long number, so the text is searched for its digits, too, in any spelling.
+            let number = digits(value);
             let is_end = |letter: char| !letter.is_ascii_alphanumeric() && !".+-".contains(letter);
             values.iter().any(|found| identifier(found) == value)
-                || is_number && plain.split(is_end).any(|part| part == value)
+                || number.is_some() && plain.split(is_end).any(|part| digits(part) == number)
                 || plain.contains(&format!("\"{bare}\""))
                 || plain.contains(&format!("\"{escaped}\""))
                 || (!is_json && (plain.contains(&bare) || plain.contains(&bare.replace('"', "\"\""))))
@@ -121,6 +121,19 @@ impl Forget {
             mvpd.is_some_and(|mvpd| !has_mvpd(mvpd) && folded_plain.match_indices("\"mvpd\"").any(names_one));
         has(id) && !names_another
     }
+}
+
+/// The digits of a whole number, which may be spelt with an exponent or a fraction of zeros: `12e3`, `1.20E+4`, `12000.0`.
+fn digits(number: &str) -> Option<String> {
+    let (digits, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let exponent = exponent.strip_prefix('+').unwrap_or(exponent).parse::<usize>().ok()?;
+    let fraction = fraction.trim_end_matches('0');
+    // No ID has more than 128 digits.
+    let zeros = exponent.checked_sub(fraction.len()).filter(|zeros| *zeros <= 128)?;
+    let is_number =
+        !whole.is_empty() && [whole, fraction].concat().bytes().all(|digit| digit.is_ascii_digit());
+    is_number.then(|| [whole, fraction, &"0".repeat(zeros)].concat())
 }
 
 /// An MVPD for comparison: spellings that differ in case are one, as in Analytics.

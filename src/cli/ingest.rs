@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use clap::builder::{NonEmptyStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
@@ -12,6 +12,7 @@ use tokio::runtime::Builder;
 use super::context::spare_files;
 use super::progress::IngestProgress;
 use super::pull::{warn_of_large_counts, write_stated};
+use super::safe::without_passwords;
 use super::signals::{self, Hangup};
 use super::spool::{Moved, Spool};
 use super::table::write_notes;
@@ -24,7 +25,7 @@ use crate::event::{DaySpan, Instant, PassEvent, RequestorId, Slice};
 use crate::ingest::{
     self, Counts, Door, FormatChoice, IngestOptions, IngestSummary, InputPath, Maps, Origin, RejectsLimit,
 };
-use crate::readers::rest_v2::{ExchangeSummary, Rule};
+use crate::readers::rest_v2::{ExchangeSummary, Rule, secret_name};
 use crate::readers::{Format, event_key};
 
 /// Stores events from files or standard input, each exactly once.
@@ -41,7 +42,7 @@ pub(super) struct Args {
     #[command(flatten)]
     accept: AcceptArgs,
     /// The name of standard input in reports, rejects and the buffer.
-    #[arg(long, value_name = "NAME", default_value = "-", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "NAME", default_value = "-", value_parser = name_of_source)]
     source: String,
     /// Read and check everything, but store nothing. Each event is printed in its canonical form as NDJSON, and the
     /// counts go to standard error. With --json only the counts are printed, to standard output.
@@ -62,7 +63,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["inputs", "dry_run"])]
     spool: Option<PathBuf>,
     /// The files, folders with all files below them, or quoted patterns such as 'x/*.ndjson'. `-` is standard input.
-    #[arg(value_name = "FILE", default_value = "-")]
+    #[arg(value_name = "FILE", default_value = "-", value_parser = input())]
     inputs: Vec<PathBuf>,
 }
 
@@ -129,6 +130,18 @@ fn id_key(name: &str) -> Result<String, String> {
         "event_id" => Err("event_id is what is made".to_owned()),
         key => Ok(key.to_owned()),
     }
+}
+
+/// Refuses a name with a password or a signature, because the buffer, the rejects and reports show the names of inputs.
+fn name_of_source(name: &str) -> Result<String, String> {
+    let is_bad = name.is_empty() || without_passwords(name) != name || secret_name(name, None).is_some();
+    let why = "it is empty, or has a password, token or signature, which would be kept: leave it out";
+    if is_bad { Err(why.to_owned()) } else { Ok(name.to_owned()) }
+}
+
+/// Parses the name of a file, folder or pattern. A program that fetches a URL may name the file after it.
+pub(super) fn input() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| name_of_source(&path.to_string_lossy()).map(|_| path))
 }
 
 fn rejects_limit(text: &str) -> Result<RejectsLimit, String> {

@@ -333,6 +333,11 @@ fn a_person_is_found_whose_mvpd_is_null_or_a_word_of_a_map_and_whose_id_is_a_lon
         format!("{{\"occurred_at\":\"bad\",\"event\":\"authz_ok\",\"requestor_id\":\"REF30\",{rest}}}\n")
     };
     let id = "123456789012345678901234567890";
+    let short = [
+        "12345678901234567890123456789e1",
+        "1.2345678901234567890123456789E+29",
+        "123456789012345678901234567890.00",
+    ];
     let theirs = [
         format!("\"mvpd\":null,\"mvpd_user_id\":{id}"),
         format!("\"mvpd\" : \"\",\"mvpd_user_id\":\"{id}\""),
@@ -340,11 +345,16 @@ fn a_person_is_found_whose_mvpd_is_null_or_a_word_of_a_map_and_whose_id_is_a_lon
         format!("\"mvpd\":\"Cable\",\"mvpd_user_id\":{id}"),
         format!("\"MVPD\":\"CABLE\",\"MVPD_USER_ID\":{id}"),
         format!("\"mvpd\":null,\"mvpd_user_id\":{id},"),
+        format!("\"mvpd\":null,\"mvpd_user_id\":{}", short[0]),
+        format!("\"mvpd\":null,\"mvpd_user_id\":{}", short[1]),
+        format!("\"mvpd\":null,\"mvpd_user_id\":{}", short[2]),
     ];
     let others = [
         format!("\"mvpd\":\"Dish\",\"mvpd_user_id\":{id}"),
         format!("\"MVPD\":\"Dish\",\"mvpd_user_id\":{id}"),
         format!("\"mvpd\":null,\"mvpd_user_id\":{id}1"),
+        format!("\"mvpd\":null,\"mvpd_user_id\":{id}e1"),
+        format!("\"mvpd\":null,\"mvpd_user_id\":{id}.5"),
     ];
     let plain: String = theirs.iter().chain(&others).map(|rest| line(rest)).collect();
     let mapped = line(&format!("\"mvpd\":\"cc\",\"mvpd_user_id\":{id}"));
@@ -452,4 +462,152 @@ fn no_value_of_a_rejected_line_is_where_forget_does_not_look() {
         let is_there = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
         assert!(!is_there(b"jane.doe"), "{}", file.display());
     }
+}
+
+/// What an ingest of these inputs said and kept in its rejects.
+fn said_and_kept(program: &Program, inputs: &[(&str, String)]) -> String {
+    let mut said = String::new();
+    for (name, content) in inputs {
+        let done = program.run(&["ingest", &program.file(name, content)]);
+        assert_eq!(done.code, 3, "{name}: {}", done.err);
+        said += &done.err;
+    }
+    for rejects in fs::read_dir(program.path("rejects")).expect("a folder") {
+        said += &fs::read_to_string(rejects.expect("an entry").path()).expect("UTF-8");
+    }
+    said
+}
+
+#[test]
+fn no_part_of_an_exchange_that_a_log_driver_cut_is_kept() {
+    let body = json!({"profiles": {"Cable": {"attributes": {
+        "pad": "x".repeat(60), "userID": {"value": "SECRET@example.com"}, "zip": {"value": "SECRET"},
+    }}}});
+    let exchange = json!({
+        "started_at": "2026-11-20T08:30:00Z", "response": {"status": 200, "body": body.to_string()},
+        "request": {"method": "GET", "url": "https://api.auth.adobe.com/api/v2/REF30/profiles"},
+    });
+    let exchange = exchange.to_string();
+    let at = exchange.find("SECRET").expect("the user") - 20;
+    let docker = |text: &str| json!({"log": text, "stream": "stdout", "time": "2026-11-20T08:30:00.1Z"});
+    let journald = |text: &str| json!({"MESSAGE": text, "CONTAINER_PARTIAL_MESSAGE": "true"});
+    let (first, second) = exchange.split_at(at);
+    let last = format!("{second}\n");
+    // A part that is cut again has no sign of JSON.
+    let (middle, name) = ("x".repeat(20), "SECRET\n");
+    let mut inputs = Vec::new();
+    for (number, parts) in [
+        vec![docker(first), docker(&last)],
+        vec![docker(&last)],
+        vec![docker(first), docker(&middle), docker(name)],
+        vec![journald(first), journald(second)],
+        vec![journald(second)],
+    ]
+    .iter()
+    .enumerate()
+    {
+        let lines: String = parts.iter().map(|part| format!("{part}\n")).collect();
+        let event =
+            "{\"occurred_at\":\"bad\",\"event\":\"authn_ok\",\"requestor_id\":\"REF30\",\"mvpd\":\"Kept\"}\n";
+        inputs.push((format!("cut{number}.ndjson"), lines + event));
+    }
+    let inputs: Vec<(&str, String)> = inputs.iter().map(|(name, text)| (&**name, text.clone())).collect();
+    let program = Program::new();
+    let said = said_and_kept(&program, &inputs);
+    assert!(!said.contains("SECRET"), "{said}");
+    assert_eq!(said.matches(r#"\"mvpd\":\"Kept\""#).count(), inputs.len(), "an event stays: {said}");
+}
+
+#[test]
+fn no_credential_is_kept_whatever_its_name_and_no_packed_event() {
+    let line = |name: &str, value: &str| {
+        let mut event = json!({"occurred_at": "bad", "event": "authn_ok", "requestor_id": "REF30"});
+        event[name] = value.into();
+        event.to_string() + "\n"
+    };
+    let names = ["authHeader", "sid", "JSESSIONID", "dsn", "connection_string", "pswd"];
+    let values = [
+        "Basic dTpTRUNSRVQ=",
+        "postgres://u:SECRET@h/db",
+        "ghp_SECRETabcdefghijklmnopqrstuvwxyz0123",
+        "xoxb-123456789012-SECRET",
+        "AKIASECRETDNN7EXAMPLE",
+        "-----BEGIN RSA PRIVATE KEY-----\nSECRET",
+    ];
+    // The packed text is 120 bytes of an event, as zlib, raw deflate, bzip2 and xz pack it.
+    let packed = [
+        "eJyrVspPTi4tKkpNiU8sUbJSMjIwMtM1NNQ1MggxsLAyNrAyMIhS0lFKLUvNA0knlpZk5MXnZwOFilILS1OLS/KL4jNTgDJBrm7GBkDh3LKClPjS4lSocLCrc5BrSGiwa5BDakVibkFOql5yfq5SLQCbpiW1",
+        "q1bKT04uLSpKTYlPLFGyUjIyMDLTNTTUNTIIMbCwMjawMjCIUtJRSi1LzQNJJ5aWZOTF52cDhYpSC0tTi0vyi+IzU4AyQa5uxgZA4dyygpT40uJUqHCwq3OQa0hosGuQQ2pFYm5BTqpecn6uUi0A",
+        "QlpoOTFBWSZTWe3LGKsAADsfgBAHeVBLAB4Qrm//SiAAdRU9IaNDagBoZA9IyCKempk0YjRoNAADQ4+K+rwE0UgQHWWKhmTUteRp0NlErUoI4ALrrnmETAdYaTSCfFxujwakm89mW51UAfCnwhMNAeoeo6K51EhIClgEqsqILYiRQ/Tfi7kinChIduWMVYA=",
+        "/Td6WFoAAATm1rRGAgAhARYAAAB0L+Wj4AB3AG1dAD2IieZ8ybLZOf96+o4u9qQ68WpkwZ6TxcTm637PcuQIKDLz5YBN1LRc8P7Ue8ZdoIy74/DTXvIPbq4EyEkggnVg+rWQDhrIcWNNJsRCi33fGsmTpg3MBQuu9162eP7x8J3gE1VtUeGtFhvOjgAAAAAA",
+    ];
+    let hex_of = |text: &str| {
+        let bytes = base64::Engine::decode(
+            &base64::engine::general_purpose::STANDARD_NO_PAD,
+            text.trim_end_matches('='),
+        );
+        bytes.expect("Base64").iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let hex = packed.map(hex_of);
+    let key =
+        format!("-----BEGIN CERTIFICATE-----\n{}SECRET{}\n-----END", "MIIE".repeat(7), "Qw9z".repeat(7));
+    let inputs = [
+        ("names.ndjson", names.map(|name| line(name, "SECRET")).concat()),
+        ("values.ndjson", values.map(|value| line("note", value)).concat()),
+        (
+            "packed.ndjson",
+            packed.map(|text| line("note", text)).concat()
+                + &hex.each_ref().map(|text| line("note", text)).concat(),
+        ),
+        ("key.ndjson", key),
+        (
+            "names.csv",
+            format!(
+                "occurred_at,event,requestor_id,{}\nbad,authn_ok,REF30{}\n",
+                names.join(","),
+                ",SECRET".repeat(names.len())
+            ),
+        ),
+        (
+            "values.csv",
+            format!(
+                "occurred_at,event,requestor_id,note\n{}",
+                values.map(|value| format!("bad,authn_ok,REF30,\"{value}\"\n")).concat()
+            ),
+        ),
+    ];
+    let said = said_and_kept(&Program::new(), &inputs);
+    for secret in ["SECRET", "dTpTRUNSRVQ"].into_iter().chain(packed).chain(hex.iter().map(|text| &**text)) {
+        assert!(!said.contains(&secret[..secret.len().min(40)]), "{secret}: {said}");
+    }
+}
+
+#[test]
+fn no_name_of_an_input_has_a_password_or_a_signature() {
+    let program = Program::new();
+    program.write("events.ndjson", &lines(1));
+    let file = program.path("events.ndjson").display().to_string();
+    for name in [
+        "https://user:SECRET@host/events",
+        "https://b.s3.amazonaws.com/e?X-Amz-Date=1&X-Amz-Signature=SECRET",
+        "https://a.blob.core.windows.net/e?sv=1&sig=SECRET",
+        "e.ndjson?token=SECRET",
+    ] {
+        let arguments = [
+            &["ingest", "--source", name, "-"][..],
+            &["ingest", name],
+            &["backfill", "plan", "b1", name],
+            &["ingest", &file, "--source", name],
+        ];
+        for arguments in arguments {
+            let done = program.run(arguments);
+            assert_eq!(done.code, 2, "{done:?}");
+            assert!(!(done.err.clone() + &done.out).contains("SECRET"), "{done:?}");
+            assert!(
+                done.err.contains("or has a password, token or signature, which would be kept"),
+                "{done:?}"
+            );
+        }
+    }
+    assert_eq!(program.run(&["ingest", "--source", "s3://bucket/events?versionId=7", &file]).code, 0);
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::buffer::{JobSettings, JobSource};
-use crate::cli::ingest::{AcceptArgs, OfArgs};
+use crate::cli::ingest::{AcceptArgs, OfArgs, input};
 use crate::cli::words::{explained, written};
 use crate::cli::{Failure, Settings, options, refused};
 use crate::event::{Instant, Slice};
@@ -100,7 +100,7 @@ pub(crate) struct ResumeArgs {
 pub(crate) struct InputArgs {
     /// Files of any format that `ingest` reads, plain or compressed, folders, or quoted patterns. Without files, the
     /// backfill takes the events of the buffer that wait and happened between --from and --to.
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_parser = input())]
     pub(super) inputs: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) of: OfArgs,

@@ -10,19 +10,15 @@ const WORDS: &str = "started_at|\"startedat|\"started-at|starteddatetime|bearer 
      \"cookie|set-cookie|ap-device-identifier|ap-temppass-identity|ap-visitor-identifier|x-device-info|ad-service-token|\
      adobe-subject-token|x-roku-reserved|x-forwarded-for|serializedtoken|access_token|refresh_token|client_secret|\
      samlresponse|<saml|\"profiles\"|actionname|upstreamuserid|/api/v2/|\\/api\\/v2\\/";
-/// What names of secrets contain, in lower case, without the characters that join their words, with bars between.
-const SECRETS: &str = "token|secret|password|passwd|passphrase|passcode|pwd|apikey|accesskey|privatekey|sessionkey|encryptionkey|jwt|cookie|\
-     authorization|bearer|credential|samlre|assertion|signature|softwarestatement|temppassidentity";
-/// Names that mean a secret only if they are the whole name.
-const SECRETS_ALONE: &str = "pass|pin|otp|auth|basicauth|sig|sas|refresh";
-/// Names that contain one of `SECRETS` but name no secret: keys of events, columns of ESM and of reports about tokens.
-const NO_SECRETS: &str = "tokentype|tokensource|tokensources|mediatokens|tokenttl|tokencount|tokenscount";
-/// What may stand between a name and the colon, equals sign or bracket before its value: quotes, escaped in some way.
-const QUOTES: [&str; 10] = ["\"", "'", "\\", " ", "%22", "%27", "&quot;", "&#34;", "x22", "u0022"];
-/// The fewest characters of a JSON Web Token.
-const JWT_MIN: usize = 20;
-/// How gzip, Zstandard and zip begin. CloudWatch wraps logs as gzip in Base64, and nobody sees what is in them.
-const PACKED: [&[u8]; 3] = [b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"];
+/// How gzip, Zstandard, zip, bzip2 and xz begin. CloudWatch wraps logs as gzip in Base64, and nobody sees what is in them.
+const PACKED: [&[u8]; 5] = [b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"1AY&SY", b"\xfd7zXZ\0"];
+/// The lengths of the longest digest, SHA-512, as Base64 and as hexadecimal digits. A longer text of letters and digits is
+/// no identifier but may be packed or encrypted.
+const DIGEST_MAX: (usize, usize) = (88, 128);
+/// Such a text has a part of at least this length without a sign. The parts of a path are shorter.
+const OPAQUE_PART_MIN: usize = 24;
+/// A line with more numbers that may be bytes is a list of them, if it also has one in eight letters.
+const NUMBERS_MAX: usize = 100;
 
 /// A shorter run of letters has no room for a word and a secret.
 const RUN_MIN: usize = 16;
@@ -30,8 +26,8 @@ const RUN_MIN: usize = 16;
 const PACKED_TEXT_MIN: usize = 20;
 
 /// The reason for rejecting a line with packed text.
-pub const PACKED_TEXT: &str = "holds text as Base64, as hexadecimal digits or as a list of bytes, so nothing of it is kept, because nobody sees whom it names: \
-     unpack it first, as base64 -d FILE | passbridge ingest - does, or xxd -r -p, or of a member NAME: jq -r '.NAME|@base64d'";
+pub const PACKED_TEXT: &str = "holds text as Base64, as hexadecimal digits or as a list of bytes, perhaps packed or encrypted, so nothing of it is kept, \
+     because nobody sees whom it names: unpack it first, as base64 -d FILE | passbridge ingest - does, or xxd -r -p, or of a member NAME: jq -r '.NAME|@base64d'";
 
 /// Whether these bytes look like an exchange with the Pass REST API V2, or like a part of one, also if the exchange is
 /// in Base64, in hexadecimal digits, or a list of the numbers of its bytes. Packed data inside may be an exchange too.
@@ -51,18 +47,27 @@ pub fn is_like_exchange(bytes: &[u8]) -> bool {
 }
 
 /// Whether these bytes have a text of several parts in Base64, in hexadecimal digits, or as a list of the numbers of
-/// bytes: nobody sees whom it names. A digest is no text, and an identifier has one part.
+/// bytes: nobody sees whom it names. A digest is no text, and an identifier has one part. A longer text may be packed.
 pub fn has_packed_text(bytes: &[u8]) -> bool {
     let is_end = |letter: char| letter == char::REPLACEMENT_CHARACTER || letter.is_control();
     let is_text = |part: &str| {
         let has_parts = part.contains(['"', '=', ',', '<', ' ']);
         part.len() >= PACKED_TEXT_MIN && (has_parts || has_packed_text(part.as_bytes()))
     };
-    has_hidden(bytes, &|bytes| {
-        // A text in UTF-16 has a zero byte beside most of its letters.
-        let dense: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
-        String::from_utf8_lossy(&dense).split(is_end).any(is_text)
-    })
+    let is_opaque = |run: &str| {
+        let is_hex = run.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let longest = run.split(['-', '_', '/', '+']).map(str::len).max();
+        run.len() > (if is_hex { DIGEST_MAX.1 } else { DIGEST_MAX.0 }) && longest >= Some(OPAQUE_PART_MIN)
+    };
+    let line = String::from_utf8_lossy(bytes);
+    let numbers = [10, 16].map(|radix| listed(&line, radix).len());
+    numbers.into_iter().any(|count| count > NUMBERS_MAX && count * 8 > line.len())
+        || runs(&line).any(is_opaque)
+        || has_hidden(bytes, &|bytes| {
+            // A text in UTF-16 has a zero byte beside most of its letters.
+            let dense: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
+            String::from_utf8_lossy(&dense).split(is_end).any(is_text)
+        })
 }
 
 /// Whether `holds` is true for bytes that a part of this line may encode, in one of the ways to write bytes as letters.
@@ -71,45 +76,23 @@ fn has_hidden(line: &[u8], holds: &dyn Fn(&[u8]) -> bool) -> bool {
         return false;
     }
     let text = String::from_utf8_lossy(line);
-    let listed = |radix: u32| -> Vec<u8> {
-        let numbers = text.split(|letter: char| !letter.is_ascii_alphanumeric());
-        let bare = |number| ["0x", "x", "u00"].iter().find_map(|mark| str::strip_prefix(number, mark));
-        let of_pair = |number: &&str| radix == 10 || number.len() == 2;
-        let numbers = numbers.map(|number| bare(number).unwrap_or(number)).filter(of_pair);
-        numbers.filter_map(|number| u8::from_str_radix(number, radix).ok()).collect()
-    };
+    let is_it = |bytes: Vec<u8>| holds(&bytes);
+    is_it(listed(&text, 10)) || is_it(listed(&text, 16)) || runs(&text).any(|run| packed(run).any(is_it))
+}
+
+/// The numbers of a text that may be bytes, in a list or a dump.
+fn listed(text: &str, radix: u32) -> Vec<u8> {
+    let numbers = text.split(|letter: char| !letter.is_ascii_alphanumeric());
+    let bare = |number| ["0x", "x", "u00"].iter().find_map(|mark| str::strip_prefix(number, mark));
+    let of_pair = |number: &&str| radix == 10 || number.len() == 2;
+    let numbers = numbers.map(|number| bare(number).unwrap_or(number)).filter(of_pair);
+    numbers.filter_map(|number| u8::from_str_radix(number, radix).ok()).collect()
+}
+
+/// The parts of a text that may be Base64 or hexadecimal digits.
+fn runs(text: &str) -> impl Iterator<Item = &str> {
     let runs = text.split(|letter: char| !letter.is_ascii_alphanumeric() && !"+/-_".contains(letter));
-    let mut runs = runs.filter(|run| run.len() >= RUN_MIN);
-    holds(&listed(10)) || holds(&listed(16)) || runs.any(|run| packed(run).any(|bytes| holds(&bytes)))
-}
-
-/// The first name of a secret that stands before a value in a line, or that the header of the line's columns has;
-/// `eyJ...` for a text that looks like a JSON Web Token.
-pub fn secret_name<'a>(line: &'a str, header: Option<&'a str>) -> Option<&'a str> {
-    let names = |text: &'a str| text.split(|letter: char| !is_of_name(letter)).filter(|name| is_secret(name));
-    let is_before_a_value = |name: &&str| {
-        let mut behind = &line[name.as_ptr() as usize - line.as_ptr() as usize + name.len()..];
-        while let Some(rest) = QUOTES.iter().find_map(|quote| behind.strip_prefix(quote)) {
-            behind = rest;
-        }
-        [":", "=", ">", "%3A", "%3a", "%3D", "%3d"].iter().any(|sign| behind.starts_with(sign))
-    };
-    let mut words = line.split(|letter: char| !is_of_name(letter) && letter != '.');
-    let is_jwt = |word: &&str| word.len() >= JWT_MIN && word.starts_with("eyJ") && word.contains('.');
-    (names(line).find(is_before_a_value))
-        .or_else(|| names(header?).next())
-        .or_else(|| words.find(is_jwt).map(|_| "eyJ..."))
-}
-
-fn is_of_name(letter: char) -> bool {
-    letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_')
-}
-
-fn is_secret(name: &str) -> bool {
-    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
-    let plain = plain.to_ascii_lowercase();
-    let is_one_of = |names: &str| names.split('|').any(|name| plain == name);
-    is_one_of(SECRETS_ALONE) || SECRETS.split('|').any(|part| plain.contains(part)) && !is_one_of(NO_SECRETS)
+    runs.filter(|run| run.len() >= RUN_MIN)
 }
 
 /// Whether a line has letters in an escape of URLs, of XML or of nginx' logs, so that a search for a person in the line
@@ -160,40 +143,6 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_a_secret_is_known_however_it_is_spelt_and_no_value_is_taken_for_one() {
-        let jwt = "2026,bad,REF30,M,eyJhbGciOiJSUzI1NiJ9.e30.x";
-        for (line, header, expected) in [
-            (r#"{"event":"bad","ap_temppass_identity":"x"}"#, None, Some("ap_temppass_identity")),
-            (r#"{"event":"bad","Media-Token":"x"}"#, None, Some("Media-Token")),
-            (r#"{"log":"{\"serialized_token\":\"x\"}"}"#, None, Some("serialized_token")),
-            ("{'event':'bad','samlResponse':'x'}", None, Some("samlResponse")),
-            ("ts=1 level=info media_token=S", None, Some("media_token")),
-            ("user_password: S", None, Some("user_password")),
-            ("%7B%22x_api_key%22%3A%22S%22%7D", None, Some("22x_api_key")),
-            (r"{\x22media_token\x22:\x22S\x22}", None, Some("x22media_token")),
-            ("{&quot;token&quot;:&quot;S&quot;}", None, Some("token")),
-            ("<media_token>S</media_token>", None, Some("media_token")),
-            (r#"{"event":"bad","authz_tokens":"S"}"#, None, Some("authz_tokens")),
-            (r#"{"event":"bad","passwords_2":"S"}"#, None, Some("passwords_2")),
-            (r#"{"event":"bad","X-Amz-Signature":"S"}"#, None, Some("X-Amz-Signature")),
-            (r#"{"event":"bad","pin":"S"}"#, None, Some("pin")),
-            (r#"{"event":"bad","pinned":"S","token_source":"mvpd"}"#, None, None),
-            (jwt, None, Some("eyJ...")),
-            (
-                "2026,bad,REF30,M,S",
-                Some("occurred_at,event,requestor_id,mvpd,\"id_token\""),
-                Some("id_token"),
-            ),
-            (r#"{"event":"clientless_token_ok","token_type":"normal"}"#, None, None),
-            (r#"{"event":"bad","resource_id":"Secret Service S1E2","title":"Password"}"#, None, None),
-            (r#"{"media-tokens":"12x"}"#, None, None),
-            ("2026,11,20,8,REF30,A,1", Some("year,month,day,hour,requestor-id,mvpd,media-tokens"), None),
-        ] {
-            assert_eq!(secret_name(line, header), expected, "{line}");
-        }
-    }
-
-    #[test]
     fn letters_in_an_escape_are_known() {
         for (line, expected) in [
             ("event=bad&mvpd_user_id=bob%40example.com", true),
@@ -234,6 +183,26 @@ mod tests {
         let escaped: String = event.iter().map(|byte| format!("\\x{byte:02X}")).collect();
         for packed in [wide, dump, escaped] {
             assert!(has_packed_text(packed.as_bytes()), "{packed}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_packed_or_encrypted_is_known_by_its_start_or_by_its_length() {
+        let opaque: Vec<u8> = (0..140_u32).map(|at| (at * at * 151 + 77) as u8).collect();
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let base64 = |bytes: &[u8]| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes);
+        let signed = |bytes: &[u8]| format!("{:?}", bytes.iter().map(|byte| *byte as i8).collect::<Vec<_>>());
+        let dump: String = opaque.iter().map(|byte| format!("{byte:02x} ")).collect();
+        for text in [base64(&opaque), hex(&opaque), signed(&opaque), dump] {
+            assert!(has_packed_text(text.as_bytes()), "{text}");
+            let id = &text[..text.len().min(64)];
+            assert!(!has_packed_text(id.as_bytes()), "{id}");
+        }
+        for start in [&b"BZh91AY&SY"[..], b"\xfd7zXZ\0"] {
+            let bytes = [start, &opaque[..30]].concat();
+            for text in [base64(&bytes), hex(&bytes)] {
+                assert!(is_like_exchange(text.as_bytes()), "{text}");
+            }
         }
     }
 

@@ -26,15 +26,17 @@ mod raw;
 mod reader;
 mod route;
 mod rule;
+mod secrets;
 mod service_token;
 mod state;
 mod summary;
 mod vocabulary;
 mod window;
 
-pub use likeness::{PACKED_TEXT, has_escapes, has_packed_text, is_like_exchange, secret_name};
+pub use likeness::{PACKED_TEXT, has_escapes, has_packed_text, is_like_exchange};
 pub(super) use members::is_same;
 pub use reader::ExchangeReader;
 pub use rule::Rule;
+pub use secrets::secret_name;
 pub use service_token::{ServiceKeyError, ServiceKeys, TokenCheck};
 pub use summary::{ExchangeSummary, Gap};
