@@ -29,20 +29,28 @@ const WORDS: [&str; 4] = [
     "%!s(<nil>)|%!v(<nil>)|%!d(<nil>)|%!s(missing)|na|n.a.|nat|not set|not available|no value|unset|(blank)|(empty)|(missing)|--|0.0|-0|-0.0|false|\
      redacted|masked|[filtered]|[hidden]|[removed]|[secret]|[sensitive]",
     // The last row has the largest numbers of some types, the address that Android shows in place of its network card's, an
-    // Android ID that many emulators share, and digests (MD5, SHA-1, SHA-256) of the empty text, `null` and `undefined`.
+    // Android ID that many emulators share, and digests of the empty text, `null` and `undefined`. `Array` is what PHP
+    // makes of every list, so whoever is called Array is one of many.
     concat!(
         "true|nullptr|undef|missing|empty|unspecified|notset|notavailable|notapplicable|novalue|optional.empty|anonymous|-1|-1.0|",
+        "notprovided|datanotavailable|array|optional[null]|optional(nil)|b''|b\"\"|b'null'|b'none'|loading...|loading\u{2026}|020000000000|02-00-00-00-00-00|",
         "infinity|2147483647|4294967295|9223372036854775807|18446744073709551615|%s|%d|%v|%@|02:00:00:00:00:00|9774d56d682e549c|",
         "d41d8cd98f00b204e9800998ecf8427e|da39a3ee5e6b4b0d3255bfef95601890afd80709|e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855|",
         "37a6259cc0c1dae299a7866489dff0bd|2be88ca4242c76e8253ac62474851065032d6833|74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b|",
         "5e543256c480ac577d30f76f9120eb74|d5d4cd07616a542891b7ec2d0257b3a24b69856e|eb045d78d273107348b0300c01d29b7552d622abbc6faf81b3ec55359aa9950c|",
-        "1b2m2y8asgtpgamy7phcfg==|2jmj7l5rsw0yvb/vlwaykk/ybwk=|47deqpj8hbsa+/timw+5jceuqerkm5nmpjwzg3hsufu="
+        // SHA-512 of these texts, then all the digests as Base64 without padding.
+        "cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e|",
+        "04f8ff2682604862e405bf88de102ed7710ac45c1205957625e4ee3e5f5a2241e453614acc451345b91bafc88f38804019c7492444595674e94e8cf4be53817f|",
+        "16a332e891e86030aa9d08ab032fe026c4d4857b64902c386f3ede705373ecf9206f58d712a91a07a63dcbd14f133ab48571bfeb88927995224b299916af8fa5|",
+        "1b2m2y8asgtpgamy7phcfg|n6ylnmdb2ukzp4zkid/wvq|xlqyvssarfd9mpdvksdrda|2jmj7l5rsw0yvb/vlwaykk/ybwk|k+impcqsduglosykdiuqzqmtadm|1dtnb2fqvcirt+wtalezoktphw4|47deqpj8hbsa+/timw+5jceuqerkm5nmpjwzg3hsufu|dcnomk/nsy+12vhzaslxiswzlgt5uha7jagykvmcuqs|6wrdenjzehnisdamadkbdvlwiqu8b6+bs+xvnzqplqw|",
+        "z4phnx7vul3xvchq1m2ab9yg5aulvxxcg/spidns6c5h0ne8xyxysp+dgnkhfuwvy7kxvudbeoglodj6+sfapg|bpj/jojgsglkbb+i3hau13ekxfwsbzv2jetupl9aikhku2fkzeutrbkbr8ipoibagcdjjerzvntptoz0vlobfw|fqmy6jhoydcqnqiray/gjstuhxtkkcw4bz7ecfnz7pkgb1jxeqkab6y9y9fpezq0hxg/64isezuisymzfq+ppq"
     ),
 ];
 /// What databases write where a column has no value, perhaps in brackets. Version 4 sends no eVar for these words.
 const NO_VALUES: [&str; 2] = ["null", "\\n"];
-/// How programs begin to print an object instead of its value, in lower case.
-const OBJECTS: [&str; 7] = ["[object ", "#<object", "<object ", "<function ", "java.lang.", "[ljava.", "[b@"];
+/// How programs begin to print an object instead of its value, in lower case, with bars between.
+const OBJECTS: &str = "[object |#<object|<object |<function |java.lang.|[ljava.|[b@|system.string[|system.byte[|system.object|\
+     system.collections.|hash(0x|array(0x|scalar(0x";
 /// What encloses a placeholder that a template never filled: pairs, with a space inside and bars between them.
 const TEMPLATES: &str = "< >|{ }|[ ]|% %|@ @|__ __|#{ }|$ |: ";
 /// What may stand between the parts of a word; `%` is for `%20`.
@@ -50,7 +58,7 @@ const SEPARATORS: [char; 5] = [' ', '_', '-', '+', '%'];
 /// Signs outside ASCII that are written in place of a value, as punctuation of ASCII is.
 const DASHES: &str = " \u{2013}\u{2014}\u{2026}\u{b7}";
 /// What joins words to one identifier.
-const JOINTS: [char; 9] = ['-', '_', ':', '|', '@', '.', '/', ';', ' '];
+const JOINTS: [char; 10] = ['-', '_', ':', '|', '@', '.', '/', ';', ' ', ','];
 /// A text with at least this many stars is a mask. Fewer may be part of a name.
 const STARS_MIN: usize = 3;
 /// What encloses a word: brackets and quotes.
@@ -146,19 +154,33 @@ impl VisitorRules {
             text.is_empty()
                 || words.any(|(row, word)| *row <= self as usize && text.eq_ignore_ascii_case(word))
         };
+        let has_signs = has_signs(bare);
         let is_other_spelling = || {
-            let joined = || bare.replace("%20", "").replace(SEPARATORS, "");
-            let is_between = bare.trim_matches(SEPARATORS) == bare && bare.contains(SEPARATORS);
+            let plain = inside(bare).filter(|_| has_signs).unwrap_or(bare);
+            let joined = || plain.replace("%20", "").replace(SEPARATORS, "");
+            let is_between = plain.trim_matches(SEPARATORS) == plain && plain.contains(SEPARATORS);
             is_between && is_word(&joined()) || decoded(bare).is_some_and(|text| is_word(text.trim()))
         };
-        let has_signs = has_signs(bare);
+        let is_in_other_letters = || {
+            let has_others = bare.contains('&') || !bare.is_ascii();
+            let is_plain = |plain: String| is_word(&plain) || inside(&plain).is_some_and(is_word);
+            // The digests above have these lengths in Base64, which logs write with padding and with other signs.
+            let digest = bare.trim_end_matches('=');
+            // PostgreSQL writes the type of a value behind it: `NULL::text`.
+            let (word, kind) = bare.split_once("::").unwrap_or((bare, ""));
+            let is_cast = !word.is_empty() && kind.starts_with(|first: char| first.is_ascii_alphabetic());
+            has_others && is_plain(unescaped(bare))
+                || is_cast && is_word(word)
+                || matches!(digest.len(), 22 | 27 | 43 | 86)
+                    && is_word(&digest.replace('-', "+").replace('_', "/"))
+        };
         is_word(bare)
             || self >= VisitorRules::V3
                 && (has_signs && inside(bare).is_some_and(is_word) || is_one_letter(bare))
             || self >= VisitorRules::V4
                 && (is_left_over(bare, has_signs)
                     || is_other_spelling()
-                    || has_signs && (is_masked(bare) || is_made_of(bare, &is_word)))
+                    || has_signs && (is_masked(bare) || is_made_of(bare, &is_word) || is_in_other_letters()))
     }
 
     pub fn address(self, text: &str) -> Option<IpAddr> {
@@ -206,6 +228,17 @@ pub fn is_no_value(text: &str) -> bool {
 /// The text between brackets or quotes; `None` if nothing encloses it.
 fn inside(text: &str) -> Option<&str> {
     BRACKETS.into_iter().find_map(|(open, close)| text.strip_prefix(open)?.strip_suffix(close))
+}
+
+/// The text without escapes of HTML, and with letters of ASCII in place of those that are as wide as Chinese ones.
+fn unescaped(text: &str) -> String {
+    let narrow = |letter: char| match letter {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(letter) - 0xfee0).unwrap_or(letter),
+        letter => letter,
+    };
+    let text: String = text.chars().map(narrow).collect();
+    let signs = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")];
+    signs.into_iter().fold(text, |text, (name, sign)| text.replace(name, sign))
 }
 
 /// Whether an address is lost: the text is neither an address of a viewer nor a word for "unknown".
@@ -318,7 +351,7 @@ fn is_left_over(text: &str, has_signs: bool) -> bool {
     let digits = || text.chars().filter(|letter| !matches!(letter, '-' | ':' | '.' | ',' | '+'));
     let is_all =
         |letter: char| digits().next().is_some() && digits().all(|it| it.eq_ignore_ascii_case(&letter));
-    let starts_with = |start: &&str| text.get(..start.len()).is_some_and(|it| it.eq_ignore_ascii_case(start));
+    let starts_with = |start: &str| text.get(..start.len()).is_some_and(|it| it.eq_ignore_ascii_case(start));
     let is_of_name = |letter: char| letter.is_ascii_alphabetic() || "_-. ".contains(letter);
     let place = |around: &str| {
         let (open, close) = around.split_once(' ')?;
@@ -331,7 +364,7 @@ fn is_left_over(text: &str, has_signs: bool) -> bool {
         || is_all('0') && (digits().count() < text.len() || text.len() >= CARD_DIGITS)
         || is_all('f') && digits().count() >= CARD_DIGITS
         || has_signs
-            && (OBJECTS.iter().any(starts_with)
+            && (OBJECTS.split('|').any(starts_with)
                 || text.contains(' ') && text.contains(" object at 0x")
                 || TEMPLATES.split('|').any(|around| place(around).is_some()))
 }
@@ -560,6 +593,53 @@ mod tests {
             "a*b*c",
             "none@example.com",
             "redacted-fan",
+        ] {
+            assert_eq!(VisitorRules::V4.known(value), Some(value));
+        }
+    }
+
+    #[test]
+    fn what_programs_write_for_no_value_is_nobody_in_whatever_letters_or_digest() {
+        for value in [
+            "(not provided)",
+            "(data not available)",
+            "System.String[]",
+            "System.Collections.Generic.List`1[System.String]",
+            "Array",
+            "HASH(0x55d0c8a3e2f8)",
+            "Optional[null]",
+            "Optional.empty",
+            "b''",
+            "null,null",
+            "NULL::text",
+            "NULL::character varying",
+            "&lt;null&gt;",
+            "&quot;undefined&quot;",
+            "ｎｕｌｌ",
+            "（ｎｕｌｌ）",
+            "Loading...",
+            "Loading…",
+            "020000000000",
+            "cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e",
+            "z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg==",
+            "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU",
+            "N6YlnMDB2uKZp4Zkid/wvQ==",
+        ] {
+            assert_eq!(VisitorRules::V4.known(value), None, "{value}");
+            assert_eq!(VisitorRules::V3.known(value), Some(value));
+        }
+        for value in [
+            "system.admin",
+            "arrays",
+            "loading",
+            "Optional[bob]",
+            "b'bob'",
+            "bob,null",
+            "null::",
+            "ns::null",
+            "&lt;bob&gt;",
+            "ｂｏｂ",
+            "020000000001",
         ] {
             assert_eq!(VisitorRules::V4.known(value), Some(value));
         }

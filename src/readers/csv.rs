@@ -141,7 +141,7 @@ impl<R: BufRead> Records<R> {
         let raw;
         let cells = match self.cells() {
             Ok(cells) => cells,
-            Err(RejectReason::BehindQuote(_)) => {
+            Err(RejectReason::BehindQuote(_) | RejectReason::BeforeQuote(_)) => {
                 raw = String::from_utf8_lossy(&self.raw.bytes);
                 raw.split(char::from(self.separator)).map(|cell| cell.trim_matches('"')).collect()
             }

@@ -179,6 +179,11 @@ pub enum RejectReason {
         "has text behind the closing quote of field {0}: a quote inside quotes is written twice, not once and not behind a backslash"
     )]
     BehindQuote(usize),
+    /// The number of the CSV field with a blank before its opening quote.
+    #[error(
+        "has a blank before the opening quote of field {0}, so that the quotes would be a part of the value: take the blanks behind the separators away"
+    )]
+    BeforeQuote(usize),
     #[error(
         "has rows inside its quotes, lines {0} to {1}: a quote before them was opened by mistake; mend it there"
     )]

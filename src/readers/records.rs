@@ -34,6 +34,10 @@ pub(super) struct Records<R> {
     pub(super) separator: u8,
     /// Whether the source ended with the current record, without a line end.
     is_last: bool,
+    /// The last byte of the first record; an LF once it is known whether a CR was followed by one.
+    first_end: Option<u8>,
+    /// Whether a carriage return alone ends a row, and so a line. Elsewhere it may be a part of a value.
+    has_cr_rows: bool,
 }
 
 impl<R: BufRead> Records<R> {
@@ -52,6 +56,8 @@ impl<R: BufRead> Records<R> {
             is_waiting: false,
             separator: b',',
             is_last: false,
+            first_end: None,
+            has_cr_rows: false,
         }
     }
 
@@ -79,8 +85,13 @@ impl<R: BufRead> Records<R> {
             let line = self.lines_passed + 1;
             let chunk = fill(&mut self.source, line).inspect_err(|_| self.is_waiting = true)?;
             let passed = if self.raw.whole_bytes == 0 { passed_at_start(chunk) } else { 0 };
+            if self.raw.whole_bytes == 0 && self.first_end == Some(b'\r') {
+                self.has_cr_rows = chunk.first() != Some(&b'\n');
+                self.lines_passed += u64::from(self.has_cr_rows);
+                self.first_end = Some(b'\n');
+            }
             if passed > 0 {
-                self.lines_passed += line_feeds(&chunk[..passed]);
+                self.lines_passed += line_ends(&chunk[..passed], self.has_cr_rows);
                 self.source.consume(passed);
                 continue;
             }
@@ -104,7 +115,7 @@ impl<R: BufRead> Records<R> {
                     self.start_line = self.lines_passed + 1;
                 }
                 let part = &chunk[..read];
-                self.lines_passed += line_feeds(part);
+                self.lines_passed += line_ends(part, self.has_cr_rows);
                 self.raw.push(part);
                 self.source.consume(read);
             }
@@ -116,6 +127,7 @@ impl<R: BufRead> Records<R> {
                 ReadRecordResult::InputEmpty | ReadRecordResult::OutputEndsFull => {}
             }
         }
+        self.first_end = self.first_end.or(self.raw.bytes.last().copied());
         if self.raw.is_whole() && self.raw.bytes.starts_with(BYTE_ORDER_MARK) {
             // The byte order mark came in several chunks. `cells` removes it from the first cell.
             self.raw.bytes.drain(..BYTE_ORDER_MARK.len());
@@ -159,7 +171,7 @@ impl<R: BufRead> Records<R> {
             if number > self.start_line && is_row(line) {
                 rows = Some((rows.map_or(number, |(first, _)| first), number));
             }
-            number += line_feeds(line);
+            number += line_ends(line, self.has_cr_rows);
         }
         rows.map_or(Ok(()), |(first, last)| Err(RejectReason::RowsInside(first, last)))
     }
@@ -175,8 +187,8 @@ impl<R: BufRead> Records<R> {
         if let Some(filler) = RejectReason::of_filler(&self.raw.bytes) {
             return Err(filler);
         }
-        if let Some(field) = field_behind_quote(&self.raw.bytes, self.separator) {
-            return Err(RejectReason::BehindQuote(field));
+        if let Some(reason) = misplaced_quote(&self.raw.bytes, self.separator) {
+            return Err(reason);
         }
         let ends = &self.ends[..self.found.min(COLUMNS_MAX)];
         let bytes = &self.cells[..ends.last().copied().unwrap_or(0)];
@@ -193,12 +205,13 @@ impl<R: BufRead> Records<R> {
     }
 }
 
-/// The number of the first field, from 1, with text after its closing quote; blanks there do no harm. The
-/// writer of such a field quotes in another way than RFC 4180, so the value would be wrong.
-fn field_behind_quote(raw: &[u8], separator: u8) -> Option<usize> {
+/// Why the first field with text after its closing quote, or with blanks alone before its opening one, is refused; blanks
+/// after the closing quote do no harm. Its writer quotes in another way than RFC 4180, so the value would be wrong.
+fn misplaced_quote(raw: &[u8], separator: u8) -> Option<RejectReason> {
     #[derive(Clone, Copy)]
     enum At {
         Start,
+        Blank,
         Plain,
         Quoted,
         Closed,
@@ -208,15 +221,17 @@ fn field_behind_quote(raw: &[u8], separator: u8) -> Option<usize> {
     for byte in raw {
         at = match (at, *byte) {
             (At::Start | At::Closed, b'"') => At::Quoted,
+            (At::Blank, b'"') => return Some(RejectReason::BeforeQuote(field)),
             (At::Quoted, b'"') => At::Closed,
             (At::Quoted, _) => At::Quoted,
-            (At::Start | At::Plain | At::Closed, byte) if byte == separator => {
+            (At::Start | At::Blank | At::Plain | At::Closed, byte) if byte == separator => {
                 field += 1;
                 At::Start
             }
+            (At::Start | At::Blank, b' ' | b'\t') => At::Blank,
             (At::Closed, b' ' | b'\t') => At::Closed,
-            (At::Closed, _) => return Some(field),
-            (At::Start | At::Plain, _) => At::Plain,
+            (At::Closed, _) => return Some(RejectReason::BehindQuote(field)),
+            (At::Start | At::Blank | At::Plain, _) => At::Plain,
         };
     }
     None
@@ -237,6 +252,7 @@ fn is_line_end(byte: u8) -> bool {
     matches!(byte, b'\r' | b'\n')
 }
 
-fn line_feeds(part: &[u8]) -> u64 {
-    memchr_iter(b'\n', part).count() as u64
+fn line_ends(part: &[u8], has_cr_rows: bool) -> u64 {
+    let returns = if has_cr_rows { memchr_iter(b'\r', part).count() } else { 0 };
+    (memchr_iter(b'\n', part).count() + returns) as u64
 }

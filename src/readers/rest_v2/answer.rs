@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::bad_exchange::WRONG_TEXTS;
 use super::device::Device;
 use super::hop;
-use super::json::{Entries, millis, millis_of, word};
+use super::json::{Entries, millis, millis_of, one_text, word};
 use super::raw::RawExchange;
 use super::route::{Endpoint, names_login};
 use super::state::Profile;
@@ -253,8 +253,8 @@ fn profiles(body: &str) -> Result<Reply, serde_json::Error> {
             mvpd,
             is_apple: kind == Some("appleSSO")
                 || body.issuer.as_deref() == Some("Apple")
-                || token_source.plain().as_deref() == Some("Apple"),
-            is_hba: hba_status.plain().as_deref() == Some("true"),
+                || token_source.is("Apple"),
+            is_hba: hba_status.is("true"),
             is_degraded: has_made_up_id || kind == Some("degraded"),
             user_id,
             kind: body.kind,
@@ -268,7 +268,7 @@ fn profiles(body: &str) -> Result<Reply, serde_json::Error> {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Attribute {
-    #[serde(deserialize_with = "word")]
+    #[serde(deserialize_with = "one_text")]
     value: Option<String>,
     #[serde(deserialize_with = "word")]
     state: Option<String>,
@@ -279,6 +279,10 @@ impl Attribute {
     fn plain(self) -> Option<String> {
         let is_plain = self.state.is_none_or(|state| state.eq_ignore_ascii_case("plain"));
         self.value.filter(|_| is_plain)
+    }
+
+    fn is(self, word: &str) -> bool {
+        self.plain().is_some_and(|value| value.trim() == word)
     }
 }
 
@@ -381,14 +385,20 @@ mod tests {
     }
 
     #[test]
-    fn ciphertext_is_no_user_id() {
+    fn a_user_id_is_one_text_as_it_is_and_ciphertext_is_none() {
         for (attribute, expected) in [
             (r#"{"value":"u1","state":"plain"}"#, Some("u1")),
             (r#"{"value":17}"#, Some("17")),
             (r#"{"value":98765432109876543211}"#, Some("98765432109876543211")),
-            (r#"{"value":[0.10,-7,true,null]}"#, Some("0.10, -7, true")),
+            (r#"{"value":12345.0}"#, Some("12345.0")),
+            (r#"{"value":" u1 "}"#, Some(" u1 ")),
+            (r#"{"value":" \t"}"#, None),
+            (r#"{"value":[0.10,-7,true,null]}"#, None),
+            (r#"{"value":[0.10,null]}"#, Some("0.10")),
+            (r#"{"value":["u1","u1"]}"#, Some("u1")),
+            (r#"{"value":[]}"#, None),
             (r#"{"value":"u1","state":"enc"}"#, None),
-            (r#"{"value":["a","b"],"state":"plain"}"#, Some("a, b")),
+            (r#"{"value":["a","b"],"state":"plain"}"#, None),
             ("{}", None),
         ] {
             let body = format!(r#"{{"profiles":{{"M":{{"attributes":{{"userID":{attribute}}}}}}}}}"#);

@@ -9,7 +9,7 @@ use super::route::Endpoint::{self, ProfileOfCode, ResumeSession, RetrieveSession
 use super::rule::Rule;
 use super::state::Profile;
 use super::summary::Gap;
-use crate::event::{Property, VisitorRules};
+use crate::event::{Property, VisitorRules, has_zeros_behind};
 
 /// What an exchange lacks, if this rule applied to it and gave these events.
 pub(super) fn gaps(exchange: &Exchange, rule: Rule, events: &[Derived]) -> impl Iterator<Item = Gap> {
@@ -22,6 +22,7 @@ pub(super) fn gaps(exchange: &Exchange, rule: Rule, events: &[Derived]) -> impl 
         event.property(Property::Mvpd).is_some_and(|mvpd| VisitorRules::default().known(mvpd).is_none())
     };
     let has_user = |profile: &Profile| profile.user_id.as_ref().is_some_and(is_user);
+    let has_fraction = |profile: &Profile| profile.user_id.as_deref().is_some_and(has_zeros_behind);
     let resources: BTreeSet<&String> = exchange.asked.resources.iter().collect();
     let reply = &exchange.reply;
     let is_code_lost = has_code && exchange.code.is_none()
@@ -34,6 +35,7 @@ pub(super) fn gaps(exchange: &Exchange, rule: Rule, events: &[Derived]) -> impl 
         (Gap::Code, is_code_lost && rule != Rule::NOT_PROCESSED),
         (Gap::DeviceInfo, exchange.is_device_info_broken),
         (Gap::UserId, matches!(reply, Reply::Profiles(all) if !all.iter().all(has_user))),
+        (Gap::UserIdFraction, matches!(reply, Reply::Profiles(all) if all.iter().any(has_fraction))),
         (Gap::Action, rule == Rule::UNKNOWN_ACTION),
         (Gap::Decision, matches!(reply, Reply::Decisions(all) if all.len() < resources.len().max(1))),
         (Gap::Instant, exchange.has_unread_instant),

@@ -67,6 +67,18 @@ pub(super) fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
 }
 
+/// Reads one text as it is, as a key of an event is read. Nobody knows which text of a list is meant, so a list of several
+/// becomes `None`, like a blank text.
+pub(super) fn one_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let json = <&'de RawValue>::deserialize(deserializer)?.get();
+    let texts =
+        if json.starts_with('[') { items(json) } else { item(json).map(|text| text.into_iter().collect()) };
+    let mut texts = texts.map_err(D::Error::custom)?;
+    texts.dedup();
+    let one = texts.pop().filter(|text| texts.is_empty() && !text.trim().is_empty());
+    Ok(one.map(Cow::into_owned))
+}
+
 /// A number, which JSON may have as a text.
 pub(super) fn number(json: &str) -> Option<f64> {
     json.trim_matches('"').trim().parse().ok().filter(|number: &f64| number.is_finite())

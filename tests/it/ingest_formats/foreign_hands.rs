@@ -241,6 +241,19 @@ fn quotes_that_are_not_doubled_are_rejected_and_not_read_as_another_value() {
     assert_eq!(total, counts(9, 5, 1, 0, 3), "two rows say the same: {notes:?}");
     let expected = [8, 9, 10].map(|line| format!("a.csv:{line}: {expected}"));
     assert_eq!(notes, expected);
+    // Blanks before a quote make it a part of the value, and a separator inside the quotes ends the value.
+    let bad = [" \"u1\"", "\t\"a,b\"", "  \"\""].map(row).concat();
+    let good = ["  ", " a\"b\"", " "].map(row).concat();
+    let rows = format!("occurred_at,event,requestor_id,mvpd_user_id\n{good}{bad}");
+    let (total, notes) = told("b.csv", rows.as_bytes());
+    assert_eq!(total.rejected, 3, "{notes:?}");
+    let expected = "has a blank before the opening quote of field 4, ";
+    assert!(
+        notes.iter().zip(5..8).all(|(note, line)| note.starts_with(&format!("b.csv:{line}: {expected}"))),
+        "{notes:?}"
+    );
+    let (_, notes) = told("c.csv", format!("occurred_at, \"event\",requestor_id\n{}", row("u")).as_bytes());
+    assert!(notes[0].contains("its header has a blank before the opening quote of field 2"), "{notes:?}");
 }
 
 #[test]
