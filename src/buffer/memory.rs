@@ -40,11 +40,11 @@ impl Memory for MemoryReader {
         Ok(MemoryReader::feed(self, requestor_id)?)
     }
 
-    fn counted(&mut self, hour: i64) -> std::result::Result<Vec<(String, String)>, MemoryError> {
-        let select =
-            "SELECT DISTINCT requestor_id, mvpd FROM metric_counts JOIN metric_groups USING (metric_group)
-             JOIN requestors USING (requestor) WHERE hour = ?1 ORDER BY requestor_id, mvpd";
-        Ok(all(self.connection()?, select, [hour], |row| Ok((row.get("requestor_id")?, row.get("mvpd")?)))?)
+    fn counted(&mut self, hour: i64) -> std::result::Result<Vec<(String, String, u64)>, MemoryError> {
+        let select = "SELECT requestor_id, mvpd, sum(units_00 + units_15 + units_30 + units_45)
+             FROM metric_counts JOIN metric_groups USING (metric_group) JOIN requestors USING (requestor)
+             WHERE hour = ?1 GROUP BY requestor_id, mvpd ORDER BY requestor_id, mvpd";
+        Ok(all(self.connection()?, select, [hour], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?)
     }
 }
 

@@ -61,8 +61,8 @@ pub trait Memory: Send {
     /// The feed of a requestor; `None` before its first event. The feed never changes.
     fn feed(&mut self, requestor_id: &str) -> MemoryResult<Option<Feed>>;
 
-    /// The pairs of requestor and MVPD that have a count in this UTC hour, numbered from the Unix epoch.
-    fn counted(&mut self, hour: i64) -> MemoryResult<Vec<(String, String)>>;
+    /// The requestors and MVPDs with a count in this UTC hour, numbered from the Unix epoch, each with its units.
+    fn counted(&mut self, hour: i64) -> MemoryResult<Vec<(String, String, u64)>>;
 }
 
 words! {
@@ -191,7 +191,7 @@ impl Recollection {
     }
 
     /// What is counted in a UTC hour; nothing if rows are never stored.
-    pub(super) fn counted(&mut self, hour: i64) -> MemoryResult<Vec<(String, String)>> {
+    pub(super) fn counted(&mut self, hour: i64) -> MemoryResult<Vec<(String, String, u64)>> {
         self.stored.as_mut().map_or(Ok(Vec::new()), |stored| stored.counted(hour))
     }
 
@@ -340,7 +340,7 @@ mod tests {
                 Ok(None)
             }
 
-            fn counted(&mut self, _: i64) -> MemoryResult<Vec<(String, String)>> {
+            fn counted(&mut self, _: i64) -> MemoryResult<Vec<(String, String, u64)>> {
                 Ok(Vec::new())
             }
         }

@@ -104,6 +104,11 @@ pub fn mvpd_digest(mvpd: &str) -> u64 {
     start_of(Keyring::new(NO_SECRET).derived("mvpd", &[text.as_bytes()]))
 }
 
+/// A digest of an MVPD's spelling, as `mvpd_digest` makes one of its name.
+pub(super) fn spelling_digest(mvpd: &str) -> u64 {
+    start_of(Keyring::new(NO_SECRET).derived("spelling", &[mvpd.as_bytes()]))
+}
+
 /// The total of a row of a count.
 pub fn counted_total(row: &str) -> Option<u64> {
     first_word(row)?.parse().ok()

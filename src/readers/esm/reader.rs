@@ -5,7 +5,8 @@ use std::io::{self, BufRead, Read};
 
 use super::fields::{ACCOUNTS, METRICS, REJECTED, counted_metric, is_no_number};
 use super::kept::{
-    GROUPING, LACKING, NO_SECRET, ROW_PREFIX, first_word, hour_key, mvpd_digest, with_lacking,
+    GROUPING, LACKING, NO_SECRET, ROW_PREFIX, first_word, hour_key, mvpd_digest, spelling_digest,
+    with_lacking,
 };
 use super::passes;
 use super::record::{Count, Grouping};
@@ -33,8 +34,9 @@ pub struct EsmReader {
     ready: VecDeque<(u64, PassEvent)>,
     /// The hours of requestors that were not counted before this report.
     new_hours: HashSet<MemoryKey>,
-    /// The MVPDs of this report, as digests, by hour and requestor, in the hours that were counted before.
-    seen: BTreeMap<i64, BTreeMap<String, BTreeSet<u64>>>,
+    /// The MVPDs of this report, as digests of their names and their spellings, and its units, by hour and requestor, in the
+    /// hours that were counted before.
+    seen: BTreeMap<i64, BTreeMap<String, (BTreeSet<u64>, u64)>>,
     /// The hours of which this report has a count that was counted before. A report that is only another page has none.
     again: HashSet<MemoryKey>,
     summary: EsmSummary,
@@ -162,9 +164,11 @@ impl EsmReader {
         if !self.is_counted(requestor_id, place, memory)? {
             self.new_hours.insert(place);
         } else if record.field("minute").is_none() && !self.new_hours.contains(&place) {
-            let mvpd = mvpd_digest(record.field("mvpd").unwrap_or_default());
+            let mvpd = record.field("mvpd").unwrap_or_default();
             let of_hour = self.seen.entry(hour).or_default();
-            of_hour.entry(requestor_id.to_owned()).or_default().insert(mvpd);
+            let (mvpds, units) = of_hour.entry(requestor_id.to_owned()).or_default();
+            mvpds.extend([mvpd_digest(mvpd), spelling_digest(mvpd)]);
+            *units += counts.iter().map(|count| count.total).sum::<u64>();
         }
         let (mut ready, mut totals, mut lower) = (Vec::new(), Vec::new(), Vec::new());
         let mut counted = Vec::new();
@@ -279,15 +283,26 @@ impl EsmReader {
         Ok(())
     }
 
-    /// Notes each MVPD that was counted in an hour, if this report repeats that hour without the MVPD.
+    /// Notes each MVPD that was counted in an hour, if this report repeats that hour without the MVPD, or spells it in
+    /// another way. A report without any count of before repeats the hour if it has about as many units: the MVPDs have
+    /// other names.
     fn note_vanished(&mut self, memory: &mut Recollection) -> MemoryResult<()> {
         for (hour, requestors) in std::mem::take(&mut self.seen) {
-            for (requestor_id, mvpd) in memory.counted(hour)? {
-                let is_again = || self.again.contains(&hour_key(GROUPING, &requestor_id, hour));
-                let seen = requestors.get(&requestor_id).filter(|_| is_again());
-                if seen.is_some_and(|seen| !seen.contains(&mvpd_digest(&mvpd))) {
-                    let at = Instant::from_nanos(hour.saturating_mul(HOUR_NANOS));
-                    self.summary.vanished(format!("{} of {requestor_id} in the hour {at}", clip(&mvpd)));
+            let (counted, at) = (memory.counted(hour)?, Instant::from_nanos(hour.saturating_mul(HOUR_NANOS)));
+            for (requestor_id, (mvpds, units)) in requestors {
+                let is_gone = |(of, mvpd, _): &&(String, String, u64)| {
+                    *of == requestor_id && !mvpds.contains(&spelling_digest(mvpd))
+                };
+                let before: u64 = counted.iter().filter(is_gone).map(|(.., units)| units).sum();
+                let is_again = self.again.contains(&hour_key(GROUPING, &requestor_id, hour));
+                let is_again = is_again || before.abs_diff(units) <= before / 10;
+                for (_, mvpd, _) in counted.iter().filter(is_gone) {
+                    let is_respelt = mvpds.contains(&mvpd_digest(mvpd));
+                    let how = if is_respelt { ", which it spells in another way" } else { "" };
+                    if is_again || is_respelt {
+                        let what = format!("{} of {requestor_id} in the hour {at}{how}", clip(mvpd));
+                        self.summary.vanished(what);
+                    }
                 }
             }
         }

@@ -317,8 +317,9 @@ fn read_xml(document: &[u8]) -> Result<Report, (u64, String)> {
                 "something follows the </resource> of the report: take it off, or fetch the report again";
             return Err((line(&reader), what.to_owned()));
         }
-        if let Some(stranger) = no_record(&event).filter(|_| is_in_report) {
-            let what = format!("its <report> has {stranger} where only <record> is read");
+        if let Some(stranger) = stranger(&event, is_in_report) {
+            let place = if is_in_report { "report" } else { "resource" };
+            let what = format!("its <{place}> has {stranger} where only <record> is read");
             return Err((line(&reader), what));
         }
         match event {
@@ -355,13 +356,15 @@ fn read_xml(document: &[u8]) -> Result<Report, (u64, String)> {
     }
 }
 
-/// What a part of a `<report>` is, in words, if it may hold counts and is no record.
-fn no_record(part: &Event<'_>) -> Option<String> {
+/// What a part of a `<report>`, or of a `<resource>` outside of it, is, in words, if it may hold counts and is no record.
+fn stranger(part: &Event<'_>, is_in_report: bool) -> Option<String> {
     match part {
         Event::Start(tag) | Event::Empty(tag) => {
-            let name = tag.local_name();
-            (name_of(name.as_ref()) != "record").then(|| format!("<{}>", clip(name.as_ref())))
+            let (known, name) = (["record", "resource", "links", "link", "report"], tag.local_name());
+            let known = if is_in_report { &known[..1] } else { &known };
+            (!known.contains(&&*name_of(name.as_ref()))).then(|| format!("<{}>", clip(name.as_ref())))
         }
+        _ if !is_in_report => None,
         Event::Text(text) if text.trim_ascii().is_empty() => None,
         Event::Text(_) | Event::GeneralRef(_) => Some("text".to_owned()),
         Event::CData(_) => Some("CDATA".to_owned()),

@@ -79,8 +79,8 @@ impl EsmSummary {
             "{decreases} counts are lower than when they were read before, by {decreased_units} units together; what was counted stays"
         );
         let vanished = format!(
-            "{} MVPDs of hours that were counted before are no longer in the report, first {}; what was counted stays. Is it of some MVPDs \
-             only, or a part?",
+            "{} MVPDs of hours that were counted before are no longer in the report, first {}; what was counted stays, and under another name or \
+             spelling it is counted again: take this input back then (pending take-back). Is it of some MVPDs only, or a part?",
             self.vanished,
             self.first_vanished.as_deref().unwrap_or_default()
         );
