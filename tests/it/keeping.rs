@@ -377,7 +377,9 @@ fn no_drain_begins_beside_one_whose_lock_file_and_log_were_removed() {
             fs::remove_file(program.path(&format!("passbridge.db{name}"))).expect("somebody removes it");
         }
         for _ in 0..2 {
-            let refused = program.run(&["drain", "--deadline", "1s"]);
+            let mut second = program.command(&["drain", "--deadline", "1s"]);
+            second.env("PASSBRIDGE_DELIVERY__STOP_GRACE_SECONDS", "0");
+            let refused = done(second);
             let named = format!("process {}, whose lock file was removed", drain.child().id());
             let says = if code == 1 { "-wal" } else { &*named };
             assert!(refused.code == code && refused.err.contains(says), "{removed:?} {refused:?}");
