@@ -17,9 +17,9 @@ words! {
     /// The result of an attempt, or the state that was decided for an event.
     #[derive(PartialOrd, Ord)]
     pub enum Verdict {
-        /// The event stays pending, and nothing of the attempt was counted.
+        /// The hit that failed was not counted, and the event stays pending.
         Retry = "retry",
-        /// As `Retry`, but the reply refused the hit, and it is not known yet whether the event or its suite is at fault.
+        /// The reply refused the last hit, and it is not known yet whether the event or its suite is at fault.
         Refused = "refused",
         /// The lane had to stop before it wrote a byte of the next hit.
         Unsent = "unsent",
@@ -57,7 +57,7 @@ pub struct Outcome {
     pub reason: Option<String>,
 }
 
-/// The end of an event: delivered, dead or held.
+/// The end of an event: delivered, dead, held or erased.
 #[derive(Debug, Clone)]
 pub struct Decision {
     pub seq: i64,
@@ -70,7 +70,7 @@ pub struct Decision {
 pub struct Group {
     pub attempts: Vec<Attempt>,
     pub outcomes: Vec<Outcome>,
-    /// Each with its suite, by which the worker's summary counts.
+    /// Each decision with its suite, by which the worker's summary counts.
     pub decisions: Vec<(Rsid, Decision)>,
 }
 
@@ -85,7 +85,7 @@ pub struct Granted {
     pub lost: Vec<Arc<Claim>>,
 }
 
-/// A function, because the server keeps the plans of its statements.
+/// Calls a function, because the server keeps the plans of the statements in it.
 const RECORD: &str =
     "SELECT coalesce(owned, '{}'), coalesce(granted, '{}'), coalesce(decided, '{}') FROM passbridge.record(
         $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
@@ -157,7 +157,7 @@ impl SharedBuffer {
             })
             .await?;
         if !self.lost_from_sight.is_empty() {
-            // An earlier try, whose end the server cannot tell, may have decided these events.
+            // An earlier try may have decided these events: the server cannot tell whether it was committed.
             granted.decided.extend(decisions.iter().map(|decision| decision.seq));
         }
         Ok(granted)
@@ -167,7 +167,7 @@ impl SharedBuffer {
 /// The claims by suite and slice: a worker has one claim of a slice.
 type Claims<'a> = BTreeMap<(&'a str, i32), &'a Arc<Claim>>;
 
-/// Records attempts, outcomes, and decisions about events that have no state yet. Arrays and places in them count from 1 on.
+/// Records attempts, outcomes, and decisions about events that have no state yet. Places in arrays count from 1 on.
 async fn call(
     client: &Client,
     worker: &WorkerId,
@@ -218,9 +218,9 @@ async fn call(
     client.query_typed_one(RECORD, &values).await
 }
 
-/// Changes the states of events, each only to a higher one: held < dead < discarded < delivered < erased. So a success that
-/// a frozen worker records late counts once, and a late failure changes nothing. Returns the former state of each event
-/// whose state changed. Those of `new` had none, and were decided in this transaction.
+/// Changes the states of events, each only to a higher one: held < dead < discarded < delivered < erased. So a success
+/// that a frozen worker records late counts once, and a late failure changes nothing. Returns the former state of each
+/// event whose state changed. The events in `new` had none; this transaction has decided them.
 pub(super) async fn decide(
     client: &Client,
     decisions: &[&Decision],
@@ -252,7 +252,7 @@ pub(super) async fn decide(
     }
 }
 
-/// Moves events from terms of the account to others.
+/// Moves events in the account, each from its term in `was` to its term in `becomes`.
 pub(super) async fn post(client: &Client, seqs: &[i64], was: &[&str], becomes: &[&str]) -> Result<(), Error> {
     let values =
         [(&seqs as _, Type::INT8_ARRAY), (&was as _, Type::TEXT_ARRAY), (&becomes as _, Type::TEXT_ARRAY)];

@@ -51,8 +51,8 @@ pub struct Backlog {
     pub is_exhausted: bool,
 }
 
-/// The function of a page, by one kind of bucket. The caller, not the function, leaves out events with a final state, so that
-/// a page never depends on their number.
+/// Reads a page, by one kind of bucket. The caller leaves out events with a final state, not the server, so that the
+/// time for a page never depends on their number.
 macro_rules! page {
     ($kind:literal) => {
         concat!(

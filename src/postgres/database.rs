@@ -27,7 +27,7 @@ const SERVER_MIN: i32 = 150_000;
 pub(super) const SCHEMA_LOCK: i64 = 0x7061_7373_6272_6964;
 /// How long work goes on trying while the database is away: a restart or a failover takes less.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// A statement takes milliseconds; one without an answer after this time will get none.
+/// A statement takes milliseconds. If it has no answer after this time, the connection counts as broken.
 const STATEMENT_MAX: Duration = Duration::from_secs(60);
 /// The waits between tries double from the first to the last.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
@@ -38,7 +38,7 @@ const TRACE: &str =
 /// What became of a transaction; NULL if the statistics were reset since, as by a crash. A crash loses transactions
 /// that were not written to disk, and the server gives their numbers again.
 const FATE: &str = "SELECT CASE WHEN coalesce(stats_reset::text, '') = $2 THEN pg_xact_status($1::text::xid8) END FROM pg_stat_wal";
-/// How long a transaction may be idle before the server ends it, unless a shorter lease says less.
+/// How long a transaction may be idle before the server ends it, unless `idle_max` is set to another time.
 const IDLE_MAX: Duration = Duration::from_secs(10);
 
 /// Parameters with their types: with these, a statement needs no name, and pgbouncer in transaction mode can carry it.
@@ -55,7 +55,7 @@ pub struct SharedBuffer {
     pub(super) meets_duplicates: bool,
     /// The key of the digests of users, once it was read.
     pub(super) metrics_secret: Option<MetricsSecret>,
-    /// How long a transaction of this connection may be idle: a shorter time than a lease.
+    /// How long a transaction of this connection may be idle before the server ends it: less than a lease.
     pub idle_max: Duration,
 }
 
@@ -186,8 +186,8 @@ impl SharedBuffer {
     }
 
     /// Does work in one durable transaction. Repeats it while the database is away, or after a conflict with another
-    /// transaction. If the connection broke at the commit, asks the server what became of the transaction. If the server
-    /// cannot tell, repeats the work although it may be committed, so `work` must allow for finding its own result.
+    /// transaction. If the connection broke at the commit, asks the server what became of the transaction. If the
+    /// server cannot tell, repeats the work although it may be committed, so `work` must cope with what it did before.
     pub(super) async fn write<T>(
         &mut self,
         work: impl AsyncFn(&Client) -> std::result::Result<T, Error>,
@@ -298,7 +298,7 @@ async fn transact<T>(
     match timeout(STATEMENT_MAX, started).await {
         Ok(Ok((value, trace))) => match timeout(STATEMENT_MAX, client.batch_execute("COMMIT")).await {
             Ok(Ok(())) => Transacted::Done(value),
-            // Whatever the error says: only the server's record of the transaction tells what became of it.
+            // The error does not tell what became of the transaction. Only the server's record of it does.
             Ok(Err(_)) | Err(_) => Transacted::Unknown(value, trace),
         },
         Ok(Err(error)) => {

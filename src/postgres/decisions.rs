@@ -38,11 +38,11 @@ const CHOSEN: &str = "SELECT f.seq, EXISTS (
 const EVENT: &str = "SELECT e.seq, e.id, r.requestor_id, e.slot, e.occurred_at, e.count, e.body
      FROM passbridge.event e JOIN passbridge.requestor r USING (requestor) WHERE e.seq = $1";
 
-/// Locks events in the order in which workers do, against deadlocks, and only events that are still in the selected state.
+/// Locks the events that are still in the selected state, in the order in which workers lock them, against deadlocks.
 const LOCK: &str =
     "SELECT seq FROM passbridge.final WHERE seq = ANY($1) AND state = $2 ORDER BY seq FOR UPDATE";
 
-/// Sets requeued events aside: the next owner of their slice skips what is covered. Without a suite, there is no slice.
+/// Lists requeued events, because the next owner of their slice skips covered ones. Without a suite, there is no slice.
 const ASIDE: &str = "INSERT INTO passbridge.aside (rsid, n, seq, accepted_at)
      SELECT s.rsid, CASE s.settings::jsonb ->> 'identity' WHEN 'ecid' THEN e.ecid_bucket ELSE e.mvpd_bucket END & 15, e.seq,
         clock_timestamp()
@@ -109,7 +109,7 @@ impl SharedBuffer {
         rows.first().map(stored_event).transpose()
     }
 
-    /// Makes events pending, so that the next drain sends them again. An event that may have been counted keeps its form.
+    /// Makes events pending, so that the next drain sends them again. What may have been counted keeps its form.
     pub async fn requeue(&mut self, state: Undecided, which: &Selection, how: Requeue) -> Result<Requeued> {
         self.move_all(state, which, how, None).await
     }

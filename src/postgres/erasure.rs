@@ -1,5 +1,5 @@
-//! Erasure at a person's request, with the meaning that it has for a file: the person's events are deleted, tombstones of their
-//! identities stay, and random digests replace the person's digests in the metrics.
+//! Erasure at a person's request, with the same result as in a file: the person's events are deleted, tombstones of
+//! their identities stay, and random digests replace the person's digests in the metrics.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -35,7 +35,7 @@ const REPACK: &str =
     "UPDATE passbridge.metric_users SET packed = $2, users = octet_length($2) / 24 WHERE pack = $1";
 const GROUPS: &str = "SELECT metric_group FROM passbridge.metric_group WHERE lower(mvpd COLLATE \"C\") = lower($1 COLLATE \"C\")";
 
-/// While these rows are locked, no requestor of the events is mapped or freed, and no worker begins an attempt for them.
+/// While these rows are locked, no requestor of the events is mapped or freed, and no worker begins their attempts.
 const LOCKS: [&str; 2] = [
     "SELECT FROM passbridge.requestor WHERE requestor IN (SELECT requestor FROM passbridge.event WHERE seq = ANY($1))
      ORDER BY requestor FOR SHARE",
@@ -62,20 +62,20 @@ const ERASE: &str = "WITH gone AS (
 /// What was found of a person.
 struct Found {
     events: Vec<i64>,
-    /// As the events spell them.
+    /// The MVPDs, as the events spell them.
     mvpds: BTreeSet<String>,
     people: HashSet<Person>,
 }
 
 impl SharedBuffer {
-    /// Erases the person from the tables. Drains and ingests may run: an event that is being sent is erased, too, but what is
-    /// stored meanwhile may stay.
+    /// Erases the person from the tables. Drains and ingests may run. An event that is being sent is erased too, but an
+    /// event that is stored meanwhile may stay.
     pub async fn forget(&mut self, whom: &Forget) -> Result<Forgotten> {
-        // What is deleted can be counted no more.
+        // The metrics cannot count an event any more once it is deleted.
         self.count_older_events().await?;
         let found = self.find(whom).await?;
-        // The metrics come first, because only the events tell whose digests to replace. After an interruption the next try
-        // still finds the events.
+        // The metrics come first, because only the events tell whose digests to replace. After an interruption, the
+        // next try still finds the events.
         let strangers = self.strangers(&found.people).await?;
         let metric_digests = self.replace_digests(&strangers).await?;
         for events in found.events.chunks(ERASED_A_TRANSACTION) {
@@ -143,8 +143,8 @@ impl SharedBuffer {
         Ok(strangers)
     }
 
-    /// Replaces digests in every pack, while nobody folds packs. A pack that was folded since the last transaction has a
-    /// higher number, so it is seen, too.
+    /// Replaces digests in every pack. Nobody folds packs during a transaction. A pack that was folded between two of
+    /// them has a higher number, so it is seen too.
     async fn replace_digests(&mut self, strangers: &Strangers) -> Result<u64> {
         let (mut last, mut replaced_in_all) = (Some(0), 0);
         while let Some(after) = last {
@@ -174,7 +174,7 @@ fn replaced(row: &Row, strangers: &Strangers) -> Option<(i64, Vec<u8>, u64)> {
     Some((row.get(0), packed, count))
 }
 
-/// Replaces digests in the packs after a number. Returns the number of the last of them, and how many digests were replaced.
+/// Replaces digests in some packs after a number. Returns the last pack's number, and how many were replaced.
 async fn replace_some(
     client: &Client,
     after: i64,
@@ -195,7 +195,7 @@ async fn replace_some(
     Ok((rows.last().map(|row| row.get(0)), replaced_in_all))
 }
 
-/// Decides that events are erased, and deletes them. Workers that have them in memory find the state, and send nothing more.
+/// Gives events the state `erased`, and deletes them. Workers that have them in memory find the state, and send none.
 async fn erase(client: &Client, events: &[i64]) -> std::result::Result<(), Error> {
     for lock in LOCKS {
         client.query_typed(lock, &[(&events, Type::INT8_ARRAY)]).await?;

@@ -43,7 +43,7 @@ pub enum PostgresError {
     /// Something in the tables is not as passbridge writes it.
     #[error("the buffer in the database is damaged: {0}")]
     Damaged(&'static str),
-    /// What a buffer in a file refuses, too.
+    /// A buffer in a file refuses this as well.
     #[error(transparent)]
     Refused(#[from] BufferError),
     #[error("a drain sends to report suite {0} at this moment")]

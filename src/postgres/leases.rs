@@ -1,5 +1,5 @@
-//! The workers: each is alive until its lease ends, by the database's clock and by its own. Their hits have turns, by the
-//! database's clock, where a suite or a host has a rate.
+//! The workers: each is alive until its lease ends, by the database's clock and by its own. Where a suite or a host has
+//! a rate, the hits take turns, by the database's clock.
 
 use std::process;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::database::{SCHEMA_LOCK, SharedBuffer};
 use super::error::Result;
 use crate::clock::since_boot;
 
-/// The name of one start of a process. Process IDs repeat, in containers at each start.
+/// The name of a worker. It is random, because process IDs repeat, as they do in containers at each start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerId(pub String);
 
@@ -29,7 +29,7 @@ impl WorkerId {
 #[derive(Debug, Clone)]
 pub struct Lease {
     until_nanos: Arc<AtomicU64>,
-    /// How often the lease began again after it had ended. Others may have sent and given back meanwhile.
+    /// How often the lease began anew. Before it did, others may have owned the slices, sent, and given them back.
     term: Arc<AtomicU64>,
     pub length: Duration,
     /// How long after the end of its lease a worker counts as gone: longer than any request that it may have begun.
@@ -70,7 +70,7 @@ fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// After a pause, turns begin up to `slack` seconds before now. Turns that lie an hour ahead are those of a clock that was wrong.
+/// After a pause, turns begin up to `slack` seconds before now. Turns more than an hour ahead come from a wrong clock.
 const RESERVE: &str =
     "INSERT INTO passbridge.pace AS p (name, due) VALUES ($1, clock_timestamp() + make_interval(secs => $2))
      ON CONFLICT (name) DO UPDATE SET due = make_interval(secs => $2) + CASE
@@ -106,7 +106,7 @@ impl SharedBuffer {
         Ok(self.row(select, &[]).await?.get(0))
     }
 
-    /// Ends the lease of a worker, which has released its slices, and forgets workers that are long gone.
+    /// Ends the lease of a worker that owns no slice any more, and forgets workers that are long gone.
     pub async fn leave(&mut self, worker: &WorkerId) -> Result<()> {
         let delete = "DELETE FROM passbridge.worker w
              WHERE (worker = $1 OR gone_at < clock_timestamp() - interval '1 day')
@@ -115,7 +115,7 @@ impl SharedBuffer {
         self.write(async |client| client.execute_typed(delete, &values).await).await.map(drop)
     }
 
-    /// Makes the table of turns, if nobody has kept a rate yet.
+    /// Makes the table of turns, unless it exists.
     pub async fn begin_turns(&mut self) -> Result<()> {
         let lock = "SELECT pg_advisory_xact_lock($1)";
         let make = async |client: &Client| {
@@ -125,8 +125,8 @@ impl SharedBuffer {
         self.write(make).await
     }
 
-    /// Reserves turns for some hits at a pace, one after the other, which take `all` together. Returns in how many
-    /// seconds the first one is; less than zero if it is past.
+    /// Reserves turns for some hits at a pace, one after the other. `all` is their length together. Returns in how many
+    /// seconds the first one begins: less than zero if it is past.
     pub async fn reserve(&mut self, name: &str, all: Duration, slack: Duration) -> Result<f64> {
         let (all, slack) = (all.as_secs_f64(), slack.as_secs_f64());
         let values = [(&name as _, Type::TEXT), (&all as _, Type::FLOAT8), (&slack as _, Type::FLOAT8)];

@@ -12,13 +12,13 @@ use crate::buffer::{MERGED_USERS_MAX, MetricsSecret, NewEvent, UserEntry, pack_u
 use crate::event::Measure;
 use crate::mapping;
 
-/// Events of a release without metrics that are counted in one transaction, and deltas that are folded in one.
+/// How many events of an older release are counted in one transaction, and how many deltas are folded in one.
 const ROWS_A_TRANSACTION: i64 = 10_000;
-/// The key of the advisory lock of whoever folds: "passbrif" in ASCII. It ends with its transaction.
+/// The key of the advisory lock for changes of packs and counts: "passbrif" in ASCII. It ends with its transaction.
 pub(super) const FOLD_LOCK: i64 = 0x7061_7373_6272_6966;
 
-/// The parts of a statement that add events to the metrics: rows with occurred_at, slot, count, metric_group and an entry of the
-/// user. They are inserts alone, so that no two ingests wait for each other.
+/// The parts of a statement that add events to the metrics. A row has occurred_at, slot, count, metric_group, and the
+/// user as an entry of a pack. The parts only insert, so that no two ingests wait for each other.
 macro_rules! count_in_metrics {
     ($events:literal) => {
         concat!(
@@ -40,8 +40,8 @@ const GROUPS: &str = "SELECT u.ord, r.requestor, g.metric_group
          AS u(requestor_id, mvpd, proxy, sdk_type, device_type, reason, ord)
      LEFT JOIN passbridge.requestor r USING (requestor_id)
      LEFT JOIN passbridge.metric_group g USING (requestor, mvpd, proxy, sdk_type, device_type, reason)";
-/// Only what is missing, because each row takes a number even if it conflicts. Sorted, so that no two transactions wait for
-/// each other in a circle.
+/// Inserts only what is missing, because each row takes a number even if it conflicts. Sorts it, so that no two
+/// transactions wait for each other in a circle.
 const ADD_REQUESTORS: &str = "INSERT INTO passbridge.requestor (requestor_id) SELECT DISTINCT id FROM unnest($1::text[]) id
      WHERE NOT EXISTS (SELECT FROM passbridge.requestor r WHERE r.requestor_id = id) ORDER BY 1 ON CONFLICT DO NOTHING";
 /// The numbers follow the order of the events, because a report shows the spelling with the lowest number.
@@ -80,7 +80,7 @@ const FOLD_DELTAS: &str = "WITH old AS (
      ON CONFLICT (hour, metric_group, slot) DO UPDATE SET
          units_00 = c.units_00 + EXCLUDED.units_00, units_15 = c.units_15 + EXCLUDED.units_15,
          units_30 = c.units_30 + EXCLUDED.units_30, units_45 = c.units_45 + EXCLUDED.units_45";
-/// Takes the smallest packs of a day, as many as fit into one. A pack with more than half of that stays as it is.
+/// Takes the smallest packs of a day, as many as fit into one. A pack that is more than half full stays as it is.
 const TAKE_PACKS: &str = "DELETE FROM passbridge.metric_users WHERE pack IN (
         SELECT pack FROM (
             SELECT pack, sum(users) OVER (ORDER BY users, pack) AS users FROM passbridge.metric_users
@@ -96,7 +96,7 @@ const ADD_PACK: &str =
 pub(super) struct Measured {
     pub(super) requestors: Vec<i32>,
     pub(super) groups: Vec<i32>,
-    /// The user of each, as an entry of a pack.
+    /// The user of each event, as an entry of a pack; `None` for an event without a user.
     pub(super) users: Vec<Option<Vec<u8>>>,
 }
 
@@ -117,7 +117,7 @@ impl SharedBuffer {
         Ok(self.metrics_secret.insert(MetricsSecret::new(bytes)).clone())
     }
 
-    /// Numbers requestors and groups that are new, in a transaction of its own, so that no other ingest waits for their events.
+    /// Returns what the metrics need. Numbers new requestors and groups in an own transaction, so that no ingest waits.
     pub(super) async fn measured(&mut self, events: &[NewEvent]) -> Result<Measured> {
         let mut known = HashSet::new();
         let wanted: Vec<_> = events.iter().flat_map(keys).filter(|key| known.insert(*key)).collect();
@@ -155,7 +155,7 @@ impl SharedBuffer {
         Ok(measured)
     }
 
-    /// Counts the events that a release without metrics stored. Where it was interrupted, the next one goes on.
+    /// Counts the events that a release without metrics stored. After an interruption, the next call goes on.
     pub(super) async fn count_older_events(&mut self) -> Result<()> {
         loop {
             let rows = self.rows(UNCOUNTED, &[(&ROWS_A_TRANSACTION, Type::INT8)]).await?;
@@ -178,7 +178,7 @@ impl SharedBuffer {
     }
 }
 
-/// Folds some of what many transactions wrote. Returns whether there may be more; not if another program is at it.
+/// Folds some of what many transactions wrote. Returns whether there may be more; false if another program folds now.
 pub(super) async fn fold(client: &Client) -> std::result::Result<bool, Error> {
     let lock = "SELECT pg_try_advisory_xact_lock($1)";
     if !client.query_typed_one(lock, &[(&FOLD_LOCK, Type::INT8)]).await?.get::<_, bool>(0) {

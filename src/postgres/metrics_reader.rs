@@ -13,7 +13,7 @@ use crate::event::{EventKind, Instant, PassEvent};
 
 /// Rows fetched at once.
 const ROWS_AT_ONCE: usize = 4_096;
-/// All rows of a cursor are read, so the plan for all is the best one.
+/// Every row of a cursor is read, so the best plan is the one for all rows.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL cursor_tuple_fraction = 1";
 
 const COUNTED: &str =

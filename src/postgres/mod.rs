@@ -6,9 +6,9 @@
 //! ```
 //!
 //! - In: a URL, events, attempts and outcomes. Out: slices to send, their events in time order, the state of all.
-//! - Guarantees: an identity is stored once, whoever ingests it; only the owner of a slice makes attempts in it; an attempt is
-//!   durable before it is granted; an outcome is a fact that nothing rolls back, and an event counts once in the account;
-//!   a lost connection repeats nothing that was committed.
+//! - Guarantees: an identity is stored once, whoever ingests it; only the owner of a slice makes attempts in it; an
+//!   attempt is durable before it is granted; an outcome is a fact that nothing rolls back, and an event counts once in
+//!   the account; a lost connection doubles nothing that was committed.
 //! - Does not know: HTTP, lanes, retries.
 //! - Rules: `docs/many-workers.md`. The tables are those of `schemas/postgres.sql` and the steps after it.
 

@@ -1,5 +1,5 @@
-//! A buffer that a dump carried to another server, where transactions have lower numbers: events wait for numbers that come
-//! only much later, and what is new looks covered. Both are mended before the first use.
+//! A buffer that a dump carried to another server, where transactions have lower numbers. Its events would wait for
+//! numbers that come only much later, and new events would look covered. Both are mended before the first use.
 
 use tokio_postgres::types::Type;
 
@@ -9,30 +9,30 @@ use super::error::Result;
 /// Events looked at in one transaction.
 const BATCH: i64 = 50_000;
 
-/// On the server that wrote them, the transactions of all visible rows, and of all snapshots in them, have ended.
+/// Whether rows name transactions that have not ended here: where they were written, none does. First and last event.
 const IS_FOREIGN: &str = "SELECT coalesce(greatest(
         (SELECT max(pg_snapshot_xmax(cut)) FROM passbridge.progress),
         (SELECT xid FROM passbridge.event ORDER BY seq DESC LIMIT 1)) >= pg_snapshot_xmax(pg_current_snapshot()), FALSE),
     coalesce((SELECT min(seq) FROM passbridge.event), 0), coalesce((SELECT max(seq) FROM passbridge.event), 0)";
 
-/// The last event, too, where it is decided, so that nobody finds it again.
+/// Renumbers undecided events, and the last event in any case: its number tells that the buffer is foreign.
 const RENUMBER: &str = "UPDATE passbridge.event e SET xid = pg_current_xact_id()
      WHERE e.seq >= $1 AND e.seq < $2 AND e.xid >= pg_snapshot_xmax(pg_current_snapshot())
        AND (e.seq = $3 OR NOT EXISTS (SELECT FROM passbridge.final f WHERE f.seq = e.seq))";
 
-/// What is decided stays so, and is not sent again by a drain that looks at all events.
+/// Makes the next drain look at all events. It does not send decided ones again.
 const UNCOVER: &str = "WITH uncovered AS (UPDATE passbridge.slice SET covered_at = '-infinity')
      DELETE FROM passbridge.progress WHERE pg_snapshot_xmax(cut) >= pg_snapshot_xmax(pg_current_snapshot())";
 
 impl SharedBuffer {
-    /// Does nothing on the server that wrote the buffer. Whoever comes meanwhile does the same; who is interrupted begins again,
-    /// because the last event and the progress change last.
+    /// Does nothing on the server that wrote the buffer. Several programs may do this at once. After an interruption,
+    /// the next call begins again, because the last event and the progress change last.
     pub(super) async fn adopt(&mut self) -> Result<()> {
         let row = self.row(IS_FOREIGN, &[]).await?;
         if !row.get::<_, bool>(0) {
             return Ok(());
         }
-        // An event that is not counted yet may not change.
+        // The schema lets no event change that is not counted in the metrics yet.
         self.count_older_events().await?;
         let (begin, last): (i64, i64) = (row.get(1), row.get(2));
         let mut renumbered = 0;

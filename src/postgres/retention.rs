@@ -10,11 +10,11 @@ use crate::event::Instant;
 
 /// Events deleted in one transaction.
 const BATCH: i64 = 5_000;
-/// The clocks of this host and of the database differ by less than this, or one of them is wrong.
+/// If the clocks of this host and of the database differ by more than this, one of them is wrong.
 const DIFFERENCE_MAX_SECONDS: i64 = 86_400;
 
-/// Waits a day after the final state, while a worker may still have the event. Keeps the sum of what was over-counted. Of an
-/// erased event there is only what frozen workers recorded later.
+/// Deletes no event within a day of its final state: a worker may still have it. Keeps the sum of over-counted units.
+/// Of an erased event, only its state and what frozen workers recorded later are left.
 const EXPIRE: &str = "WITH old AS MATERIALIZED (
         SELECT f.seq, f.state FROM passbridge.final f
         WHERE f.at < now() - make_interval(days => greatest($1, 1)) AND f.state IN ('delivered', 'discarded', 'erased')
@@ -44,7 +44,7 @@ const EXPIRE: &str = "WITH old AS MATERIALIZED (
 const FORGET: &str = "DELETE FROM passbridge.identity WHERE id IN (
         SELECT id FROM passbridge.identity WHERE gone_on < current_date - $1 LIMIT $2)";
 
-/// Each statement that changes events adds a posting per hour. Once there are many postings of an hour, this makes them one.
+/// Each statement that changes events adds a posting per hour. If an hour has many postings, this makes them one.
 const FOLD: &str = "WITH old AS (
         DELETE FROM passbridge.posting WHERE (requestor, slot, hour) IN (
             SELECT requestor, slot, hour FROM passbridge.posting GROUP BY 1, 2, 3 HAVING count(*) > 8)
@@ -68,7 +68,7 @@ impl SharedBuffer {
         if report.clock_jumped {
             return Ok(report);
         }
-        // What is deleted can be counted no more.
+        // The metrics cannot count an event any more once it is deleted.
         self.count_older_events().await?;
         let days = |days: u32| i32::try_from(days).unwrap_or(i32::MAX);
         let (retention, dedup) = (days(policy.retention_days), days(policy.dedup_days));

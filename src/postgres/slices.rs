@@ -13,7 +13,7 @@ use crate::suite::Rsid;
 /// What a drain covers: what was stored when it began.
 #[derive(Debug, Clone)]
 pub struct Cut {
-    /// A `pg_snapshot`: transactions commit out of the order of their numbers, and a snapshot tells which had committed.
+    /// A `pg_snapshot`: transactions do not commit in the order of their numbers, and it tells which had committed.
     pub(super) snapshot: String,
     /// An instant before the snapshot, by the database's clock.
     pub(super) begun: String,
@@ -28,7 +28,7 @@ pub struct Claim {
     pub epoch: i64,
 }
 
-/// How many slices of some suites a cut has not reached yet, and how many slices there are.
+/// How many slices of some suites are not covered up to a cut yet, and how many slices these suites have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Open {
     pub open: i64,
@@ -42,7 +42,7 @@ impl SharedBuffer {
         Ok(Cut { snapshot: row.get(0), begun: row.get(1) })
     }
 
-    /// How many slices of the suites are still to cover.
+    /// How many slices of the suites are still to cover, and how many there are.
     pub async fn open_slices(&mut self, rsids: &[&str], cut: &Cut) -> Result<Open> {
         let select = "SELECT count(*) FILTER (WHERE covered_at < $2::text::timestamptz), count(*)
              FROM passbridge.slice WHERE rsid = ANY($1)";
@@ -50,7 +50,7 @@ impl SharedBuffer {
         Ok(Open { open: row.get(0), all: row.get(1) })
     }
 
-    /// Claims up to `most` slices that the cut has not reached, and that have no owner, or an owner who is gone. Also
+    /// Claims up to `most` slices that are not covered up to the cut, and that have no owner, or one that is gone. Also
     /// claims those that this worker owns without knowing it, because the answer to a claim was lost.
     pub async fn claim(
         &mut self,
@@ -96,7 +96,7 @@ impl SharedBuffer {
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
-    /// Records that a slice is covered, but for the events `left`, and releases it. Does nothing if the slice was lost.
+    /// Records that a slice is covered, except for the events in `left`, and releases it. Returns false if it was lost.
     pub async fn cover(
         &mut self,
         worker: &WorkerId,

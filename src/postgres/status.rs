@@ -28,13 +28,13 @@ pub struct SharedStatus {
     pub parked: i64,
     /// Pending events with an attempt of unknown outcome that no live worker is making any more.
     pub in_doubt: i64,
-    /// Attempts that live workers make at this moment.
+    /// Attempts without an outcome by workers that may still be sending.
     pub under_way: i64,
     /// The most units that Analytics may have counted too often, in suites without event IDs.
     pub over_count_max: i64,
     /// Events that became dead within 24 hours.
     pub dead_within_a_day: i64,
-    /// When the first of those events was stored that a drain left pending although they could be sent.
+    /// The opening of the oldest input with an event that a drain left, or a person requeued, in an active suite.
     pub oldest_left_at: Option<Instant>,
     /// When the first input was opened.
     pub first_arrival_at: Option<Instant>,
@@ -48,7 +48,7 @@ pub struct SharedStatus {
 /// The health of the database itself, as far as its user may see it.
 #[derive(Debug, Clone, Serialize)]
 pub struct DatabaseHealth {
-    /// Those of all databases of the server.
+    /// The connections to all databases of the server.
     pub connections: i64,
     pub connections_max: i64,
     /// The age of the oldest snapshot of another session: rows that were deleted since then stay on disk.
@@ -78,7 +78,7 @@ pub struct RequestorLine {
     pub rsid: Option<String>,
     /// Why its events are not sent: `no_suite` or `paused`.
     pub parked: Option<&'static str>,
-    /// When the input came in that has its latest event.
+    /// When the input with its latest event was opened.
     pub arrived_at: Option<Instant>,
     pub ingested: i64,
     pub pending: i64,
@@ -104,9 +104,9 @@ pub struct SliceLine {
     pub rsid: String,
     pub slices: i64,
     pub owned: i64,
-    /// The start of the latest drain that covered all of them; `None` if a slice was never covered.
+    /// Each slice was covered by a drain that began then or later; `None` if a slice was never covered.
     pub covered_at: Option<Instant>,
-    /// The same, or when the first attempt of the suite began.
+    /// `covered_at`; without it, when the first attempt of the suite began.
     #[serde(skip)]
     pub waits_since: Option<Instant>,
     #[serde(skip)]
@@ -131,7 +131,7 @@ const TOTALS: &str = "SELECT coalesce(sum(ingested_events), 0)::int8, coalesce(s
         coalesce(sum(erased_events), 0)::int8
      FROM passbridge.posting";
 
-/// Of each slice, only the input of the event that happened last is looked up, by the index.
+/// For `arrived_at`, only the event that happened last in each slice is looked up, by the index, and its input.
 const REQUESTORS: &str = "SELECT r.requestor_id, r.rsid, sum(p.pending_events)::int8, bool_or(s.is_paused), sum(p.ingested_events)::int8,
         sum(p.delivered_events)::int8, sum(p.dead_events)::int8, sum(p.held_events)::int8, sum(p.discarded_events)::int8,
         (SELECT (extract(epoch FROM max(i.opened_at)) * 1000000000)::int8 FROM generate_series(0, 15) n CROSS JOIN LATERAL (
@@ -231,7 +231,7 @@ impl SharedBuffer {
         Ok((row.get(0), row.get(1)))
     }
 
-    /// The units of all attempts, beyond the first of each event, that may have been counted.
+    /// The units of attempts without event IDs that may have been counted, except one attempt of each event.
     async fn over_count(&mut self) -> Result<i64> {
         let select = "SELECT coalesce((SELECT sum(extra) FROM passbridge.repeated), 0)::int8
                 + coalesce((SELECT sum(over_units) FROM passbridge.posting), 0)::int8";
@@ -270,7 +270,7 @@ impl SharedBuffer {
         Ok(self.rows(select, &[]).await?.iter().map(line).collect())
     }
 
-    /// Recounts rows and metrics, and names each difference from the account. One statement reads all at the same moment.
+    /// Recounts rows and metrics at one moment, by one statement. Names the first differences from the account.
     pub async fn verify(&mut self) -> Result<Vec<String>> {
         self.count_older_events().await?;
         let select = "WITH counted AS (

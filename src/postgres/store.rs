@@ -23,9 +23,9 @@ static FORMS: LazyLock<[HitForm; 2]> = LazyLock::new(|| {
     [IdentityKind::MvpdUserId, IdentityKind::Ecid].map(|identity| HitForm { identity, ..form.clone() })
 });
 
-/// Stores events, some of which may be stored already, or events that are all new. The identities go in sorted, so that two
-/// ingests of overlapping files never wait for each other in a circle. The numbers follow the order of the lines, which is the
-/// order of sending within the same instant.
+/// Stores events, some of which may be stored already, or which are all new. Inserts the identities sorted, so that
+/// ingests of overlapping files never wait for each other in a circle. The numbers follow the order of the lines, which
+/// is the order of sending within the same instant.
 macro_rules! store {
     ($known:literal, $fresh:literal, $done:literal) => {
         concat!(
@@ -62,7 +62,7 @@ const STORE: &str = store!(
 /// Looking for the identities first, and joining what is new, would take a third of the time of an ingest.
 const STORE_NEW: &str = store!("", "new", " SELECT 1");
 
-/// The content of an erased event is not known. If a transaction of unknown end stored an event of this input after all, its line is no duplicate of an earlier one.
+/// An erased event has no content. If a transaction of unknown end stored an event after all, its line is no duplicate.
 const FIRST_OF: &str = "SELECT u.ord, coalesce(i.content <> u.content, FALSE), coalesce(p.path, ''), coalesce(e.line, 0),
         coalesce(e.xid::text = ANY($4) AND e.input = $5, FALSE)
      FROM unnest($1::bytea[], $2::int8[], $3::int8[]) AS u(id, content, ord) JOIN passbridge.identity i ON i.id = u.id
@@ -79,7 +79,7 @@ impl SharedBuffer {
         }
         let measured = self.measured(events).await?;
         let buckets = events.iter().map(buckets).collect::<Result<Vec<_>>>()?;
-        // Where one batch had duplicates, the next one probably has.
+        // If one batch had duplicates, the next one probably has some too.
         let are_new = !self.meets_duplicates;
         let stored = self
             .write(async |client| insert(client, input, events, &buckets, &measured, are_new).await)
@@ -165,8 +165,8 @@ fn buckets(event: &NewEvent) -> Result<[i16; 2]> {
     Ok(FORMS.each_ref().map(|form| (mapping::visitor(&pass, event.id, form).0 % BUCKETS) as i16))
 }
 
-/// Inserts the events whose identities are new, and counts them. Returns a row with the number of each, from 1 on, or `None`
-/// if all of them are new.
+/// Inserts the events whose identities are new, and counts them. Returns a row with the number of each, from 1 on.
+/// Returns `None` if `are_new` was right: all of them are new.
 async fn insert(
     client: &Client,
     input: InputId,

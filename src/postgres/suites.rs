@@ -60,7 +60,7 @@ fn with_rules(form: HitForm, number: i64) -> Result<HitForm> {
     Ok(HitForm { visitor_rules, ..form })
 }
 
-/// A suite in which upper and lower case make no difference, locked until the transaction ends.
+/// The suite with this ID, in upper or lower case, locked until the transaction ends.
 const SUITE: &str = "SELECT s.settings, s.visitor_rules, s.is_paused FROM passbridge.suite s
      WHERE lower(s.rsid) = lower($1) FOR UPDATE";
 
@@ -71,8 +71,8 @@ const WRITE: &str =
 /// While these rows are locked, no worker begins an attempt for the suite.
 const LOCK_SLICES: &str = "SELECT FROM passbridge.slice WHERE rsid = $1 ORDER BY n FOR UPDATE";
 
-/// The slices of workers who may be sending, and the events that the suite has counted, or may have counted: in doubt,
-/// partly sent, held.
+/// How many slices belong to workers who may be sending, and how many undecided events the suite may have counted, or
+/// has counted in part: in doubt, partly sent, held.
 const UNDECIDED: &str = "SELECT (SELECT count(*) FROM passbridge.slice s JOIN passbridge.worker w ON w.worker = s.owner
             WHERE s.rsid = $1 AND w.gone_at > clock_timestamp()),
         count(*) FILTER (WHERE f.seq IS NULL AND t.is_doubted),
@@ -84,13 +84,13 @@ const UNDECIDED: &str = "SELECT (SELECT count(*) FROM passbridge.slice s JOIN pa
      JOIN passbridge.event e ON e.seq = t.seq JOIN passbridge.requestor r ON r.requestor = e.requestor
      LEFT JOIN passbridge.final f ON f.seq = t.seq WHERE $2::text IS NULL OR r.requestor_id = $2";
 
-/// What the slices of a suite covered by the kind of its identity says nothing of the slices of another kind. So the
-/// next drain looks at every event again, and skips those that are decided.
+/// Forgets what the slices of a suite have covered, because other visitors belong to them from now on. So the next
+/// drain looks at every event again, and skips those that are decided.
 const BEGIN_AGAIN: &str = "WITH gone AS (DELETE FROM passbridge.progress WHERE rsid = $1)
      UPDATE passbridge.aside a SET n = CASE $2 WHEN 'ecid' THEN e.ecid_bucket ELSE e.mvpd_bucket END & 15
      FROM passbridge.event e WHERE e.seq = a.seq AND a.rsid = $1";
 
-/// Frees the requestors of a suite, or one. Whoever maps them again begins at their oldest undecided event.
+/// Frees one requestor of a suite, or all. Once they are mapped again, drains begin at their oldest undecided event.
 const UNMAP: &str = "WITH freed AS (
         UPDATE passbridge.requestor SET rsid = NULL WHERE rsid = $1 AND ($2::text IS NULL OR requestor_id = $2) RETURNING requestor),
      gone AS (DELETE FROM passbridge.progress p USING freed f WHERE p.rsid = $1 AND p.requestor = f.requestor),

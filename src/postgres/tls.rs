@@ -18,7 +18,7 @@ use tokio_rustls::client::TlsStream;
 pub(super) struct Tls(Arc<ClientConfig>);
 
 impl Tls {
-    /// Trusts the system's root certificates, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`. Without any, each handshake fails.
+    /// Trusts the system's roots, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`. Without any root, handshakes fail.
     pub(super) fn new() -> Tls {
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
