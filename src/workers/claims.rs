@@ -1,6 +1,6 @@
 //! Which attempts are recorded next, and how the lanes get them.
 //!
-//! An attempt is recorded while the lane that will make it still sends another event, so that no lane waits for a commit.
+//! Attempts are recorded while the lanes still send other events, so that no lane waits for a commit.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use crate::collection::{Connection, Permit};
 use crate::postgres::Attempt;
 use crate::suite::OnAmbiguous;
 
-/// Attempts of a lane that may be open, as many as with a file. As many events of a lane are in doubt when its worker dies.
-/// Suites that hold what is in doubt have one.
+/// How many attempts per lane may be recorded without an outcome, as many as with a file. If the worker dies, their
+/// events are in doubt. The limit is one for suites that hold events in doubt, and while the breaker is not closed.
 const CLAIMS_A_LANE: usize = 8;
 /// How long outcomes wait for others, while the lanes have work: a transaction costs as much as recording some events.
 const GATHER: Duration = Duration::from_millis(20);
@@ -28,7 +28,7 @@ impl HostWork {
         self.group_since.map(|since| since + GATHER)
     }
 
-    /// Whether outcomes wait for others, because the lanes have enough work until then.
+    /// Whether outcomes wait for more outcomes, because the lanes have enough work until then.
     pub(super) fn gathers(&self) -> bool {
         2 * self.queue.borrow().len() > (CLAIMS_A_LANE - 1) * self.work.options.lanes
             && self.gathered_at().is_none_or(|at| Instant::now() < at)

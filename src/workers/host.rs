@@ -39,7 +39,7 @@ const WAITING_LOW: usize = 512;
 const PAGES_AT_ONCE: usize = 2;
 /// How many different troubles a summary names.
 const TROUBLES_MAX: usize = 20;
-/// A lease that has ended, or a pace for which enough events wait, is looked at again after this time.
+/// After this time, the worker looks again at a lease that has ended, or at a pace for which enough events wait.
 pub(super) const POLL: Duration = Duration::from_millis(20);
 
 /// A slice that this worker owns.
@@ -70,17 +70,17 @@ pub(super) struct HostWork {
     pub(super) lanes: JoinSet<Connection>,
     pub(super) sender: UnboundedSender<Reply>,
     pub(super) replies: UnboundedReceiver<Reply>,
-    /// What is to be recorded next, and since when something is.
+    /// What is recorded next, and since when its first outcome waits.
     pub(super) group: Group,
     pub(super) group_since: Option<Instant>,
     pub(super) summary: WorkSummary,
     pub(super) is_given_up: bool,
-    /// Why a lane got no turn.
+    /// The error for which a lane got no turn. It ends the work.
     failure: Option<PostgresError>,
-    /// Whether slices that others own are still to be covered.
+    /// Whether slices, own ones or those of others, were still to be covered at the last look.
     pub(super) waits_for_others: bool,
     pub(super) look_at: Instant,
-    /// When the breaker, which refused a permit, or a pace, for which enough events wait, may be asked again.
+    /// When to ask again: the breaker, if it refused a permit, or a pace for which enough events wait.
     pub(super) permit_at: Option<Instant>,
 }
 
@@ -174,7 +174,7 @@ impl HostWork {
         Ok(self.summary)
     }
 
-    /// Waits for a reply, for the end of a rest, or for the next look.
+    /// Waits for a reply, a lane, a stop, or the next time at which something is due; at most for `LOOK_EVERY`.
     async fn wait(&mut self, grace_ends: Option<Instant>) {
         let lease = (!self.work.lease.is_held()).then(|| Instant::now() + POLL);
         let others = [self.lines.next_due(), self.permit_at, lease, grace_ends, self.gathered_at()];
@@ -188,8 +188,8 @@ impl HostWork {
         }
     }
 
-    /// Records new attempts, outcomes and decisions, and reads the next pages meanwhile; then sends the attempts that the
-    /// buffer granted. Returns false if there was nothing to do.
+    /// Records new attempts, outcomes and decisions, and reads the next pages meanwhile. Then gives the lanes the
+    /// attempts that the buffer granted. Returns false if there was nothing to do.
     pub(super) async fn record(
         &mut self,
         chosen: Vec<Sending>,
@@ -256,7 +256,7 @@ impl HostWork {
         self.launch();
     }
 
-    /// Adds the events of a page to the lines of their visitors.
+    /// Adds the events of a page to the lines of their visitors. Holds, buries or leaves those that are not sent.
     fn add(&mut self, place: Place, events: &[Waiting]) {
         let Some(slice) = self.slices.get_mut(&place) else { return };
         let route = &self.suites[place.0].route;
@@ -285,7 +285,7 @@ impl HostWork {
         }
     }
 
-    /// Counts an attempt as no longer under way.
+    /// Counts an attempt as no longer under way. Gives the permit of a probe back.
     fn land(&mut self, place: Place, is_probe: bool) {
         self.suites[place.0].in_flight -= 1;
         if let Some(slice) = self.slices.get_mut(&place) {
@@ -402,14 +402,14 @@ impl HostWork {
         }
     }
 
-    /// Does the next step for a refused event, once a later success has shown that the event, not the suite, is at fault.
+    /// Takes the next step with a refused event. A later success has shown that the event is at fault, not its suite.
     fn settle_refused(&mut self, refused: Refused) {
         if self.slices.contains_key(&refused.parcel.place) {
             self.step(refused.parcel, &refused.outcome);
         }
     }
 
-    /// Leaves a refused event to the next drain if it is unknown who is at fault; holds it if it is in doubt and its suite says so.
+    /// Leaves a refused event to the next drain. Holds it instead if it is in doubt and its suite holds such events.
     pub(super) fn leave_refused(&mut self, refused: Refused) {
         let Refused { parcel, outcome, .. } = refused;
         let policy = self.suites[parcel.place.0].route.suite.on_ambiguous;

@@ -1,5 +1,5 @@
-//! A lane sends the hits of one event after the other, and begins a hit only while the lease is held. It takes the next
-//! event, of which an attempt is recorded already, without waiting for anything.
+//! A lane sends the hits of one event after the other, and begins a hit only while the lease is held. The attempt of
+//! the next event is recorded before, so the lane takes that event without waiting.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -34,7 +34,7 @@ pub(super) struct Parcel {
 }
 
 impl Parcel {
-    /// Maps and encodes an event. An event that may have been counted keeps the form of its earlier attempts.
+    /// Maps and encodes an event. If it may have been counted, even in part, it keeps its earlier form.
     pub(super) fn new(place: Place, route: &SharedRoute, waiting: &Waiting) -> Result<Parcel, DeadReason> {
         let (form, text, hits_sent) = match &waiting.earlier {
             Some(earlier) => (&earlier.form, Arc::clone(&earlier.form_text), earlier.hits_sent),
@@ -66,7 +66,7 @@ pub(super) enum End {
     Delivered,
     /// No byte of the next hit was written: the lease or the drain had ended.
     Unsent,
-    /// As `Unsent`, because the buffer gave no turn.
+    /// No byte of the next hit was written: the buffer gave no turn.
     NoTurn(PostgresError),
     Met(Outcome),
 }
@@ -83,7 +83,7 @@ pub(super) struct Reply {
     pub(super) end: End,
 }
 
-/// An attempt that is granted.
+/// An attempt that is chosen, and waits to be granted, or for a lane.
 pub(super) struct Sending {
     pub(super) parcel: Parcel,
     pub(super) attempt: i64,
@@ -91,7 +91,7 @@ pub(super) struct Sending {
     pub(super) is_probe: bool,
     /// The term of the lease in which it was chosen.
     pub(super) term: u64,
-    /// The paces of its hits, and what the first hit waits for.
+    /// The paces of its hits. The event counts as waiting in each of them until the turns of its first hit have come.
     pub(super) paces: Vec<Arc<Pace>>,
     pub(super) waiters: Vec<Waiter>,
 }

@@ -2,8 +2,8 @@
 //!
 //! - In: the address of the buffer, a collection, options, a stop. Out: a [`WorkSummary`].
 //! - Guarantees: a visitor's hits are in chronological order, whichever worker sends them; an attempt is durable before
-//!   it is made; what was under way when a worker died is in doubt, and nothing else; a worker that comes back after
-//!   its lease ended starts no request; the drain ends when every slice was covered, by any worker.
+//!   it is made; what was under way when a worker died is in doubt, and nothing else; a worker whose lease has ended
+//!   starts no request that it had planned; the drain ends when every slice was covered, by any worker.
 //! - Does not know: SQL, sockets, schedules, texts for people.
 //! - Rules: `docs/many-workers.md`. What a reply means for an event is decided by `drain`.
 

@@ -13,8 +13,8 @@ use super::work::Work;
 use crate::drain::Stop;
 use crate::postgres::{PostgresError, SharedBuffer};
 
-/// A worker's hits of a second, divided by this number, may wait for their turns, and may be sent at once after a pause.
-/// More would be in doubt, unsent, if the worker died.
+/// A worker may let a second's hits, divided by this number, wait for turns, and may send as many at once after a
+/// pause. If it died, more waiting events would be in doubt although they were not sent.
 const WAITING_OF_A_SECOND: u32 = 10;
 
 pub(super) struct Pace {
@@ -22,7 +22,7 @@ pub(super) struct Pace {
     hits_per_second: NonZeroU32,
     /// Events whose next hit waits for its turn.
     waiting: AtomicU32,
-    /// Turns that nobody has taken yet, and the way to more.
+    /// Turns that nobody has taken yet, and the buffer that gives more.
     turns: Mutex<(VecDeque<Instant>, SharedBuffer)>,
 }
 
@@ -51,7 +51,7 @@ impl Pace {
         (self.hits_per_second.get() / WAITING_OF_A_SECOND).max(1)
     }
 
-    /// Whether as many events wait as may.
+    /// Whether no further event may wait.
     pub(super) fn is_full(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) >= self.at_once()
     }
@@ -61,7 +61,7 @@ impl Pace {
         Waiter(Arc::clone(self))
     }
 
-    /// Waits for the turn of a hit, or for a stop. Whoever finds no turn reserves one for each that waits.
+    /// Waits for the turn of a hit, or for a stop. If no turn is left, reserves one for each event that waits.
     async fn turn(&self, stop: &Stop) -> Result<(), PostgresError> {
         let mut turns = self.turns.lock().await;
         let (reserved, buffer) = &mut *turns;
@@ -82,7 +82,7 @@ impl Pace {
     }
 }
 
-/// Waits for the turns of the next hit of an event: that of its suite, and that of its host.
+/// Waits for the turns of the next hit of an event: that of its host, then that of its suite.
 pub(super) async fn turns(waiters: Vec<Waiter>, stop: &Stop) -> Result<(), PostgresError> {
     for Waiter(pace) in &waiters {
         pace.turn(stop).await?;

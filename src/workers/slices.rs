@@ -1,4 +1,4 @@
-//! Which slices a worker has: it claims free ones up to its fair share, covers those that are done, and gives the others back.
+//! Which slices a worker has: it claims free ones up to its fair share, covers those that are done, gives others back.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::drain::StopReason;
 use crate::postgres::{Claim, PostgresError, SharedRoute};
 
 impl HostWork {
-    /// Claims free slices up to the fair share, gives back what is above it, and stops suites that were paused or changed.
+    /// Stops suites that were paused or changed. Claims free slices up to the fair share, or lets surplus ones leave.
     pub(super) async fn look(&mut self) -> Result<(), PostgresError> {
         self.stop_changed().await?;
         let going: Vec<usize> =
@@ -45,7 +45,7 @@ impl HostWork {
                     self.buffer.release(&self.work.worker, &claim).await?;
                     continue;
                 }
-                // Another worker owned the slice meanwhile, unnoticed: what this worker remembers of the slice is out of date.
+                // Another worker owned the slice meanwhile, unnoticed: what this worker knows of it is out of date.
                 let place = (going[number], claim.n);
                 let stale = self.slices.keys().find(|(suite, n, _)| (*suite, *n) == place).copied();
                 if let Some(stale) = stale {
@@ -67,7 +67,7 @@ impl HostWork {
         Ok(())
     }
 
-    /// Stops the suites that were paused or removed, or that have other visitors or lost requestors since the drain began.
+    /// Stops the suites that were paused or removed, or got other visitors, or lost requestors since the drain began.
     async fn stop_changed(&mut self) -> Result<(), PostgresError> {
         let active = self.buffer.routes().await?;
         let is_same = |suite: &SuiteWork| {
@@ -111,7 +111,7 @@ impl HostWork {
         Ok(())
     }
 
-    /// Leaves the refused events of a suite pending, once no other event can show who is at fault.
+    /// Leaves or holds the refused events of a suite, once no other event can show who is at fault.
     fn conclude(&mut self, number: usize) {
         let suite = &self.suites[number];
         let mut own = self.slices.iter().filter(|((suite, ..), _)| *suite == number);

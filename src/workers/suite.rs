@@ -11,8 +11,8 @@ use super::work::Place;
 use crate::delivery::Outcome;
 use crate::postgres::SharedRoute;
 
-/// The suite stops when this many visitors in a row were refused: enough that some bad events at the head of a backlog stop
-/// nobody, few enough to show a wrong setting soon.
+/// The suite stops when this many visitors in a row were refused: enough that some bad events at the head of a backlog
+/// do not stop it, few enough that a wrong setting shows soon.
 const REFUSED_IN_A_ROW_MAX: usize = 20;
 
 /// A refused event, while it is unknown whether the event or its suite is at fault.
@@ -26,7 +26,7 @@ pub(super) struct Refused {
 pub(super) struct SuiteWork {
     pub(super) route: SharedRoute,
     pub(super) in_flight: usize,
-    /// Whether nothing more is sent to the suite, because it was paused or refused too many visitors in a row.
+    /// Whether nothing more is sent to it: it was paused, removed or changed, or refused too many visitors in a row.
     pub(super) is_stopped: bool,
     /// Its own pace and that of its host, where they have one.
     pub(super) paces: Vec<Arc<Pace>>,

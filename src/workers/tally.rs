@@ -31,9 +31,9 @@ pub struct WorkSummary {
     pub stopped: Option<StopReason>,
     /// Whether events were left that could have been sent.
     pub left: bool,
-    /// Whether other workers covered every slice.
+    /// Whether the drain ended although this worker covered no slice.
     pub by_others: bool,
-    /// What kept events from being sent, or slowed it down.
+    /// What kept events from being sent, or slowed the sending down.
     pub troubles: Vec<String>,
     pub suites: BTreeMap<Rsid, SuiteSummary>,
 }

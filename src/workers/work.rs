@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::drain::{RetryLimits, Stop};
 use crate::postgres::{Address, Lease, PostgresError, SharedBuffer, WorkerId};
 
-/// The index of a suite, the number of a slice, and the epoch of its claim, so that a late reply counts for its own claim.
+/// The index of a suite, the number of a slice, and the epoch of its claim: a late reply counts for its own claim.
 pub(super) type Place = (usize, i32, i64);
 /// The text of a form, which many attempts share.
 pub(super) type FormText = Arc<str>;
@@ -20,7 +20,7 @@ pub struct WorkOptions {
     /// Hits per second to a collection host, over all workers; `None` means no limit.
     pub rate_per_host: Option<NonZeroU32>,
     pub retry: RetryLimits,
-    /// How long a request may take. The slices of a dead worker stay unclaimed for this time after its lease.
+    /// How long a request may take. A dead worker's slices stay unclaimed for this time and a second after its lease.
     pub request_timeout: Duration,
     /// How long a stop waits for requests in flight.
     pub stop_grace: Duration,
