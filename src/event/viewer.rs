@@ -230,7 +230,7 @@ fn inside(text: &str) -> Option<&str> {
     BRACKETS.into_iter().find_map(|(open, close)| text.strip_prefix(open)?.strip_suffix(close))
 }
 
-/// The text without escapes of HTML, and with letters of ASCII in place of those that are as wide as Chinese ones.
+/// The text without escapes of HTML, and with letters of ASCII in place of full-width ones.
 fn unescaped(text: &str) -> String {
     let narrow = |letter: char| match letter {
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(letter) - 0xfee0).unwrap_or(letter),

@@ -34,7 +34,7 @@ pub(super) struct Records<R> {
     pub(super) separator: u8,
     /// Whether the source ended with the current record, without a line end.
     is_last: bool,
-    /// The last byte of the first record; an LF once it is known whether a CR was followed by one.
+    /// The last byte of the first record. If it is CR, it becomes LF once it is known whether an LF follows the CR.
     first_end: Option<u8>,
     /// Whether a carriage return alone ends a row, and so a line. Elsewhere it may be a part of a value.
     has_cr_rows: bool,

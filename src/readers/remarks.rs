@@ -32,7 +32,7 @@ pub struct Remarks {
     pub(super) unmet: String,
     spoilt: Seen,
     nameless: Seen,
-    /// Names of an MVPD or a proxy that mean one, so that a name is looked at once.
+    /// Names that do mean an MVPD or a proxy. They are remembered, so that each is checked only once.
     named: HashSet<Box<str>>,
     with_zeros: Seen,
     /// Numbers with more digits than a spreadsheet keeps, and how many of these end in 0.

@@ -192,8 +192,8 @@ pub(super) fn resume(args: &ResumeArgs, suites: &Known) -> Result<SuiteReport, F
     suites.report(rsid)
 }
 
-/// Locks a buffer in a file, because a run that began before a change of a suite goes on for a while to send events as
-/// the suite was. A database of PostgreSQL refuses the change itself while a drain sends to the suite.
+/// Locks a buffer in a file, because a run that began before the change would send events for a while with the former
+/// settings. A database of PostgreSQL refuses the change itself while a drain sends to the suite.
 fn lock(desk: &Desk) -> Result<Option<WholeLock>, Failure> {
     match desk {
         Desk::File(buffer) => Ok(Some(buffer.lock_whole()?)),

@@ -284,8 +284,8 @@ impl EsmReader {
     }
 
     /// Notes each MVPD that was counted in an hour, if this report repeats that hour without the MVPD, or spells it in
-    /// another way. A report without any count of before repeats the hour if it has about as many units: the MVPDs have
-    /// other names.
+    /// another way. A report with none of the earlier counts also repeats the hour if it has about as many units: its
+    /// MVPDs then have other names.
     fn note_vanished(&mut self, memory: &mut Recollection) -> MemoryResult<()> {
         for (hour, requestors) in std::mem::take(&mut self.seen) {
             let (counted, at) = (memory.counted(hour)?, Instant::from_nanos(hour.saturating_mul(HOUR_NANOS)));
