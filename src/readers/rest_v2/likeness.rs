@@ -17,8 +17,7 @@ const PACKED: [&[u8]; 5] = [b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"PK\x03\x04",
 const DIGEST_MAX: (usize, usize) = (88, 128);
 /// Such a text has a part of at least this length without a sign. The parts of a path are shorter.
 const OPAQUE_PART_MIN: usize = 24;
-/// A line lists bytes if it has more numbers than this that may be bytes, and more than one such number in eight
-/// letters.
+/// A line lists bytes if it has more numbers that may be bytes than this, and more than one in eight letters.
 const NUMBERS_MAX: usize = 100;
 
 /// A shorter run of letters has no room for a word and a secret.
