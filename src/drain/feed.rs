@@ -145,8 +145,8 @@ impl<'a> Feed<'a> {
         self.host.known.allowance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
-    /// Whether a suite that is not over has more events to read. The merge gave none, perhaps because the suite held
-    /// its events back. If nothing more comes, tells the ward of a suite that is on trial or full.
+    /// Whether a suite that is not over has more events to read; the merge may have given none only because such suites
+    /// wait. If a suite that is on trial or full has no more events, its ward is told so.
     fn has_waiting(&self) -> bool {
         let mut waits = false;
         for (number, suite) in self.host.suites.iter().enumerate().filter(|(_, suite)| !suite.is_over()) {

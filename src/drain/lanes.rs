@@ -87,8 +87,7 @@ impl Lane {
             }
             self.claim_more().await;
             if self.claims.is_empty() {
-                // `has_ended` and `wait` use the same answer. If the feed ended between two answers, the lane would
-                // wait for ever.
+                // Asked only once: if the feed ended between two questions, the lane would wait for ever.
                 let is_fed_out = self.inbound.is_closed() && self.inbound.is_empty();
                 if is_fed_out && self.has_ended() {
                     break;
@@ -267,7 +266,7 @@ impl Lane {
         self.end_visitor(parcel)
     }
 
-    /// Records which hits of an event that is not delivered were counted: no later attempt sends them again.
+    /// Records how many hits of an undelivered event were counted, so that no later attempt sends them again.
     fn keep_hits(&self, parcel: &Parcel) {
         let (sequence, form, hits_sent, at) =
             (parcel.event.sequence, parcel.form, parcel.hits_sent(), self.clock.now());

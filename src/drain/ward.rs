@@ -195,7 +195,7 @@ impl Ward {
         // waits like any other, so that the trial does not expect a reply to it.
         self.in_trial -= usize::from(std::mem::take(&mut parcel.is_candidate));
         if self.phase == Phase::Flows {
-            // The lane looked before the trial ended. The visitor's later events wait until the lane takes this one.
+            // The lane read the phase before the trial ended. The visitor's later events wait until this one is taken back.
             self.phase = Phase::Watched;
         }
         // Usually the place is the end. But a lane may return a claimed event after a later event of its visitor came.
@@ -541,7 +541,7 @@ mod tests {
         assert_eq!(ward.phase, Phase::Watched, "events wait here");
         let numbers: Vec<i64> = ward.take_back(0, false).1.iter().map(|one| one.event.sequence.0).collect();
         assert_eq!((numbers, ward.phase), (vec![5, 6, 7], Phase::Flows));
-        // The lane looked while the suite was on trial, and hands this event in after the trial has ended.
+        // The lane read the phase while the suite was on trial, and hands this event in after the trial has ended.
         ward.wait(0, parcel(8, 9));
         assert_eq!(ward.phase, Phase::Watched);
     }

@@ -5,9 +5,9 @@ use std::fmt;
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
-/// From here on, a number is Unix milliseconds, else Unix seconds. 10^11 ms is in 1973, 10^11 s in 5138.
+/// The smallest number that is read as Unix milliseconds, not seconds. 10^11 ms is in 1973, 10^11 s in 5138.
 const MILLISECONDS_FROM: i128 = 100_000_000_000;
-/// From here on, a number is neither. Even the milliseconds of 2262, the last year stored, are smaller.
+/// The smallest number that is refused as too large. Even the milliseconds of 2262, the last year stored, are smaller.
 const MICROSECONDS_FROM: i128 = 100_000_000_000_000;
 /// The largest exponent of a Unix time in scientific notation: that of milliseconds, as in 1.79516E+12.
 const MILLISECONDS_EXPONENT: usize = 12;

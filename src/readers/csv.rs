@@ -135,8 +135,8 @@ impl<R: BufRead> Records<R> {
         is_mark && (raw.len() == 5 || raw.trim_ascii_end().len() == 5)
     }
 
-    /// Whether the current record is a header, perhaps joined to the last cell of a row: no time and two different
-    /// names of columns or keys; or two required names; or, with a map instead, all columns that the map needs.
+    /// Whether the current record is a header, perhaps joined to the last cell of a row. A header has no time and two
+    /// different names of columns or keys; or it has two required names or, with a map, all columns that the map needs.
     fn is_header_again(&self, columns: &[String], map: Option<&Map>) -> bool {
         let raw;
         let cells = match self.cells() {

@@ -84,8 +84,8 @@ impl Tokens {
         Ok(Tokens { key, path: path.to_owned(), maps, state: Mutex::new(state) })
     }
 
-    /// The map of this token's sender, if it has one; `None` if this is no token. Takes the same time for every token,
-    /// known or unknown.
+    /// The map of this token's sender, or `Some(None)` if the sender has no map; `None` if the file does not have the
+    /// token. Takes the same time for every token, known or unknown.
     pub(super) fn find(&self, token: &[u8]) -> Option<Option<Arc<Map>>> {
         let presented: [u8; 32] = Sha256::digest(token).into();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

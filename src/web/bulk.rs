@@ -98,7 +98,7 @@ pub struct BulkClient {
 
 #[derive(Deserialize)]
 struct FileAnswer {
-    /// `None` if the member is missing. A null is `Some`, because null is not the key of this file.
+    /// `None` if the member is missing. A null is `Some`, so that it counts as the key of another file.
     #[serde(default, deserialize_with = "stated")]
     idempotency_key: Option<Value>,
     #[serde(default)]

@@ -51,7 +51,7 @@ pub(super) struct Group {
 
 /// The last upload of a group. The next one must not begin too soon after it.
 struct Last {
-    /// When the answer came, because nobody knows when the upload arrived.
+    /// When the answer came, because nobody knows when the upload arrived. `Group::new` knows only when it began.
     at: Instant,
     rows: u64,
 }
@@ -204,8 +204,8 @@ impl Group {
         self.last.as_ref().map_or_else(Instant::now, after)
     }
 
-    /// Records the answer to a file that Adobe took, and settles the events of the file. If the answer to a look-up
-    /// does not say whether Adobe refused rows, this stays unknown.
+    /// Records the answer to a file that Adobe took, and settles the events of the file. If the answer does not say
+    /// whether Adobe refused rows, this stays unknown.
     fn received(&mut self, file: &BulkFile, answer: Answer) -> Next {
         let shared = &self.shared;
         let Answer { rows, invalid_rows, named, log } = answer;

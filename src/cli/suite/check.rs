@@ -110,7 +110,7 @@ fn is_of_credentials(error: &ApiError) -> bool {
     error.endpoint.gives_credentials || is_of_company || error.status() == Some(401)
 }
 
-/// The error without the URL path of the suite that was read first, because the error applies to all suites.
+/// The error without the URL path of the suite that was just read, because the error applies to all suites.
 fn of_no_suite(mut error: ApiError) -> ApiError {
     let place = &mut error.endpoint.place;
     place.truncate(place.find("/reportsuites").unwrap_or(place.len()));
@@ -272,7 +272,7 @@ fn grouped<K: PartialEq, V>(pairs: impl Iterator<Item = (K, V)>) -> Vec<(K, Vec<
     groups
 }
 
-/// What a finding is about: its subject or, for the whole suite, its item, because the item `suite` may be right.
+/// The subject of a finding or, for the whole suite, its item: the subject `suite` would be taken for the item `suite`.
 fn subject(finding: &Finding) -> &str {
     if finding.subject == Item::Suite.as_str() { finding.item.as_str() } else { &finding.subject }
 }

@@ -175,7 +175,7 @@ fn is_customer_id(name: &str) -> bool {
     name.get(..CUSTOMER_ID.len()).is_some_and(|start| start.eq_ignore_ascii_case(CUSTOMER_ID))
 }
 
-/// The kind of a column: that of the tag with this name, unless only one of the two APIs knows the name.
+/// The kind of a column, as of a tag, but `Known` if only files have the name, and `Unknown` if only documents have it.
 fn kind_of(name: &str) -> TagKind {
     let is_name = |known: &str| known.eq_ignore_ascii_case(name);
     if NO_COLUMNS.split(' ').any(is_name) {
