@@ -39,6 +39,7 @@ pub struct Remarks {
     long_numbers: u64,
     rounded: Seen,
     lost_addresses: Seen,
+    with_lost_letters: Seen,
     /// Whether a part of an exchange, or of an object on several lines, was found.
     pub(super) is_in_parts: bool,
 }
@@ -76,22 +77,25 @@ impl Remarks {
             if is_spoilt(property, text) {
                 self.note_spoilt(line, property.name(), text);
             }
-            self.note_digits(line, property.name(), text);
+            self.note_changes(line, property.name(), text);
         }
         for property in [Property::Mvpd, Property::Proxy] {
             if let Some(text) = event.property(property) {
                 self.note_nameless(line, property.name(), text);
             }
         }
-        self.note_digits(line, "event_id", event.event_id().unwrap_or_default());
-        self.note_digits(line, Property::RequestorId.name(), event.requestor_id().as_str());
+        self.note_changes(line, "event_id", event.event_id().unwrap_or_default());
+        self.note_changes(line, Property::RequestorId.name(), event.requestor_id().as_str());
         if event.property(Property::IpAddress).is_some_and(is_lost_address) {
             self.lost_addresses.note(line);
         }
     }
 
-    /// Notes an identifier whose digits were changed by the program that wrote the source.
-    fn note_digits(&mut self, line: u64, name: &str, text: &str) {
+    /// Notes an identifier that the program that wrote the source has changed.
+    fn note_changes(&mut self, line: u64, name: &str, text: &str) {
+        if text.contains(char::REPLACEMENT_CHARACTER) {
+            self.with_lost_letters.note_text(line, name, text);
+        }
         if has_zeros_behind(text) {
             self.with_zeros.note_text(line, name, text);
         }
@@ -140,6 +144,11 @@ impl Remarks {
              at most, so that several users, devices or events become one; export these columns as text",
             self.long_numbers, self.rounded.first
         );
+        let with_lost_letters = format!(
+            "identifiers have U+FFFD, first {}, which a program writes where it cannot read a letter, so that several users, \
+             devices or events become one; let that program read and write UTF-8",
+            self.with_lost_letters.first
+        );
         // Of numbers that were not rounded, one in ten ends in 0. So if more than half end in 0, many were rounded.
         let rounded_ids = match self.rounded.count * 2 > self.long_numbers {
             true => &self.rounded,
@@ -160,6 +169,7 @@ impl Remarks {
             (&self.nameless, &nameless),
             (&self.with_zeros, &with_zeros),
             (rounded_ids, &rounded),
+            (&self.with_lost_letters, &with_lost_letters),
             (&self.lost_addresses, "values of ip_address are no address of a viewer, and none is sent"),
         ];
         let seen = all.into_iter().filter(|(seen, _)| seen.count > 0);

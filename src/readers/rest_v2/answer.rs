@@ -1,6 +1,9 @@
 //! Reads from an answer the facts that events need, leniently where Adobe's pages and servers differ.
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
+use serde::de::Error as _;
 use serde_json::value::RawValue;
 
 use super::bad_exchange::WRONG_TEXTS;
@@ -53,6 +56,8 @@ pub(super) struct Session {
     #[serde(deserialize_with = "millis")]
     pub(super) not_after: Option<i64>,
 }
+
+const DECIDES_TWICE: &str = "has two decisions on one resource, and Adobe sends one";
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -158,7 +163,10 @@ pub(super) fn read(
                 let (text, column) = (error.to_string(), error.column());
                 let wrong = WRONG_TEXTS.into_iter().find(|what| text.starts_with(what));
                 let what = wrong.unwrap_or("is not of the documented form");
-                format!("the body of a success cannot be read from its column {column} on: it {what}")
+                match text == DECIDES_TWICE {
+                    true => format!("the body of a success {DECIDES_TWICE}"),
+                    false => format!("the body of a success cannot be read from its column {column} on: it {what}"),
+                }
             }
         })
     })
@@ -292,6 +300,11 @@ fn decisions(body: &str) -> Result<Reply, serde_json::Error> {
         decisions: Vec<Decision>,
     }
     let Body { decisions } = serde_json::from_str(body)?;
+    let mut resources = HashSet::new();
+    // Which of two decisions holds cannot be known.
+    if !decisions.iter().filter_map(|of| of.resource.as_deref()).all(|resource| resources.insert(resource)) {
+        return Err(serde_json::Error::custom(DECIDES_TWICE));
+    }
     Ok(Reply::Decisions(decisions))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::answer::Reply;
+use super::answer::{Decision, Reply};
 use super::derive::Derived;
 use super::exchange::Exchange;
 use super::route::Endpoint::{self, ProfileOfCode, ResumeSession, RetrieveSession, UserAgent};
@@ -27,6 +27,8 @@ pub(super) fn gaps(exchange: &Exchange, rule: Rule, events: &[Derived]) -> impl 
     let reply = &exchange.reply;
     let is_code_lost = has_code && exchange.code.is_none()
         || matches!(reply, Reply::Session(session) if session.is_code_lost);
+    let is_asked =
+        |decision: &Decision| decision.resource.as_ref().is_none_or(|resource| resources.contains(resource));
     let is_decision = matches!(exchange.endpoint, Endpoint::Authorize | Endpoint::Preauthorize);
     let asked = if is_decision { Property::ResourceId } else { Property::Mvpd };
     let lacks_asked = events.iter().any(|(event, _)| event.property(asked).is_none());
@@ -38,6 +40,12 @@ pub(super) fn gaps(exchange: &Exchange, rule: Rule, events: &[Derived]) -> impl 
         (Gap::UserIdFraction, matches!(reply, Reply::Profiles(all) if all.iter().any(has_fraction))),
         (Gap::Action, rule == Rule::UNKNOWN_ACTION),
         (Gap::Decision, matches!(reply, Reply::Decisions(all) if all.len() < resources.len().max(1))),
+        (
+            Gap::Asked,
+            !resources.is_empty()
+                && exchange.asked.unread.is_none()
+                && matches!(reply, Reply::Decisions(all) if !all.iter().all(is_asked)),
+        ),
         (Gap::Instant, exchange.has_unread_instant),
         (Gap::RequestBody, exchange.asked.unread.is_some() && lacks_asked),
         (Gap::MvpdName, events.iter().any(is_nameless)),

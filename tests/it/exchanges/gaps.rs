@@ -220,6 +220,20 @@ fn a_resource_without_a_decision_is_told_and_counts_as_nothing() {
     for resources in [json!(["A"]), json!(["A", "A"])] {
         exchange(resources, &["A"], "authorize").assert_silent();
     }
+    let read = exchange(json!(["A"]), &["A", "B"], "authorize");
+    assert_eq!(
+        read.gap("unasked_decisions", "decision on a resource that the request does not name"),
+        (1, 1)
+    );
+    assert_eq!(read.events.len(), 6);
+    for (resources, decided) in [(json!(["A"]), ["A", "A"]), (json!(["A", "B"]), ["B", "B"])] {
+        for kind in ["authorize", "preauthorize"] {
+            let read = exchange(resources.clone(), &decided, kind);
+            let [(1, reason)] = &read.rejected()[..] else { panic!("{:?}", read.summary.warnings) };
+            assert!(reason.contains("has two decisions on one resource"), "{reason}");
+            assert_eq!(read.events.len(), 0);
+        }
+    }
 }
 
 #[test]

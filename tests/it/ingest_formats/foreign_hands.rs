@@ -108,6 +108,22 @@ fn an_identifier_that_became_a_number_with_a_fraction_of_zeros_is_told() {
 }
 
 #[test]
+fn an_identifier_with_letters_that_a_program_could_not_read_is_told() {
+    let start = r#"{"occurred_at":"2026-11-10T08:00:00Z","event":"authn_ok","requestor_id":"REF30""#;
+    for key in ["mvpd_user_id", "device_id", "event_id", "mvpd"] {
+        let lines = format!("{start},\"{key}\":\"José\"}}\n{start},\"{key}\":\"Jos\u{fffd}\"}}\n");
+        let (total, notes) = told("a.ndjson", lines.as_bytes());
+        assert_eq!(total, counts(2, 2, 0, 0, 0), "{key}: {notes:?}");
+        let expected = format!("a.ndjson:2: 1 identifiers have U+FFFD, first {key} \"Jos\u{fffd}\"");
+        assert!(notes.len() == 1 && notes[0].starts_with(&expected), "{notes:?}");
+    }
+    let rows =
+        "occurred_at,event,requestor_id,mvpd_user_id\n2026-11-10T08:00:00Z,authn_ok,REF30,Jos\u{fffd}\n";
+    let (total, notes) = told("a.csv", rows.as_bytes());
+    assert_eq!((total, notes.len()), (counts(1, 1, 0, 0, 0), 1), "{notes:?}");
+}
+
+#[test]
 fn identifiers_that_lost_their_last_digits_to_zeros_are_told() {
     let rows = |ids: &[&str]| {
         let row =
