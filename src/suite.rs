@@ -255,7 +255,7 @@ pub struct Verdict {
     pub blocks: Option<String>,
     /// Why hits are lost, if a person overruled this reason: the events are sent nevertheless.
     pub overruled: Option<String>,
-    /// When the oldest proof that an item depends on was made.
+    /// The time of the oldest proof on which an item rests.
     pub proved_at: Option<Instant>,
     /// Why a proof no longer counts.
     pub void: Option<String>,

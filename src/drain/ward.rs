@@ -195,7 +195,7 @@ impl Ward {
         // waits like any other, so that the trial does not expect a reply to it.
         self.in_trial -= usize::from(std::mem::take(&mut parcel.is_candidate));
         if self.phase == Phase::Flows {
-            // The lane read the phase before the trial ended. The visitor's later events wait until this one is taken back.
+            // The lane read the phase before the trial ended. Later events of the visitor wait behind this one.
             self.phase = Phase::Watched;
         }
         // Usually the place is the end. But a lane may return a claimed event after a later event of its visitor came.

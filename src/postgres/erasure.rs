@@ -143,8 +143,8 @@ impl SharedBuffer {
         Ok(strangers)
     }
 
-    /// Replaces digests in every pack. Nobody folds packs during a transaction. A pack that was folded between two of
-    /// them has a higher number, so it is seen too.
+    /// Replaces digests in every pack. Nobody folds packs during a transaction. A pack that was folded between two
+    /// transactions has a higher number, so it is seen too.
     async fn replace_digests(&mut self, strangers: &Strangers) -> Result<u64> {
         let (mut last, mut replaced_in_all) = (Some(0), 0);
         while let Some(after) = last {

@@ -34,7 +34,7 @@ pub struct SharedStatus {
     pub over_count_max: i64,
     /// Events that became dead within 24 hours.
     pub dead_within_a_day: i64,
-    /// The opening of the oldest input with an event that a drain left, or a person requeued, in an active suite.
+    /// When the oldest input was opened that has an event which a drain left, or a person requeued, in an active suite.
     pub oldest_left_at: Option<Instant>,
     /// When the first input was opened.
     pub first_arrival_at: Option<Instant>,

@@ -16,7 +16,7 @@ use crate::word::words;
 /// Without a store, rows whose time is over are dropped when this many rows are in memory.
 const SWEEP_ROWS: usize = 100_000;
 
-/// The most changes in memory; then they are stored before more is read. A limit on events would not do instead, because
+/// The most changes in memory; then they are stored before more is read. A limit on events would not be enough, because
 /// some exchanges change rows and give no event.
 const CHANGES_MAX: usize = 20_000;
 

@@ -34,9 +34,9 @@ pub(super) struct Records<R> {
     pub(super) separator: u8,
     /// Whether the source ended with the current record, without a line end.
     is_last: bool,
-    /// The last byte of the first record. If it is CR, it becomes LF once it is known whether an LF follows the CR.
+    /// The last byte of the first record. If it is CR, the next byte decides about `has_cr_rows`; then LF is set here.
     first_end: Option<u8>,
-    /// Whether a carriage return alone ends a row, and so a line. Elsewhere it may be a part of a value.
+    /// Whether a carriage return alone ends a row, and so a line. In other sources it may be a part of a value.
     has_cr_rows: bool,
 }
 
@@ -205,8 +205,8 @@ impl<R: BufRead> Records<R> {
     }
 }
 
-/// Why the first field with text after its closing quote, or with blanks alone before its opening one, is refused; blanks
-/// after the closing quote do no harm. Its writer quotes in another way than RFC 4180, so the value would be wrong.
+/// The reason to refuse a record: a field has text after its closing quote, or only blanks before its opening quote.
+/// Its value would be wrong, because it is not quoted as RFC 4180 says. Blanks after a closing quote do no harm.
 fn misplaced_quote(raw: &[u8], separator: u8) -> Option<RejectReason> {
     #[derive(Clone, Copy)]
     enum At {

@@ -179,7 +179,7 @@ pub struct Cell {
     pub day: String,
     pub event: &'static str,
     pub slot: u8,
-    /// What ESM counted; `null` if no report covers the cell or has a number for it, or if ESM has no such metric.
+    /// What ESM counted; `null` if no report covers the cell, its record has no number, or ESM has no such metric.
     pub esm: Option<u64>,
     pub counted: u64,
     pub delivered: u64,

@@ -34,8 +34,8 @@ pub struct EsmReader {
     ready: VecDeque<(u64, PassEvent)>,
     /// The hours of requestors that were not counted before this report.
     new_hours: HashSet<MemoryKey>,
-    /// The MVPDs of this report, as digests of their names and their spellings, and its units, by hour and requestor, in the
-    /// hours that were counted before.
+    /// For each hour that was counted before, and each requestor: the MVPDs of this report, as digests of their names
+    /// and of their spellings, and the units of this report.
     seen: BTreeMap<i64, BTreeMap<String, (BTreeSet<u64>, u64)>>,
     /// The hours of which this report has a count that was counted before. A report that is only another page has none.
     again: HashSet<MemoryKey>,

@@ -356,7 +356,7 @@ fn read_xml(document: &[u8]) -> Result<Report, (u64, String)> {
     }
 }
 
-/// What a part of a `<report>`, or of a `<resource>` outside of it, is, in words, if it may hold counts and is no record.
+/// Names a part of the XML that may hold counts, but is no record; the part is in `<report>`, or else in `<resource>`.
 fn stranger(part: &Event<'_>, is_in_report: bool) -> Option<String> {
     match part {
         Event::Start(tag) | Event::Empty(tag) => {

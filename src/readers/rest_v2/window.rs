@@ -179,7 +179,7 @@ impl Window {
             self.moment.clear();
         }
         let rounded_us = self.moment.entry(exchange.fingerprint).or_insert(exchange.rounded_us);
-        // The log may have rounded a duration of whole milliseconds, so its difference from another one is not reported.
+        // The log may have rounded a duration of whole milliseconds, so its difference from another is not reported.
         if *rounded_us != exchange.rounded_us && *rounded_us != 0 && exchange.rounded_us != 0 {
             self.summary.lacks(Gap::Distinction, number, "");
         }
