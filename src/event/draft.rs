@@ -34,7 +34,7 @@ pub enum RawValue<'a> {
     Flag(bool),
     /// An object or a list. No property takes these.
     Nested,
-    /// A text with half a surrogate pair. No key of an event takes it, because different texts would become the same one.
+    /// A text with half a surrogate pair. No key of an event takes it, as different texts would become the same one.
     Half,
 }
 

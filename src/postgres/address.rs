@@ -130,7 +130,7 @@ impl Address {
     }
 }
 
-/// The fields of a line, in which `\:` and `\\` stand for themselves.
+/// The fields of a line, in which `\:` means a colon and `\\` a backslash.
 fn fields(line: &str) -> Vec<String> {
     let (mut fields, mut letters) = (vec![String::new()], line.chars());
     while let Some(letter) = letters.next() {

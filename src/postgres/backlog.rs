@@ -79,7 +79,7 @@ impl SharedBuffer {
         })
     }
 
-    /// The next undecided events. An empty page is not the end; `is_exhausted` tells it.
+    /// The next undecided events. A page may be empty before the end; `is_exhausted` tells when the end is reached.
     pub async fn page(&mut self, backlog: &mut Backlog) -> Result<Vec<Waiting>> {
         let rsid = backlog.claim.rsid.as_str();
         let values = [

@@ -11,7 +11,7 @@ pub fn starts_as_list(start: &[u8]) -> bool {
     inside.is_some_and(|inside| matches!(inside, [] | [b'{' | b']', ..]))
 }
 
-/// The elements of one list, or of several one behind the other, as lines. Only the current chunk is in memory.
+/// The elements of one list, or of several lists in a row, as lines. Only the current chunk is in memory.
 pub struct ListElements<R> {
     source: R,
     lines: Vec<u8>,

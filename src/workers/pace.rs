@@ -13,8 +13,8 @@ use super::work::Work;
 use crate::drain::Stop;
 use crate::postgres::{PostgresError, SharedBuffer};
 
-/// A worker may let a second's hits, divided by this number, wait for turns, and may send as many at once after a
-/// pause. If it died, more waiting events would be in doubt although they were not sent.
+/// A worker may let one in this many of a second's hits wait for turns, and may send as many at once after a pause. If
+/// more waited and the worker died, more events would be in doubt without being sent.
 const WAITING_OF_A_SECOND: u32 = 10;
 
 pub(super) struct Pace {

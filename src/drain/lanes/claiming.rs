@@ -62,7 +62,7 @@ impl Lane {
     pub(super) async fn send_front(&mut self) -> Result<(), RecorderGone> {
         let Some(mut parcel) = self.claims.take_front().await? else { return Ok(()) };
         let is_kept = |turn: &Instant| *turn + TURN_AHEAD_MAX > Instant::now();
-        // Lanes that waited for a slow disk must not all send at the same time because their turns have passed.
+        // A turn that is long past is not used: otherwise lanes that waited for a slow disk would all send at once.
         let turn = parcel.turn.take().filter(is_kept).map_or_else(|| self.host.admit(&mut parcel), Ok);
         if let Ok(turn) = turn {
             if turn > Instant::now() {

@@ -104,7 +104,7 @@ fn resolve(shown: &[Shown], moments: &[(usize, Moment)], passes: &mut [Pass]) {
         return;
     }
     // From one record to the next, how often the time rises and falls: in all (`all`); within a day but not within the
-    // repeated hour (`outside`); the same between records with equal dimensions (`alike`). Days may be in any order.
+    // repeated hour (`outside`); as `outside`, but among records with equal dimensions (`alike`). Days may be unsorted.
     let [mut all, mut outside, mut alike] = <[Turns; 3]>::default();
     let is_shown = |index: usize| shown.binary_search_by_key(&index, |each| each.index).is_ok();
     let mut last: HashMap<Option<[u8; 16]>, (bool, NaiveDateTime)> = HashMap::new();

@@ -212,8 +212,8 @@ impl<'a> Spelling<'a> {
         }
     }
 
-    /// The spellings of earlier releases, if they differ from this one: with the headers that the release read, in
-    /// older releases also with the URLs of the log as they are, and in the oldest also with its methods as they are.
+    /// The spellings of earlier releases, if they differ from this one. All have the headers as those releases read
+    /// them. Older releases also kept the URLs as the log writes them, and the oldest also the method.
     fn earlier(&self, raw: &'a RawExchange<'a>) -> Vec<Spelling<'a>> {
         let headers = raw.headers.earlier.as_deref().unwrap_or(&raw.headers);
         let location = headers.location.as_deref();
