@@ -28,7 +28,7 @@ pub enum Ending {
     Paused,
     Cancelled,
     Stopped,
-    /// A suite was stopped, for a reason that `StopReason::Suite` names.
+    /// A suite was stopped. The comment on `StopReason::Suite` has the possible reasons.
     Suite,
 }
 

@@ -1,4 +1,4 @@
-//! What a drain gives to a leg (one stretch of sending) of live events, and what the leg counts.
+//! What a leg (one stretch of sending) of live events gets from its drain, and what the leg counts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

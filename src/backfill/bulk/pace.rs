@@ -39,7 +39,7 @@ impl Pace {
         }
     }
 
-    /// The pause from the answer to a file to the group's next upload. The larger of the two files has `rows` rows.
+    /// The pause between the answer to one upload of a group and the next upload. The larger file has `rows` rows.
     pub(super) fn gap(&self, rows: u64) -> Duration {
         self.group_spacing
             .max(stretched(Duration::from_secs_f64(rows as f64 / self.group_rate), GROUP_MARGIN_PERCENT))

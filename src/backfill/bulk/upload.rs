@@ -51,7 +51,7 @@ pub(super) struct Group {
 
 /// The last upload of a group. The next one must not begin too soon after it.
 struct Last {
-    /// When the answer came, because nobody knows when the upload arrived. `Group::new` knows only when it began.
+    /// When the answer came; nobody knows when the upload arrived. `Group::new` knows only when the upload began.
     at: Instant,
     rows: u64,
 }
