@@ -7,7 +7,7 @@ use super::mrss::Resource;
 use super::{Note, mrss, sanitize};
 use crate::event::{DefaultValue, EventKind, PassEvent, Property, VisitorRules};
 
-/// The `sdk_type` of the Clientless API, in any case, as in Analytics (Implementation Guide, "eVar").
+/// The `sdk_type` of the Clientless API. Its case is ignored, as in Analytics (Implementation Guide, "eVar").
 const CLIENTLESS: &str = "Clientless";
 
 #[derive(Debug, Clone, PartialEq, Eq)]

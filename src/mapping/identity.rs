@@ -91,7 +91,7 @@ fn from_user_id<'a>(user_id: &'a str, notes: &mut Vec<Note>) -> Cow<'a, str> {
     Cow::Owned(digest(USER_PREFIX, &[b"passbridge visitor 1 user id", user_id.as_bytes()]))
 }
 
-/// Whether an ID begins with one of our prefixes, in any case, because Adobe may ignore case.
+/// Whether an ID begins with one of our prefixes, in lower or upper case, because Adobe may ignore case.
 fn begins_like_ours(user_id: &str) -> bool {
     [USER_PREFIX, SURROGATE_PREFIX]
         .iter()

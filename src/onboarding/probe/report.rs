@@ -101,7 +101,7 @@ pub struct Proof {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeOutcome {
     pub id: String,
-    /// When the probe began. It proves nothing about settings that changed later.
+    /// When the probe began. A probe proves nothing about settings that changed after its start.
     #[serde(skip, default = "epoch")]
     pub started_at: Instant,
     pub read_at: Instant,

@@ -46,7 +46,7 @@ impl Probe<'_> {
         let started_at = self.buffer.now();
         let id = plan::id_of(rsid, started_at);
         let new = NewProbe { id: id.clone(), requestor_id, form: self.suite.form.clone(), started_at };
-        // A proxy variable that cannot be used is refused before anything is recorded.
+        // If a proxy variable of the environment cannot be used, this fails before anything is recorded.
         let host = self.collection.host(&self.suite.collection_url)?;
         self.buffer.begin_probe(new)?;
         let plan = Plan::new(self.buffer.probe(rsid, &id)?);
