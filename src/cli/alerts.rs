@@ -1,4 +1,4 @@
-//! Tells people of drains and of broken limits, by a ping URL and a command. Its own thread does so: no drain waits.
+//! Tells people of drains and of broken limits, by a ping URL and a command, in a thread of its own: no drain waits.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -41,7 +41,7 @@ const PINGS_WAITING_MAX: usize = 8;
 pub(super) const LINES_MAX: usize = 20;
 /// How long the process waits at its end for notices that are still to be sent.
 const FAREWELL_MAX: Duration = Duration::from_secs(15);
-/// The process group of the command that runs; 0 while none does.
+/// The process group of the running command; 0 while no command runs.
 static COMMAND: AtomicI32 = AtomicI32::new(0);
 
 /// Passes pings to the thread that sends them. A drop waits, for a bounded time, until all notices are sent.
@@ -142,7 +142,7 @@ impl Teller {
         }
     }
 
-    /// Runs the command if a limit was broken, or is no longer broken, since the command ran last.
+    /// Runs the command if the limits that are broken now are not those that its last run told.
     fn tell_changes(&self) -> Result<(), Failure> {
         let broken: BTreeMap<String, String> =
             broken_checks(&self.buffer, &self.current.borrow().clone())?.into_iter().collect();

@@ -22,7 +22,7 @@ use crate::drain::Stop;
 use crate::mapping;
 use crate::whole_file::{folder, may_be_replaced, warn_if_open};
 
-/// Whether the warnings about the configuration are logged.
+/// Whether the warnings about the configuration were logged.
 static WARNED: Once = Once::new();
 
 pub(super) struct Context {
@@ -88,8 +88,8 @@ impl Context {
     }
 }
 
-/// Fails if an output would replace a database, something that is no file, or a file that the program needs, or would
-/// be in a folder of which the program deletes or reads every file, or in a new folder in the place of a needed file.
+/// Fails if an output would replace a database, a needed file or something that is no file, if its folder is one of the
+/// program's own or has the path of a needed file, or if the program deletes files of its name.
 pub(super) fn may_replace(settings: &Settings, path: &Path) -> Result<(), Failure> {
     let refuse = |why: &str| refused(format!("cannot write {path:?}: {why}"), "name another file");
     may_be_replaced(path).map_err(|error| refuse(&error.to_string()))?;
@@ -126,7 +126,7 @@ fn resolved(path: &Path) -> Option<PathBuf> {
     fs::canonicalize(path).ok().or_else(|| below(resolved(folder(path))?))
 }
 
-/// The report of a command as JSON, with the reason why a part of its work failed, if one did.
+/// The report of a command as JSON. If a part of its work failed, the report has the reason.
 #[derive(Serialize)]
 struct Partial<'a, R> {
     #[serde(flatten)]
@@ -142,7 +142,7 @@ pub(super) fn runtime() -> Result<Runtime, Failure> {
     Builder::new_current_thread().enable_all().build().map_err(Failure::starting)
 }
 
-/// Fails if too few files may be open for a runtime: tokio panics if it cannot open the sockets for its signals.
+/// Fails if this process may not open the files of a runtime: tokio panics without the sockets for its signals.
 pub(super) fn spare_files() -> io::Result<()> {
     [(); 3].map(|()| UnixStream::pair()).into_iter().collect::<io::Result<Vec<_>>>().map(drop)
 }

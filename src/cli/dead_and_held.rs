@@ -140,7 +140,7 @@ pub(super) fn list(names: &Names, args: &ListArgs, desk: &Desk, context: &Contex
 struct ListReport<'a> {
     #[serde(flatten)]
     list: BTreeMap<&'static str, &'a [UndecidedEvent]>,
-    /// Events above `--limit`.
+    /// How many events are not listed because of `--limit`.
     not_shown: u64,
     /// The largest groups of all selected events by reason, MVPD and resource.
     groups: Vec<Group>,

@@ -132,14 +132,14 @@ fn id_key(name: &str) -> Result<String, String> {
     }
 }
 
-/// Refuses a name with a password or a signature, because the buffer, the rejects and reports show the names of inputs.
+/// Refuses an empty name, and a name with a secret, because the buffer, rejects and reports show the names of inputs.
 fn name_of_source(name: &str) -> Result<String, String> {
     let is_bad = name.is_empty() || without_passwords(name) != name || secret_name(name, None).is_some();
     let why = "it is empty, or has a password, token or signature, which would be kept: leave it out";
     if is_bad { Err(why.to_owned()) } else { Ok(name.to_owned()) }
 }
 
-/// Parses the name of a file, folder or pattern. A program that fetches a URL may name the file after it.
+/// Parses the name of a file, folder or pattern. It may hold a secret, if a file is named after the URL it came from.
 pub(super) fn input() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(|path| name_of_source(&path.to_string_lossy()).map(|_| path))
 }

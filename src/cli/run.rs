@@ -20,7 +20,7 @@ use crate::serve::Server;
 use crate::suite::SuiteState;
 use crate::web::read_secret;
 
-/// How many of the latest runs are searched for a completed one. Without one, the first drain waits for the next slot.
+/// How many of the latest runs are searched for a completed run. If none is found, the first drain waits for a slot.
 const RUNS_LOOKED_AT: usize = 100;
 
 /// Stays up and drains on the schedule of the configuration, every 30 minutes by default.

@@ -1,4 +1,4 @@
-//! `ingest --spool`: takes the files of a folder in, and moves each to `done` or `rejected` inside it.
+//! `ingest --spool`: ingests the files of a folder, and moves each to `done` or `rejected` in that folder.
 
 use std::fs::{self, Metadata};
 use std::io;

@@ -63,7 +63,7 @@ struct Life {
 #[derive(Default, Serialize)]
 struct TraceReport {
     events: Vec<Life>,
-    /// Events above `--limit`.
+    /// How many events are not shown because of `--limit`.
     not_shown: usize,
     /// The events that the line of `--line` repeats; `rejects` has the files that keep the line as rejected.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -73,7 +73,7 @@ struct TraceReport {
     /// Why nothing of the input with that line was used.
     #[serde(skip_serializing_if = "Option::is_none")]
     unused: Option<String>,
-    /// The rule of the derivation for the exchange in that line, if its log is read alone.
+    /// The rule of the derivation for the exchange in that line, found by reading only the log that has the line.
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<String>,
 }

@@ -225,7 +225,7 @@ impl Backfills<'_> {
     /// Starts a planned, stopped, paused, cancelled or finished job again.
     fn resume(&self, args: &ResumeArgs) -> Result<(), Failure> {
         let job = self.buffer.job(&args.name)?;
-        // This comes before a changed input is refused: a person who begins anew can take back only pending events.
+        // The events become pending before a changed input is refused: a person can take back only pending events.
         if job.state == JobState::Cancelled {
             self.buffer.restore_job(job.key)?;
             self.start(&job, &args.way)?;

@@ -87,7 +87,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let options = ReportOptions { period, requestors, by, discarded };
     let report = report(&metrics, now, &options)?;
     if let Some(path) = &args.html {
-        // Rows by an ID of a viewer name people.
+        // Rows that are grouped by an ID of viewers name people.
         let is_personal =
             |by: &Dimension| matches!(by, Dimension::Property(Property::MvpdUserId | Property::VisitorId));
         let readers = if options.by.iter().any(is_personal) { Readers::Owner } else { Readers::Umask };

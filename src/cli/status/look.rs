@@ -35,7 +35,7 @@ pub(super) struct StatusReport {
     /// Until when retention deletes nothing, because the clock has jumped.
     pub(super) retention_waits_until: Option<Instant>,
     /// When the oldest event in the buffer was stored; if that is not known, when the buffer was created; `None` if
-    /// nothing ever came in. The age of the last drain counts from here if no drain was ever completed.
+    /// nothing ever came in. If no drain was ever completed, the age of the last drain counts from this time.
     #[serde(skip)]
     pub(super) first_arrival_at: Option<Instant>,
 }

@@ -1,7 +1,7 @@
 //! `status --check` of a buffer on PostgreSQL: the limits of `[monitor]`, and the database's own health.
 //!
-//! There is no record of drains there. When all slices of a suite were last covered tells whether drains run, and since
-//! when its events wait. Rejected lines are those of this host.
+//! A database has no record of drains. The time at which all slices of a suite were last covered shows whether drains
+//! run, and since when the suite's events wait. Rejected lines are those of this host.
 
 use std::time::Duration;
 

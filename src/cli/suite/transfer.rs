@@ -66,7 +66,7 @@ pub(super) fn import(path: &Path, known: &Suites, context: &Context) -> Result<E
     let refuse = |why: String| refused(format!("{path:?} is no export of suites: {why}"), advice);
     let Export::<Value> { suites } =
         serde_json::from_slice(&text).map_err(|error| refuse(error.to_string()))?;
-    // All suites are read before one is changed. After a refusal, the same import can be repeated.
+    // All suites are read before any is changed. So after a refusal, the same import can be repeated.
     let mut ready = Vec::with_capacity(suites.len());
     for written in suites {
         let refuse = |why: String| refuse(format!("suite {}: {why}", written["rsid"]));
