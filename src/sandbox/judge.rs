@@ -16,9 +16,9 @@ const NAME_BYTES_MAX: usize = 100;
 const VISITOR_ID_BYTES_MAX: usize = 100;
 /// The digits of an ECID (Adobe Analytics guide, "Namespaces").
 const ECID_DIGITS: usize = 38;
-/// A request of this size or more is too large, in bytes. The limit is far above any hit of the integration.
+/// The smallest body that is too large, in bytes. The limit is far above any hit of the integration.
 const BODY_BYTES_MAX: usize = 64 << 10;
-/// A number from here on is read as milliseconds: read as seconds, it would be in November 5138 or later.
+/// The smallest number that is read as milliseconds: as seconds, it would be a time in November 5138.
 const MILLISECONDS_FROM: u64 = 100_000_000_000;
 /// How user agents of HTTP libraries and of browsers begin. A client of the collection host must name itself.
 const FOREIGN_AGENTS: [&str; 10] =
@@ -41,7 +41,7 @@ pub(super) fn judge(
     judge.findings
 }
 
-/// Every rule that the values of a hit break, whether it came as XML or as a row of a file.
+/// Every rule that the values of a hit break, whether the hit came as XML or as a row of a file.
 pub(super) fn judge_values(document: &Document<'_>) -> Vec<Finding> {
     let mut judge = Judge { document, findings: Vec::new() };
     judge.hit("");

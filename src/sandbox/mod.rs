@@ -251,7 +251,7 @@ impl Handle {
         self.shared.world().quota.calls
     }
 
-    /// The file of a suite's settings that the admin pages download, with tabs between cells and an empty first cell.
+    /// The file of a suite's settings that the admin pages offer, with tabs between cells and an empty first cell.
     pub fn settings_file(&self, rsid: &str) -> String {
         analytics::settings_file(&self.shared.world(), rsid)
     }

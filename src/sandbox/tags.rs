@@ -1,4 +1,4 @@
-//! The tags of a hit by name, whether it came as XML or as a row of a file.
+//! The tags of a hit by name, whether the hit came as XML or as a row of a file.
 
 use std::borrow::Cow;
 

@@ -92,7 +92,7 @@ pub(super) struct Traffic {
     pub(super) received: Vec<BulkFile>,
     /// The newest row of each visitor.
     visitors: HashMap<u64, Step>,
-    /// The validated formats: the client ID, and the beginning of the group's name.
+    /// The formats that were validated, each known by its client ID and the beginning of its group's name.
     pub(super) validated: HashSet<(String, String)>,
 }
 
@@ -194,7 +194,7 @@ impl Traffic {
         (is_repeat, findings)
     }
 
-    /// The rules that a file breaks as a whole: too many rows so soon after its group's upload, or a wrong group name.
+    /// The rules that a file breaks as a whole: a wrong group name, or too many rows since the group's previous upload.
     pub(super) fn judge_file<'s>(
         &self,
         group: &str,

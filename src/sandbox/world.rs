@@ -51,7 +51,7 @@ impl Shared {
         shared
     }
 
-    /// The world. A lock that a panic has poisoned is used all the same, because the test has failed anyway.
+    /// The world. A lock that a panic has poisoned is still used, because the panic has been reported already.
     pub(super) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }

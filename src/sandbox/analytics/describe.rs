@@ -1,4 +1,4 @@
-//! How the API describes suites, dimensions and metrics, and the file of settings that the admin pages download.
+//! How the API describes suites, dimensions and metrics, and the file of settings that the admin pages offer.
 //!
 //! Adobe does not publish the columns of that file, only that tabs separate its cells and that the first cell of its
 //! header is empty (Adobe Analytics guide, "Download report suite settings"). Here it has one column for the suite,

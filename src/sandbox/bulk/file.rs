@@ -11,7 +11,7 @@ use super::super::settings::BulkSettings;
 use super::super::tags::{Document, Tag, TagKind, is_digits};
 use super::records::{FileFault, Record, Records};
 
-/// A number from here on is read as milliseconds: read as seconds, it would be in November 5138 or later.
+/// The smallest number that is read as milliseconds: as seconds, it would be a time in November 5138.
 const MILLISECONDS_FROM: i64 = 100_000_000_000;
 /// Columns that documents have no tags for (Bulk Data Insertion API, "Column reference").
 const ONLY_COLUMNS: [&str; 4] = ["aamlh", "queryString", "tnta", "trackingServer"];
