@@ -18,9 +18,9 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Whether the kernel has nothing to read: no bytes and no end. Asks the kernel itself, because the runtime learns
-    /// of them only at its next poll, and a busy lane may send before that. Asks without a read, because a read that
-    /// finds nothing makes Linux send an acknowledgement at once, instead of with the next request.
+    /// Whether the kernel has nothing to read: no bytes and no end of the connection. Asks the kernel itself, because
+    /// the runtime learns of these only at its next poll, and a busy lane may send before that. Does not read: a read
+    /// that finds nothing makes Linux send an acknowledgement at once, instead of with the next request.
     pub(super) fn is_quiet(&self) -> bool {
         let mut sockets = [PollFd::new(&self.tcp, PollFlags::IN)];
         matches!(poll(&mut sockets, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(0))

@@ -75,7 +75,7 @@ impl Door {
     }
 }
 
-/// Whether this is an address, `localhost` or one of these names; with or without a port. Another site can make its own
+/// Whether `host` is an address, `localhost` or one of `names`; with or without a port. Another site can make its own
 /// name lead to this host, but then its pages ask by that name, never by an address.
 fn is_own(host: &str, names: &[String]) -> bool {
     let name = match host.strip_prefix('[') {

@@ -133,7 +133,7 @@ impl Tokens {
     }
 }
 
-/// The map of the sender of a request, if it has one. Refuses a request without a token of the file.
+/// The map of the sender of a request, if the sender has one. Refuses a request without a token of the file.
 pub(super) fn sender_of(request: &Request<Incoming>, tokens: &Tokens) -> Result<Option<Arc<Map>>, Refusal> {
     bearer(request).and_then(|token| tokens.find(token)).ok_or_else(|| {
         let why = format!("needs a bearer token of {}", tokens.key);
@@ -142,7 +142,7 @@ pub(super) fn sender_of(request: &Request<Incoming>, tokens: &Tokens) -> Result<
 }
 
 /// Refuses a request without a token as [`sender_of`] does, but also takes the token as a password, which browsers ask
-/// for. Posts need the bearer token: with a password, another site's page could post through a browser that knows it.
+/// for. A post needs the bearer token: a browser adds a known password to any request, even of another site's page.
 pub(super) fn looker_of(request: &Request<Incoming>, tokens: &Tokens) -> Result<(), Refusal> {
     if password(request).is_some_and(|token| tokens.find(&token).is_some()) {
         return Ok(());

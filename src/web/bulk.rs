@@ -135,7 +135,7 @@ impl BulkClient {
         match serde_json::from_slice::<Verdict>(&answer.body) {
             Ok(Verdict { success: Some(_), error: None }) if status.is_success() => Ok(Validated::Valid),
             _ if status == StatusCode::PAYLOAD_TOO_LARGE => Ok(Validated::TooLarge),
-            // A status of `is_refusal` refuses the request and says nothing about the file.
+            // If `is_refusal`, the status refuses the request and says nothing about the file.
             Ok(Verdict { error: Some(why), .. }) if !is_refusal(status) => Ok(verdict(&words(&why))),
             _ if !status.is_success() => Err(answer.refusal(&endpoint)),
             _ => Err(endpoint.unreadable(text(&answer.body))),

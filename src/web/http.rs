@@ -114,7 +114,7 @@ impl Http {
         let provider = rustls::crypto::ring::default_provider();
         // An error only means that another part of the process has installed the same provider before.
         drop(provider.install_default());
-        // If reqwest read the variables, it would send plain http, with its secrets, through HTTP_PROXY.
+        // If reqwest read the proxy variables, it would send plain http, with its secrets, through HTTP_PROXY.
         let mut builder = Client::builder().no_proxy();
         for url in addresses {
             let found = way(url, proxy).map_err(|why| SetupError::Proxy { host: host(url), why })?;

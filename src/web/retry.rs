@@ -48,8 +48,8 @@ impl Patience {
     }
 
     /// For the uploads of a backfill, which nobody waits for. By default, 30 attempts in a row take some 50 minutes.
-    /// Then a person has to look, because an upload that can never work would be tried for ever. A server may ask for
-    /// an hour, because Adobe may close a contract's uploads for an hour.
+    /// Then a person has to look; otherwise an upload that can never work would be tried for ever. A server may ask for
+    /// a pause of an hour, because Adobe may close a contract's uploads for an hour.
     pub fn bulk(backoff: Duration, backoff_max: Duration) -> Patience {
         Patience { attempts_max: 30, backoff, backoff_max, asked_max: Duration::from_secs(3600) }
     }

@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 use super::error::words;
 use super::proxy::Proxy;
 
-/// The longest head of an answer to a CONNECT, in bytes. Its body, such as a page about a refusal, is not read.
+/// The longest head of an answer to a CONNECT, in bytes. The body of the answer, such as an error page, is not read.
 const ANSWER_BYTES_MAX: usize = 16 << 10;
 /// The longest status line of a proxy that is shown, in characters.
 const STATUS_CHARS_MAX: usize = 100;
