@@ -1,5 +1,5 @@
 //! Finds events that add too much to days that were delivered already, as a re-export under other identities does, and events
-//! that lack keys, as where a column was renamed.
+//! that lack keys, for example because a column was renamed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::mem::take;
@@ -92,7 +92,7 @@ impl Gate {
         Ok([before, &mut self.now])
     }
 
-    /// The reason to keep a live file out that lacks keys in what was read of it so far.
+    /// The reason to keep a live file out, if the events that were read of it so far lack keys.
     pub(super) fn lost_keys(
         &mut self,
         buffer: &Buffer,

@@ -116,7 +116,7 @@ impl Take<'_> {
         Ok(rows.len())
     }
 
-    /// Reads rows. Returns also the text of each event: a row may have several.
+    /// Reads rows. Returns also the text of each event, because a row may have several events.
     fn read<'a>(&mut self, rows: &'a [InboxRow]) -> (Portion, Vec<&'a [u8]>) {
         let only_by = self.options.maps.chosen.as_ref().map(|map| map.name());
         let mut portion = Portion { only_by, ..Portion::new(INBOX, self.options) };

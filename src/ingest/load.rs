@@ -270,8 +270,8 @@ impl Load<'_> {
         }
     }
 
-    /// Keeps the input of a portion out, if it is a live file that looks wrong. Of a pipe, which cannot be read twice, only
-    /// warns.
+    /// Keeps the input of a portion out, if it is a live file that looks wrong. Only warns if it is a pipe, which
+    /// cannot be read twice, or if the options keep no file out.
     fn is_out(&mut self, read: &mut Read) -> Result<bool, IngestError> {
         let input = read.input;
         // On PostgreSQL, many processes ingest at the same time, and one of them does not see all that a day gains.
@@ -294,7 +294,7 @@ impl Load<'_> {
         Ok(true)
     }
 
-    /// The reason to keep a file out that raises days far above what was delivered of them.
+    /// The reason to keep a file out, if it raises days far above what was delivered of them.
     fn raised(&mut self, buffer: &Buffer, read: &Read) -> Result<Option<String>, IngestError> {
         let (input, before) = (read.input, self.options.settled_before());
         if !read.is_late || self.passed == Some(input) {

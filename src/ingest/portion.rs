@@ -55,7 +55,7 @@ pub(super) struct Portion {
     /// The slice of the events that is taken, and how many events were left out.
     pub(super) slice: Slice,
     pub(super) outside_slice: u64,
-    /// The map by which all events must come. A line in the form of a rejected line must name this map, too.
+    /// The map with which all events must be read. A line in the form of a rejected line must name this map, too.
     pub(super) only_by: Option<Arc<str>>,
 }
 
@@ -250,8 +250,8 @@ pub(super) fn canonical_text(_index: usize, event: &NewEvent) -> Vec<u8> {
     serde_json::to_vec(&event).expect("text and numbers always serialise")
 }
 
-/// Whether a text has letters with zero bytes between them, as where a program adds UTF-16 to a file in UTF-8. No search
-/// for a secret or a person finds a word in such letters. A zero byte may be an escape of JSON.
+/// Whether a text has letters with zero bytes between them, for example because a program adds UTF-16 to UTF-8.
+/// No search for a secret or a person finds a word in such letters. A zero byte may be an escape of JSON.
 fn has_wide_letters(text: &str) -> bool {
     let plain = text.replace("\\u0000", "\0");
     plain.contains('\0') && (0..plain.len()).any(|at| wide_encoding(&plain.as_bytes()[at..]).is_some())

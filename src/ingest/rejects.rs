@@ -254,7 +254,7 @@ pub fn files_of_rejects(dir: &Path) -> io::Result<Vec<(PathBuf, Instant)>> {
 /// A rejected line that is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeptReject {
-    /// Where it came from.
+    /// The input of the line.
     pub path: String,
     pub line: u64,
     pub file: PathBuf,
@@ -290,7 +290,7 @@ pub fn rejects_files(dir: &Path) -> Result<Vec<RejectsFile>, IngestError> {
     Ok(files)
 }
 
-/// The lines in the files of rejects for which this returns true.
+/// The lines in the files of rejects for which `is_it` returns true.
 pub fn kept_rejects(
     dir: &Path,
     is_it: impl Fn(&RejectedLine<'_>) -> bool,

@@ -22,7 +22,7 @@ pub(super) const INBOX: &str = "inbox";
 /// The most rejected lines, and the most conflicts, that warnings name. The file of rejects has more of them.
 const NAMED_MAX: u64 = 20;
 
-/// The most reasons of an input by which its rejected lines are counted. Hostile lines could have one each.
+/// The most reasons of an input by which its rejected lines are counted. Hostile lines could have a reason each.
 const REASONS_MAX: usize = 50;
 
 /// Counts of the lines of one or more inputs. `read` is the sum of the other fields. In a preview, `read`
@@ -78,7 +78,7 @@ pub struct InputSummary {
     /// The rejected lines by reason, without the values in it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub rejected_by_reason: BTreeMap<String, u64>,
-    /// The keys that nearly all events before it had, and none of its own has.
+    /// The keys that nearly all events before this input had, and that no event of this input has.
     #[serde(skip_serializing_if = "LostKeys::is_empty")]
     pub lost_keys: LostKeys,
     /// The exchanges that gave no event, by the rule of the derivation, or as `other paths` or `seen before`.

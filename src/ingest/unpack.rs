@@ -31,7 +31,7 @@ impl Packing {
             [b'7', b'z', 0xBC, 0xAF, ..] => Packing::Other("packed as 7z"),
             [b'R', b'a', b'r', b'!', 0x1A, 7, ..] => Packing::Other("packed as rar"),
             [4, 0x22, 0x4D, 0x18, ..] => Packing::Other("packed as lz4"),
-            // RFC 1950, 2.2. A text may begin with the letters of the last of these, but with no such byte after them.
+            // RFC 1950, 2.2. A text may also begin with `x^`, but then none of these bytes follows.
             [b'x', 1 | 0x9C | 0xDA, ..] | [b'x', b'^', 0..=8 | 14..=31 | 0x80.., ..] => {
                 Packing::Other("packed as zlib")
             }
@@ -146,7 +146,7 @@ impl<R: BufRead> Read for Unpacked<R> {
     }
 }
 
-/// Marks an error of the decoder: the packed bytes are damaged. Only the checksum at a member's end proves its content.
+/// Marks an error of the decoder as damage. What was unpacked before may be wrong, too: its checksum comes last.
 fn damage(error: io::Error) -> io::Error {
     use io::ErrorKind::{InvalidData, InvalidInput, Other};
     let is_of_decoder = matches!(error.kind(), InvalidData | InvalidInput | Other);
