@@ -133,7 +133,7 @@ impl Buffer {
         if held.as_ref().is_some_and(|held| !held.has_lost_file) {
             return Ok(held);
         }
-        // The lock file of a process that still sends may have been removed. A fact names the process on its own host.
+        // The lock file of a process that still sends may have been removed. A fact still names a process of this host.
         let mark = self.read(|connection| fact(connection, runner))?;
         let marked = mark.and_then(|mark| sqlite::maker(mark, self.path()));
         Ok(marked.map(|pid| Holder::without_file(beside(self.path(), lock), Some(pid))).or(held))

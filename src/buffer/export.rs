@@ -74,7 +74,7 @@ pub struct ExportedRow<'a> {
 }
 
 impl ExportedRow<'_> {
-    /// Its `event_id` and the other properties.
+    /// The event's `event_id` and other properties.
     pub fn properties(&self) -> Result<HashMap<String, String>> {
         serde_json::from_str(self.body).map_err(|error| damaged(self.sequence, &error.to_string()))
     }
@@ -119,7 +119,7 @@ impl Exporter {
         self.cursor
     }
 
-    /// The names of the columns, of events without those of their body.
+    /// The names of the columns; for events, without the columns that come from the event's body.
     pub fn columns(&self) -> impl Iterator<Item = &'static str> {
         let columns = match self.cursor.of {
             ExportOf::Events => EVENT_COLUMNS,

@@ -5,12 +5,12 @@ use super::error::Result;
 use super::rows::{EventColumns, json_list, stored_event, value};
 use crate::event::FilledKeys;
 
-/// How many events in a row are looked at, some 80 times: 10 ms of work.
+/// How many successive events are looked at, at each of some 80 places: 10 ms of work.
 const ROW_EVENTS: i64 = 32;
 
 impl Buffer {
-    /// The keys of the latest stored events and, ever more sparsely, of those before. So a second source of a requestor
-    /// counts, though a large file of the first may be the latest, and a key that was given up is soon forgotten.
+    /// The keys of a sample of the stored events. The older the events are, the fewer are looked at. So a second source
+    /// of a requestor counts, even after a large file of the first; and a key that was given up is soon forgotten.
     pub fn filled_keys(&self) -> Result<FilledKeys> {
         let mut found = FilledKeys::default();
         self.read(|connection| {

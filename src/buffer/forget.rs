@@ -17,7 +17,7 @@ pub struct Forget {
     pub id: String,
     /// The MVPD of the ID. `None` if the ID alone is enough.
     pub mvpd: Option<String>,
-    /// The maps that may have read rejected lines or inbox rows. Only its map knows what the keys of such a line mean.
+    /// The maps that may have read rejected lines or inbox rows. Only a line's own map knows what the line's keys mean.
     pub maps: BTreeMap<String, Arc<Map>>,
 }
 

@@ -119,7 +119,7 @@ pub(super) fn store(
     Ok(())
 }
 
-/// Forgets the rows that were kept for an earlier input. If inputs store rows by turns, none of them can be taken back.
+/// Forgets the rows that were kept for an earlier input. If inputs store rows alternately, none can be taken back.
 fn begin_exchanges(transaction: &Transaction<'_>, input: InputId) -> Result<()> {
     let newest = fact(transaction, NEWEST_EXCHANGES)?.unwrap_or(0);
     if newest == input.0 {

@@ -240,7 +240,7 @@ struct Traces {
     requestors: BTreeMap<RequestorKey, RequestorId>,
 }
 
-/// Takes some events back. Returns their number and units. `last_of`: the input of exchanges that they complete.
+/// Takes some events back. Returns their number and units. `last_of`: the exchange input whose last events these are.
 fn take_some(
     transaction: &Transaction<'_>,
     sequences: &[Sequence],

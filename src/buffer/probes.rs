@@ -21,7 +21,7 @@ pub struct NewProbe {
     pub started_at: Instant,
 }
 
-/// A recorded probe. Its hits can be made again from this, byte for byte.
+/// A recorded probe. Its hits can be made again from this record, byte for byte.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ProbeRecord {
     pub id: String,

@@ -10,8 +10,8 @@ use super::facts::{COPIED_AT, NEXT_SEQ, fact, metrics_secret};
 use super::rows::value;
 use super::sqlite::{Place, open_immutable};
 
-/// How often the database is read if it does not look like ours, and the pause between two reads. Another process may
-/// be in the middle of a checkpoint.
+/// How often the marks are read if they do not follow from the known marks, and the pause between two reads. Another
+/// process may be in the middle of a checkpoint.
 const LOOKS: u32 = 5;
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 

@@ -104,8 +104,8 @@ impl Table {
         self.cells.get_mut(place)
     }
 
-    /// Notes the requestor of accounts that ESM stated, in each row that has a part of their time. If that is one row,
-    /// makes it if it is missing. If the requestor has events, notes it only in a row that has all of this time.
+    /// Notes the requestor of accounts that ESM stated in each row that has a part of their time. If that is a single
+    /// row, a missing row is made. A requestor that has events is noted only if a single row has all of their time.
     pub(super) fn state(&mut self, stated: &StatedAccounts, source: Source) {
         let mut texts = Vec::new();
         for property in self.by.iter().filter_map(|dimension| dimension.property()) {

@@ -21,7 +21,7 @@ pub const TRANSIENT_IDS: &str = "the user IDs look transient, a new one for each
 
 /// Whether the user IDs of an MVPD look transient: in four weeks or more, with at least 20 logins, the users are at
 /// least 95 % of the logins. `login_days` are the numbers of the days with logins. They must span four weeks, with a
-/// login in each of the first four. One day without logins at each end of `period` does not shorten the span.
+/// login in each of the first four weeks. One day without logins at each end of `period` does not shorten the span.
 pub fn looks_transient(users: u64, logins: u64, login_days: &BTreeSet<i64>, period: &Range<i64>) -> bool {
     let (Some(first), Some(last)) = (login_days.first(), login_days.last()) else { return false };
     let is_whole = *first <= period.start + 1 && *last >= period.end - 2;

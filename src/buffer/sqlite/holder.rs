@@ -97,7 +97,7 @@ pub(in super::super) fn users(path: &Path) -> io::Result<Vec<String>> {
     Ok(users.into_iter().map(name).collect())
 }
 
-/// Another process that has a database open and its log too, although the log was removed. Needs the right to inspect it.
+/// Another process that has a database and its removed log open. This process needs the right to inspect the other.
 pub(super) fn user_of_removed_log(database: &Path) -> Option<u32> {
     let users = |path: &Path| users_of(|open| fs::read_link(open).is_ok_and(|target| target == path)).ok();
     let others = users(&beside(database, "-wal (deleted)")).filter(|others| !others.is_empty())?;
@@ -105,7 +105,7 @@ pub(super) fn user_of_removed_log(database: &Path) -> Option<u32> {
     others.into_iter().find(|other| users.contains(other))
 }
 
-/// The other processes that have such a file open; each is given as a link in `/proc`.
+/// The other processes with an open file for which `is_it` is true. `is_it` gets each file as a link in `/proc`.
 fn users_of(is_it: impl Fn(&Path) -> bool) -> io::Result<Vec<u32>> {
     let uses = |process: &PathBuf| {
         let id = process.file_name()?.to_str()?.parse().ok().filter(|id| *id != std::process::id())?;
@@ -118,7 +118,7 @@ fn users_of(is_it: impl Fn(&Path) -> bool) -> io::Result<Vec<u32>> {
 /// The bits of a mark that are the ID of a process: as many as the largest ID of Linux has.
 const PID_BITS: u32 = 22;
 
-/// A number by which [`maker`] finds this process; other for a copy of the database. `None` if `/proc` is unreadable.
+/// A number by which [`maker`] finds this process, but not in a copy of the database. `None` if `/proc` is unreadable.
 pub(in super::super) fn mark(database: &Path) -> Option<i64> {
     mark_of(std::process::id(), database)
 }

@@ -43,7 +43,7 @@ struct Held {
 /// executes its program. So the locks are released before the files are closed.
 impl Drop for Held {
     fn drop(&mut self) {
-        // Where this fails, closing releases it a moment later.
+        // If this fails, closing the file releases the lock a moment later.
         self.file.unlock().unwrap_or_default();
         if let Some(log) = &self.log {
             log.release();
@@ -119,7 +119,7 @@ fn byte_of(which: &str) -> i64 {
     i64::from(which == BACKFILL)
 }
 
-/// `path` is resolved, so two configurations that use different names for one file get the same lock.
+/// Takes a lock of the buffer at `path`. The path is resolved, so that all names of the file lead to the same lock.
 fn take(path: &Path, which: &str) -> Result<Held> {
     let lock_path = beside(path, which);
     for attempt in 1.. {
@@ -139,8 +139,8 @@ fn take(path: &Path, which: &str) -> Result<Held> {
                             }
                             taken => taken.map_err(BufferError::file(path))?,
                         };
-                        // The lock file may be new because the one of a process at work was removed. If its log was
-                        // removed too, that process goes on for a second, until it sees that.
+                        // The lock file may be new because that of a working process was removed. If the log of that
+                        // process was removed too, the process goes on for a second, until it notices the removal.
                         let is_new = opened.len() == 0;
                         if let Some(pid) = is_new.then(|| user_of_removed_log(path)).flatten() {
                             return Err(BufferError::Locked(Holder::without_file(lock_path, Some(pid))));
