@@ -401,7 +401,7 @@ complete -c passbridge -n "__fish_passbridge_using_subcommand status" -l json -d
 complete -c passbridge -n "__fish_passbridge_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c passbridge -n "__fish_passbridge_using_subcommand doctor" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F
 complete -c passbridge -n "__fish_passbridge_using_subcommand doctor" -l full -d 'Recount every row of the buffer, and check its whole file. This reads all of it'
-complete -c passbridge -n "__fish_passbridge_using_subcommand doctor" -l before-start -d 'Check only what would keep `run` from starting. This takes less than two seconds, and reads neither the network nor the events. Exits 2 if `run` would end with 2'
+complete -c passbridge -n "__fish_passbridge_using_subcommand doctor" -l before-start -d 'Check only what would keep `run` from starting. This takes less than two seconds, and reads neither the network nor the events; only a server of PostgreSQL is asked for its settings and the schema. Exits 2 if `run` would end with 2'
 complete -c passbridge -n "__fish_passbridge_using_subcommand doctor" -l json -d 'Print one JSON document on standard output, also when the command fails. Logs and errors go to standard error'
 complete -c passbridge -n "__fish_passbridge_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c passbridge -n "__fish_passbridge_using_subcommand config; and not __fish_seen_subcommand_from check show help" -l config -d 'The configuration file. Paths in it are relative to it, never to the working directory' -r -F

@@ -28,7 +28,7 @@ pub struct InputRecord {
     pub summary: Option<Value>,
     /// The first and the last number of its events; `None` if it stored none.
     #[serde(skip)]
-    pub(super) span: Option<(i64, i64)>,
+    pub span: Option<(i64, i64)>,
 }
 
 impl InputRecord {

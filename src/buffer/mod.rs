@@ -101,7 +101,7 @@ pub use states::Delivered;
 pub use status::{CauseCount, Hourly, OverCount, ReasonCount, RequestorStatus, Status};
 pub use suites::{Route, SuiteListing};
 pub use told::Told;
-pub use trace::{AttemptRecord, RepeatRecord, Search, TracedEvent};
+pub use trace::{AttemptRecord, RepeatRecord, Search, TracedEvent, identities};
 pub use verdicts::{BlockedSuite, NewVerdict};
 pub use verify::Discrepancy;
 pub use watch::Watch;

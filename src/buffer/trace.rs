@@ -44,7 +44,10 @@ pub struct RepeatRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AttemptRecord {
     pub at: Instant,
-    pub run: RunId,
+    /// The run that made it; `None` on PostgreSQL, where a worker made it.
+    pub run: Option<RunId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
     pub reply: String,
 }
 
@@ -82,16 +85,10 @@ impl Buffer {
     /// The events that have this identity (32 hexadecimal digits), or to which their source gave this ID. The number is
     /// `None` if an event has expired or was erased.
     pub fn find_id(&self, text: &str) -> Result<Vec<Option<Sequence>>> {
-        let digits = |at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
-        let bytes: Option<Vec<u8>> = (0..32).step_by(2).map(digits).collect();
-        let as_identity = bytes.filter(|_| text.len() == 32).and_then(|bytes| bytes.try_into().ok());
         self.read(|connection| {
-            let mut ids: Vec<EventId> = as_identity.map(EventId::from_bytes).into_iter().collect();
             let requestors: Vec<RequestorId> =
                 all(connection, "SELECT requestor_id FROM requestors", [], only)?;
-            for requestor_id in &requestors {
-                ids.extend(EventKind::ALL.iter().map(|kind| EventId::by_id(requestor_id, *kind, text)));
-            }
+            let ids = identities(text, &requestors);
             let select = "SELECT seq FROM identities WHERE id = ?1";
             let found = ids.iter().map(|id| first(connection, select, [id.bytes()], only));
             found.filter_map(Result::transpose).collect()
@@ -149,6 +146,16 @@ impl Buffer {
     }
 }
 
+/// The identity with these 32 hexadecimal digits, and those of events of these requestors to which their source gave this ID.
+pub fn identities(text: &str, requestors: &[RequestorId]) -> Vec<EventId> {
+    let digits = |at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
+    let bytes: Option<Vec<u8>> = (0..32).step_by(2).map(digits).collect();
+    let as_identity = bytes.filter(|_| text.len() == 32).and_then(|bytes| bytes.try_into().ok());
+    let by_id =
+        |requestor_id| EventKind::ALL.iter().map(move |kind| EventId::by_id(requestor_id, *kind, text));
+    as_identity.map(EventId::from_bytes).into_iter().chain(requestors.iter().flat_map(by_id)).collect()
+}
+
 fn numbers(inputs: &[InputRecord]) -> String {
     json_list(&inputs.iter().map(|input| input.input).collect::<Vec<_>>())
 }
@@ -181,8 +188,9 @@ fn traced(connection: &Connection, sequence: Sequence) -> Result<Option<TracedEv
     })?;
     let Some(mut event) = found else { return Ok(None) };
     let select = "SELECT at, run, reply FROM attempts WHERE seq = ?1 ORDER BY attempt";
-    event.attempts =
-        all(connection, select, [sequence], |row| Ok(from_row!(row, AttemptRecord { at, run, reply })))?;
+    event.attempts = all(connection, select, [sequence], |row| {
+        Ok(from_row!(row, AttemptRecord { at, run, reply }, worker: None))
+    })?;
     let select = "SELECT ?1 AS seq, i.path, r.line + ?1 - r.seq AS line, i.opened_at, r.is_conflict
          FROM repeats r JOIN inputs i ON i.input = r.input
          WHERE r.seq > ?1 - ?2 AND r.seq <= ?1 AND r.seq + r.events > ?1 ORDER BY r.input, line";

@@ -1,11 +1,14 @@
 //! The buffer for a person who decides about its events and suites: a file, or a database of PostgreSQL.
 
 use std::cell::RefCell;
+use std::path::Path;
 
 use tokio::runtime::Runtime;
 
 use super::{Context, Failure, Settings, on_file, runtime, shared};
-use crate::buffer::{Buffer, BufferError, Group, Requeue, Requeued, Selection, Undecided, UndecidedEvent};
+use crate::buffer::{
+    Buffer, BufferError, Group, Requeue, Requeued, Selection, TracedEvent, Undecided, UndecidedEvent,
+};
 use crate::delivery::Sequence;
 use crate::event::PassEvent;
 use crate::postgres::{PostgresError, SharedBuffer, Verdict};
@@ -28,6 +31,11 @@ impl Desk {
         let (address, runtime) = (shared::address(settings)?, runtime()?);
         let buffer = runtime.block_on(SharedBuffer::open(&address))?;
         Ok(Desk::Shared(runtime, Box::new(RefCell::new(buffer))))
+    }
+
+    /// The file whose owner must own the folder of rejects too.
+    pub(super) fn own_file<'a>(&'a self, settings: &'a Settings) -> &'a Path {
+        if let Desk::File(buffer) = self { buffer.path() } else { &settings.file }
     }
 
     pub(super) fn ask<T>(
@@ -62,6 +70,10 @@ impl Desk {
 
     pub(super) fn event(&self, sequence: Sequence) -> Result<Option<PassEvent>, Failure> {
         self.ask(|buffer| buffer.event(sequence), async |buffer| buffer.event(sequence).await)
+    }
+
+    pub(super) fn trace(&self, sequence: Sequence) -> Result<Option<TracedEvent>, Failure> {
+        self.ask(|buffer| buffer.trace(sequence), async |buffer| buffer.trace(sequence).await)
     }
 
     pub(super) fn requeue(

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::de::IgnoredAny;
 
 use super::code::Code;
+use super::desk::Desk;
 use super::{Context, Exit, Failure, input, output, refused};
-use crate::buffer::Buffer;
 use crate::event::{EventId, Instant, PassEvent, TimeBounds};
 use crate::explain::{Explanation, explain};
 use crate::readers::memory::Recollection;
@@ -33,10 +33,11 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     // The buffer is opened first, because the configuration sets the format of notes.
-    let buffer = opened(context)?;
+    let desk = opened(context)?;
     let event = read_event(&args.event, context.clock.now())?;
-    let mapped = match &buffer {
-        Some(buffer) => buffer.suite_of(event.requestor_id())?,
+    let of = event.requestor_id();
+    let mapped = match &desk {
+        Some(desk) => desk.ask(|buffer| buffer.suite_of(of), async |buffer| buffer.suite_of(of).await)?,
         None => None,
     };
     context.done(&explained(&event, event.identity().0, mapped.map(|suite| suite.form).as_ref())?)
@@ -59,9 +60,9 @@ pub(super) fn explained(
 }
 
 /// The buffer; `None` if there is no configuration or no buffer.
-fn opened(context: &Context) -> Result<Option<Buffer>, Failure> {
-    match context.open() {
-        Ok((_, buffer)) => Ok(Some(buffer)),
+fn opened(context: &Context) -> Result<Option<Desk>, Failure> {
+    match Desk::open(context) {
+        Ok(desk) => Ok(Some(desk)),
         Err(failure) if matches!(failure.code, Code::ConfigMissing | Code::BufferMissing) => Ok(None),
         Err(failure) => Err(failure),
     }

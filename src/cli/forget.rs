@@ -2,11 +2,13 @@
 
 use serde_json::json;
 
-use super::{Context, Ended, Exit, Failure, Settings, on_file, options, refused, shared};
+use super::desk::Desk;
+use super::{Context, Ended, Exit, Failure, Settings, options, refused};
 use crate::backfill;
-use crate::buffer::{Buffer, Forget, Forgotten};
+use crate::buffer::{Forget, Forgotten};
 use crate::event::Property;
 use crate::ingest;
+use crate::postgres::SharedBuffer;
 
 /// What a person who erases somebody on PostgreSQL has to know.
 const REMAINS: &str = "what remains: the deleted rows stay in the files of the database until autovacuum has removed them and their room \
@@ -80,39 +82,35 @@ impl Whom {
 pub(super) fn run(args: &Args, context: &Context) -> Ended {
     let settings = context.settings()?;
     let (forget, whom) = args.whom.find(&settings)?;
-    let rejects_dir = &settings.config.ingest.rejects_dir;
+    let desk = Desk::of(&settings, context)?;
+    let (rejects_dir, own) = (&settings.config.ingest.rejects_dir, desk.own_file(&settings));
+    if args.dry_run {
+        let shared = async |buffer: &mut SharedBuffer| buffer.count_to_forget(&forget).await;
+        let found = desk.ask(|buffer| buffer.count_to_forget(&forget), shared)?;
+        return rehearsed(&found, ingest::rejects_of(rejects_dir, &forget, own)?.len(), context);
+    }
     let partly = |failure: Failure| Failure {
         advice: format!("{}; until then a part may be erased", failure.advice),
         ..failure
     };
-    if on_file::is_on_postgres(&settings) {
-        if args.dry_run {
-            let found =
-                shared::block_on(&settings, async |buffer| Ok(buffer.count_to_forget(&forget).await?))?;
-            return rehearsed(
-                &found,
-                ingest::rejects_of(rejects_dir, &forget, &settings.file)?.len(),
-                context,
-            );
+    let (lock, mut erased);
+    match &desk {
+        Desk::File(buffer) => {
+            lock = buffer.lock_whole()?;
+            let found = buffer.forget(&forget, &lock).map_err(|error| partly(error.into()))?;
+            erased = Erased { found, ..Erased::default() };
+            erased.copies = erased.part(buffer.forget_copies(&lock));
+            // No file is being uploaded now, so all files in this folder are copies that were kept, or that a crash left.
+            erased.bulk_files = erased.part(backfill::forget_files(&settings.config.bulk.dir, buffer));
         }
-        let found =
-            shared::block_on(&settings, async |buffer| Ok(buffer.forget(&forget).await?)).map_err(partly)?;
-        let mut erased = Erased { found, remains: Some(REMAINS), ..Erased::default() };
-        erased.rejected_lines = erased.part(ingest::forget_rejects(rejects_dir, &forget, &settings.file));
-        return told(erased, whom, context);
+        Desk::Shared(runtime, buffer) => {
+            let found = runtime
+                .block_on(buffer.borrow_mut().forget(&forget))
+                .map_err(|error| partly(error.into()))?;
+            erased = Erased { found, remains: Some(REMAINS), ..Erased::default() };
+        }
     }
-    let buffer = Buffer::open(&context.buffer_options(&settings)?)?;
-    if args.dry_run {
-        let found = buffer.count_to_forget(&forget)?;
-        return rehearsed(&found, ingest::rejects_of(rejects_dir, &forget, buffer.path())?.len(), context);
-    }
-    let lock = buffer.lock_whole()?;
-    let found = buffer.forget(&forget, &lock).map_err(|error| partly(error.into()))?;
-    let mut erased = Erased { found, ..Erased::default() };
-    erased.copies = erased.part(buffer.forget_copies(&lock));
-    // No file is being uploaded now, so all files in this folder are copies that were kept, or that a crash left.
-    erased.bulk_files = erased.part(backfill::forget_files(&settings.config.bulk.dir, &buffer));
-    erased.rejected_lines = erased.part(ingest::forget_rejects(rejects_dir, &forget, buffer.path()));
+    erased.rejected_lines = erased.part(ingest::forget_rejects(rejects_dir, &forget, own));
     told(erased, whom, context)
 }
 

@@ -4,14 +4,16 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::desk::Desk;
 use super::{Context, Ended, Table, refused};
-use crate::buffer::InputRecord;
+use crate::buffer::{Buffer, InputRecord};
 use crate::event::Instant;
 use serde_json::Value;
 
 /// Lists the inputs, or shows one: how many events were stored, duplicates or rejected, for which reasons, and its digest.
 ///
 /// A file has a row for each time that it was ingested. HTTP and `pull esm` have a row for each process that took events from them, without reasons and rules.
+/// On PostgreSQL, these have no counts either.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// Lists inputs, the latest first.
@@ -35,12 +37,13 @@ struct Report {
 }
 
 pub(super) fn run(command: &Command, context: &Context) -> Ended {
-    let (_, buffer) = context.open()?;
+    let desk = Desk::open(context)?;
     let (number, limit) = match command {
         Command::List { limit } => (None, *limit),
         Command::Show { input } => (Some(*input), 1),
     };
-    let inputs = buffer.inputs(number, None, limit)?;
+    let file = |buffer: &Buffer| buffer.inputs(number, None, limit);
+    let inputs = desk.ask(file, async |buffer| buffer.inputs(number, limit).await)?;
     match number {
         Some(number) if inputs.is_empty() => {
             Err(refused(format!("there is no input {number}"), "see which there are: passbridge inputs list"))

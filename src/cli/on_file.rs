@@ -5,19 +5,20 @@ use std::env;
 use super::failure::{Failure, refused};
 use super::settings::Settings;
 
-/// `docs/many-workers.md` has queries for what people ask most often.
-const SHOWN: &str = "query the tables, as docs/many-workers.md shows";
 /// The commands that do not work on PostgreSQL yet, each with what to do instead.
-const INSTEAD: [(&str, &str); 12] = [
+const INSTEAD: [(&str, &str); 9] = [
+    (
+        "suite",
+        "suite add, list, show, set, pause, resume and remove work; set the suite up by hand, as docs/onboarding.md says",
+    ),
     ("backfill", "ingest the history: it goes with the live events, in the order of their time"),
     ("pull", "ingest events in NDJSON or CSV"),
-    ("reconcile", SHOWN),
-    ("explain", "try it with a buffer in a file: passbridge demo"),
-    ("trace", SHOWN),
-    ("export", SHOWN),
-    ("doctor", "passbridge status --check looks at the database and its limits"),
-    ("pending", "pause the suite: passbridge suite pause RSID"),
-    ("inputs", SHOWN),
+    ("reconcile", "passbridge report has the figures to compare with those of ESM and Analytics"),
+    ("export", "query the tables, as docs/many-workers.md shows"),
+    (
+        "pending",
+        "docs/many-workers.md has a query for what waits; to keep it from being sent: passbridge suite pause RSID",
+    ),
     ("rejects", "look into the folder that ingest.rejects_dir names"),
     ("backup", "pg_dump and point-in-time recovery do it"),
     ("restore", "restore the database by its own tools; docs/many-workers.md says what counts again then"),

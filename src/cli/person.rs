@@ -5,10 +5,12 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use super::desk::Desk;
 use super::forget::Whom;
 use super::words::written;
 use super::{Context, Exit, Failure, may_replace, undisturbed};
 use crate::ingest;
+use crate::postgres::SharedBuffer;
 use crate::whole_file::{Readers, WholeFile};
 
 #[derive(Debug, clap::Args)]
@@ -21,21 +23,25 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
-    let (settings, buffer) = context.open()?;
+    let settings = context.settings()?;
+    let desk = Desk::of(&settings, context)?;
     may_replace(&settings, &args.output)?;
     let (whom, told) = args.whom.find(&settings)?;
-    let (events, mut others) = buffer.held_of(&whom)?;
-    let rejected = ingest::rejects_of(&settings.config.ingest.rejects_dir, &whom, buffer.path())?;
+    let shared = async |buffer: &mut SharedBuffer| Ok((buffer.held_of(&whom).await?, Vec::new()));
+    let (events, mut others) = desk.ask(|buffer| buffer.held_of(&whom), shared)?;
+    let own = desk.own_file(&settings);
+    let rejected = ingest::rejects_of(&settings.config.ingest.rejects_dir, &whom, own)?;
     others.extend(rejected.into_iter().map(|text| ("rejected_line", text)));
+    // Events are read before the file is begun, because signals wait while it is written.
+    let traced: Vec<_> =
+        events.iter().filter_map(|seq| desk.trace(*seq).transpose()).collect::<Result<_, _>>()?;
     let path = &args.output;
     undisturbed(|| {
         let failed = |source| Failure::writing(path)(source);
         let mut file = WholeFile::create(path, Readers::Owner).map_err(failed)?;
         let mut write = |held: Value| writeln!(file, "{held}").map_err(failed);
-        for sequence in &events {
-            if let Some(event) = buffer.trace(*sequence)? {
-                write(json!({"held": "event", "event": event.event, "trace": event}))?;
-            }
+        for event in &traced {
+            write(json!({"held": "event", "event": event.event, "trace": event}))?;
         }
         others.iter().try_for_each(|(held, text)| write(json!({"held": held, "text": text})))?;
         file.replace().map_err(failed)

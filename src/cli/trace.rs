@@ -7,11 +7,12 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::desk::Desk;
 use super::explain::explained;
 use super::progress::{Progress, SEARCHED};
 use super::table::write_notes;
-use super::{Context, Ended, Failure, Table, options, refused};
-use crate::buffer::{AttemptRecord, Buffer, InputRecord, RepeatRecord, Search, TracedEvent};
+use super::{Context, Ended, Failure, Table, on_file, options, refused};
+use crate::buffer::{AttemptRecord, InputRecord, RepeatRecord, Search, TracedEvent};
 use crate::delivery::Sequence;
 use crate::event::Instant;
 use crate::explain::Explanation;
@@ -79,9 +80,10 @@ struct TraceReport {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Ended {
-    let (settings, buffer) = context.open()?;
+    let settings = context.settings()?;
+    let desk = Desk::of(&settings, context)?;
     let mut report = TraceReport::default();
-    if let Some((path, line)) = &args.line {
+    if let (Some((path, line)), Desk::File(buffer)) = (&args.line, &desk) {
         let inputs = buffer.inputs(None, Some(path), usize::MAX)?;
         report.repeats = buffer.repeats_at(&inputs, *line)?;
         if let Some(input) = inputs.first() {
@@ -93,7 +95,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Ended {
             report.rule = rule_of(input, *line, options);
         }
     }
-    let found = args.find(&buffer)?;
+    let found = args.find(&desk)?;
     let rejects_dir = &settings.config.ingest.rejects_dir;
     report.rejects = match (&args.line, &args.event_id) {
         (Some((path, line)), _) => {
@@ -104,7 +106,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Ended {
     };
     report.not_shown = found.len().saturating_sub(args.limit);
     for sequence in found.iter().flatten().take(args.limit) {
-        if let Some(event) = buffer.trace(*sequence)? {
+        if let Some(event) = desk.trace(*sequence)? {
             let hit = explained(&event.event, event.event_id, event.form.as_ref())?;
             report.events.push(Life { hit, event });
         }
@@ -153,13 +155,17 @@ fn rule_of(input: &InputRecord, line: u64, mut options: IngestOptions) -> Option
 
 impl Args {
     /// The events that the arguments select; `None` for each event that has expired or was erased.
-    fn find(&self, buffer: &Buffer) -> Result<Vec<Option<Sequence>>, Failure> {
+    fn find(&self, desk: &Desk) -> Result<Vec<Option<Sequence>>, Failure> {
         if let Some(id) = &self.event_id {
-            return Ok(buffer.find_id(id)?);
+            return desk.ask(|buffer| buffer.find_id(id), async |buffer| buffer.find_id(id).await);
         }
         if let Some(sequence) = self.sequence {
             return Ok(vec![Some(Sequence(sequence))]);
         }
+        let Desk::File(buffer) = desk else {
+            on_file::refuse_options(true, "trace takes EVENT_ID or --sequence")?;
+            return Ok(Vec::new());
+        };
         let inputs = match &self.line {
             Some((path, _)) => buffer.inputs(None, Some(path), usize::MAX)?,
             None => Vec::new(),
@@ -226,9 +232,12 @@ impl fmt::Display for Life {
             writeln!(out, "in doubt  {in_doubt} attempts may have been counted")?;
         }
         self.hit.fmt(out)?;
-        let mut attempts = Table::new(&["attempt without success", "run", "reply"]);
-        for AttemptRecord { at, run, reply } in &self.event.attempts {
-            attempts.row(&[&at.to_the_second(), &run.0, reply]);
+        let is_shared = self.event.attempts.iter().any(|attempt| attempt.worker.is_some());
+        let by = if is_shared { "worker" } else { "run" };
+        let mut attempts = Table::new(&["attempt without success", by, "reply"]);
+        for AttemptRecord { at, run, worker, reply } in &self.event.attempts {
+            let by = worker.clone().or(run.map(|run| run.0.to_string())).unwrap_or_default();
+            attempts.row(&[&at.to_the_second(), &by, reply]);
         }
         attempts.write_below(out)?;
         let mut repeats = Table::new(&["came again, not stored", "line", "read at", "content"]);

@@ -118,8 +118,13 @@ pub(super) fn stored_event(row: &Row) -> Result<PassEvent> {
     PassEvent::from_stored(columns, row.get(6)).ok_or_else(damaged)
 }
 
+/// Reads the second of these columns.
+pub(super) fn stored_id(row: &Row) -> Result<EventId> {
+    let bytes = row.get::<_, &[u8]>(1).try_into();
+    bytes.map(EventId::from_bytes).map_err(|_| PostgresError::Damaged("an identity has another length"))
+}
+
 fn read(row: &Row) -> Result<Waiting> {
-    let damaged = || PostgresError::Damaged("an event cannot be read");
     let form: Option<&str> = row.get(9);
     let earlier = form.map(|text| -> Result<Earlier> {
         let hits_sent = row.get::<_, Option<i32>>(10).unwrap_or(0);
@@ -128,7 +133,7 @@ fn read(row: &Row) -> Result<Waiting> {
     });
     Ok(Waiting {
         seq: row.get(0),
-        id: EventId::from_bytes(row.get::<_, &[u8]>(1).try_into().map_err(|_| damaged())?),
+        id: stored_id(row)?,
         event: stored_event(row)?,
         earlier: earlier.transpose()?,
     })

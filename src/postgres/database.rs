@@ -19,7 +19,7 @@ const STEPS: [&str; 4] = [
     include_str!("../../schemas/postgres-4.sql"),
 ];
 /// The schema that this program writes.
-const SCHEMA: i32 = STEPS.len() as i32;
+pub const SCHEMA: i32 = STEPS.len() as i32;
 /// `pg_current_xact_id` and `pg_snapshot` came with PostgreSQL 13; tests cover 15 and later.
 const SERVER_MIN: i32 = 150_000;
 /// The key of the advisory lock under which the schema is made: "passbrid" in ASCII. The lock ends with its
@@ -74,16 +74,21 @@ impl SharedBuffer {
 
     /// Connects, and checks that the server is safe and has the buffer's schema. Brings an older schema up to date.
     pub async fn open(address: &Address) -> Result<SharedBuffer> {
+        let (mut buffer, found) = SharedBuffer::glance(address).await?;
+        if found < SCHEMA {
+            buffer.step().await?;
+            // A program of a later release may have been faster.
+            (buffer, _) = SharedBuffer::glance(address).await?;
+        }
+        buffer.adopt().await?;
+        Ok(buffer)
+    }
+
+    /// Connects, and checks that the server is safe. Returns the schema, too, which may be of an earlier release.
+    pub async fn glance(address: &Address) -> Result<(SharedBuffer, i32)> {
         let mut buffer = SharedBuffer::new(address);
-        let found = match buffer.schema().await? {
-            Some(..SCHEMA) => buffer.step().await?.map(|found| found.max(SCHEMA)),
-            found => found,
-        };
-        match found {
-            Some(SCHEMA) => {
-                buffer.adopt().await?;
-                Ok(buffer)
-            }
+        match buffer.schema().await? {
+            Some(found) if found <= SCHEMA => Ok((buffer, found)),
             Some(found) => Err(PostgresError::OtherSchema { place: buffer.place(), found, known: SCHEMA }),
             None => Err(PostgresError::Missing { place: buffer.place() }),
         }

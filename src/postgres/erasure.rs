@@ -1,10 +1,10 @@
 //! Erasure at a person's request, with the same result as in a file: the person's events are deleted, tombstones of
 //! their identities stay, and random digests replace the person's digests in the metrics.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Error, Row};
+use tokio_postgres::{Client, Error};
 
 use super::attempts::{Decision, Verdict, decide};
 use super::backlog::stored_event;
@@ -35,7 +35,7 @@ const REPACK: &str =
     "UPDATE passbridge.metric_users SET packed = $2, users = octet_length($2) / 24 WHERE pack = $1";
 const GROUPS: &str = "SELECT metric_group FROM passbridge.metric_group WHERE lower(mvpd COLLATE \"C\") = lower($1 COLLATE \"C\")";
 
-/// While these rows are locked, no requestor of the events is mapped or freed, and no worker begins their attempts.
+/// While these rows are locked, no requestor of the events is mapped or freed, and no worker begins an attempt for them.
 const LOCKS: [&str; 2] = [
     "SELECT FROM passbridge.requestor WHERE requestor IN (SELECT requestor FROM passbridge.event WHERE seq = ANY($1))
      ORDER BY requestor FOR SHARE",
@@ -60,11 +60,11 @@ const ERASE: &str = "WITH gone AS (
     FROM gone g JOIN passbridge.repeated r ON r.seq = g.seq AND r.seq = ANY($1) GROUP BY 1, 2, 3";
 
 /// What was found of a person.
+#[derive(Default)]
 struct Found {
     events: Vec<i64>,
-    /// The MVPDs, as the events spell them.
-    mvpds: BTreeSet<String>,
     people: HashSet<Person>,
+    told: Forgotten,
 }
 
 impl SharedBuffer {
@@ -74,33 +74,20 @@ impl SharedBuffer {
         // The metrics cannot count an event any more once it is deleted.
         self.count_older_events().await?;
         let found = self.find(whom).await?;
-        // The metrics come first, because only the events tell whose digests to replace. After an interruption, the
-        // next try still finds the events.
-        let strangers = self.strangers(&found.people).await?;
-        let metric_digests = self.replace_digests(&strangers).await?;
+        // The metrics come first, because only the events tell whose digests to replace. After an interruption the next try
+        // still finds the events.
+        let metric_digests = self.replace_digests(&found.people, Some(REPACK)).await?;
         for events in found.events.chunks(ERASED_A_TRANSACTION) {
             self.write(async |client| erase(client, events).await).await?;
         }
-        Ok(Forgotten { metric_digests, ..found.told() })
+        Ok(Forgotten { metric_digests, ..found.told })
     }
 
     /// What [`SharedBuffer::forget`] would erase.
     pub async fn count_to_forget(&mut self, whom: &Forget) -> Result<Forgotten> {
         let found = self.find(whom).await?;
-        let strangers = self.strangers(&found.people).await?;
-        let (mut last, mut forgotten) = (Some(0_i64), found.told());
-        while let Some(after) = last {
-            let values = [
-                (&after as _, Type::INT8),
-                (&PACKS_A_TRANSACTION as _, Type::INT8),
-                (&digests(&strangers) as _, Type::BYTEA_ARRAY),
-            ];
-            let rows = self.rows(PACKS, &values).await?;
-            let replaced = rows.iter().filter_map(|row| replaced(row, &strangers));
-            forgotten.metric_digests += replaced.map(|(_, _, count)| count).sum::<u64>();
-            last = rows.last().map(|row| row.get(0));
-        }
-        Ok(forgotten)
+        let metric_digests = self.replace_digests(&found.people, None).await?;
+        Ok(Forgotten { metric_digests, ..found.told })
     }
 
     /// The events of a person, as [`SharedBuffer::forget`] finds them.
@@ -113,7 +100,7 @@ impl SharedBuffer {
         let needle = &escaped[1..escaped.len() - 1];
         let span = "SELECT coalesce(min(seq), 0), coalesce(max(seq), -1) FROM passbridge.event";
         let span = self.row(span, &[]).await?;
-        let mut found = Found { events: Vec::new(), mvpds: BTreeSet::new(), people: Person::named(whom) };
+        let mut found = Found { people: Person::named(whom), ..Found::default() };
         for first in (span.get(0)..=span.get::<_, i64>(1)).step_by(SEARCHED_AT_ONCE as usize) {
             let values = [
                 (&first as _, Type::INT8),
@@ -125,77 +112,65 @@ impl SharedBuffer {
                 let mvpd = event.property(Property::Mvpd);
                 if event.property(whom.property).is_some_and(|id| whom.is_of(id, mvpd)) {
                     found.events.push(row.get(0));
-                    found.mvpds.extend(mvpd.map(str::to_owned));
+                    found.told.mvpds.extend(mvpd.map(str::to_owned));
                     found.people.extend(Person::of(&mapping::measure(&event)));
                 }
             }
         }
+        found.told.events = found.events.len() as u64;
         Ok(found)
     }
 
-    async fn strangers(&mut self, people: &HashSet<Person>) -> Result<Strangers> {
+    /// Replaces digests in every pack. Nobody folds packs during a transaction. A pack that was folded between two
+    /// transactions has a higher number, so it is seen too. Without `repack`, only counts them. Returns how many there were.
+    async fn replace_digests(&mut self, people: &HashSet<Person>, repack: Option<&str>) -> Result<u64> {
         let (secret, mut strangers) = (self.metrics_secret().await?, Strangers::default());
         for person in people {
             let rows = self.rows(GROUPS, &[(&person.mvpd, Type::TEXT)]).await?;
             let groups = rows.iter().map(|row| row.get::<_, i32>(0).cast_unsigned());
             strangers.add(&secret, person, groups.collect());
         }
-        Ok(strangers)
-    }
-
-    /// Replaces digests in every pack. Nobody folds packs during a transaction. A pack that was folded between two
-    /// transactions has a higher number, so it is seen too.
-    async fn replace_digests(&mut self, strangers: &Strangers) -> Result<u64> {
         let (mut last, mut replaced_in_all) = (Some(0), 0);
         while let Some(after) = last {
-            let (next, replaced) =
-                self.write(async |client| replace_some(client, after, strangers).await).await?;
-            replaced_in_all += replaced;
-            last = next;
+            let work = async |client: &Client| replace_some(client, after, &strangers, repack).await;
+            let (next, replaced) = self.write(work).await?;
+            (last, replaced_in_all) = (next, replaced_in_all + replaced);
         }
         Ok(replaced_in_all)
     }
 }
 
-impl Found {
-    fn told(&self) -> Forgotten {
-        let (events, mvpds) = (self.events.len() as u64, self.mvpds.clone());
-        Forgotten { events, mvpds, ..Forgotten::default() }
-    }
-}
-
-fn digests(strangers: &Strangers) -> Vec<Vec<u8>> {
-    strangers.digests().into_iter().map(Vec::from).collect()
-}
-
-/// The number of a pack, its users with the digests replaced, and how many were; `None` if it has none of them.
-fn replaced(row: &Row, strangers: &Strangers) -> Option<(i64, Vec<u8>, u64)> {
-    let (packed, count) = strangers.replace_in(row.get::<_, Option<&[u8]>>(1)?)?;
-    Some((row.get(0), packed, count))
-}
-
-/// Replaces digests in some packs after a number. Returns the last pack's number, and how many were replaced.
+/// Replaces digests in the packs after a number. Returns the number of the last of them, and how many digests were replaced.
 async fn replace_some(
     client: &Client,
     after: i64,
     strangers: &Strangers,
+    repack: Option<&str>,
 ) -> std::result::Result<(Option<i64>, u64), Error> {
     client.query_typed("SELECT pg_advisory_xact_lock($1)", &[(&FOLD_LOCK, Type::INT8)]).await?;
+    let digests: Vec<Vec<u8>> = strangers.digests().into_iter().map(Vec::from).collect();
     let values = [
         (&after as _, Type::INT8),
         (&PACKS_A_TRANSACTION as _, Type::INT8),
-        (&digests(strangers) as _, Type::BYTEA_ARRAY),
+        (&digests as _, Type::BYTEA_ARRAY),
     ];
-    let rows = client.query_typed(PACKS, &values).await?;
-    let mut replaced_in_all = 0;
-    for (pack, packed, count) in rows.iter().filter_map(|row| replaced(row, strangers)) {
-        client.execute_typed(REPACK, &[(&pack, Type::INT8), (&packed, Type::BYTEA)]).await?;
-        replaced_in_all += count;
+    let (rows, mut replaced_in_all) = (client.query_typed(PACKS, &values).await?, 0);
+    for row in &rows {
+        let Some((packed, replaced)) =
+            row.get::<_, Option<&[u8]>>(1).and_then(|packed| strangers.replace_in(packed))
+        else {
+            continue;
+        };
+        if let Some(repack) = repack {
+            let values = [(&row.get::<_, i64>(0) as _, Type::INT8), (&packed as _, Type::BYTEA)];
+            client.execute_typed(repack, &values).await?;
+        }
+        replaced_in_all += replaced;
     }
     Ok((rows.last().map(|row| row.get(0)), replaced_in_all))
 }
 
-/// Gives events the state `erased`, and deletes them. Workers that have them in memory find the state, and send none.
+/// Decides that events are erased, and deletes them. Workers that have them in memory find the state, and send nothing more.
 async fn erase(client: &Client, events: &[i64]) -> std::result::Result<(), Error> {
     for lock in LOCKS {
         client.query_typed(lock, &[(&events, Type::INT8_ARRAY)]).await?;

@@ -205,6 +205,11 @@ impl SharedBuffer {
         found.ok_or_else(|| BufferError::UnknownSuite(rsid.clone()).into())
     }
 
+    pub async fn suite_of(&mut self, requestor_id: &RequestorId) -> Result<Option<ReportSuite>> {
+        let is_its = |listing: &SuiteListing| listing.requestors.iter().any(|id| id == requestor_id.as_str());
+        Ok(self.suites().await?.into_iter().find(is_its).map(|listing| listing.suite))
+    }
+
     /// All suites, in the order of their IDs.
     pub async fn suites(&mut self) -> Result<Vec<SuiteListing>> {
         let select = "SELECT s.settings, s.visitor_rules, s.is_paused,

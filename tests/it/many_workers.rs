@@ -19,6 +19,7 @@ use server::{Cluster, Database, Swallower, wait_until};
 
 mod counting;
 mod decisions;
+mod doctor;
 mod erasure;
 mod errors;
 mod faults;
@@ -28,6 +29,7 @@ mod monitor;
 mod rates;
 mod server;
 mod suites;
+mod traces;
 mod transactions;
 
 const WORKERS: usize = 3;
@@ -447,7 +449,7 @@ fn what_a_database_cannot_do_yet_is_said_before_anything_is_done() {
     let config = "[buffer]\nurl = \"postgres://nobody@127.0.0.1:1/none\"\n";
     program.write("c.toml", config);
     for (args, exit, says) in [
-        (&["inputs", "list"][..], 2, "docs/many-workers.md"),
+        (&["export", "events"][..], 2, "docs/many-workers.md"),
         (&["report"], 1, "cannot use the database postgres://127.0.0.1:1/none"),
         (&["backup", "copy.db"], 2, "pg_dump"),
         (&["drain", "--limit", "3"], 2, "drain takes --deadline alone"),

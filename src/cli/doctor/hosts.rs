@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tokio::task::JoinSet;
 
 use super::finding::Finding;
-use crate::buffer::Buffer;
+use crate::buffer::SuiteListing;
 use crate::cli::{Failure, Settings, options, runtime};
 use crate::collection::Collection;
 use crate::suite::CollectionUrl;
@@ -14,10 +14,10 @@ use crate::web;
 const PING: &str = "notify.ping_url";
 
 /// Connects to all hosts at the same time, with TLS, and sends nothing.
-pub(super) fn findings(settings: &Settings, buffer: Option<&Buffer>) -> Result<Vec<Finding>, Failure> {
+pub(super) fn findings(settings: &Settings, suites: Vec<SuiteListing>) -> Result<Vec<Finding>, Failure> {
     let mut findings = Vec::new();
     let mut hosts: BTreeMap<String, (CollectionUrl, &'static str)> = BTreeMap::new();
-    for listing in buffer.map(Buffer::suites).transpose()?.into_iter().flatten() {
+    for listing in suites {
         let url = listing.suite.collection_url;
         hosts.insert(url.to_string(), (url, "the suite's collection URL"));
     }

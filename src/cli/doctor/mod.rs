@@ -1,5 +1,6 @@
 //! `doctor`: examines what passbridge needs on its host, and says of each fault what to do.
 
+mod database;
 mod finding;
 mod hosts;
 mod live;
@@ -10,7 +11,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{Context, Exit, Failure, Settings, alerts, log, options, serve, settings};
+use super::{Context, Exit, Failure, Settings, alerts, log, on_file, options, serve, settings};
 use crate::buffer::{Buffer, known_schema};
 use crate::collection::Collection;
 use crate::config::Config;
@@ -21,7 +22,8 @@ use finding::{Finding, Level};
 ///
 /// It sends no hit and no HTTP request. For each configured collection host and API host it resolves the name, connects (through the
 /// proxy if there is one), completes the TLS handshake, and disconnects. Each finding is ok, a warning or failed, and says what to
-/// do. It exits 1 if something failed. It changes nothing, and does not migrate a buffer of an earlier release.
+/// do. It exits 1 if something failed. It changes nothing, and does not migrate a buffer of an earlier release. On PostgreSQL it examines
+/// the server, the rights of its user and the settings that matter.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("../help/doctor.txt").trim_ascii_end())]
 pub(super) struct Args {
@@ -29,7 +31,7 @@ pub(super) struct Args {
     #[arg(long, conflicts_with = "before_start")]
     full: bool,
     /// Check only what would keep `run` from starting. This takes less than two seconds, and reads neither the
-    /// network nor the events. Exits 2 if `run` would end with 2.
+    /// network nor the events; only a server of PostgreSQL is asked for its settings and the schema. Exits 2 if `run` would end with 2.
     #[arg(long)]
     before_start: bool,
 }
@@ -44,24 +46,33 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     match configuration(context, &mut findings) {
         Ok(settings) => {
             findings.extend(secrets::findings(&settings));
-            let options = context.buffer_options(&settings)?;
-            let schema = Buffer::glance(&options).map_err(Failure::from);
-            let usable = schema_finding(&schema, &settings, &mut findings);
+            let (mut suites, mut buffer) = (Vec::new(), None);
+            let is_shared = on_file::is_on_postgres(&settings);
+            if is_shared {
+                on_file::refuse_options(
+                    args.full,
+                    "doctor takes no --full: status --verify recounts every row",
+                )?;
+                suites = database::examine(&settings, args.before_start, &mut findings)?;
+            } else {
+                let options = context.buffer_options(&settings)?;
+                let schema = Buffer::glance(&options).map_err(Failure::from);
+                let is_usable = schema_finding(&schema, &settings, &mut findings) && !args.before_start;
+                buffer = is_usable.then(|| Buffer::open(&options)).transpose().unwrap_or_else(|error| {
+                    findings.push(Finding::of("buffer", None).failed(&error.into()));
+                    None
+                });
+            }
             if !args.before_start {
-                let opened = usable.then(|| Buffer::open(&options));
-                let buffer = match opened.transpose() {
-                    Ok(buffer) => buffer,
-                    Err(error) => {
-                        findings.push(Finding::of("buffer", None).failed(&error.into()));
-                        None
-                    }
-                };
                 if let Some(buffer) = &buffer {
                     findings.extend(live::findings(&settings, buffer, args.full));
+                    suites = buffer.suites()?;
                 }
                 findings.push(clock(context, buffer.as_ref())?);
                 findings.extend(units::findings(Path::new("/")));
-                findings.extend(hosts::findings(&settings, buffer.as_ref())?);
+                // The copies of a database are made by its own tools.
+                findings.retain(|one| !is_shared || one.of.as_deref() != Some("passbridge-backup.timer"));
+                findings.extend(hosts::findings(&settings, suites)?);
             }
         }
         Err(failure) => findings.push(Finding::of("configuration", None).failed(&failure)),

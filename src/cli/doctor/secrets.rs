@@ -22,7 +22,8 @@ pub(super) fn findings(settings: &Settings) -> Vec<Finding> {
         Ok(client_secret("analytics.client_secret_file", path, &analytics.client_secret).map(drop)?)
     };
     type Check<'a> = (&'static str, &'a Path, &'a dyn Fn(&Path) -> Result<(), Failure>);
-    let checks: [Check<'_>; 7] = [
+    let checks: [Check<'_>; 8] = [
+        ("buffer.password_file", &config.buffer.password_file, &text),
         ("rest_v2.secret_file", &config.rest_v2.secret_file, &|_| Ok(settings.source_secret().map(drop)?)),
         ("analytics.client_secret_file", &analytics.client_secret_file, &analytics_secret),
         ("bulk.client_secret_file", &config.bulk.client_secret_file, &|_| {
@@ -61,9 +62,10 @@ pub(super) fn findings(settings: &Settings) -> Vec<Finding> {
 }
 
 /// Whether `run` needs the secret of this key to begin. Without any other secret, only the work that needs it fails.
-fn stops_run(key: &str, Config { serve, .. }: &Config) -> bool {
+fn stops_run(key: &str, Config { serve, buffer, .. }: &Config) -> bool {
     match key {
         "rest_v2.secret_file" | SERVICE_KEYS | "serve.tokens_file" => serve.ingest,
+        "buffer.password_file" => !buffer.url.is_empty(),
         "serve.pages_tokens_file" => [serve.listen, serve.pages_listen].iter().any(|at| *at != Listen::Off),
         _ => false,
     }

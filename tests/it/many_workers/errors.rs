@@ -147,3 +147,62 @@ fn a_server_proves_its_name_by_a_certificate_of_a_known_authority() {
     let used = "SELECT count(*) FROM pg_stat_ssl WHERE ssl";
     assert_eq!(database.ask(used), "0", "nothing is left of them");
 }
+
+/// Commands that do not work there yet, with what they need.
+const REFUSED: [&str; 24] = [
+    "backfill cancel x",
+    "backfill export x x",
+    "backfill pause x",
+    "backfill plan x",
+    "backfill resume x",
+    "backfill run x",
+    "backfill status",
+    "backup x",
+    "export events",
+    "export outcomes",
+    "pending list",
+    "pending take-back --input 1",
+    "pull esm --from 2026-11-01",
+    "reconcile --suite x --from 2026-11-01 --to 2026-11-02",
+    "rejects list",
+    "rejects show x",
+    "restore x",
+    "suite check x",
+    "suite confirm x suite --by x",
+    "suite export",
+    "suite import x",
+    "suite probe x",
+    "suite sheet x",
+    "trace --user x",
+];
+/// Commands that work there, at least in part, or need no buffer.
+const WORKING: &str = "config check, config show, dead-letter discard, dead-letter list, dead-letter requeue, dead-letter show, demo, doctor, \
+    drain, explain, export person, forget, held list, held requeue, held settle, held show, ingest, init, inputs list, inputs show, report, \
+    retention, run, sandbox, schema, serve, status, suite add, suite list, suite pause, suite remove, suite resume, suite set, suite show, trace";
+
+/// The commands that have no commands below them.
+fn leaves(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+    let below: Vec<_> = command.get_subcommands().filter(|one| one.get_name() != "help").collect();
+    if below.is_empty() {
+        found.push(path.trim().to_owned());
+    }
+    below.iter().for_each(|one| leaves(one, &format!("{path} {}", one.get_name()), found));
+}
+
+#[test]
+fn every_command_works_on_postgresql_or_says_in_one_sentence_what_does_it_there() {
+    let mut all = Vec::new();
+    leaves(&passbridge::cli::command(), "", &mut all);
+    for path in &all {
+        let is_refused = REFUSED.iter().any(|command| command.starts_with(path.as_str()));
+        assert!(is_refused || WORKING.split(", ").any(|working| working == path), "{path} is in no list");
+    }
+    let Some(database) = Database::new("commands") else { return };
+    let program = database.program();
+    for command in REFUSED {
+        let done = program.run(&command.split(' ').collect::<Vec<_>>());
+        let advice = done.err.split("try: ").nth(1).unwrap_or_default();
+        assert!(done.code == 2 && done.err.contains("the buffer is on PostgreSQL"), "{command}: {done:?}");
+        assert!(!done.err.contains("this command") && advice.len() > 20, "{command}: {done:?}");
+    }
+}

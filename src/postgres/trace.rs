@@ -1,0 +1,115 @@
+//! Where events came from, and what became of one.
+
+use serde_json::Value;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::backlog::{stored_event, stored_id};
+use super::database::SharedBuffer;
+use super::error::Result;
+use super::suites::read_form;
+use crate::buffer::{AttemptRecord, InputId, InputRecord, TracedEvent, identities};
+use crate::delivery::Sequence;
+use crate::event::{Instant, RequestorId};
+
+/// Instants are nanoseconds since the Unix epoch.
+const INPUTS: &str = "SELECT input, path, (extract(epoch FROM opened_at) * 1000000000)::int8,
+        (extract(epoch FROM ended_at) * 1000000000)::int8, summary
+     FROM passbridge.input WHERE $1::int8 IS NULL OR input = $1 ORDER BY input DESC LIMIT $2";
+
+const FIND: &str = "SELECT e.seq FROM unnest($1::bytea[]) u(id) JOIN passbridge.identity i ON i.id = u.id
+     LEFT JOIN passbridge.event e ON e.seq = i.seq ORDER BY 1";
+
+const TRACED: &str = "SELECT e.seq, e.id, r.requestor_id, e.slot, e.occurred_at, e.count, e.body, p.path, e.line,
+        CASE WHEN f.seq IS NOT NULL THEN f.state WHEN t.is_live THEN 'in_flight' WHEN t.hits_sent > 0 THEN 'partly_sent'
+             ELSE 'pending' END,
+        (extract(epoch FROM f.at) * 1000000000)::int8, f.reason, t.in_doubt, t.form
+     FROM passbridge.event e JOIN passbridge.requestor r USING (requestor) JOIN passbridge.input p USING (input)
+     LEFT JOIN passbridge.final f ON f.seq = e.seq
+     CROSS JOIN LATERAL (
+        SELECT bool_or(a.is_live) AS is_live, count(*) FILTER (WHERE a.verdict = 'doubt' OR a.verdict IS NULL AND NOT a.is_live) AS in_doubt,
+               max(a.hits_sent) AS hits_sent, (array_agg(a.form ORDER BY a.at DESC))[1] AS form
+        FROM (SELECT a.form, a.at, o.verdict, o.hits_sent, o.seq IS NULL AND EXISTS (
+                SELECT FROM passbridge.worker w WHERE w.worker = a.worker AND w.gone_at > clock_timestamp()) AS is_live
+              FROM passbridge.attempt a LEFT JOIN passbridge.outcome o ON o.seq = a.seq AND o.attempt = a.attempt
+              WHERE a.seq = e.seq) a) t
+     WHERE e.seq = $1";
+
+const ATTEMPTS: &str = "SELECT (extract(epoch FROM a.at) * 1000000000)::int8, a.worker,
+        CASE WHEN o.seq IS NULL THEN 'no reply is recorded' ELSE coalesce(o.reason, o.verdict) END
+     FROM passbridge.attempt a LEFT JOIN passbridge.outcome o ON o.seq = a.seq AND o.attempt = a.attempt
+     WHERE a.seq = $1 AND o.verdict IS DISTINCT FROM 'delivered' ORDER BY a.at, a.attempt";
+
+impl SharedBuffer {
+    /// Inputs, the latest first: the one with this number, or all.
+    pub async fn inputs(&mut self, number: Option<i64>, limit: usize) -> Result<Vec<InputRecord>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = self.rows(INPUTS, &[(&number, Type::INT8), (&limit, Type::INT8)]).await?;
+        let input = |row: &Row| {
+            let summary = row.get::<_, Option<&str>>(4);
+            let summary = summary.and_then(|text| serde_json::from_str::<Value>(text).ok());
+            // An input has a summary from its end on.
+            let count = |name: &str| summary.as_ref()?.get(name)?.as_u64();
+            InputRecord {
+                input: InputId(row.get(0)),
+                path: row.get(1),
+                opened_at: Instant::from_nanos(row.get(2)),
+                ended_at: row.get::<_, Option<i64>>(3).map(Instant::from_nanos),
+                stored: count("stored"),
+                duplicates: count("duplicates"),
+                conflicts: count("conflicts"),
+                rejected: count("rejected"),
+                summary,
+                span: None,
+            }
+        };
+        Ok(rows.iter().map(input).collect())
+    }
+
+    /// The events that have this identity (32 hexadecimal digits), or to which their source gave this ID. The number is
+    /// `None` if an event has expired or was erased.
+    pub async fn find_id(&mut self, text: &str) -> Result<Vec<Option<Sequence>>> {
+        let rows = self.rows("SELECT requestor_id FROM passbridge.requestor", &[]).await?;
+        let requestors: Vec<RequestorId> =
+            rows.iter().filter_map(|row| RequestorId::new(row.get::<_, &str>(0)).ok()).collect();
+        let ids: Vec<Vec<u8>> = identities(text, &requestors).iter().map(|id| id.bytes().to_vec()).collect();
+        let found = self.rows(FIND, &[(&ids, Type::BYTEA_ARRAY)]).await?;
+        Ok(found.iter().map(|row| row.get::<_, Option<i64>>(0).map(Sequence)).collect())
+    }
+
+    /// What is kept of an event; `None` if there is none with this number.
+    pub async fn trace(&mut self, sequence: Sequence) -> Result<Option<TracedEvent>> {
+        let number = [(&sequence.0 as _, Type::INT8)];
+        let found = self.rows(TRACED, &number).await?;
+        let Some(row) = found.first() else { return Ok(None) };
+        let event = stored_event(row)?;
+        let form = match row.get::<_, Option<&str>>(13) {
+            Some(form) => Some(read_form(form)?),
+            None => self.suite_of(event.requestor_id()).await?.map(|suite| suite.form),
+        };
+        let attempts = self.rows(ATTEMPTS, &number).await?;
+        let attempt = |row: &Row| AttemptRecord {
+            at: Instant::from_nanos(row.get(0)),
+            run: None,
+            worker: Some(row.get(1)),
+            reply: row.get(2),
+        };
+        Ok(Some(TracedEvent {
+            seq: sequence,
+            event_id: stored_id(row)?,
+            event,
+            path: row.get(7),
+            line: row.get::<_, i64>(8).cast_unsigned(),
+            stored_at: None,
+            backfill: None,
+            state: row.get(9),
+            since: row.get::<_, Option<i64>>(10).map(Instant::from_nanos),
+            run: None,
+            reason: row.get(11),
+            attempts: attempts.iter().map(attempt).collect(),
+            in_doubt: u32::try_from(row.get::<_, i64>(12)).unwrap_or(u32::MAX),
+            repeats: Vec::new(),
+            form,
+        }))
+    }
+}
