@@ -12,8 +12,8 @@ use crate::whole_file::{self, Readers, WholeFile};
 
 /// Removes every rejected line about the person from the NDJSON files of the folder, and returns the number of
 /// lines. A line that cannot be parsed is removed if it contains the person's ID and does not name another MVPD.
-/// Waits while an ingest writes to one of the files. Deletes a file if no line is left in it. Refuses a link,
-/// because the lines would stay in the linked file. `buffer` is the buffer's file.
+/// Waits while an ingest writes to one of the files. Deletes a file if no line is left in it. Refuses a link and
+/// a file with a second name, because the lines would stay there. `buffer` is the buffer's file.
 pub fn forget_rejects(rejects_dir: &Path, forget: &Forget, buffer: &Path) -> Result<u64, IngestError> {
     in_rejects(rejects_dir, buffer, &mut |path| forget_in(path, forget))
 }

@@ -1,4 +1,4 @@
-//! Moves the rows of `inbox(body)`, the only table that other programs may write to, with the same checks as a file.
+//! Moves the rows of `inbox(body)`, the only table that other programs may write to. Checks them like lines of a file.
 
 use super::door::Door;
 use super::error::IngestError;

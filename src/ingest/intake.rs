@@ -42,7 +42,7 @@ const REJECTS_OPEN: Duration = Duration::from_secs(5);
 /// The shortest time between two log lines about a full disk, because senders retry again and again.
 const TELL_FULL_EVERY: Duration = Duration::from_secs(60);
 
-/// The limit on the kept rejects, for people who could raise it. Requests and ESM reports also have `REJECTS_HELD_MAX`.
+/// Names the limit on the kept rejects, for people. Requests and ESM reports are also limited by `REJECTS_HELD_MAX`.
 pub fn rejects_limit(rejects_max: u32) -> String {
     let posted = format!("ingest.rejects_max for a file, {REJECTS_HELD_MAX} for a request or an ESM report");
     if rejects_max < REJECTS_HELD_MAX { "ingest.rejects_max".to_owned() } else { posted }

@@ -235,7 +235,7 @@ struct Load<'a> {
 }
 
 impl Load<'_> {
-    /// Stores inputs from the number `first` on, up to one that may be kept out. Returns the number of the next.
+    /// Stores inputs from the number `first` on, up to one that may be kept out. Returns the number of the next input.
     fn run(&mut self, first: usize, observer: &mut dyn Observer) -> Result<usize, IngestError> {
         let (readers, memory) = self.buffer.readers(self.options)?;
         let stop = Arc::<AtomicBool>::default();

@@ -53,7 +53,7 @@ struct OpenFile {
 /// Tells if the lines of an input can be read a second time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Again {
-    /// For the inbox: a row is deleted once it is read, so the rejects have the only copy.
+    /// For the inbox: a row is deleted once its reject is on disk, so the rejects have the only copy.
     #[default]
     Never,
     /// For HTTP and pipes: a sender may send the lines again, but passbridge cannot ask for them.

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::error::ServeError;
 use super::thread::Thread;
 
-/// How long an answer is given again, so that any number of requests cost one look a second for each question.
+/// How long an answer is used again, so that any number of requests cost one look a second for each question.
 const GOOD_FOR: Duration = Duration::from_secs(1);
 /// The most requests that wait for a look: more than there are connections. Requests wait if a look blocks.
 const WAITING_MAX: usize = 4096;

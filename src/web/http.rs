@@ -246,7 +246,7 @@ const RUN_CHARS: usize = 12;
 /// escaped some of their letters, or if white space or marks stand between the letters.
 fn concealed(mut body: Vec<u8>, secrets: &[&str]) -> Vec<u8> {
     for secret in secrets {
-        // In a short secret, whose letters may be a word, marks are compared too. `=` is compared in every secret.
+        // The letters of a short secret may be a word, so its marks are compared too. `=` is compared in every secret.
         let is_long = secret.bytes().filter(u8::is_ascii_alphanumeric).count() >= RUN_CHARS;
         let counts = |letter: &u8| {
             letter.is_ascii_alphanumeric() || *letter == b'=' || !(is_long || letter.is_ascii_whitespace())

@@ -47,7 +47,7 @@ pub fn certificate_words(why: &CertificateError) -> String {
             return format!("it is valid from {} on, and this host's clock is before that", date(not_before));
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
-            // The name of a kind stands around each name: `DnsName("b.example")`.
+            // rustls writes the kind of each name around the name: `DnsName("b.example")`.
             let bare = |name: &String| {
                 let inner = name.split_once('(').map_or(&**name, |(_, inner)| inner.trim_end_matches(')'));
                 inner.trim_matches('"').to_owned()
