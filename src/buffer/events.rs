@@ -275,7 +275,7 @@ struct Inserts<'a> {
 impl<'a> Inserts<'a> {
     fn prepare(transaction: &'a Transaction<'_>) -> Result<Inserts<'a>> {
         Ok(Inserts {
-            // This table also has the identities of events that have expired or were erased.
+            // The table `identities` also has the identities of events that have expired or were erased.
             former: transaction.prepare_cached("SELECT EXISTS (SELECT 1 FROM identities WHERE id = ?1)")?,
             identity: transaction
                 .prepare_cached("INSERT OR IGNORE INTO identities (id, content, seq) VALUES (?1, ?2, ?3)")?,

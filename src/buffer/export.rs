@@ -37,7 +37,7 @@ const EVENTS: [&str; 1] = ["SELECT e.seq, e.id, e.occurred_at, e.slot, r.request
             e.input, i.path, e.line, j.name, e.body, e.seq
      FROM events e JOIN requestors r ON r.requestor = e.requestor LEFT JOIN inputs i ON i.input = e.input
      LEFT JOIN jobs j ON j.job = e.job WHERE e.seq > ?1 AND e.seq <= ?2 ORDER BY e.seq LIMIT ?3"];
-/// Deliveries come last, because nothing comes after a delivery: so the last outcome of an event is its latest.
+/// Deliveries come last, because a delivered event gets no other outcome. So an event's last row is its latest outcome.
 const OUTCOMES: [&str; 2] = [
     "SELECT e.seq, e.id, e.body ->> 'event_id', e.slot, r.requestor_id, e.occurred_at, e.count, u.state, u.at,
             CASE u.state WHEN 'dead' THEN (SELECT reason FROM dead_letters WHERE seq = u.seq)

@@ -53,7 +53,7 @@ pub(super) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     let mut filled = 0;
     while filled < bytes.len() {
-        // A signal may interrupt the call, so it is repeated. Its other error, a bad address, cannot happen.
+        // A signal may interrupt the call, so it is repeated. The call's other error, a bad address, cannot happen.
         filled +=
             rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()).unwrap_or(0);
     }

@@ -24,7 +24,7 @@ pub(super) fn suite_key(connection: &Connection, rsid: &Rsid) -> Result<SuiteKey
     first(connection, select, [rsid], only)?.ok_or_else(|| BufferError::UnknownSuite(rsid.clone()))
 }
 
-/// The number of a form. A new form gets one; forms are never deleted.
+/// The number of a form. A new form gets a new number; forms are never deleted.
 pub(super) fn intern_form(connection: &Connection, form: &HitForm) -> Result<FormKey> {
     let HitForm { rsid, identity, org_id, event_ids, count_form, visitor_rules } = form;
     let org_id = org_id.as_ref().map_or("", |org_id| org_id.as_str());

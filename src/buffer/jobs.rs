@@ -156,7 +156,7 @@ impl Buffer {
         self.records(None)
     }
 
-    /// The standing backfill by which the live events of a suite go in files. Makes it if there is none.
+    /// The standing backfill that sends the live events of a suite in files. Makes it if there is none.
     pub fn standing_job(&self, rsid: &Rsid) -> Result<JobRecord> {
         let (of, name, now) = (rsid.clone(), JobName::of_suite(rsid), self.now());
         self.write(move |transaction| {

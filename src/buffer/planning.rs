@@ -89,7 +89,7 @@ impl PlanningReader {
         )
     }
 
-    /// Whether any event was delivered that happened before the UTC hour of this instant.
+    /// Whether any event that happened before the UTC hour of this instant was delivered.
     pub fn has_delivered_before(&self, at: Instant) -> Result<bool> {
         let select = "SELECT EXISTS (SELECT 1 FROM ledger WHERE hour < ?1 AND delivered_events + expired_delivered_events > 0)";
         value(&self.connection, select, [at.unix_hour()])

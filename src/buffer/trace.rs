@@ -20,11 +20,11 @@ const SEARCHED_AT_ONCE: i64 = 100_000;
 /// What to search for. A search reads all events or, with `line`, the events of its inputs.
 #[derive(Default)]
 pub struct Search<'a> {
-    /// Only events whose mvpd_user_id or visitor_id is this.
+    /// Only events whose mvpd_user_id or visitor_id is this text.
     pub user: Option<&'a str>,
     /// Only events of this line of these inputs.
     pub line: Option<(&'a [InputRecord], u64)>,
-    /// Only events for whose identity and count this returns true.
+    /// Only events for whose identity and count this function returns true.
     pub is_it: Option<&'a dyn Fn(EventId, u32) -> bool>,
 }
 

@@ -15,7 +15,7 @@ use super::metrics::WHOLE_FROM_HOUR;
 use super::rows::{all, each, from_row, value};
 use crate::event::{EventKind, Instant};
 
-/// A difference between the counters and the rows.
+/// A difference between the counters and the rows or the metrics, or damage.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Discrepancy {
     pub requestor_id: String,
@@ -25,7 +25,7 @@ pub struct Discrepancy {
     pub state: String,
     /// Events and units by the counters.
     pub counted: Amount,
-    /// Events and units by the rows.
+    /// Events and units by the rows; if `state` is `metrics`, the units by the metrics.
     pub recounted: Amount,
 }
 

@@ -86,7 +86,7 @@ impl Marks {
         }))
     }
 
-    /// Whether a file that had the marks `earlier` may now have these. The mark of a copy may vanish, but not appear.
+    /// Whether a file with the marks `earlier` may now have these marks. The mark of a copy may vanish, but not appear.
     fn follows(&self, earlier: &Marks) -> bool {
         self.secret == earlier.secret
             && self.last_run >= earlier.last_run

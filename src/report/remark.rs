@@ -233,7 +233,7 @@ const PASSIVE: [&str; 2] = ["comcast", "xfinity"];
 const LOGINS_MIN: u64 = 20;
 /// The most MVPDs that a note names with their numbers, and the most requestors and spellings that a remark names.
 const NAMED_MAX: usize = 3;
-/// The most lists of columns that a remark tells. Each report may lack others.
+/// The most lists of columns that a remark names. Each report may lack other columns.
 const COLUMNS_TOLD_MAX: usize = 8;
 
 fn less(of: &Figures, greater: EventKind, smaller: EventKind) -> Option<String> {
