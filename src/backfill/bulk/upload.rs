@@ -204,8 +204,8 @@ impl Group {
         self.last.as_ref().map_or_else(Instant::now, after)
     }
 
-    /// Records the answer to a file that Adobe took, and settles the events of the file. If the answer does not say
-    /// whether Adobe refused rows, this stays unknown.
+    /// Records the answer to a file that Adobe took, and settles its events; fails if Adobe does not name refused rows,
+    /// unless that is accepted. An answer that says nothing of refused rows counts as one without refused rows.
     fn received(&mut self, file: &BulkFile, answer: Answer) -> Next {
         let shared = &self.shared;
         let Answer { rows, invalid_rows, named, log } = answer;
