@@ -23,7 +23,7 @@ pub(super) fn complete(message: &str) -> Cow<'_, str> {
     }
 }
 
-/// How a backfill goes on after a file of it could not be read. As long as an input is not loaded, no event of the
+/// How a backfill goes on after one of its files could not be read. As long as an input is not loaded, no event of the
 /// backfill was sent, so that all of them can be taken back.
 pub(super) fn with_mended_file(name: &JobName) -> String {
     format!(

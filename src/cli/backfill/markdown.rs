@@ -76,7 +76,7 @@ fn risk(plan: &Plan) -> &'static str {
     }
 }
 
-/// When a route has sent for this many seconds; `None` if that is more than three years ahead.
+/// The time at which a route has sent for this many seconds; `None` if that is more than three years ahead.
 fn finished_at(from: Instant, seconds: u64, hours: Option<Hours>, zone: Zone) -> Option<Instant> {
     let after = |minutes: i64| Instant::from_nanos(from.nanos() + minutes * MINUTE_NANOS);
     let (mut left, mut minutes) = (i64::try_from(seconds.div_ceil(60)).ok()?, 0);

@@ -107,7 +107,7 @@ fn configuration(context: &Context, findings: &mut Vec<Finding>) -> Result<Setti
     Ok(settings)
 }
 
-/// The contradictions between keys whose values are allowed one by one.
+/// The contradictions between keys, where the value of each key alone is allowed.
 pub(super) fn broken_rules(settings: &Settings) -> Vec<Failure> {
     let Config { ingest, serve: listeners, delivery, .. } = &settings.config;
     let rules = [
@@ -140,7 +140,7 @@ fn schema_finding(
     matches!(schema, Ok(version) if version.is_none_or(|version| version == known))
 }
 
-/// Compares the clock with the years in which events can be, and with the last run.
+/// Compares the clock with the years that events can have, and with the start of the last run.
 fn clock(context: &Context, buffer: Option<&Buffer>) -> Result<Finding, Failure> {
     let (now, found) = (context.clock.now(), Finding::of("clock", None));
     if let Err(error) = context.clock.check() {

@@ -229,7 +229,7 @@ pub(super) fn aged(
     says: String,
 ) -> Check {
     let found = since.map(|since| passed(since, now).as_secs());
-    // An instant ahead of the clock breaks the limit too, or the check would be silent until that instant.
+    // An instant too far ahead of the clock breaks the limit too, or the check would be silent until that instant.
     let ahead = since.map(|since| passed(now, since).as_secs());
     let broken = found.max(ahead).is_some_and(|seconds| seconds > limit.as_secs());
     let says = format!("{says}; {} are allowed", age(limit));
