@@ -4,7 +4,7 @@
 
 use crate::event::Property;
 
-/// The longest eVar, in bytes. Adobe cuts longer eVars, even in a character (Implementation Guide, "eVar").
+/// The longest eVar, in bytes. Adobe cuts longer eVars, even inside a character (Implementation Guide, "eVar").
 pub const EVAR_BYTES_MAX: usize = 255;
 /// The longest `visitorID`, in bytes (Implementation Guide, "visitorID").
 pub(super) const VISITOR_ID_BYTES_MAX: usize = 100;

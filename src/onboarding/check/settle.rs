@@ -96,8 +96,8 @@ impl<'a> Check<'a> {
         report(ItemState::Open, &because)
     }
 
-    /// The time at which all settings of an item were shown, and by which source. If a settings file is the
-    /// only source and is too old, the result is `None`, and `void` gets the reason.
+    /// The time at which all settings of an item were shown, and by which source; `None` if some were not shown. Also
+    /// `None` if a settings file is the only source and is too old: then `void` gets the reason.
     fn shown(&mut self, item: Item, void: &mut Option<String>) -> Option<(Instant, String)> {
         let (at, because) = self.shown_at_any_time(item)?;
         if !self.is_shown_by(item, Source::Api) {
