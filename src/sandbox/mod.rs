@@ -210,7 +210,7 @@ impl Handle {
         self.shared.world().violations.kept.clone()
     }
 
-    /// Replaces the fault plan and restarts its random numbers. Returns once the port obeys the new plan.
+    /// Replaces the fault plan and restarts its random numbers. Waits for at most 5 s until the port obeys the plan.
     pub fn set_faults(&self, plan: FaultPlan) {
         self.shared.set_plan(plan);
         self.shared.wait_for_door();

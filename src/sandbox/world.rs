@@ -76,7 +76,7 @@ impl Shared {
         self.door.send_if_modified(|current| is_new(current).then(|| *current = door).is_some());
     }
 
-    /// Waits until the door is in the state that is demanded.
+    /// Waits until the door is in the demanded state, or until `DOOR_TIMEOUT` is over.
     pub(super) fn wait_for_door(&self) {
         let wanted = *self.door.borrow();
         self.wait(DOOR_TIMEOUT, |world| world.door == wanted);
