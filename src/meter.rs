@@ -9,7 +9,7 @@ pub type Labels = Vec<(&'static str, String)>;
 
 type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
 
-/// The bounds for attempts, in seconds. A near collector answers within the first bound; the last is the default timeout.
+/// The bounds for attempts, in seconds. A near host answers within the first bound; the last is the default timeout.
 const ATTEMPT_SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 /// The bounds for groups, in submissions: up to the most that `serve` stores together.
 const GROUP_SUBMISSIONS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
