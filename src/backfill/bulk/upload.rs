@@ -85,7 +85,7 @@ impl Group {
             // If the clock was set back, no time counts as passed.
             let since = shared.buffer.now().nanos().saturating_sub(sent_at.nanos()).max(0).unsigned_abs();
             let since = Duration::from_nanos(since);
-            // The buffer knows when the upload began, not when it arrived. If that is less than two spacings ago, the
+            // The buffer knows when the upload began, not when it arrived. If it began less than two spacings ago, the
             // next upload waits one spacing from now.
             let at_least = if since < 2 * shared.pace.gap(0) { Duration::ZERO } else { since };
             Instant::now().checked_sub(at_least).map(|at| Last { at, rows })

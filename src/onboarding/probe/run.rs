@@ -231,7 +231,7 @@ impl Reading<'_> {
         Ok(self.seen.progress())
     }
 
-    /// Reads the other eVars. eVar1 has only the requestor's name, so it is read within the hits of this probe.
+    /// Reads the other eVars. eVar1 has only the requestor's name, so its report is limited to the hits of this probe.
     async fn read_evars(&mut self) -> Result<(), ProbeError> {
         for evar in (2..=Property::EVARS as u8).filter(|evar| !WAITED_FOR.contains(evar)) {
             self.ask(evar, None).await?;
