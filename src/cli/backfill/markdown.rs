@@ -9,7 +9,7 @@ use crate::config::Zone;
 use crate::event::Instant;
 use crate::job::{Hours, JobName, JobRoute};
 
-/// DIA is recommended unless it takes longer than both this and bulk: Analytics shows hits sooner than files.
+/// DIA is recommended unless it takes longer than this time and than bulk: Analytics shows hits sooner than files.
 const DIA_SECONDS_MAX: u64 = 86_400;
 /// The search for the finishing date looks at each minute, so it ends three years ahead.
 const AHEAD_MINUTES_MAX: i64 = 3 * 366 * 24 * 60;

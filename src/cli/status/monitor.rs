@@ -199,7 +199,7 @@ fn parked(requestors: &[RequestorStatus]) -> String {
 }
 
 /// Checks the time since the last live event: of all requestors, and of each requestor with its own limit. Events of
-/// backfills do not count, because they say nothing of the source that should never be silent.
+/// backfills do not count, because they do not show whether the source of live events still sends.
 pub(super) fn silences(requestors: &[RequestorStatus], now: Instant, limits: &MonitorConfig) -> Vec<Check> {
     let last = requestors.iter().filter_map(|requestor| requestor.arrived_at).max();
     let all = limits.max_silence.0.map(|limit| (None, last, limit));

@@ -192,7 +192,7 @@ fn suites(report: &StatusReport, flow: &[Hourly]) -> Markup {
     }
 }
 
-/// Whether the last drain could send the events of a suite that is neither paused nor blocked.
+/// Says whether the last drain could send the events of a suite that is neither paused nor blocked.
 fn flow_of(report: &StatusReport, one: &RequestorStatus) -> String {
     let is_own = |trouble: &&Trouble| match &trouble.rsid {
         Some(rsid) => Some(rsid.as_str()) == one.rsid.as_deref(),
