@@ -32,7 +32,7 @@ const KEY: &str = "analytics.url";
 const JSON: &str = "application/json";
 /// The longest answer, in bytes. The settings of all 250 eVars of a suite take about 300 KB.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
-/// Our window is Adobe's and 1/`WINDOW_SLACK_PART` of it more, because calls need different times to arrive.
+/// Our window is longer than Adobe's by 1/`WINDOW_SLACK_PART` of it, because calls need different times to arrive.
 const WINDOW_SLACK_PART: u32 = 20;
 /// The members of a report suite, and those of an eVar, to request.
 const SUITE_EXPANSION: &str = "name,parentRsid,currency,calendarType,timezoneZoneinfo";

@@ -163,7 +163,7 @@ impl Traffic {
         }
     }
 
-    /// Notes the content that comes under a key. Returns whether it was received before, and broken rules.
+    /// Notes the content that comes under a key. Returns whether this content was received before, and broken rules.
     pub(super) fn identify(&mut self, key: &str, content: u64) -> (bool, Vec<Finding>) {
         let mut findings = Vec::new();
         let mut find = |rule, detail: String| findings.push(Finding::new(rule, detail));
@@ -194,7 +194,7 @@ impl Traffic {
         (is_repeat, findings)
     }
 
-    /// The rules that a file breaks as a whole: a wrong group name, or too many rows since the group's previous upload.
+    /// The rules that a file breaks as a whole: a wrong group name, or too many rows for the time since the last one.
     pub(super) fn judge_file<'s>(
         &self,
         group: &str,
