@@ -48,7 +48,7 @@ impl Refusal {
         Refusal::new(StatusCode::TOO_MANY_REQUESTS, why).again(WHEN_BUSY_SECONDS)
     }
 
-    /// Refuses a request because the buffer failed or will soon be closed.
+    /// Refuses a request that may succeed later, for example because the buffer failed or will soon be closed.
     pub(super) fn failed(why: impl Into<Cow<'static, str>>) -> Refusal {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why).again(WHEN_FAILED_SECONDS)
     }

@@ -8,7 +8,7 @@
 //! GET  /check /status /metrics / /event    the views of the buffer, where this listener shows them
 //! POST /v1/events        a receipt: with 202, or with 400 if nothing was used
 //! POST /v1/exchanges     the same for exchanges
-//! otherwise              400 401 404 405 408 413 415 429 503 {"error":"..."}, 429 and 503 with Retry-After
+//! otherwise              400 401 403 404 405 408 413 415 421 429 503 {"error":"..."}, 429 and 503 with Retry-After
 //! ```
 
 use std::net::IpAddr;
