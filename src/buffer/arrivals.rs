@@ -18,7 +18,7 @@ use crate::event::Instant;
 /// rows a day, and an age is at most one minute too long.
 const SHARED_NANOS: i64 = 60_000_000_000;
 /// The most pending events, of all requestors together, among which `status` searches for the event that was stored
-/// first. This takes a tenth of a second. If more are pending, `status` searches those that are sent first.
+/// first. This takes a tenth of a second. If more are pending, only the first events of each requestor are searched.
 pub(super) const LOOKED_AT_MAX: i64 = 1_000_000;
 
 /// Notes that events up to number `last` were stored, and that these requestors had live events among them.
