@@ -1,5 +1,5 @@
-//! Finds events that add too much to days that were delivered already, as a re-export under other identities does, and events
-//! that lack keys, for example because a column was renamed.
+//! Finds events that add too much to days that were delivered already, as a re-export under other identities does, and
+//! events that lack keys, for example because a column was renamed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::mem::take;

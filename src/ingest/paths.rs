@@ -37,7 +37,7 @@ fn expanded(argument: &Path) -> Vec<PathBuf> {
 }
 
 /// Adds a file, or the files below a folder. Leaves out links to folders, which could form a loop, names with a leading
-/// dot or underscore, which programs use for marks such as `_SUCCESS`, and pipes, sockets and devices, which may not end.
+/// dot or underscore, which programs use as marks (`_SUCCESS`), and pipes, sockets and devices, which may never end.
 fn files_below(path: PathBuf, found: &mut Vec<PathBuf>) {
     if !path.is_dir() {
         if path.metadata().is_ok_and(|it| !it.is_file()) {
