@@ -123,7 +123,7 @@ impl Forget {
     }
 }
 
-/// The digits of a whole number, which may be spelt with an exponent or a fraction of zeros: `12e3`, `1.20E+4`, `12000.0`.
+/// The digits of a whole number, which may have an exponent or a fraction of zeros: `12e3`, `1.20E+4`, `12000.0`.
 fn digits(number: &str) -> Option<String> {
     let (digits, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));

@@ -146,7 +146,7 @@ impl Buffer {
     }
 }
 
-/// The identity with these 32 hexadecimal digits, and those of events of these requestors to which their source gave this ID.
+/// The identities that `text` may mean: its 32 hexadecimal digits, or an event of each kind and requestor with this ID.
 pub fn identities(text: &str, requestors: &[RequestorId]) -> Vec<EventId> {
     let digits = |at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
     let bytes: Option<Vec<u8>> = (0..32).step_by(2).map(digits).collect();

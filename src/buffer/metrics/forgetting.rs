@@ -24,8 +24,8 @@ pub struct Person {
 }
 
 impl Person {
-    /// The user whom a request names by an MVPD and its user ID. As with events, an entry without an MVPD belongs to the
-    /// person if it has the ID.
+    /// The user whom a request names by an MVPD and its user ID. As with events, an entry without an MVPD belongs to
+    /// the person if it has the ID.
     pub fn named(forget: &Forget) -> HashSet<Person> {
         let (Property::MvpdUserId, id, Some(mvpd)) = forget.wanted() else { return HashSet::new() };
         let person = |mvpd: &str| Person { mvpd: mvpd.to_owned(), digest: PlainDigest::of(id) };
