@@ -113,7 +113,7 @@ fn failed(doubt: Doubt, written_bytes: usize) -> Outcome {
 }
 
 /// Sends a request and reads its reply, by `deadline`. If bytes or the end of the connection come before the first byte
-/// of the request was written, the exchange fails: nobody asked for them.
+/// of the request was written, the exchange fails: they are no reply to it.
 async fn exchange(
     stream: &mut Stream,
     mut request: impl Buf + Unpin,

@@ -23,7 +23,7 @@ pub struct Endpoint {
     pub what: &'static str,
     /// The configuration key to check when something is wrong, such as `analytics.url`.
     pub key: &'static str,
-    /// Whether the answer is a secret. Then a refusal shows only its published code, as other text may be secret.
+    /// Whether the answer is a secret. Then a refusal shows only the published error code: other text may be secret.
     pub gives_credentials: bool,
     /// Host and path, without the query.
     pub place: String,
