@@ -8,7 +8,7 @@ use super::facts::{fact, forget_fact, set_fact};
 use super::rows::{all, only};
 use crate::event::Instant;
 
-/// The fact that holds when people were last told, and the beginning of the names of the facts of told limits.
+/// The fact that holds when people were last told, and how the names of the facts for the limits begin.
 const TOLD_AT: &str = "told_at";
 const TOLD: &str = "told:";
 
