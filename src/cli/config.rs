@@ -9,6 +9,7 @@ use toml::{Table as Toml, Value};
 
 use super::doctor::broken_rules;
 use super::layers::{self, Mistake};
+use super::safe::without_secrets;
 use super::{Context, Exit, Failure, Table, settings};
 
 /// The place that is shown for a key that nobody has set.
@@ -94,7 +95,11 @@ fn show(path: &Path, only_given: bool) -> Result<ShowReport, Failure> {
             let from = places.get(&key);
             // A given secret is written as an empty text, which no other key can have.
             let is_secret = from.is_some() && value.as_str() == Some("");
-            let value = if is_secret { Value::String(HIDDEN.to_owned()) } else { value.clone() };
+            let value = match value {
+                _ if is_secret => Value::String(HIDDEN.to_owned()),
+                Value::String(url) if key.ends_with("url") => Value::String(without_secrets(url)),
+                other => other.clone(),
+            };
             if from.is_some() || !only_given {
                 keys.push(Key { key, value, from: from.map_or(DEFAULT, String::as_str).to_owned() });
             }

@@ -51,10 +51,15 @@ fn each_value_is_shown_with_its_source_and_secrets_are_not() {
     let shown = |args: &[&str]| {
         let mut command = program.command(args);
         command.env("PASSBRIDGE_LOG__LEVEL", "debug");
+        // A URL without its colon, and one without a scheme.
+        command.env("PASSBRIDGE_ANALYTICS__URL", "https//bob:very-secret@h");
+        command.env("PASSBRIDGE_ESM__URL", "bob:very-secret@h");
+        command.env("PASSBRIDGE_BULK__URL", "https://bob:very-secret@h/v1");
         done(command)
     };
     let text = shown(&["config", "show", "--json"]);
     assert!(text.code == 0 && !text.out.contains("very-secret"), "{text:?}");
+    assert!(!shown(&["config", "show"]).out.contains("very-secret"));
     let report: Value = serde_json::from_str(&text.out).expect("a document");
     let of = |key: &str| {
         let found = report["keys"].as_array().expect("keys").iter().find(|one| one["key"] == key);
