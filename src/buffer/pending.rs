@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! queue + events + identities ──> rows are deleted; the ledger counts them as taken_back
-//! metric_counts                    lose their units; users of a day are counted again, if all its events are there
-//! source_memory, esm_accounts      ESM totals are lowered; other rows become what they were before the input
-//! feeds                            a requestor without any event left may have the other kind of feed
+//! metric_counts                    lose their units; a day's users are recounted, unless other events of that day are gone
+//! source_memory, esm_accounts      ESM totals are lowered; rows of exchanges are again as before the input
+//! feeds                            a requestor with no event left loses its row: its next feed may be of either kind
 //! ```
 
 use std::collections::btree_map::Entry;
@@ -72,7 +72,7 @@ pub struct TakenBack {
     pub left_with_attempt: u64,
     /// Events that stay, because ESM later raised the same count and the event of that increase is not taken back.
     pub left_below_later: u64,
-    /// Days of requestors that still count users of taken-back events, because other events of the day were deleted.
+    /// How many days of requestors still count users of taken-back events, because other events expired or were erased.
     pub days_with_old_users: u64,
 }
 
@@ -294,8 +294,8 @@ fn take_some(
     Ok((traces.gone.len() as u64, units))
 }
 
-/// Undoes what an input stated of missing columns and of accounts, for the hours in which the input has no event left.
-/// Deletes ESM's other rows of an hour without events, and the kind of feed and accounts of a requestor without events.
+/// Undoes what an input stated about missing columns and accounts, for each hour in which this input has no event left.
+/// Deletes a requestor's ESM rows of an hour without any event, and its feed and accounts once it has no event at all.
 fn forget_empty(connection: &Connection, traces: &Traces) -> Result<()> {
     let is_empty = |requestor: RequestorKey, from: i64, to: i64| {
         let select = "SELECT total(ingested_events - taken_back_events) = 0 FROM ledger
