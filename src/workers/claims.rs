@@ -16,19 +16,19 @@ use crate::collection::{Connection, Permit};
 use crate::postgres::Attempt;
 use crate::suite::OnAmbiguous;
 
-/// How many attempts per lane may be recorded without an outcome, as many as with a file. If the worker dies, their
+/// How many attempts per lane may be recorded without an outcome, as in a drain from a file. If the worker dies, their
 /// events are in doubt. The limit is one for suites that hold events in doubt, and while the breaker is not closed.
 const CLAIMS_A_LANE: usize = 8;
-/// How long outcomes wait for others, while the lanes have work: a transaction costs as much as recording some events.
+/// How long an outcome waits for more outcomes while the lanes have work, because few transactions cost less than many.
 const GATHER: Duration = Duration::from_millis(20);
 
 impl HostWork {
-    /// When the outcomes that are not recorded yet have waited long enough.
+    /// The time at which the outcomes that are not recorded yet have waited long enough.
     pub(super) fn gathered_at(&self) -> Option<Instant> {
         self.group_since.map(|since| since + GATHER)
     }
 
-    /// Whether outcomes wait for more outcomes, because the lanes have enough work until then.
+    /// Whether outcomes still wait for more outcomes, because more than half of the places in the queue are taken.
     pub(super) fn gathers(&self) -> bool {
         2 * self.queue.borrow().len() > (CLAIMS_A_LANE - 1) * self.work.options.lanes
             && self.gathered_at().is_none_or(|at| Instant::now() < at)
@@ -83,7 +83,7 @@ impl HostWork {
             let slice =
                 self.slices.get_mut(&parcel.place).filter(|slice| !slice.is_leaving && !suite.is_stopped);
             let Some(slice) = slice else {
-                // The event may not be sent now. It rests until the worker gives its slice back, and forgets the event.
+                // The event may not be sent now. It rests, again and again, until the worker forgets its slice.
                 self.lines.rest(parcel, now + LOOK_EVERY);
                 continue;
             };

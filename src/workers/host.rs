@@ -1,12 +1,12 @@
-//! The slices of one collection host: claims them, walks their backlogs, sends, records, and gives them back.
+//! Claims slices of one collection host, reads and sends their events, records the outcomes, and gives the slices back.
 //!
 //! ```text
 //! backlog ──> lines (a visitor's events in order) ──> attempt, durable ──> lane ──> reply ──┐
-//!                 ^                                                                       outcome, with the next attempts
+//!                 ^                                                                   outcome, with the next attempts
 //!                 └── back, or to rest                                           <────────┘
 //! ```
 //!
-//! One loop does all of this, so that outcomes and new attempts share a transaction. While it commits, the lanes send.
+//! One loop does all this, so outcomes and new attempts share a transaction; while the transaction commits, lanes send.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,11 +35,11 @@ use crate::suite::OnAmbiguous;
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// A slice with fewer events in memory than this reads its next page.
 const WAITING_LOW: usize = 512;
-/// Slices that read a page at the same time as a transaction commits.
+/// How many slices read a page while a transaction commits.
 const PAGES_AT_ONCE: usize = 2;
 /// How many different troubles a summary names.
 const TROUBLES_MAX: usize = 20;
-/// After this time, the worker looks again at a lease that has ended, or at a pace for which enough events wait.
+/// How soon the worker looks again if its lease has ended and may be renewed, or if a pace lets no further event wait.
 pub(super) const POLL: Duration = Duration::from_millis(20);
 
 /// A slice that this worker owns.
@@ -75,12 +75,12 @@ pub(super) struct HostWork {
     pub(super) group_since: Option<Instant>,
     pub(super) summary: WorkSummary,
     pub(super) is_given_up: bool,
-    /// The error for which a lane got no turn. It ends the work.
+    /// The error of the buffer when a lane asked it for the turn of a hit. `run` then fails with it.
     failure: Option<PostgresError>,
     /// Whether slices, own ones or those of others, were still to be covered at the last look.
     pub(super) waits_for_others: bool,
     pub(super) look_at: Instant,
-    /// When to ask again: the breaker, if it refused a permit, or a pace for which enough events wait.
+    /// When to choose events again, after the breaker refused a permit or a pace let no further event wait.
     pub(super) permit_at: Option<Instant>,
 }
 
@@ -174,7 +174,7 @@ impl HostWork {
         Ok(self.summary)
     }
 
-    /// Waits for a reply, a lane, a stop, or the next time at which something is due; at most for `LOOK_EVERY`.
+    /// Waits for a reply, the end of a lane, a stop, or the next time at which something is due; at most `LOOK_EVERY`.
     async fn wait(&mut self, grace_ends: Option<Instant>) {
         let lease = (!self.work.lease.is_held()).then(|| Instant::now() + POLL);
         let others = [self.lines.next_due(), self.permit_at, lease, grace_ends, self.gathered_at()];
@@ -256,7 +256,7 @@ impl HostWork {
         self.launch();
     }
 
-    /// Adds the events of a page to the lines of their visitors. Holds, buries or leaves those that are not sent.
+    /// Adds the events of a page to their visitors' lines. Events not to be sent become held or dead, or stay pending.
     fn add(&mut self, place: Place, events: &[Waiting]) {
         let Some(slice) = self.slices.get_mut(&place) else { return };
         let route = &self.suites[place.0].route;
@@ -296,7 +296,7 @@ impl HostWork {
         }
     }
 
-    /// Lets the next event of a visitor go, because this one is decided.
+    /// Forgets an event that this worker need not send any more. The next event of its visitor may now be sent.
     fn done(&mut self, parcel: &Parcel) {
         if let Some(slice) = self.slices.get_mut(&parcel.place) {
             slice.waiting = slice.waiting.saturating_sub(1);
@@ -304,7 +304,7 @@ impl HostWork {
         self.lines.free(parcel.visitor);
     }
 
-    /// Takes the next step with an attempt that has ended.
+    /// Records how an attempt ended, and does what follows for its event, its suite and the breaker.
     pub(super) fn take(&mut self, reply: Reply) {
         let Reply { mut parcel, attempt, number, is_probe, hits, end } = reply;
         self.group_since.get_or_insert_with(Instant::now);
@@ -380,7 +380,7 @@ impl HostWork {
         }
     }
 
-    /// Puts an event back into its line, unless its slice is gone.
+    /// Puts an event back into its line, at once or after a rest until an instant, unless its slice is gone.
     fn back(&mut self, parcel: Parcel, rest: Option<Instant>) {
         match (self.slices.contains_key(&parcel.place), rest) {
             (false, _) => self.lines.free(parcel.visitor),
@@ -402,7 +402,7 @@ impl HostWork {
         }
     }
 
-    /// Takes the next step with a refused event. A later success has shown that the event is at fault, not its suite.
+    /// Treats a refused event as at fault, because a later success has shown that its suite is not.
     fn settle_refused(&mut self, refused: Refused) {
         if self.slices.contains_key(&refused.parcel.place) {
             self.step(refused.parcel, &refused.outcome);

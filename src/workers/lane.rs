@@ -1,5 +1,5 @@
-//! A lane sends the hits of one event after the other, and begins a hit only while the lease is held. The attempt of
-//! the next event is recorded before, so the lane takes that event without waiting.
+//! A lane sends events one after the other, hit by hit, and begins a hit only while the lease is held. The attempt of
+//! the next event is recorded before, so that the lane takes the next event without waiting.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -83,7 +83,7 @@ pub(super) struct Reply {
     pub(super) end: End,
 }
 
-/// An attempt that is chosen, and waits to be granted, or for a lane.
+/// A chosen attempt that waits for the buffer to grant it, or for a lane.
 pub(super) struct Sending {
     pub(super) parcel: Parcel,
     pub(super) attempt: i64,

@@ -19,14 +19,14 @@ struct Line {
 #[derive(Default)]
 pub(super) struct Lines {
     lines: HashMap<VisitorKey, Line>,
-    /// By suite, visitors whose first event may be sent, except those that were held or removed since they were added.
+    /// By suite, visitors whose first event may be sent. `next` skips those that were held or removed meanwhile.
     ready: BTreeMap<usize, VecDeque<VisitorKey>>,
     /// The suite of the last event that was taken.
     latest: usize,
     /// Events in backoff.
     resting: HashMap<VisitorKey, Parcel>,
     due: BTreeSet<(Instant, VisitorKey)>,
-    /// Visitors with an event that this drain leaves.
+    /// Visitors with an event that this drain leaves pending.
     ended: HashSet<VisitorKey>,
 }
 
@@ -45,7 +45,7 @@ impl Lines {
         }
     }
 
-    /// Takes the next event that may be sent, of the suites that may send, in turn. Its visitor is held until
+    /// Takes the next event that may be sent; the suites that may send take turns. The event's visitor is held until
     /// [`Lines::free`] or [`Lines::back`].
     pub(super) fn next(&mut self, may_send: impl Fn(usize) -> bool) -> Option<Parcel> {
         let (before, after): (Vec<usize>, Vec<usize>) =
@@ -64,7 +64,7 @@ impl Lines {
         None
     }
 
-    /// Lets the visitor's next event go.
+    /// Allows the next event of a visitor to be sent.
     pub(super) fn free(&mut self, visitor: VisitorKey) {
         let Some(line) = self.lines.get_mut(&visitor) else { return };
         line.is_held = false;
@@ -101,7 +101,7 @@ impl Lines {
         self.due.first().map(|(until, _)| *until)
     }
 
-    /// Ends a visitor for this drain. Returns its events that were still to be sent.
+    /// Lets this drain send nothing more of a visitor. Returns the visitor's events that were still to be sent.
     pub(super) fn end(&mut self, visitor: VisitorKey) -> impl Iterator<Item = Parcel> {
         self.ended.insert(visitor);
         self.lines.remove(&visitor).unwrap_or_default().events.into_iter()

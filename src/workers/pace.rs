@@ -13,8 +13,8 @@ use super::work::Work;
 use crate::drain::Stop;
 use crate::postgres::{PostgresError, SharedBuffer};
 
-/// A worker may let one in this many of a second's hits wait for turns, and may send as many at once after a pause. If
-/// more waited and the worker died, more events would be in doubt without being sent.
+/// A worker lets a second's hits, divided by this, wait for turns, and may send as many at once after a pause. If more
+/// waited and the worker died, more events that were never sent would be in doubt.
 const WAITING_OF_A_SECOND: u32 = 10;
 
 pub(super) struct Pace {

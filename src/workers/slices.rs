@@ -11,7 +11,7 @@ use crate::drain::StopReason;
 use crate::postgres::{Claim, PostgresError, SharedRoute};
 
 impl HostWork {
-    /// Stops suites that were paused or changed. Claims free slices up to the fair share, or lets surplus ones leave.
+    /// Stops paused or changed suites. Claims free slices up to the fair share, or marks surplus ones as leaving.
     pub(super) async fn look(&mut self) -> Result<(), PostgresError> {
         self.stop_changed().await?;
         let going: Vec<usize> =
@@ -34,7 +34,7 @@ impl HostWork {
             let most = share - owned;
             let claims = self.buffer.claim(&self.work.worker, &rsids, &self.cut, most, &known).await?;
             if !claims.is_empty() {
-                // A person may have changed a suite just before the claim. From the claim on, nobody can.
+                // A person may have changed a suite just before the claim. From now on, nobody can change its visitors.
                 self.stop_changed().await?;
             }
             for claim in claims {

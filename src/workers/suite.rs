@@ -1,7 +1,7 @@
 //! A suite of a host in a drain: who is at fault for refusals, the events or their suite.
 //!
-//! The rule is that of `drain::verdict`, without its trials: a later success condemns the events that were refused
-//! before; many refusals in a row without a success stop the suite for this drain, and its events wait.
+//! The rule is that of `drain::verdict`, without its trials: a success shows that the events refused before it are at
+//! fault; many refusals in a row without a success stop the suite for this drain, and its events wait.
 
 use std::sync::Arc;
 

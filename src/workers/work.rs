@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::drain::{RetryLimits, Stop};
 use crate::postgres::{Address, Lease, PostgresError, SharedBuffer, WorkerId};
 
-/// The index of a suite, the number of a slice, and the epoch of its claim: a late reply counts for its own claim.
+/// The index of a suite, the number of a slice, and the epoch of its claim: with it, a late reply counts for its claim.
 pub(super) type Place = (usize, i32, i64);
 /// The text of a form, which many attempts share.
 pub(super) type FormText = Arc<str>;
