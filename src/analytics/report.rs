@@ -185,7 +185,7 @@ impl ReportRequest {
     }
 }
 
-/// Escapes a text for a search clause. Adobe documents `*` as the only special character, and how to escape it.
+/// Escapes a text for a search clause in quotes: quotes, backslashes, and the only special character of Adobe, `*`.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('\'', "\\'").replace('*', "\\*")
 }
