@@ -207,7 +207,7 @@ fn in_file(text: &str, file: &Path, known: &Table) -> Result<Vec<Result<Given, M
     Ok(found)
 }
 
-/// The number (from 1) of the first line that gives the table or key at the byte `at`, or a key inside that table.
+/// The number (from 1) of the first line with the table or key that byte `at` gives again, or with a key inside it.
 fn given_before(text: &str, at: usize) -> Option<usize> {
     let (mut table, mut given) = (String::new(), Vec::new());
     let last = text[..at].matches('\n').count();
