@@ -214,7 +214,7 @@ mod tests {
         (breaker, now)
     }
 
-    /// Advances the time as a waiting lane would. Returns when a probe may be sent.
+    /// Advances the time as a waiting lane would. Returns the time at which a request may be sent; `None` if given up.
     fn probe_at(breaker: &Breaker, mut now: Instant) -> Option<Instant> {
         loop {
             match breaker.permit(now) {
