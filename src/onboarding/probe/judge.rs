@@ -123,7 +123,7 @@ impl Judge<'_> {
     }
 
     /// The finding that hits of only one of the probe's two visitors were seen: a bot rule or an excluded address
-    /// matches the other visitor. `is_own` means that the hits of the probe's own visitor were not seen.
+    /// matches the other visitor. `is_own` means that the hits with this host's own address were not seen.
     fn excluded(&self, is_own: bool) -> ProbeFinding {
         let own = format!("those from this host's own address, with the agent {USER_AGENT:?}");
         let other = format!("those with the address {OTHER_ADDRESS} and the agent {OTHER_USER_AGENT:?}");
