@@ -177,7 +177,7 @@ pub(super) fn is_processed(status: u16) -> bool {
     !matches!(status, 0 | 100..=199 | 401 | 405 | 429 | 499)
 }
 
-/// Whether an answer has a start or an end that is no instant, and so counts as missing.
+/// Whether an answer has a `notBefore` or `notAfter` that is no instant. Such a value counts as missing.
 pub(super) fn has_unread_instant(body: &str) -> bool {
     let values = ["\"notBefore\"", "\"notAfter\""].into_iter().flat_map(|name| body.split(name).skip(1));
     values.filter_map(|rest| rest.trim_start().strip_prefix(':')).any(|value| {
