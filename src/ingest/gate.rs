@@ -10,7 +10,7 @@ use crate::buffer::{Buffer, BufferError, JobKey, NewEvent, Recognition};
 use crate::event::{EventId, EventKind, FilledKeys, Instant, RequestorId};
 use crate::harmless::few;
 
-/// The most days or requestors that the reason to keep an input out names.
+/// The reason to keep an input out names at most this many counts, each of one kind of event on a requestor's day.
 const NAMED_MAX: usize = 20;
 /// Up to this many added units of a requestor's day are no re-export: a rare event doubles when one more comes late.
 const UNITS_IGNORED: u64 = 10;
@@ -92,7 +92,7 @@ impl Gate {
         Ok([before, &mut self.now])
     }
 
-    /// The reason to keep a live file out, if the events that were read of it so far lack keys.
+    /// The reason to keep a live file out, if the events that were read from it so far lack keys.
     pub(super) fn lost_keys(
         &mut self,
         buffer: &Buffer,

@@ -192,7 +192,7 @@ fn source(path: &InputPath, stop: &Arc<AtomicBool>) -> Result<Source, InputError
         None => Box::new(source),
         Some(Packing::Other(name)) => return Err(InputError::Compression(name)),
         Some(Packing::Gzip | Packing::Zstandard) => {
-            // Packed bytes may be zero. Only zero bytes of the content, and those after a member, count.
+            // Packed bytes may be zero. Only zero bytes of the content, and those around its members, count.
             zeros = Arc::default();
             // A pause is the error `WouldBlock`, and an unpacker cannot go on after an error.
             may_pause = Arc::default();

@@ -1,7 +1,7 @@
 //! Some lines of one input, read and checked: the events to store, and the lines that are no event.
 //!
-//! Files, the inbox and HTTP all use the functions of this file: they make portions of lines, keep the rejects, pass
-//! the events to the buffer, and keep the events that the buffer refuses.
+//! The code for input files, for the inbox and for HTTP uses this module. It makes portions of lines, batches for the
+//! buffer, and the rejects to write: rejected lines, and events that the buffer refused.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant as Timer};
@@ -70,7 +70,7 @@ impl Portion {
         !(events.is_empty() && changes.is_empty() && stated.is_empty() && rejects.is_empty())
     }
 
-    /// Reads lines until the portion or the memory is full, or the input ends. Returns true if there may be more. With
+    /// Reads lines until the portion or `memory` is full, or the input ends. Returns true if there may be more. With
     /// `stream_since`, as for a pipe, lines do not wait for a full portion.
     pub(super) fn fill(
         &mut self,
@@ -206,8 +206,8 @@ pub(super) struct Reject {
 }
 
 impl Reject {
-    /// This is the only constructor, so that no secret is kept or shown. A line that looks like an exchange, or that
-    /// may have a secret by a key's name, by packed text or by escaped letters, is neither kept nor quoted.
+    /// This is the only constructor, so that no secret is kept or shown. It hides a line that looks like an exchange,
+    /// may have a secret, or cannot be searched for one: packed text, escaped letters, or letters in UTF-16 or UTF-32.
     pub(super) fn new(path: &str, line: u64, excerpt: &Excerpt<'_>, reason: String) -> Reject {
         let digest = excerpt.digest();
         let nothing = Excerpt::hidden(&[], excerpt.line_bytes);

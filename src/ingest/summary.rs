@@ -75,7 +75,7 @@ pub struct InputSummary {
     pub bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// The rejected lines by reason, without the values in it.
+    /// The rejected lines by reason; the reasons have no values of the lines.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub rejected_by_reason: BTreeMap<String, u64>,
     /// The keys that nearly all events before this input had, and that no event of this input has.

@@ -11,7 +11,7 @@ use zstd::stream::read::Decoder as ZstdDecoder;
 pub(super) enum Packing {
     Gzip,
     Zstandard,
-    /// Another packing, or a file of another kind than text, as it follows "is" in a sentence.
+    /// Another packing, or a file that is no text, in words that can follow "is" in a sentence.
     Other(&'static str),
 }
 
