@@ -21,7 +21,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
 const PORT: u16 = 5432;
 
-/// Where the database is, and who asks.
+/// Where the database is, and which user logs in.
 #[derive(Clone)]
 pub struct Address {
     pub(super) config: Config,

@@ -70,7 +70,7 @@ pub struct Decision {
 pub struct Group {
     pub attempts: Vec<Attempt>,
     pub outcomes: Vec<Outcome>,
-    /// Each decision with its suite, by which the worker's summary counts.
+    /// Each decision with its suite, because the worker's summary counts decisions by suite.
     pub decisions: Vec<(Rsid, Decision)>,
 }
 
@@ -164,7 +164,7 @@ impl SharedBuffer {
     }
 }
 
-/// The claims by suite and slice: a worker has one claim of a slice.
+/// The claims by suite and slice: a worker has at most one claim of a slice.
 type Claims<'a> = BTreeMap<(&'a str, i32), &'a Arc<Claim>>;
 
 /// Records attempts, outcomes, and decisions about events that have no state yet. Places in arrays count from 1 on.

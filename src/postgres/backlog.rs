@@ -22,7 +22,7 @@ const NOTHING: &str = "1:1:";
 pub struct Earlier {
     pub form: HitForm,
     pub form_text: Arc<str>,
-    /// The hits that were counted, and are not sent again.
+    /// How many hits were counted; they are not sent again.
     pub hits_sent: i32,
     /// Whether an attempt may have been counted, and no person has accepted a repeat.
     pub is_in_doubt: bool,
@@ -37,7 +37,7 @@ pub struct Waiting {
     pub earlier: Option<Earlier>,
 }
 
-/// The walk over one slice.
+/// How far the events of one slice were read, page by page.
 #[derive(Debug, Clone)]
 pub struct Backlog {
     cut: Cut,
@@ -46,7 +46,7 @@ pub struct Backlog {
     /// The snapshot up to which each requestor is covered, in the order of `requestors`.
     since: Vec<String>,
     claim: Claim,
-    /// The time and the number of the last event.
+    /// The time and the number of the last event that was read.
     at: (i64, i64),
     pub is_exhausted: bool,
 }
@@ -64,7 +64,7 @@ macro_rules! page {
 }
 
 impl SharedBuffer {
-    /// Begins the walk over a slice that this worker owns.
+    /// Begins to read a slice that this worker owns.
     pub async fn backlog(&mut self, claim: &Claim, cut: &Cut, route: &SharedRoute) -> Result<Backlog> {
         let progress = self.progress(claim).await?;
         let since = |requestor| progress.get(requestor).cloned().unwrap_or_else(|| NOTHING.to_owned());

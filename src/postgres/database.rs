@@ -77,7 +77,7 @@ impl SharedBuffer {
         let (mut buffer, found) = SharedBuffer::glance(address).await?;
         if found < SCHEMA {
             buffer.step().await?;
-            // A program of a later release may have been faster.
+            // A program of a later release may have made a later schema meanwhile.
             (buffer, _) = SharedBuffer::glance(address).await?;
         }
         buffer.adopt().await?;

@@ -42,7 +42,7 @@ const EVENT: &str = "SELECT e.seq, e.id, r.requestor_id, e.slot, e.occurred_at, 
 const LOCK: &str =
     "SELECT seq FROM passbridge.final WHERE seq = ANY($1) AND state = $2 ORDER BY seq FOR UPDATE";
 
-/// Lists requeued events, because the next owner of their slice skips covered ones. Without a suite, there is no slice.
+/// Lists requeued events: the next owner of their slice would skip them as covered. Without a suite, there is no slice.
 const ASIDE: &str = "INSERT INTO passbridge.aside (rsid, n, seq, accepted_at)
      SELECT s.rsid, CASE s.settings::jsonb ->> 'identity' WHEN 'ecid' THEN e.ecid_bucket ELSE e.mvpd_bucket END & 15, e.seq,
         clock_timestamp()

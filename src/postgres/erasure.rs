@@ -16,14 +16,14 @@ use crate::delivery::Sequence;
 use crate::event::Property;
 use crate::mapping;
 
-/// Numbers of events that one statement searches.
+/// How many event numbers one statement searches.
 const SEARCHED_AT_ONCE: i64 = 20_000;
 /// Events erased in one transaction, for which drains of their suites wait.
 const ERASED_A_TRANSACTION: usize = 500;
 /// Packs of users that one transaction searches: at most some 80 MB.
 const PACKS_A_TRANSACTION: i64 = 32;
 
-/// The ID is searched in the text of the body, so this finds too many events.
+/// The ID is searched in the text of the body, so this finds too many events. `find` checks each.
 const FIND: &str = "SELECT e.seq, e.id, r.requestor_id, e.slot, e.occurred_at, e.count, e.body
      FROM passbridge.event e JOIN passbridge.requestor r USING (requestor)
      WHERE e.seq >= $1 AND e.seq < $2 AND strpos(e.body, $3) > 0 ORDER BY e.seq";
@@ -35,7 +35,7 @@ const REPACK: &str =
     "UPDATE passbridge.metric_users SET packed = $2, users = octet_length($2) / 24 WHERE pack = $1";
 const GROUPS: &str = "SELECT metric_group FROM passbridge.metric_group WHERE lower(mvpd COLLATE \"C\") = lower($1 COLLATE \"C\")";
 
-/// While these rows are locked, no requestor of the events is mapped or freed, and no worker begins an attempt for them.
+/// While these rows are locked, no requestor of the events is mapped or freed, and no worker begins to send them.
 const LOCKS: [&str; 2] = [
     "SELECT FROM passbridge.requestor WHERE requestor IN (SELECT requestor FROM passbridge.event WHERE seq = ANY($1))
      ORDER BY requestor FOR SHARE",
@@ -74,8 +74,8 @@ impl SharedBuffer {
         // The metrics cannot count an event any more once it is deleted.
         self.count_older_events().await?;
         let found = self.find(whom).await?;
-        // The metrics come first, because only the events tell whose digests to replace. After an interruption the next try
-        // still finds the events.
+        // The metrics come first, because only the events tell whose digests to replace. After an interruption, the
+        // next try still finds the events.
         let metric_digests = self.replace_digests(&found.people, Some(REPACK)).await?;
         for events in found.events.chunks(ERASED_A_TRANSACTION) {
             self.write(async |client| erase(client, events).await).await?;
@@ -121,8 +121,8 @@ impl SharedBuffer {
         Ok(found)
     }
 
-    /// Replaces digests in every pack. Nobody folds packs during a transaction. A pack that was folded between two
-    /// transactions has a higher number, so it is seen too. Without `repack`, only counts them. Returns how many there were.
+    /// Replaces digests in every pack; without `repack`, only counts them. Returns the number of these digests. Nobody
+    /// folds packs during a transaction. A pack folded between two transactions has a higher number, so it is seen too.
     async fn replace_digests(&mut self, people: &HashSet<Person>, repack: Option<&str>) -> Result<u64> {
         let (secret, mut strangers) = (self.metrics_secret().await?, Strangers::default());
         for person in people {
@@ -140,7 +140,7 @@ impl SharedBuffer {
     }
 }
 
-/// Replaces digests in the packs after a number. Returns the number of the last of them, and how many digests were replaced.
+/// Replaces digests in the packs after a number. Returns the number of the last pack, and how many digests it replaced.
 async fn replace_some(
     client: &Client,
     after: i64,
@@ -170,7 +170,7 @@ async fn replace_some(
     Ok((rows.last().map(|row| row.get(0)), replaced_in_all))
 }
 
-/// Decides that events are erased, and deletes them. Workers that have them in memory find the state, and send nothing more.
+/// Decides that events are erased, and deletes them. Workers with them in memory find the state, and send no more.
 async fn erase(client: &Client, events: &[i64]) -> std::result::Result<(), Error> {
     for lock in LOCKS {
         client.query_typed(lock, &[(&events, Type::INT8_ARRAY)]).await?;

@@ -26,7 +26,7 @@ const FAULTS: &str = "SELECT of, says, advice FROM (VALUES
             'name a synchronous standby: docs/many-workers.md')) AS f(is_so, of, says, advice) WHERE is_so";
 
 impl SharedBuffer {
-    /// Asks for rights and settings, and changes nothing.
+    /// Checks the rights and the settings, and changes nothing.
     pub async fn faults(&mut self) -> Result<Vec<Fault>> {
         let rows = self.rows(FAULTS, &[]).await?;
         Ok(rows.iter().map(|row| Fault { of: row.get(0), says: row.get(1), advice: row.get(2) }).collect())

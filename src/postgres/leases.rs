@@ -29,7 +29,7 @@ impl WorkerId {
 #[derive(Debug, Clone)]
 pub struct Lease {
     until_nanos: Arc<AtomicU64>,
-    /// How often the lease began anew. Before it did, others may have owned the slices, sent, and given them back.
+    /// How often the lease began anew. Before a new term, others may have owned the slices, sent, and given them back.
     term: Arc<AtomicU64>,
     pub length: Duration,
     /// How long after the end of its lease a worker counts as gone: longer than any request that it may have begun.
@@ -125,7 +125,7 @@ impl SharedBuffer {
         self.write(make).await
     }
 
-    /// Reserves turns for some hits at a pace, one after the other. `all` is their length together. Returns in how many
+    /// Reserves turns for some hits at a pace, one after the other. `all` is their total length. Returns in how many
     /// seconds the first one begins: less than zero if it is past.
     pub async fn reserve(&mut self, name: &str, all: Duration, slack: Duration) -> Result<f64> {
         let (all, slack) = (all.as_secs_f64(), slack.as_secs_f64());

@@ -40,7 +40,7 @@ const GROUPS: &str = "SELECT u.ord, r.requestor, g.metric_group
          AS u(requestor_id, mvpd, proxy, sdk_type, device_type, reason, ord)
      LEFT JOIN passbridge.requestor r USING (requestor_id)
      LEFT JOIN passbridge.metric_group g USING (requestor, mvpd, proxy, sdk_type, device_type, reason)";
-/// Inserts only what is missing, because each row takes a number even if it conflicts. Sorts it, so that no two
+/// Inserts only what is missing, because each row takes a number even if it conflicts. Sorts the rows, so that no two
 /// transactions wait for each other in a circle.
 const ADD_REQUESTORS: &str = "INSERT INTO passbridge.requestor (requestor_id) SELECT DISTINCT id FROM unnest($1::text[]) id
      WHERE NOT EXISTS (SELECT FROM passbridge.requestor r WHERE r.requestor_id = id) ORDER BY 1 ON CONFLICT DO NOTHING";
@@ -117,7 +117,7 @@ impl SharedBuffer {
         Ok(self.metrics_secret.insert(MetricsSecret::new(bytes)).clone())
     }
 
-    /// Returns what the metrics need. Numbers new requestors and groups in an own transaction, so that no ingest waits.
+    /// Returns what the metrics need. Numbers new requestors and groups in another transaction: no ingest waits.
     pub(super) async fn measured(&mut self, events: &[NewEvent]) -> Result<Measured> {
         let mut known = HashSet::new();
         let wanted: Vec<_> = events.iter().flat_map(keys).filter(|key| known.insert(*key)).collect();

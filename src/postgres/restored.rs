@@ -9,13 +9,13 @@ use super::error::Result;
 /// Events looked at in one transaction.
 const BATCH: i64 = 50_000;
 
-/// Whether rows name transactions that have not ended here: where they were written, none does. First and last event.
+/// Whether transaction numbers in rows are above those of this server; and the numbers of the first and last event.
 const IS_FOREIGN: &str = "SELECT coalesce(greatest(
         (SELECT max(pg_snapshot_xmax(cut)) FROM passbridge.progress),
         (SELECT xid FROM passbridge.event ORDER BY seq DESC LIMIT 1)) >= pg_snapshot_xmax(pg_current_snapshot()), FALSE),
     coalesce((SELECT min(seq) FROM passbridge.event), 0), coalesce((SELECT max(seq) FROM passbridge.event), 0)";
 
-/// Renumbers undecided events, and the last event in any case: its number tells that the buffer is foreign.
+/// Gives undecided events a number of this server, and the last event in any case, because `IS_FOREIGN` looks at it.
 const RENUMBER: &str = "UPDATE passbridge.event e SET xid = pg_current_xact_id()
      WHERE e.seq >= $1 AND e.seq < $2 AND e.xid >= pg_snapshot_xmax(pg_current_snapshot())
        AND (e.seq = $3 OR NOT EXISTS (SELECT FROM passbridge.final f WHERE f.seq = e.seq))";
@@ -25,7 +25,7 @@ const UNCOVER: &str = "WITH uncovered AS (UPDATE passbridge.slice SET covered_at
      DELETE FROM passbridge.progress WHERE pg_snapshot_xmax(cut) >= pg_snapshot_xmax(pg_current_snapshot())";
 
 impl SharedBuffer {
-    /// Does nothing on the server that wrote the buffer. Several programs may do this at once. After an interruption,
+    /// Mends a buffer from another server. Several programs may do this at the same time. After an interruption,
     /// the next call begins again, because the last event and the progress change last.
     pub(super) async fn adopt(&mut self) -> Result<()> {
         let row = self.row(IS_FOREIGN, &[]).await?;

@@ -34,7 +34,7 @@ pub struct SharedStatus {
     pub over_count_max: i64,
     /// Events that became dead within 24 hours.
     pub dead_within_a_day: i64,
-    /// When the oldest input was opened that has an event which a drain left, or a person requeued, in an active suite.
+    /// Of the events that a drain left or a person requeued, in active suites: when their first input was opened.
     pub oldest_left_at: Option<Instant>,
     /// When the first input was opened.
     pub first_arrival_at: Option<Instant>,

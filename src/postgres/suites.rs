@@ -258,8 +258,8 @@ async fn known(client: &Client, rsid: &Rsid) -> Done<ReportSuite> {
     })
 }
 
-/// Locks the slices of a suite. Fails if a worker may be sending, or if events that were sent to the suite, or those of
-/// one requestor, are undecided. A worker that is gone cannot come back to its slices.
+/// Locks the slices of a suite. Fails if a worker may be sending, or if events that were sent to the suite (only those
+/// of the requestor, if one is given) are undecided. A worker that is gone cannot come back to its slices.
 async fn free(client: &Client, rsid: &Rsid, requestor_id: Option<&RequestorId>) -> Done<()> {
     let (id, requestor_id) = (rsid.as_str(), requestor_id.map(RequestorId::as_str));
     client.query_typed(LOCK_SLICES, &[(&id, Type::TEXT)]).await?;
