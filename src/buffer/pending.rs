@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! queue + events + identities ──> rows are deleted; the ledger counts them as taken_back
-//! metric_counts                    lose their units; a day's users are recounted, unless other events of that day are gone
+//! metric_counts                    lose their units; users of a day are recounted, unless other events of it are gone
 //! source_memory, esm_accounts      ESM totals are lowered; rows of exchanges are again as before the input
 //! feeds                            a requestor with no event left loses its row: its next feed may be of either kind
 //! ```
