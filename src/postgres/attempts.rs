@@ -90,7 +90,7 @@ const RECORD: &str =
     "SELECT coalesce(owned, '{}'), coalesce(granted, '{}'), coalesce(decided, '{}') FROM passbridge.record(
         $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
 
-/// Moves events in the account, from the term `was` to the term `becomes`. Each row sums to zero.
+/// Moves events in the account, from the term `was` to the term `becomes`. The changes of each row sum to zero.
 macro_rules! post {
     ($moves:literal) => {
         concat!(

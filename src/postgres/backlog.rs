@@ -51,7 +51,7 @@ pub struct Backlog {
     pub is_exhausted: bool,
 }
 
-/// Reads a page, by one kind of bucket. The caller leaves out events with a final state, not the server, so that the
+/// Reads a page, by one kind of bucket. The caller, not the server, leaves out events with a final state, so that the
 /// time for a page never depends on their number.
 macro_rules! page {
     ($kind:literal) => {

@@ -12,7 +12,7 @@ use crate::buffer::{BufferError, SuiteListing};
 use crate::event::{RequestorId, VisitorRules};
 use crate::suite::{HitForm, ReportSuite, Rsid, SuiteState};
 
-/// How many slices a suite has: more workers than this would have no work. An index of `event` has this number too.
+/// How many slices a suite has, and so how many workers can send to it. An index of `event` has this number too.
 pub(super) const SLICES: i32 = 16;
 /// The buckets of visitors that slices are made of, so that a later release can choose another number of slices.
 pub(super) const BUCKETS: u64 = 1024;
