@@ -297,7 +297,7 @@ fn broken(source: io::Error) -> InputError {
 }
 
 /// A file or a pipe. With `may_pause`, a pipe without data fails with `WouldBlock` every `LOOK_EVERY`. After a stop,
-/// one more read returns what is ready. The next read fails: at the end of an input, half a line passes for a whole one.
+/// one more read returns what is ready. The next read fails: at the end of an input, half a line passes for a line.
 struct Stoppable {
     file: File,
     stop: Arc<AtomicBool>,
