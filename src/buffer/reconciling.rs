@@ -210,7 +210,7 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
         each(self.connection(), select, values, |row| self.tell_row(row, Standing::Pending))
     }
 
-    /// Shows dead, held and discarded units, and those in sent bulk files whose events are still pending.
+    /// Shows dead, held and discarded units and, as ambiguous, pending units that a sent bulk file contains.
     fn set_aside(&mut self) -> Result<()> {
         // CROSS JOIN makes SQLite start with the few rows of `aside`. Otherwise SQLite reads every event.
         let select = "WITH aside AS (

@@ -1,5 +1,5 @@
-//! Stops sending to what is down: a host, or one report suite there. Every complete reply is a sign of life, except
-//! 408, 429 and 5xx other than 511.
+//! Stops sending to what is down: a host, or one report suite there. Every complete reply is a sign of life, also
+//! 511, but not 408, 429 or any other 5xx.
 //!
 //! ```text
 //!    N failures in a row or Retry-After     the wait is over
@@ -51,7 +51,7 @@ impl Default for BreakerOptions {
 pub enum Permit {
     /// The request may go out; its outcome must be recorded.
     Go,
-    /// Only this one request may go out. Its outcome must be recorded, or the permit given back if it is not sent.
+    /// Only this request may go out. Its outcome must be recorded; if it is not sent, the permit must be given back.
     Probe,
     Wait(Duration),
     /// There was no sign of life for too long: send nothing more in this run.

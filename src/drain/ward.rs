@@ -1,10 +1,10 @@
 //! Keeps the refused events of a suite until it is decided whether the events or the suite are at fault, and chooses
 //! the events that a trial of the suite sends next (its candidates). This module neither waits nor sends.
 //!
-//! A refused event is decided in one of two ways. A hit that was sent after the refusal came back succeeds: then the
-//! event is at fault. Or no other event can be tried: then the suite is at fault if enough events were refused in a
-//! row. Otherwise nobody knows, and the event waits for the next run. The success of an earlier hit proves nothing,
-//! because the suite may have begun to refuse later.
+//! A refused event is decided in one of two ways. If a hit succeeds, and was sent after the refusal had come back, the
+//! event is at fault. If no other event can be tried, the suite is at fault, provided that enough events were refused
+//! in a row. Otherwise nobody knows, and the event waits for the next run. The success of an earlier hit proves
+//! nothing, because the suite may have begun to refuse later.
 //!
 //! Two kinds of events wait here: later events of a visitor whose refused event is undecided and, during a trial,
 //! events that were never sent. The latter wait until they become candidates or the trial is over.
@@ -94,7 +94,7 @@ pub(super) struct Refused {
     pub(super) is_blocking: bool,
     /// How many hits of the suite had been sent when the refusal came back.
     pub(super) known_at: u64,
-    /// Whether the event is at fault, or nobody can tell because no other event can be tried.
+    /// Whether the lane may take the event back: the event is at fault, or it is left to the next run.
     pub(super) is_decided: bool,
 }
 
@@ -195,7 +195,7 @@ impl Ward {
         // waits like any other, so that the trial does not expect a reply to it.
         self.in_trial -= usize::from(std::mem::take(&mut parcel.is_candidate));
         if self.phase == Phase::Flows {
-            // The lane read the phase before the trial ended. Later events of the visitor wait behind this one.
+            // The lane read the phase before the trial ended. Later events of the visitor must not overtake this one.
             self.phase = Phase::Watched;
         }
         // Usually the place is the end. But a lane may return a claimed event after a later event of its visitor came.
@@ -245,8 +245,8 @@ impl Ward {
         true
     }
 
-    /// Returns to a lane its decided refused events and, unless the suite is on trial, its waiting events.
-    /// Returns all its events if the lane ends (`is_last`) or if the run sends no more events of the suite.
+    /// Gives a lane its events back: the refused ones that are decided and, outside a trial, the waiting ones.
+    /// Gives back all its events if the lane ends (`is_last`) or if the run sends no more events of the suite.
     pub(super) fn take_back(&mut self, lane: usize, is_last: bool) -> (Vec<Refused>, VecDeque<Parcel>) {
         let takes_all = is_last || self.phase.is_over();
         let is_due = |refused: &mut Refused| refused.lane == lane && (takes_all || refused.is_decided);
@@ -304,8 +304,8 @@ impl Ward {
         }
     }
 
-    /// Takes the next step of a trial, unless a reply that is still to come may decide it: asks the feed for
-    /// scouts, wakes the lane that has a candidate, asks the feed for more events, or decides who is at
+    /// Does nothing while a reply that is still to come may decide a trial. Otherwise takes its next step: asks the
+    /// feed for scouts, wakes the lane that has a candidate, asks the feed for more events, or decides who is at
     /// fault. Without a trial, decides who is at fault once no further event can show it.
     fn consider(&mut self) {
         let is_under_way = self.under_way() > 0 || self.in_trial > 0 || self.scouts > 0 || self.is_scouting;
@@ -349,7 +349,7 @@ impl Ward {
         self.outstanding.saturating_sub(self.undecided().count() + self.waiting())
     }
 
-    /// Whether replies are still to come if the feed gives no more events. Such a reply may refuse an event.
+    /// Whether lanes still get replies, even if the feed gives no more events. Such a reply may refuse an event.
     pub(super) fn may_refuse(&self) -> bool {
         self.under_way() > 0 || (self.phase == Phase::OnTrial && !self.is_feeding)
     }

@@ -1,7 +1,7 @@
 //! Some lines of one input, read and checked: the events to store, and the lines that are no event.
 //!
-//! The code for input files, for the inbox and for HTTP uses this module. It makes portions of lines, batches for the
-//! buffer, and the rejects to write: rejected lines, and events that the buffer refused.
+//! The code for input files, for the inbox and for HTTP uses this module, which makes portions of lines, batches for
+//! the buffer, and the rejects to write: rejected lines, and events that the buffer refused.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant as Timer};
@@ -55,7 +55,7 @@ pub(super) struct Portion {
     /// The slice of the events that is taken, and how many events were left out.
     pub(super) slice: Slice,
     pub(super) outside_slice: u64,
-    /// The map with which all events must be read. A line in the form of a rejected line must name this map, too.
+    /// The map with which all events must be read. A line of a rejects file that comes in again must name it, too.
     pub(super) only_by: Option<Arc<str>>,
 }
 

@@ -62,7 +62,7 @@ pub trait Memory: Send {
     /// The feed of a requestor; `None` before its first event. The feed never changes.
     fn feed(&mut self, requestor_id: &str) -> MemoryResult<Option<Feed>>;
 
-    /// The requestors and MVPDs with a count in this UTC hour, numbered from the Unix epoch, each with its units.
+    /// Each requestor and MVPD with a count in a UTC hour, with its units. `hour` counts hours from the Unix epoch.
     fn counted(&mut self, hour: i64) -> MemoryResult<Vec<(String, String, u64)>>;
 }
 

@@ -39,7 +39,7 @@ const WAITING_LOW: usize = 512;
 const PAGES_AT_ONCE: usize = 2;
 /// How many different troubles a summary names.
 const TROUBLES_MAX: usize = 20;
-/// How soon the worker looks again if its lease has ended and may be renewed, or if a pace lets no further event wait.
+/// How soon the worker looks again if its lease has ended and may be renewed, or if a pace is full (`Pace::is_full`).
 pub(super) const POLL: Duration = Duration::from_millis(20);
 
 /// A slice that this worker owns.
@@ -75,12 +75,12 @@ pub(super) struct HostWork {
     pub(super) group_since: Option<Instant>,
     pub(super) summary: WorkSummary,
     pub(super) is_given_up: bool,
-    /// The error of the buffer when a lane asked it for the turn of a hit. `run` then fails with it.
+    /// The buffer's error when a lane asked for the turn of a hit. `run` then fails with this error.
     failure: Option<PostgresError>,
-    /// Whether slices, own ones or those of others, were still to be covered at the last look.
+    /// Whether a slice, of this worker or of another, was not yet worked through up to its cut at the last look.
     pub(super) waits_for_others: bool,
     pub(super) look_at: Instant,
-    /// When to choose events again, after the breaker refused a permit or a pace let no further event wait.
+    /// When to choose events again, after the breaker refused a permit or while a pace is full (`Pace::is_full`).
     pub(super) permit_at: Option<Instant>,
 }
 
