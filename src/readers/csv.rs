@@ -16,11 +16,12 @@ use super::line::{
 use super::map::Map;
 use super::memory::Recollection;
 use super::parts;
-use super::records::Records;
+use super::records::{Records, beyond_a_line};
 use super::remarks::Remarks;
 use super::rest_v2::is_like_exchange;
 use super::unknown::UnknownKeys;
-use crate::event::{Draft, PassEvent, RawValue, TimeBounds, key_named};
+use crate::event::{Draft, EventKind, Instant, PassEvent, RawValue, TimeBounds, key_named};
+use crate::harmless::clip;
 
 /// The columns that every header must have, because every event needs them.
 const REQUIRED: [&str; 3] = ["occurred_at", "event", "requestor_id"];
@@ -177,6 +178,11 @@ impl<R: BufRead> Records<R> {
         if is_like_exchange(&self.raw.bytes) {
             let found = "(what looks like an exchange: say --format rest-v2)".to_owned();
             return Err(HeaderError::Missing { missing: REQUIRED[0], found });
+        }
+        let is_value = |cell: &&str| EventKind::from_name(cell).is_some() || Instant::of_source(cell).is_ok();
+        let value = || cells.iter().find(|cell| map.is_none() && is_value(cell)).copied();
+        if let Some(found) = beyond_a_line(&cells).or_else(value) {
+            return Err(HeaderError::HasRows(clip(found)));
         }
         let bare = |cell: &str| cell.trim().trim_start_matches('\u{feff}').to_owned();
         let names: Vec<String> = cells.into_iter().map(bare).collect();

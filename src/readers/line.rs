@@ -302,6 +302,10 @@ pub enum HeaderError {
     /// The row is recognised as something else than a header.
     #[error("{0}")]
     Recognised(&'static str),
+    #[error(
+        "has {0:?} where a name is expected: the lines of this source end with neither LF nor CR; convert them"
+    )]
+    HasRows(String),
     #[error("has more than {} columns", COLUMNS_MAX)]
     TooManyColumns,
     /// The header cannot be read, for the reason for which a row is rejected.

@@ -256,3 +256,9 @@ fn line_ends(part: &[u8], has_cr_rows: bool) -> u64 {
     let returns = if has_cr_rows { memchr_iter(b'\r', part).count() } else { 0 };
     (memchr_iter(b'\n', part).count() + returns) as u64
 }
+
+/// The first cell with a sign that other systems write between lines, and that ends no line here.
+pub(super) fn beyond_a_line<'a>(cells: &[&'a str]) -> Option<&'a str> {
+    const SIGNS: [char; 6] = ['\u{b}', '\u{c}', '\u{1e}', '\u{85}', '\u{2028}', '\u{2029}'];
+    cells.iter().find(|cell| cell.contains(SIGNS) || cell.contains("\\n")).copied()
+}

@@ -10,10 +10,10 @@ use serde_json::value::RawValue;
 
 use super::fields::{is_metric, is_time};
 use crate::harmless::clip;
-use crate::readers::line::COLUMNS_MAX;
+use crate::readers::line::{COLUMNS_MAX, HeaderError};
 use crate::readers::lines::BYTE_ORDER_MARK;
 use crate::readers::members::{Members, unquoted};
-use crate::readers::records::Records;
+use crate::readers::records::{Records, beyond_a_line};
 use crate::readers::remarks::Remarks;
 
 /// The most bytes that all values of a record may have together. With this limit, the place where a value ends fits
@@ -433,6 +433,11 @@ fn take_row(
             let Remarks { same_headers, other_headers, .. } = &mut report.remarks;
             let seen = if before[..] == all[..] { same_headers } else { other_headers };
             seen.note(row.start_line);
+        }
+        let is_number = |cell: &&&str| !cell.is_empty() && cell.bytes().all(|it| it.is_ascii_digit());
+        let number = || cells.iter().find(is_number).copied();
+        if let Some(found) = beyond_a_line(&cells).or_else(number) {
+            return Err(format!("the header {}", HeaderError::HasRows(clip(found))));
         }
         *names = Some(shape_of(&mut None, all, "the header", "column")?);
         return Ok(());

@@ -29,7 +29,7 @@ pub(super) const REQUESTORS: [&str; 2] = ["REF30", "REF40"];
 
 /// Lines that are no events, by the format they stand in, each with a part of its reason.
 const BAD_NDJSON: [(&str, &str); 4] = [
-    ("{\"occurred_at\":\"2026-10-20T08:20:02Z\",\"event\":\"authz_ok\"", "is not JSON"),
+    ("{\"occurred_at\":\"2026-10-20T08:20:02Z\",\"event\":\"authz_ok\"", "breaks off at column 56"),
     (
         "{\"occurred_at\":\"2026-10-20T08:20:05Z\",\"event\":\"authz_okay\",\"requestor_id\":\"REF30\"}",
         "event \"authz_okay\" is unknown",

@@ -6,6 +6,7 @@ use passbridge::suite::HitForm;
 use serde_json::json;
 
 use super::*;
+use crate::program::Program;
 
 /// What an ingest of a file of this name says of it, without its folder.
 fn told(name: &str, content: &[u8]) -> (Counts, Vec<String>) {
@@ -105,6 +106,25 @@ fn an_identifier_that_became_a_number_with_a_fraction_of_zeros_is_told() {
     let (total, notes) = told("r.ndjson", start.replace("\"REF30\"", "30.0}").as_bytes());
     assert_eq!(total, counts(1, 1, 0, 0, 0));
     assert!(notes.len() == 1 && notes[0].contains("first requestor_id \"30.0\""), "{notes:?}");
+}
+
+#[test]
+fn a_csv_whose_lines_end_in_another_way_is_refused() {
+    let lines = [
+        "occurred_at,event,requestor_id,count",
+        "2026-11-10T08:00:00Z,authn_ok,REF30,3",
+        "2026-11-10T09:00:00Z,play_requested,REF31,2",
+    ];
+    let esm = ["year,month,day,hour,requestor-id,mvpd,authn-attempts", "2026,11,10,8,REF30,M1,5"];
+    for sign in ["\u{85}", "\u{2028}", "\u{1e}", "\\n", ""] {
+        for lines in [&lines[..2], &lines[..], &esm[..]] {
+            let program = Program::new();
+            program.write("a.csv", &lines.join(sign));
+            let path = program.path("a.csv");
+            let told = program.run(&["ingest", path.to_str().expect("UTF-8")]);
+            assert!(told.code == 1 && told.err.contains("end with neither LF nor CR"), "{sign:?} {told:?}");
+        }
+    }
 }
 
 #[test]
