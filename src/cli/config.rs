@@ -97,6 +97,10 @@ fn show(path: &Path, only_given: bool) -> Result<ShowReport, Failure> {
             let is_secret = from.is_some() && value.as_str() == Some("");
             let value = match value {
                 _ if is_secret => Value::String(HIDDEN.to_owned()),
+                // No URL that is well formed has these, and where a password ends then cannot be known.
+                Value::String(url) if key.ends_with("url") && has_odd_signs(url) => {
+                    Value::String(HIDDEN.to_owned())
+                }
                 Value::String(url) if key.ends_with("url") => Value::String(without_secrets(url)),
                 other => other.clone(),
             };
@@ -106,6 +110,10 @@ fn show(path: &Path, only_given: bool) -> Result<ShowReport, Failure> {
         }
     }
     Ok(ShowReport { file: path.to_owned(), keys })
+}
+
+fn has_odd_signs(url: &str) -> bool {
+    url.contains(|letter: char| letter.is_whitespace() || "\"'`;".contains(letter)) || url.contains("%40")
 }
 
 impl fmt::Display for CheckReport {

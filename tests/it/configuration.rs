@@ -55,6 +55,9 @@ fn each_value_is_shown_with_its_source_and_secrets_are_not() {
         command.env("PASSBRIDGE_ANALYTICS__URL", "https//bob:very-secret@h");
         command.env("PASSBRIDGE_ESM__URL", "bob:very-secret@h");
         command.env("PASSBRIDGE_BULK__URL", "https://bob:very-secret@h/v1");
+        command.env("PASSBRIDGE_BULK__IMS_URL", "https://bob:a very-secret@h/v1");
+        command.env("PASSBRIDGE_ESM__DCR_URL", "https://bob:very-secret%40h/v1");
+        command.env("PASSBRIDGE_ANALYTICS__IMS_URL", "https://h/v1;token=very-secret");
         done(command)
     };
     let text = shown(&["config", "show", "--json"]);

@@ -40,7 +40,7 @@ pub(super) fn style_of_lists() -> String {
     const LIST: &str = "T, T tbody { display: block } T thead { display: none } \
         T tr { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 15rem), 1fr)); gap: 0 1.5rem; padding: .5rem .7rem .7rem; border-bottom: 1px solid var(--rule) } \
         T tr > * { display: flex; justify-content: space-between; gap: 1rem; padding: .12rem 0; background: none !important; white-space: normal; max-width: none !important } \
-        T th[scope=\"row\"] { grid-column: 1 / -1; font-weight: 650; border: 0 } \
+        T th[scope=\"row\"] { display: block; grid-column: 1 / -1; font-weight: 650; border: 0 } \
         T td { align-items: baseline } T td::before { content: attr(data-label); color: var(--quiet); text-align: left } ";
     let steps = STEPS.iter().map(|step| {
         format!(
