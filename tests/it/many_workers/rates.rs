@@ -23,7 +23,7 @@ fn drain_together(program: &Program) {
     }
 }
 
-/// The rate was kept in every second, and more of it was used than the shares of two workers, also on a busy host.
+/// The rate was kept in every second, and more of it was used than one worker's share, also on a busy host.
 fn assert_paced(sandbox: &Handle) {
     let mut times: Vec<i64> =
         sandbox.hits().iter().map(|hit: &AcceptedHit| hit.received_at.nanos()).collect();
@@ -37,7 +37,7 @@ fn assert_paced(sandbox: &Handle) {
     assert!(busiest <= RATE + WORKERS * RATE / 10, "{busiest} hits within a second");
     let seconds = (times[SENT - 1] - times[0]) as f64 / second as f64;
     let rate = (SENT - 1) as f64 / seconds;
-    assert!((0.7..=1.02).contains(&(rate / RATE as f64)), "{rate} hits a second");
+    assert!((0.4..=1.02).contains(&(rate / RATE as f64)), "{rate} hits a second");
 }
 
 #[test]
