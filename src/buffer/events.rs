@@ -104,11 +104,11 @@ pub struct Conflict {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StoreReport {
     pub stored: u64,
-    /// Events that were already stored with the same content.
+    /// Events that were already stored, except those with other content. The content of an erased event is not known.
     pub duplicates: u64,
     /// Events that were already stored with other content.
     pub conflicts: Vec<Conflict>,
-    /// The indices of events that were not stored, because their requestor has the other kind of feed.
+    /// The indices in the batch of events that were not stored, because their requestor has the other kind of feed.
     pub mixed: Vec<usize>,
 }
 
@@ -121,7 +121,8 @@ pub struct InboxRow {
 }
 
 impl Buffer {
-    /// Stores the new events of a batch. They are durable when this returns.
+    /// Stores the new events of a batch. They are durable when this returns. Fails with `MixedFeeds`, and stores
+    /// nothing, if a requestor has the other kind of feed and the batch has rows of a reader's memory.
     pub fn store(&self, batch: Batch) -> Result<StoreReport> {
         let now = self.now();
         self.write(move |transaction| store(transaction, &batch, now))

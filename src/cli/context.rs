@@ -88,8 +88,9 @@ impl Context {
     }
 }
 
-/// Fails if an output would replace a database, a needed file or something that is no file, if its folder is one of the
-/// program's own or has the path of a needed file, or if the program deletes files of its name.
+/// Fails if an output must not have this path. It must not replace a database, a needed file (such as the
+/// configuration) or something that is no file. It must not be in a folder of the program's own, or in a folder that
+/// would stand where a needed file belongs. Nor may its name be one of those that the program deletes.
 pub(super) fn may_replace(settings: &Settings, path: &Path) -> Result<(), Failure> {
     let refuse = |why: &str| refused(format!("cannot write {path:?}: {why}"), "name another file");
     may_be_replaced(path).map_err(|error| refuse(&error.to_string()))?;

@@ -46,7 +46,8 @@ pub(super) struct DrainReport {
 pub(super) struct InboxReport {
     #[serde(flatten)]
     counts: Counts,
-    /// The file of rejects, with the inbox's rows that are no event or that conflict with a stored event.
+    /// The file of rejects, with the inbox's rows that are no event, conflict with a stored event, or have a requestor
+    /// whose counts come from ESM.
     rejects: Option<PathBuf>,
     /// The reason why rows stay in the inbox.
     left: Option<String>,

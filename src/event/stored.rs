@@ -55,7 +55,7 @@ impl PassEvent {
         json
     }
 
-    /// Reads a stored event; `None` if its text is not of [`PassEvent::stored_body`]: the buffer is damaged.
+    /// Reads a stored event; `None` if [`PassEvent::stored_body`] cannot have made its text: the buffer is damaged.
     pub fn from_stored(columns: StoredColumns, body: &str) -> Option<PassEvent> {
         let StoredColumns { occurred_at, kind, requestor_id, count } = columns;
         let properties = Properties::within(body.to_owned());

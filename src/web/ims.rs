@@ -96,8 +96,8 @@ impl Ims {
         Ok(Ims { http, url, options, token_url, token_endpoint, token: Mutex::new(None), patience, pace })
     }
 
-    /// Sends a request until the answer is conclusive or no attempts are left. If the token is refused, asks
-    /// once more with a new token, because a token may end early. If the new token is refused too, gives up.
+    /// Sends a request until the answer is conclusive or no attempts are left. If the token is refused (401), starts
+    /// again once with a new token, because a token may end early. Returns the 401 if the new token is refused too.
     pub async fn ask(
         &self,
         endpoint: &Endpoint,

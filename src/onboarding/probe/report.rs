@@ -45,8 +45,11 @@ words! {
     /// How the values of an eVar came back.
     pub enum EvarState {
         Right = "right",
+        /// Analytics does not show the value that was sent.
         Missing = "missing",
+        /// The value came back with other characters. Case is ignored.
         Altered = "altered",
+        /// The value came back, but an event was counted with it less often than the event was counted at all.
         Partial = "partial",
         /// A value was credited with an event that was sent without a value.
         Leaks = "leaks",
@@ -60,10 +63,13 @@ words! {
 pub struct EventSeen {
     pub event: String,
     pub label: &'static str,
+    /// How many hits of the probe's own visitor have the event, repeats included.
     pub sent: usize,
+    /// The units that Analytics should count for them. A repeat adds none.
     pub expected: u64,
-    /// `None` if Analytics refuses to report the event.
+    /// The units that Analytics shows; `None` if it refuses to report the event.
     pub seen: Option<u64>,
+    /// When a reading first showed the event.
     pub first_seen_at: Option<Instant>,
 }
 
@@ -74,6 +80,7 @@ pub struct EvarSeen {
     pub label: &'static str,
     pub state: EvarState,
     pub sent: String,
+    /// What Analytics shows: another value, or a sentence if the state is `Partial` or `Leaks`.
     pub seen: Option<String>,
 }
 
@@ -94,6 +101,7 @@ pub struct Proof {
     pub found: String,
     /// What to do, and where; empty if the item is right.
     pub fix: String,
+    /// The settings of passbridge that were probed. If they change, the proof is void ([`Item::basis`]).
     pub basis: String,
 }
 

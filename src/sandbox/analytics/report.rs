@@ -116,8 +116,8 @@ pub(super) struct Source<'s> {
     pub(super) rows_per_page_max: usize,
 }
 
-/// Answers a request, with 206 if a column has an error. Adobe does not publish the numbers of such a column. Here
-/// they are 0, and a client must not take them for counts.
+/// Answers a request, with 206 if a column has an error. Adobe's documentation does not say which numbers such a column
+/// has. Here they are 0, and a client must not take them for counts.
 pub(super) fn answer(request: &Request, source: &Source<'_>) -> Result<(StatusCode, Value), Refusal> {
     let mut spans = request.global_filters.iter().filter(|filter| filter.kind == "dateRange");
     let span = match (spans.next(), spans.next()) {
