@@ -14,7 +14,8 @@ use crate::suite::Rsid;
 use crate::word::words;
 
 words! {
-    /// The result of an attempt, or the state that was decided for an event.
+    /// The result of an attempt, or the state that was decided for an event. Workers change a state only to a later one
+    /// in this list.
     #[derive(PartialOrd, Ord)]
     pub enum Verdict {
         /// The hit that failed was not counted, and the event stays pending.
@@ -53,6 +54,7 @@ pub struct Outcome {
     pub seq: i64,
     pub attempt: i64,
     pub verdict: Verdict,
+    /// How many hits of the event were counted so far, in all attempts.
     pub hits_sent: i32,
     pub reason: Option<String>,
 }

@@ -118,7 +118,7 @@ pub(super) fn stored_event(row: &Row) -> Result<PassEvent> {
     PassEvent::from_stored(columns, row.get(6)).ok_or_else(damaged)
 }
 
-/// Reads the second of these columns.
+/// Reads the identity, the second of the columns that [`stored_event`] names.
 pub(super) fn stored_id(row: &Row) -> Result<EventId> {
     let bytes = row.get::<_, &[u8]>(1).try_into();
     bytes.map(EventId::from_bytes).map_err(|_| PostgresError::Damaged("an identity has another length"))

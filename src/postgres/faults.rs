@@ -6,7 +6,7 @@ use super::error::Result;
 /// What is wrong, and what to do.
 #[derive(Debug)]
 pub struct Fault {
-    /// `rights`, or the setting.
+    /// `rights`, the role that this user lacks, or the setting.
     pub of: String,
     pub says: String,
     pub advice: String,

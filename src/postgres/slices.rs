@@ -23,6 +23,7 @@ pub struct Cut {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     pub rsid: Rsid,
+    /// The number of the slice within its suite, from 0 on.
     pub n: i32,
     /// How often the slice has changed hands. Attempts with the epoch of an earlier owner are refused.
     pub epoch: i64,

@@ -170,8 +170,8 @@ fn buckets(event: &NewEvent) -> Result<[i16; 2]> {
     Ok(FORMS.each_ref().map(|form| (mapping::visitor(&pass, event.id, form).0 % BUCKETS) as i16))
 }
 
-/// Inserts the events whose identities are new, and counts them. Returns a row with the number of each, from 1 on.
-/// Returns `None` if `are_new` was right: all of them are new.
+/// Inserts the events whose identities are new, and counts them. Returns a row with the place of each in `events`, from
+/// 1 on. Returns `None` if `are_new` was right: all of them are new.
 async fn insert(
     client: &Client,
     input: InputId,

@@ -101,7 +101,8 @@ const UNMAP: &str = "WITH freed AS (
 type Done<T> = std::result::Result<Result<T>, Error>;
 
 impl SharedBuffer {
-    /// Maps requestors to a suite. Makes an unknown suite. Fails if the suite has other settings.
+    /// Maps requestors to a suite. Makes an unknown suite. Fails if a known suite has other settings or another
+    /// spelling, or if a requestor belongs to another suite.
     pub async fn add_suite(&mut self, suite: &ReportSuite, requestors: &[RequestorId]) -> Result<()> {
         let rsid = suite.form.rsid.as_str();
         let ids: Vec<&str> = requestors.iter().map(RequestorId::as_str).collect();

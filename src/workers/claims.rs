@@ -28,7 +28,8 @@ impl HostWork {
         self.group_since.map(|since| since + GATHER)
     }
 
-    /// Whether outcomes still wait for more outcomes, because more than half of the places in the queue are taken.
+    /// Whether the next transaction still waits for outcomes, because more than half of the places in the queue are
+    /// taken, so that the lanes have work meanwhile.
     pub(super) fn gathers(&self) -> bool {
         2 * self.queue.borrow().len() > (CLAIMS_A_LANE - 1) * self.work.options.lanes
             && self.gathered_at().is_none_or(|at| Instant::now() < at)

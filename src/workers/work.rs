@@ -26,6 +26,7 @@ pub struct WorkOptions {
     pub stop_grace: Duration,
     /// The longest time that the drain may take; `None` means no limit.
     pub deadline: Option<Duration>,
+    /// How long the worker may send after it last renewed its lease.
     pub lease: Duration,
 }
 
