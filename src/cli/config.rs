@@ -97,7 +97,7 @@ fn show(path: &Path, only_given: bool) -> Result<ShowReport, Failure> {
             let is_secret = from.is_some() && value.as_str() == Some("");
             let value = match value {
                 _ if is_secret => Value::String(HIDDEN.to_owned()),
-                // No URL that is well formed has these, and where a password ends then cannot be known.
+                // A password may have these signs, as an escaped `@` (`%40`), and then nobody knows where it ends.
                 Value::String(url) if key.ends_with("url") && has_odd_signs(url) => {
                     Value::String(HIDDEN.to_owned())
                 }

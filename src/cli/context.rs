@@ -148,7 +148,7 @@ pub(super) fn spare_files() -> io::Result<()> {
     [(); 3].map(|()| UnixStream::pair()).into_iter().collect::<io::Result<Vec<_>>>().map(drop)
 }
 
-/// Runs work that ends when the first signal asks for a stop.
+/// Runs work, and asks it for a stop at the first signal.
 pub(super) fn until_stopped<T>(work: impl AsyncFnOnce(Stop) -> Result<T, Failure>) -> Result<T, Failure> {
     runtime()?.block_on(async {
         let stop = Stop::default();

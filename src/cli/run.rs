@@ -230,7 +230,7 @@ fn read_again(
     }
 }
 
-/// Digests of the values of all keys, of secrets, and of what the files of secrets hold.
+/// Digests of the values of all keys, of secrets, and of what the files of client secrets and those of `rest_v2` hold.
 type Values = BTreeMap<String, u64>;
 
 fn values(config: &Config) -> Values {

@@ -141,7 +141,8 @@ pub(super) fn open(
     Ok(Some(OpenInput { reader, guess, position, zeros, bytes, digest }))
 }
 
-/// Reads a whole input of any format and unpacks it, for a document that is compared, not stored.
+/// Reads a whole input of any format and unpacks it, for a document that is compared, not stored. Fails if it has more
+/// than `bytes_max` bytes once unpacked, or zero bytes.
 pub fn read_whole(path: &InputPath, bytes_max: u64) -> Result<Vec<u8>, InputError> {
     let mut document = Vec::new();
     let Source { content, zeros, .. } = source(path, &Arc::default())?;
@@ -297,7 +298,8 @@ fn broken(source: io::Error) -> InputError {
 }
 
 /// A file or a pipe. With `may_pause`, a pipe without data fails with `WouldBlock` every `LOOK_EVERY`. After a stop,
-/// one more read returns what is ready. The next read fails: at the end of an input, half a line passes for a line.
+/// one more read returns what is ready. The next read fails, and does not show the end of the input: the readers would
+/// then take half a line for a whole one.
 struct Stoppable {
     file: File,
     stop: Arc<AtomicBool>,

@@ -4,9 +4,9 @@
 //!   put into the inbox. Out: an [`IngestSummary`], and a file with the lines that are no event or whose `event_id`
 //!   is already stored with other content.
 //! - Guarantees: events that a summary counts as stored are durable. After a bad line, the rest of its input
-//!   is still stored; after a broken input, the next inputs are read. Of an input that ends within a line,
-//!   all whole lines are stored; the incomplete line is neither stored nor rejected. This holds for a pipe
-//!   that a stop cuts off, too. At most about 32 MiB of lines are in memory.
+//!   is still stored; after a broken input, the next inputs are read. If reading fails or a stop cuts a pipe off,
+//!   all whole lines before that are stored; an incomplete line there is neither stored nor rejected. If an input
+//!   simply ends within a line, this line is read like the others. At most about 32 MiB of lines are in memory.
 //! - Does not know: report suites, hits, when a drain runs.
 //! - Rules: `docs/sources.md`, `docs/guarantees.md`.
 

@@ -25,11 +25,12 @@ const NAMED_MAX: u64 = 20;
 /// The most reasons of an input by which its rejected lines are counted. Hostile lines could have a reason each.
 const REASONS_MAX: usize = 50;
 
-/// Counts of the lines of one or more inputs. `read` is the sum of the other fields. In a preview, `read`
-/// also counts the events, although they are not stored.
+/// Counts of the events and rejected lines of one or more inputs. `read` is the sum of the other fields. In a
+/// preview, `read` also counts the events, although they are not stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Lines that were not blank.
+    /// Events and rejected lines. For NDJSON and CSV, these are the lines that were not blank. An exchange or a record
+    /// of ESM may give several events or none.
     pub read: u64,
     pub stored: u64,
     /// Events that were already stored.

@@ -35,7 +35,7 @@ use crate::job::{JobName, JobRoute, JobState};
 use args::{NewArgs, PlanArgs, ResumeArgs, WayArgs};
 use report::StatusReport;
 
-/// The longest wait for a cancelled job to end. It is longer than a request takes.
+/// The longest wait for a cancelled job to end. A hit takes less by default; an upload may take longer.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {

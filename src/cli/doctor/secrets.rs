@@ -61,7 +61,8 @@ pub(super) fn findings(settings: &Settings) -> Vec<Finding> {
     findings
 }
 
-/// Whether `run` needs the secret of this key to begin. Without any other secret, only the work that needs it fails.
+/// Whether `run` needs the secret of this key to begin. If another secret cannot be read, only the work that needs it
+/// fails.
 fn stops_run(key: &str, Config { serve, buffer, .. }: &Config) -> bool {
     match key {
         "rest_v2.secret_file" | SERVICE_KEYS | "serve.tokens_file" => serve.ingest,

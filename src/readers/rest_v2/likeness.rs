@@ -15,7 +15,8 @@ const PACKED: [&[u8]; 5] = [b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"PK\x03\x04",
 /// The lengths of the longest digest, SHA-512, as Base64 and as hexadecimal digits. A longer text of letters and digits is
 /// no identifier but may be packed or encrypted.
 const DIGEST_MAX: (usize, usize) = (88, 128);
-/// Such a text has a part of at least this length without a sign. The parts of a path are shorter.
+/// A text that may be packed or encrypted has a part of at least this length without one of the signs `-_/+`. The parts
+/// of a path are shorter.
 const OPAQUE_PART_MIN: usize = 24;
 /// A line lists bytes if it has more numbers that may be bytes than this, and more than one in eight letters.
 const NUMBERS_MAX: usize = 100;
