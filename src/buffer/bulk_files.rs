@@ -36,6 +36,7 @@ pub struct NewBulkFile {
     pub path: PathBuf,
     /// The number of rows, without the header.
     pub rows: u64,
+    /// The size of the file, which is packed.
     pub bytes: u64,
 }
 
@@ -74,6 +75,7 @@ pub enum BulkFileState {
 pub struct Received {
     /// The refused rows that the answer names.
     pub refused: Vec<RefusedRow>,
+    /// Rows that Adobe refused or did not count, and that the answer does not name.
     pub unnamed: u64,
     /// Whether a person has to decide about the `unnamed` rows.
     pub is_stuck: bool,

@@ -25,6 +25,7 @@ pub struct JobCalls {
     pub percent: Option<f64>,
     /// Calls a second since the sending began last, waits included; `None` if nothing has been sent since.
     pub calls_per_second: Option<f64>,
+    /// How long `left_calls` take at `calls_per_second`.
     pub seconds_left: Option<u64>,
 }
 

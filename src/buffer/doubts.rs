@@ -22,6 +22,7 @@ pub struct DoubtedEvent {
     pub event: &'static str,
     pub occurred_at: Instant,
     pub count: u32,
+    /// Attempts of unknown outcome.
     pub attempts: u32,
     /// `pending`, `delivered`, `held`, `dead` or `discarded`.
     pub state: String,

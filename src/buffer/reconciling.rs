@@ -58,6 +58,7 @@ pub struct StandingUnits<'a> {
     /// The MVPD, spelled as in the events or as Analytics shows it; empty if there is none.
     pub mvpd: &'a str,
     pub kind: EventKind,
+    /// The start of the quarter hour.
     pub at: Instant,
     pub standing: Standing,
     pub units: u64,

@@ -41,6 +41,7 @@ pub struct Status {
     pub partly_sent: i64,
     /// Pending live events in files that were sent and are not done. Only a drain of their suite settles them.
     pub in_files: i64,
+    /// Rows of the inbox.
     pub inbox: i64,
     /// Since when the inbox has rows that drains cannot move.
     pub inbox_left_since: Option<Instant>,
@@ -76,11 +77,13 @@ pub struct RequestorStatus {
     /// Why hits of the suite are known to be lost; only if it is `blocked`.
     pub parked_because: Option<String>,
     pub pending: i64,
+    /// When the oldest pending live event happened.
     pub oldest_occurred_at: Option<Instant>,
     /// When the first pending live event was stored; `None` if there is none, or if ages were not asked for.
     pub oldest_stored_at: Option<Instant>,
     /// When a live event of the requestor was last stored.
     pub arrived_at: Option<Instant>,
+    /// When an event of the requestor was last delivered.
     pub delivered_at: Option<Instant>,
 }
 

@@ -15,6 +15,7 @@ const TOLD: &str = "told:";
 /// What people were told.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Told {
+    /// When people were last told; `None` if they never were.
     pub at: Option<Instant>,
     /// The broken limits that people were told of. A limit is removed when people are told that it holds again.
     pub broken: BTreeSet<String>,

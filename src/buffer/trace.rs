@@ -33,6 +33,7 @@ pub struct Search<'a> {
 pub struct RepeatRecord {
     /// The event that is stored.
     pub seq: Sequence,
+    /// The input of the repeat, the line there, and when that input was opened.
     pub path: String,
     pub line: u64,
     pub opened_at: Instant,

@@ -25,6 +25,7 @@ pub struct RunSummary {
     pub finished_at: Instant,
     /// Events taken from the buffer.
     pub read: u64,
+    /// Requests that got SUCCESS.
     pub hits: u64,
     pub delivered: u64,
     pub dead: u64,

@@ -8,7 +8,8 @@ use crate::buffer::{Buffer, BufferError, Flow, JobKey, Merge};
 use crate::delivery::Sequence;
 use crate::mapping;
 
-/// What would become of the pending events of live traffic whose suites are active and not blocked.
+/// What would become of the pending events of live traffic whose suites are active and not blocked: how many events
+/// would be sent in how many hits, and how many (`dead`) could not be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Preview {
     pub events: u64,

@@ -84,11 +84,13 @@ enum Subject {
 /// The settings of one suite in a settings file, in the words of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SettingsFile {
+    /// The heading of the suite's column.
     pub column: String,
     pub suite: Rows,
     pub events: BTreeMap<u16, Rows>,
     pub evars: BTreeMap<u16, Rows>,
     pub understood_rows: usize,
+    /// The labels of rows that a check does not use.
     pub other_rows: Vec<String>,
 }
 

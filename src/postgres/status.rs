@@ -56,6 +56,7 @@ pub struct DatabaseHealth {
     pub prepared_transactions: i64,
     pub oldest_prepared_seconds: f64,
     pub bytes: i64,
+    /// Rows of the buffer's tables that vacuum has not removed yet.
     pub dead_rows: i64,
     /// How far the slowest standby is behind; `None` without one.
     pub standby_lag_bytes: Option<i64>,

@@ -19,6 +19,7 @@ pub struct Stored {
     /// Adobe may have counted the events, so they are not sent again unless a person decides it.
     pub held: u64,
     pub discarded: u64,
+    /// The units left the buffer undelivered: they were erased, or they were discarded and then expired.
     pub withdrawn: u64,
     /// Part of the delivered units: delivered so recently that Analytics need not show them yet.
     pub too_fresh: u64,
@@ -188,7 +189,9 @@ pub struct Cell {
     pub buffer: Stored,
     /// The known causes why Analytics reports more or fewer units than the buffer counted.
     pub analytics_parts: Vec<Part>,
+    /// The rest of that difference.
     pub analytics_unexplained: i64,
+    /// The known causes why the buffer counted more or fewer units than ESM.
     pub esm_parts: Vec<Part>,
     pub esm_unexplained: i64,
     pub verdict: Verdict,

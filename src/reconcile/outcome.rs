@@ -14,6 +14,7 @@ use crate::event::Instant;
 pub struct Reconciliation {
     pub rsid: String,
     pub from: NaiveDate,
+    /// The last day.
     pub to: NaiveDate,
     pub timezone: String,
     /// The time zone of the suite; `null` if Analytics was not asked.
@@ -44,7 +45,7 @@ pub struct Line {
     pub sums: Sums,
 }
 
-/// Sums over cells.
+/// Sums over cells: of units and, from `agrees` on, how many cells have each verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Sums {
     /// The sum of the counts of ESM that are known; `None` if none of them is known.
@@ -67,7 +68,9 @@ pub struct Stranger {
     /// The name of the requestor; empty for hits without a requestor.
     pub requestor_id: String,
     pub units: u64,
+    /// Whether the buffer knows the requestor.
     pub is_known: bool,
+    /// The suite to which the buffer maps the requestor.
     pub rsid: Option<String>,
 }
 

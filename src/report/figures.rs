@@ -12,6 +12,7 @@ use crate::event::{EventKind, KindSet};
 pub struct Report {
     /// The beginning of the period, RFC 3339 with the offset of the time zone.
     pub from: String,
+    /// The first instant after the period, in the same form.
     pub to: String,
     pub timezone: String,
     /// Whether the period is not over yet.

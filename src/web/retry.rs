@@ -13,6 +13,7 @@ const ASKED_MAX: Duration = Duration::from_secs(15 * 60);
 /// How often a request is tried, and how long the pauses between the attempts are.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
+    /// The most attempts, the first one included.
     pub attempts_max: u32,
     /// The pause before the second attempt. Each further pause is twice as long.
     pub backoff: Duration,

@@ -30,6 +30,7 @@ pub struct Rates {
     /// A suite's own limit applies too. Default `None`.
     pub hits_per_second: Option<NonZeroU32>,
     pub lanes: NonZeroU32,
+    /// How long a request and its reply take.
     pub request_latency: Duration,
     /// The wanted rows per second of bulk files, over all visitor groups. The number of groups follows from it.
     pub rows_per_second: NonZeroU32,
@@ -74,6 +75,7 @@ pub struct HostRoute {
     /// The host, with its port if it is not 443.
     pub host: String,
     pub requests: u64,
+    /// The size of the XML documents, without HTTP headers.
     pub bytes: u64,
     /// Hits per second while all suites of the host have hits to send.
     pub hits_per_second: f64,

@@ -81,6 +81,7 @@ pub struct Evidence<'a> {
     /// Whether Adobe ever answered SUCCESS to events for the suite.
     pub has_delivered: bool,
     pub now: Instant,
+    /// How long a proof counts.
     pub proof_age: Duration,
 }
 

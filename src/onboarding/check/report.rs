@@ -108,9 +108,11 @@ pub struct CheckReport {
     pub items: Vec<ItemReport>,
     /// Everything that was compared, the worst first.
     pub findings: Vec<Finding>,
+    /// Commands that may settle open items, each with the items.
     pub hints: Vec<String>,
     /// The time of the oldest probe or settings file that an item needs as proof.
     pub proved_at: Option<Instant>,
+    /// Why a proof no longer counts.
     pub void: Option<String>,
 }
 

@@ -22,7 +22,9 @@ use crate::web::{Backoff, Cause, Patience};
 /// How a probe waits.
 #[derive(Debug, Clone)]
 pub struct ProbeOptions {
+    /// How long to wait for the hits.
     pub deadline: Duration,
+    /// How long to wait between two readings.
     pub every: Duration,
 }
 
