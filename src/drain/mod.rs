@@ -64,6 +64,7 @@ const PAUSE_POLL: Duration = Duration::from_secs(1);
 /// The options of a drain.
 #[derive(Clone)]
 pub struct DrainOptions {
+    /// How many lanes each collection host has.
     pub lanes: usize,
     pub retry: RetryLimits,
     /// How long a stop waits for requests in flight.
