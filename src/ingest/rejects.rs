@@ -9,7 +9,7 @@
 //! are deleted after `ingest.rejects_days`. For the inbox there is no limit: every rejected row is kept.
 //!
 //! The first reject creates the file. Only its owner can read it (mode 0600), because lines name viewers.
-//! [`RejectedLine`](crate::readers::RejectedLine) describes the format of a line.
+//! [`RejectedLine`] describes the format of a line.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};

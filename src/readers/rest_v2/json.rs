@@ -22,7 +22,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// The text of a JSON value, or one of [`WRONG_TEXTS`].
+    /// The text of a JSON value, or one of `bad_exchange::WRONG_TEXTS`.
     pub(super) fn of(json: &'a str) -> Result<Text<'a>, &'static str> {
         if !json.starts_with('[') {
             return item(json).map(Text);
