@@ -81,7 +81,7 @@ pub use memory::MemoryReader;
 pub use metrics::{
     CountedHour, Discarded, MERGED_USERS_MAX, MetricGroup, MetricsReader, MetricsSecret, Person, SeenUser,
     Strangers, TRANSIENT_IDS, TransientIds, UserEntry, UserMark, each_user, looks_transient, pack_users,
-    users_of,
+    users_of, without_groups,
 };
 pub use outcomes::Change;
 pub use pending::{NotTaken, PendingGroup, PendingSelection, TakenBack};

@@ -7,7 +7,8 @@ use tokio::runtime::Runtime;
 
 use super::{Context, Failure, Settings, on_file, runtime, shared};
 use crate::buffer::{
-    Buffer, BufferError, Group, Requeue, Requeued, Selection, TracedEvent, Undecided, UndecidedEvent,
+    Buffer, BufferError, Group, PendingGroup, PendingSelection, Requeue, Requeued, Selection, TracedEvent,
+    Undecided, UndecidedEvent,
 };
 use crate::delivery::Sequence;
 use crate::event::PassEvent;
@@ -74,6 +75,11 @@ impl Desk {
 
     pub(super) fn trace(&self, sequence: Sequence) -> Result<Option<TracedEvent>, Failure> {
         self.ask(|buffer| buffer.trace(sequence), async |buffer| buffer.trace(sequence).await)
+    }
+
+    pub(super) fn pending_by_input(&self, which: &PendingSelection) -> Result<Vec<PendingGroup>, Failure> {
+        let file = |buffer: &Buffer| buffer.pending_by_input(which);
+        self.ask(file, async |buffer| buffer.pending_by_input(which).await)
     }
 
     pub(super) fn requeue(

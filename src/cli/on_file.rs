@@ -6,7 +6,7 @@ use super::failure::{Failure, refused};
 use super::settings::Settings;
 
 /// The commands that do not work on PostgreSQL yet, each with what to do instead.
-const INSTEAD: [(&str, &str); 9] = [
+const INSTEAD: [(&str, &str); 8] = [
     (
         "suite",
         "suite add, list, show, set, pause, resume and remove work; set the suite up by hand, as docs/onboarding.md says",
@@ -15,10 +15,6 @@ const INSTEAD: [(&str, &str); 9] = [
     ("pull", "ingest events in NDJSON or CSV"),
     ("reconcile", "passbridge report has the figures to compare with those of ESM and Analytics"),
     ("export", "query the tables, as docs/many-workers.md shows"),
-    (
-        "pending",
-        "docs/many-workers.md has a query for what waits; to keep it from being sent: passbridge suite pause RSID",
-    ),
     ("rejects", "look into the folder that ingest.rejects_dir names"),
     ("backup", "pg_dump and point-in-time recovery do it"),
     ("restore", "restore the database by its own tools; docs/many-workers.md says what counts again then"),

@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
+use super::desk::Desk;
 use super::{Context, Ended, Exit, Failure, Table, refused};
-use crate::buffer::{NotTaken, PendingGroup, PendingSelection, TakenBack};
+use crate::buffer::{Buffer, NotTaken, PendingGroup, PendingSelection, TakenBack};
 use crate::event::{Instant, RequestorId};
 
 /// Lists the pending events by the input that they came with, or takes them back before they are sent.
@@ -20,7 +21,8 @@ pub(super) enum Command {
     /// An event stays if one of its attempts may have been counted, or if it is in a file that was sent (status 3). Counts lose
     /// exactly the units of the events that are taken back, and the users of a day are counted again if the buffer still has all
     /// events of that day. ESM totals become what they were before. Exchanges with the Pass REST API V2 are only taken back as a
-    /// whole input, and only of the newest input with exchanges. No drain and no backfill may run meanwhile (status 75).
+    /// whole input, and only of the newest input with exchanges. No drain and no backfill may run meanwhile (status 75); on PostgreSQL,
+    /// drains may.
     TakeBack(TakeBackArgs),
 }
 
@@ -71,8 +73,7 @@ pub(super) fn run(command: &Command, context: &Context) -> Ended {
 }
 
 fn list(args: &SelectionArgs, context: &Context) -> Ended {
-    let (_, buffer) = context.open()?;
-    let groups = buffer.pending_by_input(&args.selection())?;
+    let groups = Desk::open(context)?.pending_by_input(&args.selection())?;
     let text = if groups.is_empty() { "nothing pending\n".to_owned() } else { table(&groups).to_string() };
     context.answer(&json!({ "pending": groups }), text.trim_end())
 }
@@ -92,9 +93,8 @@ fn table(groups: &[PendingGroup]) -> Table {
 }
 
 fn take_back(args: &TakeBackArgs, context: &Context) -> Ended {
-    let (_, buffer) = context.open()?;
-    let selection = args.selection.selection();
-    let groups = buffer.pending_by_input(&selection)?;
+    let (desk, selection) = (Desk::open(context)?, args.selection.selection());
+    let groups = desk.pending_by_input(&selection)?;
     let events: u64 = groups.iter().map(|group| group.events).sum();
     let free = events - groups.iter().map(|group| group.with_attempt).sum::<u64>();
     if events == 0 {
@@ -104,8 +104,8 @@ fn take_back(args: &TakeBackArgs, context: &Context) -> Ended {
         let what = format!("{free} of {events} pending events would be taken back:\n{}", table(&groups));
         return Err(refused(what.trim_end(), "look at them, and repeat it with --yes if that is meant"));
     }
-    let lock = buffer.lock_whole()?;
-    let taken = buffer.take_back(&selection, &lock)?.map_err(why)?;
+    let file = |buffer: &Buffer| buffer.take_back(&selection, &buffer.lock_whole()?);
+    let taken = desk.ask(file, async |buffer| Ok(Ok(buffer.take_back(&selection).await?)))?.map_err(why)?;
     let TakenBack { taken_back, units, left_with_attempt, left_below_later, days_with_old_users } = taken;
     let mut text = format!("{taken_back} events ({units} units) taken back: they can be ingested again");
     for (count, what) in [

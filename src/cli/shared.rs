@@ -196,14 +196,14 @@ pub(super) struct Looked {
 impl fmt::Display for Looked {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let SharedStatus { pending, delivered, dead, held, discarded, .. } = &self.status;
-        let SharedStatus { expired, erased, parked, in_doubt, under_way, .. } = &self.status;
+        let SharedStatus { expired, erased, taken_back, parked, in_doubt, under_way, .. } = &self.status;
         writeln!(
             out,
             "pending    {pending}, of which {parked} parked and {in_doubt} in doubt; {under_way} under way"
         )?;
         writeln!(
             out,
-            "delivered  {delivered}\ndead       {dead}\nheld       {held}\ndiscarded  {discarded}\nexpired    {expired}\nerased     {erased}"
+            "delivered  {delivered}\ndead       {dead}\nheld       {held}\ndiscarded  {discarded}\nexpired    {expired}\nerased     {erased}\ntaken back {taken_back}"
         )?;
         let over_count = self.status.over_count_max;
         write_notes(

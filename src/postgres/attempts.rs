@@ -31,7 +31,7 @@ words! {
         /// A person decided that the event is never sent.
         Discarded = "discarded",
         Delivered = "delivered",
-        /// The event was erased at a person's request.
+        /// The event is gone: erased at a person's request, or taken back.
         Erased = "erased",
     }
 }

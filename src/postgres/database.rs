@@ -12,11 +12,12 @@ use super::tls::Tls;
 use crate::buffer::MetricsSecret;
 
 /// The steps to the schema that this program writes, each from the schema before.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     include_str!("../../schemas/postgres.sql"),
     include_str!("../../schemas/postgres-2.sql"),
     include_str!("../../schemas/postgres-3.sql"),
     include_str!("../../schemas/postgres-4.sql"),
+    include_str!("../../schemas/postgres-5.sql"),
 ];
 /// The schema that this program writes.
 pub const SCHEMA: i32 = STEPS.len() as i32;

@@ -10,14 +10,12 @@ use super::attempts::{Decision, Verdict, decide};
 use super::backlog::stored_event;
 use super::database::SharedBuffer;
 use super::error::Result;
-use super::metrics::FOLD_LOCK;
+use super::metrics::{FOLD_LOCK, REPACK};
 use crate::buffer::{Forget, Forgotten, Person, Strangers};
 use crate::delivery::Sequence;
 use crate::event::Property;
 use crate::mapping;
 
-/// How many event numbers one statement searches.
-const SEARCHED_AT_ONCE: i64 = 20_000;
 /// Events erased in one transaction, for which drains of their suites wait.
 const ERASED_A_TRANSACTION: usize = 500;
 /// Packs of users that one transaction searches: at most some 80 MB.
@@ -31,12 +29,10 @@ const FIND: &str = "SELECT e.seq, e.id, r.requestor_id, e.slot, e.occurred_at, e
 /// The packs after a number, each with its users if it may have one of the digests.
 const PACKS: &str = "SELECT pack, CASE WHEN EXISTS (SELECT FROM unnest($3::bytea[]) d WHERE position(d IN packed) > 0) THEN packed END
      FROM passbridge.metric_users WHERE pack > $1 ORDER BY pack LIMIT $2";
-const REPACK: &str =
-    "UPDATE passbridge.metric_users SET packed = $2, users = octet_length($2) / 24 WHERE pack = $1";
 const GROUPS: &str = "SELECT metric_group FROM passbridge.metric_group WHERE lower(mvpd COLLATE \"C\") = lower($1 COLLATE \"C\")";
 
 /// While these rows are locked, no requestor of the events is mapped or freed, and no worker begins to send them.
-const LOCKS: [&str; 2] = [
+pub(super) const LOCKS: [&str; 2] = [
     "SELECT FROM passbridge.requestor WHERE requestor IN (SELECT requestor FROM passbridge.event WHERE seq = ANY($1))
      ORDER BY requestor FOR SHARE",
     "SELECT FROM passbridge.slice WHERE rsid IN (
@@ -76,17 +72,19 @@ impl SharedBuffer {
         let found = self.find(whom).await?;
         // The metrics come first, because only the events tell whose digests to replace. After an interruption, the
         // next try still finds the events.
-        let metric_digests = self.replace_digests(&found.people, Some(REPACK)).await?;
+        let (metric_digests, last) = self.replace_digests(&found.people, 0, Some(REPACK)).await?;
         for events in found.events.chunks(ERASED_A_TRANSACTION) {
             self.write(async |client| erase(client, events).await).await?;
         }
+        // A take-back may have counted the users of a day again meanwhile, in later packs.
+        self.replace_digests(&found.people, last, Some(REPACK)).await?;
         Ok(Forgotten { metric_digests, ..found.told })
     }
 
     /// What [`SharedBuffer::forget`] would erase.
     pub async fn count_to_forget(&mut self, whom: &Forget) -> Result<Forgotten> {
         let found = self.find(whom).await?;
-        let metric_digests = self.replace_digests(&found.people, None).await?;
+        let (metric_digests, _) = self.replace_digests(&found.people, 0, None).await?;
         Ok(Forgotten { metric_digests, ..found.told })
     }
 
@@ -98,15 +96,9 @@ impl SharedBuffer {
     async fn find(&mut self, whom: &Forget) -> Result<Found> {
         let escaped = serde_json::to_string(whom.needle()).expect("text always serialises");
         let needle = &escaped[1..escaped.len() - 1];
-        let span = "SELECT coalesce(min(seq), 0), coalesce(max(seq), -1) FROM passbridge.event";
-        let span = self.row(span, &[]).await?;
         let mut found = Found { people: Person::named(whom), ..Found::default() };
-        for first in (span.get(0)..=span.get::<_, i64>(1)).step_by(SEARCHED_AT_ONCE as usize) {
-            let values = [
-                (&first as _, Type::INT8),
-                (&(first + SEARCHED_AT_ONCE) as _, Type::INT8),
-                (&needle as _, Type::TEXT),
-            ];
+        for (first, end) in self.spans_of_events().await? {
+            let values = [(&first as _, Type::INT8), (&end as _, Type::INT8), (&needle as _, Type::TEXT)];
             for row in self.rows(FIND, &values).await? {
                 let event = stored_event(&row)?;
                 let mvpd = event.property(Property::Mvpd);
@@ -121,22 +113,31 @@ impl SharedBuffer {
         Ok(found)
     }
 
-    /// Replaces digests in every pack; without `repack`, only counts them. Returns the number of these digests. Nobody
-    /// folds packs during a transaction. A pack folded between two transactions has a higher number, so it is seen too.
-    async fn replace_digests(&mut self, people: &HashSet<Person>, repack: Option<&str>) -> Result<u64> {
+    /// Replaces digests in every pack after a number; without `repack`, only counts them. Returns how many these are, and
+    /// the number of the last pack. Nobody folds packs during a transaction. A pack folded between two transactions has a
+    /// higher number, so it is seen too.
+    async fn replace_digests(
+        &mut self,
+        people: &HashSet<Person>,
+        mut last: i64,
+        repack: Option<&str>,
+    ) -> Result<(u64, i64)> {
         let (secret, mut strangers) = (self.metrics_secret().await?, Strangers::default());
         for person in people {
             let rows = self.rows(GROUPS, &[(&person.mvpd, Type::TEXT)]).await?;
             let groups = rows.iter().map(|row| row.get::<_, i32>(0).cast_unsigned());
             strangers.add(&secret, person, groups.collect());
         }
-        let (mut last, mut replaced_in_all) = (Some(0), 0);
-        while let Some(after) = last {
-            let work = async |client: &Client| replace_some(client, after, &strangers, repack).await;
+        let mut replaced_in_all = 0;
+        loop {
+            let work = async |client: &Client| replace_some(client, last, &strangers, repack).await;
             let (next, replaced) = self.write(work).await?;
-            (last, replaced_in_all) = (next, replaced_in_all + replaced);
+            replaced_in_all += replaced;
+            match next {
+                Some(next) => last = next,
+                None => return Ok((replaced_in_all, last)),
+            }
         }
-        Ok(replaced_in_all)
     }
 }
 

@@ -88,7 +88,9 @@ const TAKE_PACKS: &str = "DELETE FROM passbridge.metric_users WHERE pack IN (
                 SELECT day FROM passbridge.metric_users WHERE users <= $1 / 2 GROUP BY day HAVING count(*) > 1 LIMIT 1)) p
         WHERE users <= $1)
      RETURNING day, packed";
-const ADD_PACK: &str =
+pub(super) const REPACK: &str =
+    "UPDATE passbridge.metric_users SET packed = $2, users = octet_length($2) / 24 WHERE pack = $1";
+pub(super) const ADD_PACK: &str =
     "INSERT INTO passbridge.metric_users (day, users, packed) VALUES ($1, octet_length($2) / 24, $2)";
 
 /// What the metrics need of events, in the order of the events.

@@ -19,6 +19,9 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL 
 const COUNTED: &str =
     "SELECT * FROM passbridge.counted_hour WHERE hour BETWEEN $1 AND $2 ORDER BY hour, metric_group, slot";
 const DISCARDED: &str = "SELECT * FROM passbridge.discarded_hour WHERE hour BETWEEN $1 AND $2";
+const STALE: &str =
+    "SELECT requestor_id, day FROM passbridge.metric_users_stale JOIN passbridge.requestor USING (requestor)
+     WHERE day BETWEEN $1 AND $2 ORDER BY day, requestor_id";
 const SPAN: &str = "SELECT min(first), max(last) FROM (
         SELECT min(hour), max(hour) FROM passbridge.metric_count
         UNION ALL SELECT min(quarter) / 4, max(quarter) / 4 FROM passbridge.metric_delta) h(first, last)";
@@ -87,6 +90,11 @@ impl SharedMetrics {
     pub fn events_whole_from(&self) -> Result<Option<Instant>> {
         let select = "SELECT max(hour) + 1 FROM passbridge.posting WHERE expired_delivered_events + expired_discarded_events + erased_events > 0";
         self.start_of_hour(select)
+    }
+
+    pub fn stale_users(&self, first: i64, last: i64) -> Result<Vec<(String, i64)>> {
+        let days = [(&first as _, Type::INT8), (&last as _, Type::INT8)];
+        Ok(self.rows(STALE, &days)?.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
     pub fn span(&self) -> Result<Option<(i64, i64)>> {

@@ -23,6 +23,7 @@ mod faults;
 mod leases;
 mod metrics;
 mod metrics_reader;
+mod pending;
 mod restored;
 mod retention;
 mod slices;

@@ -14,7 +14,7 @@ const BATCH: i64 = 5_000;
 const DIFFERENCE_MAX_SECONDS: i64 = 86_400;
 
 /// Deletes no event within a day of its final state: a worker may still have it. Keeps the sum of over-counted units.
-/// Of an erased event, only its state and what frozen workers recorded later are left.
+/// Of an event that was erased or taken back, only its state and what frozen workers recorded later are left.
 const EXPIRE: &str = "WITH old AS MATERIALIZED (
         SELECT f.seq, f.state FROM passbridge.final f
         WHERE f.at < now() - make_interval(days => greatest($1, 1)) AND f.state IN ('delivered', 'discarded', 'erased')
@@ -53,7 +53,8 @@ const FOLD: &str = "WITH old AS (
      SELECT requestor, slot, hour, sum(ingested_events), sum(ingested_units), sum(pending_events), sum(pending_units),
             sum(delivered_events), sum(delivered_units), sum(dead_events), sum(dead_units), sum(held_events), sum(held_units),
             sum(discarded_events), sum(discarded_units), sum(expired_delivered_events), sum(expired_delivered_units),
-            sum(expired_discarded_events), sum(expired_discarded_units), sum(over_units), sum(erased_events), sum(erased_units)
+            sum(expired_discarded_events), sum(expired_discarded_units), sum(over_units), sum(erased_events), sum(erased_units),
+            sum(taken_back_events), sum(taken_back_units)
      FROM old GROUP BY 1, 2, 3";
 
 impl SharedBuffer {
@@ -93,6 +94,8 @@ impl SharedBuffer {
         }
         self.write(async |client| client.execute_typed(FOLD, &[]).await).await?;
         while self.write(metrics::fold).await? {}
+        // A take-back may have ended before it did this.
+        self.recount().await?;
         Ok(report)
     }
 

@@ -24,6 +24,8 @@ pub struct SharedStatus {
     pub expired: i64,
     /// Events that were erased at a person's request.
     pub erased: i64,
+    /// Pending events that were taken back, as if they had never come in.
+    pub taken_back: i64,
     /// Pending events whose requestor has no suite, or whose suite is paused.
     pub parked: i64,
     /// Pending events with an attempt of unknown outcome that no live worker is making any more.
@@ -119,7 +121,7 @@ const TOTALS: &str = "SELECT coalesce(sum(ingested_events), 0)::int8, coalesce(s
         coalesce(sum(delivered_events), 0)::int8, coalesce(sum(dead_events), 0)::int8, coalesce(sum(held_events), 0)::int8,
         coalesce(sum(ingested_units), 0)::int8, coalesce(sum(pending_units), 0)::int8,
         coalesce(sum(delivered_units), 0)::int8, coalesce(sum(dead_units + held_units + discarded_units + expired_delivered_units
-            + expired_discarded_units + erased_units), 0)::int8,
+            + expired_discarded_units + erased_units + taken_back_units), 0)::int8,
         coalesce(sum(discarded_events), 0)::int8, coalesce(sum(expired_delivered_events + expired_discarded_events), 0)::int8,
         (SELECT count(*) FROM passbridge.final WHERE state = 'dead' AND at > now() - interval '24 hours'),
         (extract(epoch FROM now()) * 1000000000)::int8,
@@ -129,7 +131,7 @@ const TOTALS: &str = "SELECT coalesce(sum(ingested_events), 0)::int8, coalesce(s
          JOIN passbridge.input i ON i.input = e.input
          WHERE NOT EXISTS (SELECT FROM passbridge.final f WHERE f.seq = a.seq)),
         (SELECT (extract(epoch FROM opened_at) * 1000000000)::int8 FROM passbridge.input ORDER BY input LIMIT 1),
-        coalesce(sum(erased_events), 0)::int8
+        coalesce(sum(erased_events), 0)::int8, coalesce(sum(taken_back_events), 0)::int8
      FROM passbridge.posting";
 
 /// For `arrived_at`, only the event that happened last in each slice is looked up, by the index, and its input.
@@ -160,8 +162,9 @@ impl SharedBuffer {
             dead_within_a_day,
             at,
         ] = std::array::from_fn(|column| row.get::<_, i64>(column));
-        let erased = row.get::<_, i64>(15);
-        let is_balanced = ingested == pending + delivered + dead + held + discarded + expired + erased
+        let [erased, taken_back] = [15, 16].map(|column| row.get::<_, i64>(column));
+        let is_balanced = ingested
+            == pending + delivered + dead + held + discarded + expired + erased + taken_back
             && ingested_units == pending_units + delivered_units + others;
         let accounting =
             Accounting { ingested, ingested_units, pending_units, delivered_units, balanced: is_balanced };
@@ -188,6 +191,7 @@ impl SharedBuffer {
             discarded,
             expired,
             erased,
+            taken_back,
             parked: requestors.iter().filter(|one| one.parked.is_some()).map(|one| one.pending).sum(),
             in_doubt: doubts.get(0),
             under_way: doubts.get(1),
@@ -285,7 +289,7 @@ impl SharedBuffer {
              posted AS (
                 SELECT requestor, slot, hour, state, sum(m.events) AS events, sum(m.units) AS units
                 FROM passbridge.posting p CROSS JOIN passbridge.version v CROSS JOIN LATERAL (VALUES
-                    ('counted for reports', CASE WHEN p.hour >= coalesce(v.whole_from_hour, p.hour) THEN p.ingested_units END, 0),
+                    ('counted for reports', CASE WHEN p.hour >= coalesce(v.whole_from_hour, p.hour) THEN p.ingested_units - p.taken_back_units END, 0),
                     ('pending', p.pending_events, p.pending_units), ('delivered', p.delivered_events, p.delivered_units),
                     ('dead', p.dead_events, p.dead_units), ('held', p.held_events, p.held_units),
                     ('discarded', p.discarded_events, p.discarded_units)) AS m(state, events, units)

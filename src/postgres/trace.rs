@@ -14,7 +14,7 @@ use crate::event::{Instant, RequestorId};
 
 /// Instants are nanoseconds since the Unix epoch.
 const INPUTS: &str = "SELECT input, path, (extract(epoch FROM opened_at) * 1000000000)::int8,
-        (extract(epoch FROM ended_at) * 1000000000)::int8, summary
+        (extract(epoch FROM ended_at) * 1000000000)::int8, summary, taken_back
      FROM passbridge.input WHERE $1::int8 IS NULL OR input = $1 ORDER BY input DESC LIMIT $2";
 
 const FIND: &str = "SELECT e.seq FROM unnest($1::bytea[]) u(id) JOIN passbridge.identity i ON i.id = u.id
@@ -40,14 +40,29 @@ const ATTEMPTS: &str = "SELECT (extract(epoch FROM a.at) * 1000000000)::int8, a.
      FROM passbridge.attempt a LEFT JOIN passbridge.outcome o ON o.seq = a.seq AND o.attempt = a.attempt
      WHERE a.seq = $1 AND o.verdict IS DISTINCT FROM 'delivered' ORDER BY a.at, a.attempt";
 
+/// How many event numbers one statement of a search looks at.
+const SEARCHED_AT_ONCE: usize = 20_000;
+
 impl SharedBuffer {
+    /// The numbers of all events, in parts for one statement each: the first number, and the first of the next part.
+    pub(super) async fn spans_of_events(&mut self) -> Result<impl Iterator<Item = (i64, i64)> + use<>> {
+        let select = "SELECT coalesce(min(seq), 0), coalesce(max(seq), -1) FROM passbridge.event";
+        let row = self.row(select, &[]).await?;
+        let firsts = (row.get(0)..=row.get::<_, i64>(1)).step_by(SEARCHED_AT_ONCE);
+        Ok(firsts.map(|first| (first, first + SEARCHED_AT_ONCE as i64)))
+    }
+
     /// Inputs, the latest first: the one with this number, or all.
     pub async fn inputs(&mut self, number: Option<i64>, limit: usize) -> Result<Vec<InputRecord>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = self.rows(INPUTS, &[(&number, Type::INT8), (&limit, Type::INT8)]).await?;
         let input = |row: &Row| {
             let summary = row.get::<_, Option<&str>>(4);
-            let summary = summary.and_then(|text| serde_json::from_str::<Value>(text).ok());
+            let mut summary = summary.and_then(|text| serde_json::from_str::<Value>(text).ok());
+            let taken_back: i64 = row.get(5);
+            if taken_back > 0 {
+                summary.get_or_insert_default()["taken_back"] = taken_back.into();
+            }
             // An input has a summary from its end on.
             let count = |name: &str| summary.as_ref()?.get(name)?.as_u64();
             InputRecord {

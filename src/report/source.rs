@@ -25,7 +25,7 @@ macro_rules! of_either {
     };
 }
 
-/// What only a file can have: PostgreSQL takes in no reports of ESM, and nothing is taken back there.
+/// What only a file can have: PostgreSQL takes in no reports of ESM.
 macro_rules! of_files {
     ($(fn $name:ident($($argument:ident: $kind:ty),*) -> $answer:ty;)*) => {
         $(pub(super) fn $name(&self, $($argument: $kind),*) -> Result<$answer, ReportError> {
@@ -46,6 +46,7 @@ impl Metrics {
         fn discarded(first_hour: i64, last_hour: i64) -> Vec<CountedHour>;
         fn each_counted(first_hour: i64, last_hour: i64, show: impl FnMut(CountedHour)) -> ();
         fn each_user(first_day: i64, last_day: i64, show: impl FnMut(&[SeenUser])) -> ();
+        fn stale_users(first_day: i64, last_day: i64) -> Vec<(String, i64)>;
         fn each_event(from: Instant, to: Instant, whose: Discarded, show: impl FnMut(&PassEvent)) -> ();
     }
 
@@ -54,7 +55,6 @@ impl Metrics {
         fn requestors_stated_alone() -> BTreeSet<String>;
         fn lacking(requestor_id: &str, hour: i64) -> BTreeMap<u64, KindSet>;
         fn each_stated(from: Instant, to: Instant, see: impl FnMut(StatedAccounts)) -> ();
-        fn stale_users(first_day: i64, last_day: i64) -> Vec<(String, i64)>;
     }
 
     pub(super) fn mark(&self, measure: &Measure) -> Option<UserMark> {

@@ -29,6 +29,7 @@ mod monitor;
 mod rates;
 mod server;
 mod suites;
+mod taking_back;
 mod traces;
 mod transactions;
 

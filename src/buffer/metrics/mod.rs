@@ -24,7 +24,9 @@ mod transient;
 pub use digest::{Secret as MetricsSecret, UserMark};
 pub use forgetting::{Person, Strangers};
 pub(super) use forgetting::{forget, people_of};
-pub use packs::{Entry as UserEntry, MERGED_USERS_MAX, entries as users_of, pack_sorted as pack_users};
+pub use packs::{
+    Entry as UserEntry, MERGED_USERS_MAX, entries as users_of, pack_sorted as pack_users, without_groups,
+};
 pub(super) use reader::start_of;
 pub use reader::{CountedHour, Discarded, MetricGroup, MetricsReader, SeenUser, each_user};
 pub(super) use recount::{RequestorDay, day_of, recount};

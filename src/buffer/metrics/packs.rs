@@ -1,5 +1,7 @@
 //! Packs: the users of a day, sorted by digest and group, 24 bytes each. `schemas/buffer-5.sql` describes them.
 
+use std::collections::HashSet;
+
 use rusqlite::Connection;
 
 use super::super::error::Result;
@@ -84,6 +86,11 @@ fn push(packed: &mut Vec<u8>, entry: &[u8]) {
     } else {
         packed.extend_from_slice(entry);
     }
+}
+
+/// A pack without the users of some groups.
+pub fn without_groups(packed: &[u8], groups: &HashSet<u32>) -> Vec<u8> {
+    pack(entries(packed).filter(|entry| !groups.contains(&(entry.group & !SYNTHETIC))))
 }
 
 fn merge(one: &[u8], other: &[u8]) -> Vec<u8> {

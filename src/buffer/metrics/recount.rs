@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::super::error::Result;
 use super::super::keys::RequestorKey;
 use super::super::rows::{all, each_event, run};
-use super::packs::{self, ENTRY_BYTES, SYNTHETIC};
+use super::packs::{self, ENTRY_BYTES};
 use super::tally::Tally;
 use crate::event::{Instant, MeasureOf};
 
@@ -75,9 +75,7 @@ fn remove_users(connection: &Connection, day: i64, whole: &HashSet<RequestorDay>
     let packs: Vec<(i64, Vec<u8>)> =
         all(connection, select, [day], |row| Ok((row.get("pack")?, row.get("packed")?)))?;
     for (pack, packed) in packs {
-        let left = packs::pack(
-            packs::entries(&packed).filter(|entry| !groups.contains(&(entry.group & !SYNTHETIC))),
-        );
+        let left = packs::without_groups(&packed, &groups);
         if left.is_empty() {
             run(connection, "DELETE FROM metric_users WHERE pack = ?1", [pack])?;
         } else if left.len() < packed.len() {
