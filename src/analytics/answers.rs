@@ -39,6 +39,7 @@ pub struct EventFacts {
     pub name: String,
     /// `int`, `decimal` or `currency`, in lower case.
     pub kind: String,
+    /// The number of decimals; `None` if Adobe does not name it.
     pub precision: Option<u32>,
 }
 

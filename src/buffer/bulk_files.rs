@@ -144,7 +144,7 @@ impl Buffer {
     }
 
     /// Gives the events of a received file their outcome; continues where an earlier call was interrupted. Returns
-    /// how many events were delivered and how many are dead. The file stays open until [`Buffer::file_done`].
+    /// how many events this call made delivered and dead. The file stays open until [`Buffer::file_done`].
     pub fn settle_file(&self, run: RunId, file: BulkFileId) -> Result<(u64, u64)> {
         let now = self.now();
         let (mut delivered, mut dead) = (0, 0);

@@ -24,7 +24,7 @@ pub struct Claims {
 #[derive(Default)]
 pub(super) struct Changed {
     new: BTreeMap<FormKey, Vec<Sequence>>,
-    /// The waves in which claims ended. True if one ended without a delivery: then the list is written again.
+    /// The waves in which claims ended. True if one ended without a delivery: then the wave is written again.
     waves: BTreeMap<i64, bool>,
 }
 

@@ -64,7 +64,7 @@ impl Buffer {
             .name("buffer".to_owned())
             .spawn(move || {
                 waiting.into_iter().for_each(|task| task(&mut connection));
-                // Closing copies the log of the connection into the file, unless the guard forbids it.
+                // Closing the connection copies the write-ahead log into the file, unless the guard forbids it.
                 guarded.guard(&connection).unwrap_or_default();
             })
             .map_err(BufferError::file(place.path()))?;

@@ -39,7 +39,6 @@ pub enum Requeue {
     EvenIfDoubled,
 }
 
-/// What a requeue did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Requeued {
     pub requeued: u64,
@@ -141,13 +140,13 @@ impl Buffer {
         self.decide(state, &selection, requeue, To::Pending)
     }
 
-    /// Discards events: they are never sent again.
+    /// Discards events, so that they are never sent again. Returns how many.
     pub fn discard(&self, state: Undecided, selection: Selection) -> Result<u64> {
         let to = To::Discarded { at: self.now(), by_cancel: false };
         Ok(self.decide(state, &selection, Requeue::EvenIfDoubled, to)?.requeued)
     }
 
-    /// Makes held events delivered, because a person says that they were counted.
+    /// Makes held events delivered, because a person says that they were counted. Returns how many.
     pub fn vouch(&self, selection: Selection) -> Result<u64> {
         let to = To::Vouched { at: self.now() };
         Ok(self.decide(Undecided::Held, &selection, Requeue::EvenIfDoubled, to)?.requeued)

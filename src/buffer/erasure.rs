@@ -26,7 +26,6 @@ const ERASED_A_TRANSACTION: usize = 1_000;
 /// The kind of a text that the buffer holds of a person, and the text.
 type HeldText = (&'static str, String);
 
-/// What was erased.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Forgotten {
     pub events: u64,
@@ -41,7 +40,8 @@ pub struct Forgotten {
 
 impl Buffer {
     /// Erases the person from the database file and its log. Withdraws unsent bulk files; fails if a sent file is open.
-    /// Needs as much free disk space as the database file has. The lock proves that no drain or backfill runs.
+    /// Needs as much free disk space as the database file has, there and again in SQLite's folder of temporary files.
+    /// The lock proves that no drain or backfill runs.
     pub fn forget(&self, forget: &Forget, _lock: &WholeLock) -> Result<Forgotten> {
         self.withdraw_files()?;
         let (found, mvpds) = self.read(|connection| find(connection, forget))?;
@@ -110,7 +110,7 @@ fn rewrite(connection: &Connection) -> Result<()> {
 /// The events of the person, and the MVPDs that they name.
 fn find(connection: &Connection, forget: &Forget) -> Result<(Vec<Sequence>, BTreeSet<String>)> {
     let (property, ..) = forget.wanted();
-    // The text may have other characters around the ID, so this finds too many events. `is_of` decides.
+    // Other characters may enclose an ID. So this searches for a part of the text and finds too much; `is_of` decides.
     let select =
         "SELECT seq, body ->> ?1 AS id, body ->> 'mvpd' AS mvpd FROM events WHERE instr(body ->> ?1, ?2) > 0";
     let (mut found, mut mvpds) = (Vec::new(), BTreeSet::new());

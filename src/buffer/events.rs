@@ -104,7 +104,7 @@ pub struct Conflict {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StoreReport {
     pub stored: u64,
-    /// Events that were already stored, except those with other content. The content of an erased event is not known.
+    /// Events that were already stored, except those with other content. A repeat of an erased event counts here.
     pub duplicates: u64,
     /// Events that were already stored with other content.
     pub conflicts: Vec<Conflict>,

@@ -91,6 +91,7 @@ pub struct JobCounts {
     pub pending: u64,
     /// Pending events in files that were sent. They have no outcome yet.
     pub in_files: u64,
+    /// All other events: also those that retention deleted, even discarded ones.
     pub delivered: u64,
     pub dead: u64,
     pub held: u64,
@@ -262,8 +263,7 @@ impl Buffer {
             }, delivered: 0))
         })?;
         let counts = counted.unwrap_or_default();
-        // The other events count as delivered. These include all events that retention deleted, even
-        // discarded ones. `events` does not include erased events.
+        // `events` does not include erased events.
         let others = counts.pending + counts.dead + counts.held + counts.discarded;
         Ok(JobCounts { delivered: counts.events.saturating_sub(others), ..counts })
     }

@@ -39,7 +39,7 @@ pub enum Standing {
     Held,
     /// An operator decided not to send the units.
     Discarded,
-    /// The units were delivered since `fresh_since`. They are part of the delivered units.
+    /// The units were delivered since `fresh_since` and are not `Late`. They are part of the delivered units.
     TooFresh,
     /// The units were delivered since `late_since`, long after they happened. They are part of the delivered units.
     Late,

@@ -62,12 +62,12 @@ pub struct TracedEvent {
     pub event: PassEvent,
     pub path: String,
     pub line: u64,
-    /// When it was stored, at most a minute too early; `None` if that is not known.
+    /// When it was stored, at most a minute too early; before schema 6, when its input was opened. `None`: not known.
     pub stored_at: Option<Instant>,
     pub backfill: Option<String>,
     /// `pending`, `partly_sent`, `in_flight`, `in_file`, `delivered`, `held`, `dead` or `discarded`.
     pub state: String,
-    /// `since` is when the event got this state. `run` is the run that delivered or rejected it, or is sending it.
+    /// When the event left the pending state, if it has. `run` is the run that delivered or rejected it, or is sending it.
     pub since: Option<Instant>,
     pub run: Option<RunId>,
     /// Why it is dead or held.

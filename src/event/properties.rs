@@ -1,4 +1,4 @@
-//! The texts of an event: up to 38 values in one allocation.
+//! The texts of an event, in one allocation.
 
 use std::fmt;
 

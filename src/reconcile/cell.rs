@@ -21,7 +21,7 @@ pub struct Stored {
     pub discarded: u64,
     /// The units left the buffer undelivered: they were erased, or they were discarded and then expired.
     pub withdrawn: u64,
-    /// Part of the delivered units: delivered so recently that Analytics need not show them yet.
+    /// Part of the delivered units, without `late`: delivered so recently that Analytics need not show them yet.
     pub too_fresh: u64,
     /// Part of the delivered units: delivered within the last day, and more than a day after the event happened.
     /// Analytics needs up to a day to show such hits.

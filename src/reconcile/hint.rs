@@ -61,7 +61,9 @@ pub enum Likeness {
     Doubled,
     /// The surplus equals the number of units that were sent again under the same event ID.
     RepeatsCounted,
+    /// Units were expected, and none was found.
     NothingThere,
+    /// Units were found, and none was expected.
     NeverSent,
 }
 

@@ -18,7 +18,7 @@ const NO_VALUE: &str = "0";
 /// How long Analytics may need to show events that were delivered soon after they happened ("Latency":
 /// complete after two hours, and fifteen minutes more for hits with a timestamp).
 pub(super) const FRESH_NANOS: i64 = 3 * 3_600_000_000_000;
-/// How long Analytics may need to show a hit that was older than this when it was delivered (same page: near 24 h).
+/// A hit that is older at its delivery is late, and Analytics may need this long to show it (same page: near 24 h).
 pub(super) const LATE_NANOS: i64 = 24 * 3_600_000_000_000;
 
 /// How many days of Analytics were read so far.

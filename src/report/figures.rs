@@ -158,6 +158,7 @@ pub struct Failure {
     /// The reason (eVar7); empty if the events name none.
     pub reason: String,
     pub meaning: String,
+    /// In units.
     pub count: u64,
 }
 

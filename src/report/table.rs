@@ -104,8 +104,8 @@ impl Table {
         self.cells.get_mut(place)
     }
 
-    /// Notes the requestor of accounts that ESM stated in each row that has a part of their time. If that is a single
-    /// row, a missing row is made. A requestor that has events is noted only if a single row has all of their time.
+    /// Notes the requestor of stated accounts in each row whose time overlaps theirs. If only one row's time does, a
+    /// missing row is made. A requestor that also has events is noted only if one row has all of the accounts' time.
     pub(super) fn state(&mut self, stated: &StatedAccounts, source: Source) {
         let mut texts = Vec::new();
         for property in self.by.iter().filter_map(|dimension| dimension.property()) {

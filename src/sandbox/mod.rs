@@ -116,7 +116,6 @@ pub enum SandboxError {
     Thread(io::Error),
 }
 
-/// The sandbox server.
 #[derive(Debug)]
 pub struct Sandbox;
 

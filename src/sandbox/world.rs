@@ -262,6 +262,7 @@ fn suites_of(rsid: &str) -> impl Iterator<Item = &str> {
 pub struct Summary {
     /// Requests to the Data Insertion API and to the Bulk Data Insertion API, since start or reset.
     pub requests: u64,
+    /// Accepted hits of all suites, including repeats.
     pub accepted: u64,
     /// Hits that were first delivered after a newer hit of the same visitor.
     pub inversions: u64,

@@ -17,6 +17,7 @@ pub enum View {
     /// A look at the dead or held event with this number.
     Event {
         sequence: i64,
+        /// Whether personal values are shown too.
         is_whole: bool,
     },
 }

@@ -91,7 +91,6 @@ pub enum LookedUp {
     NotFound,
 }
 
-/// A client of the Bulk Data Insertion API.
 pub struct BulkClient {
     ims: Ims,
 }

@@ -48,7 +48,7 @@ impl Patience {
         Patience { attempts_max: 5, backoff: window / 6, backoff_max: window * 10, asked_max: window * 150 }
     }
 
-    /// For the uploads of a backfill, which nobody waits for. By default, 30 attempts in a row take some 50 minutes.
+    /// For the uploads of a backfill, which nobody waits for. By default, 30 attempts in a row take 25 to 50 minutes.
     /// Then a person has to look; otherwise an upload that can never work would be tried for ever. A server may ask for
     /// a pause of an hour, because Adobe may close a contract's uploads for an hour.
     pub fn bulk(backoff: Duration, backoff_max: Duration) -> Patience {

@@ -64,7 +64,9 @@ pub struct SuitePlan {
     pub requestors: Vec<RequestorId>,
     pub state: SuiteState,
     pub event_ids: EventIds,
+    /// The collection host, with its port if it is not 443.
     pub host: String,
+    /// The suite's own limit, if it has one.
     pub hits_per_second: Option<NonZeroU32>,
     /// The total over all days. `visitors` are distinct over all days, so their total is not the sum of the days.
     pub total: Counts,

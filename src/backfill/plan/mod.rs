@@ -58,7 +58,7 @@ pub struct Plan {
     pub failures: Vec<InputFailure>,
 }
 
-/// The counts of one input.
+/// The counts of one input: `read` is the sum of `events`, duplicates included, and of `rejected` lines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InputPlan {
     pub path: String,

@@ -33,7 +33,7 @@ pub fn looks_transient(users: u64, logins: u64, login_days: &BTreeSet<i64>, peri
     is_month && logins >= TRANSIENT_LOGINS_MIN && users.saturating_mul(20) >= logins.saturating_mul(19)
 }
 
-/// An MVPD whose user IDs look transient.
+/// An MVPD whose user IDs look transient, with its users and its logins (AuthN OK) in a month.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TransientIds {
     pub mvpd: String,

@@ -20,7 +20,8 @@ pub fn name_command(command: &str) {
     COMMAND.get_or_init(|| command.to_owned());
 }
 
-/// The process that holds a lock, by the text in the lock file. The first releases wrote no text.
+/// The process that holds a lock, by the text in the lock file. The first releases wrote no text. A process of another
+/// container has no `pid` here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Holder {
     pub lock: PathBuf,

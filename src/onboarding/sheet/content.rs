@@ -19,7 +19,6 @@ pub struct SheetOf {
     pub requestors: Vec<String>,
 }
 
-/// A configuration sheet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Sheet {
     pub title: String,
