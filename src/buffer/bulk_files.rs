@@ -40,7 +40,7 @@ pub struct NewBulkFile {
     pub bytes: u64,
 }
 
-/// An event of a bulk file.
+/// An event of a bulk file. It has a row for each of its hits that is still to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FiledEvent {
     pub sequence: Sequence,

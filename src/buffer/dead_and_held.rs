@@ -41,6 +41,7 @@ pub enum Requeue {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Requeued {
+    /// Events that are pending now.
     pub requeued: u64,
     /// Events that were left as they are, because a repeat could count twice.
     pub may_double: u64,

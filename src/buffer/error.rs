@@ -115,7 +115,6 @@ impl BufferError {
         if let BufferError::Sqlite(error) = self { error.sqlite_error_code() } else { None }
     }
 
-    /// Whether the disk was full.
     pub fn is_disk_full(&self) -> bool {
         self.sqlite_code() == Some(ErrorCode::DiskFull)
     }

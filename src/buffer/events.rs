@@ -29,6 +29,7 @@ use crate::readers::memory::{Feed, MemoryRow};
 /// A validated event that is to be stored.
 #[derive(Debug, Clone)]
 pub struct NewEvent {
+    /// The number of its line or record, from 1; for a row of the inbox, its `rowid`.
     pub line: u64,
     pub id: EventId,
     /// The identities that earlier releases gave an event of an exchange. They are looked up, never written.

@@ -51,7 +51,6 @@ const OUTCOMES: [&str; 2] = [
      WHERE d.n > ?1 AND d.n <= ?2 ORDER BY d.n LIMIT ?3",
 ];
 
-/// One value of an exported row.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum ExportedValue<'a> {
@@ -60,7 +59,6 @@ pub enum ExportedValue<'a> {
     Empty,
 }
 
-/// An exported row.
 #[derive(Debug)]
 pub struct ExportedRow<'a> {
     sequence: Sequence,

@@ -11,7 +11,7 @@ use super::rows::{from_row, run};
 use crate::delivery::Sequence;
 use crate::event::Instant;
 
-/// What is known of an input. The counts are `None` if a release before schema 9 stored it.
+/// What is known of an input. The counts (events; rejected lines) are `None` if a release before schema 9 stored it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct InputRecord {
     pub input: InputId,

@@ -46,7 +46,6 @@ pub enum JobSource {
     },
 }
 
-/// An input of a backfill.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobInput {
     /// The input's number, from 0.
@@ -55,7 +54,6 @@ pub struct JobInput {
     pub is_loaded: bool,
 }
 
-/// The settings of a backfill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct JobSettings {
     pub route: JobRoute,
@@ -65,7 +63,6 @@ pub struct JobSettings {
     pub hours: Option<Hours>,
 }
 
-/// A backfill.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct JobRecord {
     #[serde(skip)]

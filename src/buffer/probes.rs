@@ -31,6 +31,7 @@ pub struct ProbeRecord {
     pub started_at: Instant,
     /// When the last hit was answered; `None` if the probe was interrupted before.
     pub sent_at: Option<Instant>,
+    /// When Analytics was last asked, and what it showed; `None` if it was not asked yet.
     pub read_at: Option<Instant>,
     pub report: Option<serde_json::Value>,
 }

@@ -23,6 +23,7 @@ const REPLACED: &str = ".replaced-";
 pub struct Restored {
     pub path: PathBuf,
     pub from: PathBuf,
+    /// The schema version of the copy.
     pub schema: i64,
     /// Where the next command copies the buffer before it migrates an old schema; `None` if the schema is not old.
     pub upgrade_copy: Option<PathBuf>,

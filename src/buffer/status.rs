@@ -24,11 +24,11 @@ const PARTLY_SENT: &str = "SELECT count(*) FROM doubts d CROSS JOIN events e ON 
      JOIN queue q ON q.job = e.job AND q.requestor = e.requestor AND q.occurred_at = e.occurred_at AND q.seq = e.seq
      WHERE d.attempts = 0";
 
-/// The state of the buffer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Status {
     /// Pending events, including parked ones.
     pub pending: i64,
+    /// Delivered events that the buffer still has.
     pub delivered: i64,
     pub dead: i64,
     pub held: i64,
@@ -76,6 +76,7 @@ pub struct RequestorStatus {
     pub parked: Option<&'static str>,
     /// Why hits of the suite are known to be lost; only if it is `blocked`.
     pub parked_because: Option<String>,
+    /// Pending events, also of backfills.
     pub pending: i64,
     /// When the oldest pending live event happened.
     pub oldest_occurred_at: Option<Instant>,

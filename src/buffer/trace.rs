@@ -67,7 +67,7 @@ pub struct TracedEvent {
     pub backfill: Option<String>,
     /// `pending`, `partly_sent`, `in_flight`, `in_file`, `delivered`, `held`, `dead` or `discarded`.
     pub state: String,
-    /// When the event left the pending state, if it has. `run` is the run that delivered or rejected it, or is sending it.
+    /// When the event got this state; `None` while it is pending. `run` delivered or rejected it, or is sending it.
     pub since: Option<Instant>,
     pub run: Option<RunId>,
     /// Why it is dead or held.

@@ -170,7 +170,7 @@ impl Counts {
     }
 }
 
-/// A cell with its verdict.
+/// A cell with its verdict. `counted` and `delivered` are units in the buffer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Cell {
     /// The requestor, spelled as in the buffer, otherwise as in ESM or Analytics.

@@ -10,7 +10,6 @@ pub(super) const NONE: &str = "–";
 pub(super) enum Number {
     /// A count. In each variant, `None` means that the number is unknown.
     Count(Option<u64>),
-    /// The difference of two counts.
     Difference(Option<i64>),
     /// A share (1 is the whole) or a ratio; `None` also if it would divide by 0.
     Share(Option<f64>),

@@ -25,6 +25,7 @@ pub struct AcceptedHit {
     pub slot: Option<u8>,
     /// How much the hit adds to that event.
     pub count: u64,
+    /// The event ID, cut to the 20 bytes that Analytics keeps.
     pub serial: Option<String>,
     /// Number and text of its eVars; only eVar6 where only digests are kept.
     pub evars: BTreeMap<u16, String>,

@@ -72,7 +72,6 @@ use server::Server;
 use world::{Door, Shared, World};
 
 with_defaults! {
-    /// How the sandbox behaves.
     #[derive(Debug, Clone)]
     pub struct SandboxOptions {
         /// The loopback address to listen at; port 0 means any free port.

@@ -18,6 +18,7 @@ pub struct EventSummary {
     /// The event's name in the canonical format.
     pub name: &'static str,
     pub label: &'static str,
+    /// Hits that count, so without `duplicates`.
     pub hits: u64,
     /// What these hits add to the event: the value of the metric.
     pub units: u64,

@@ -36,6 +36,7 @@ pub struct Plan {
     /// The window, if events of the buffer are planned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
+    /// Rejected lines of all inputs.
     pub rejected: u64,
     pub total: Counts,
     /// Each suite that has events, sorted by ID.

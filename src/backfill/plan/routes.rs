@@ -102,6 +102,7 @@ pub enum Limit {
 pub struct BulkRoute {
     pub rows: u64,
     pub files: u64,
+    /// The size of the files before gzip, with their headers.
     pub raw_bytes: u64,
     /// The size of the files after gzip at level 3, estimated from the first rows.
     pub compressed_bytes: u64,

@@ -15,7 +15,7 @@ use crate::event::Instant;
 use crate::onboarding::probe::ProbeOutcome;
 use crate::onboarding::settings_file::{Field, SettingsFile};
 
-/// What the Analytics 2.0 API shows of a suite.
+/// What the Analytics 2.0 API shows of a suite: its settings, and its enabled eVars and events by number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiSettings {
     /// `None` if there is no suite with this ID, or if these credentials may not see it.
@@ -24,7 +24,7 @@ pub struct ApiSettings {
     pub events: BTreeMap<u16, EventFacts>,
 }
 
-/// What the sources showed of a suite, and when.
+/// What the sources showed of a suite, and when. A source that has shown nothing is `None`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Seen {
@@ -77,6 +77,7 @@ pub struct Evidence<'a> {
     /// What the API and the settings file showed, now or earlier.
     pub seen: &'a Seen,
     pub confirmations: &'a [Confirmation],
+    /// The last probe that was read back, if any.
     pub probe: Option<&'a ProbeOutcome>,
     /// Whether Adobe ever answered SUCCESS to events for the suite.
     pub has_delivered: bool,

@@ -103,6 +103,7 @@ pub struct ItemReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CheckReport {
     pub rsid: Rsid,
+    /// The suite's name in the API, or else in the settings file.
     pub name: Option<String>,
     pub requestors: Vec<String>,
     pub items: Vec<ItemReport>,
