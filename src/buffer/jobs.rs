@@ -223,6 +223,7 @@ impl Buffer {
         })
     }
 
+    /// Records that Adobe has found a file of a backfill valid.
     pub fn job_is_valid(&self, job: JobKey) -> Result<()> {
         self.change("UPDATE jobs SET is_valid = 1 WHERE job = ?1", [job])
     }

@@ -35,7 +35,8 @@ pub struct SuiteListing {
 }
 
 impl Buffer {
-    /// Maps requestors to a suite. Makes the suite if it is unknown or retired. Fails if the suite has other settings.
+    /// Maps requestors to a suite. Makes the suite if it is unknown or retired. Fails if the suite has other settings,
+    /// or if a requestor has another suite.
     pub fn add_suite(&self, suite: ReportSuite, requestors: Vec<RequestorId>) -> Result<()> {
         self.write(move |transaction| {
             let rsid = &suite.form.rsid;

@@ -15,9 +15,9 @@ const LACKING: &str = "partly without ESM columns";
 /// The report as CSV (RFC 4180, with line feeds). The columns: `from`, `to`, `timezone`, `scope`, the values of `--by`
 /// (else `mvpd`), the figures, the units of event1 to event18 by name, the unique accounts that ESM stated, and `note`.
 /// `scope` is `total` or `mvpd` (with `--by`: `total` or `row`). Unknown numbers are empty, and so are ratios that
-/// would divide by 0. A note has parts with `; ` between them: `partial` if the time is not over; `LACKING` if a part
-/// of the row has no number for an event that another part has; the marks of what is unusual (for the MVPD of the row,
-/// or the total); what the row was counted from.
+/// would divide by 0. A note has parts with `; ` between them: `partial` if the time is not over;
+/// `partly without ESM columns` if a part of the row has no number for an event that another part has; the marks of
+/// what is unusual (for the MVPD of the row, or the total); what the row was counted from.
 pub fn csv(report: &Report) -> String {
     let mvpd = ["mvpd".to_owned()];
     let by = if report.by.is_empty() { &mvpd[..] } else { &report.by };

@@ -61,6 +61,7 @@ pub struct Finding {
     pub expected: String,
     pub found: String,
     pub source: Source,
+    /// What to do; empty if the setting is right.
     pub fix: String,
 }
 
