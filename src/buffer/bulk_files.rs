@@ -125,6 +125,7 @@ impl Buffer {
         })
     }
 
+    /// Records that Adobe has a file, and which rows it refused. [`Buffer::settle_file`] then decides about the events.
     pub fn file_received(&self, file: BulkFileId, received: Received) -> Result<()> {
         self.write(move |transaction| {
             let Received { refused, unnamed, is_stuck, is_looked_up } = received;

@@ -136,6 +136,7 @@ impl Buffer {
         self.write(move |transaction| batches.iter().map(|batch| store(transaction, batch, now)).collect())
     }
 
+    /// The oldest rows of the inbox, at most `limit`.
     pub fn inbox(&self, limit: usize) -> Result<Vec<InboxRow>> {
         let select =
             "SELECT rowid, CAST(coalesce(body, '') AS BLOB) AS body FROM inbox ORDER BY rowid LIMIT ?1";

@@ -183,6 +183,7 @@ impl VisitorRules {
                     || has_signs && (is_masked(bare) || is_made_of(bare, &is_word) || is_in_other_letters()))
     }
 
+    /// The viewer's address in a text, by this version of the rules; `None` if they find none.
     pub fn address(self, text: &str) -> Option<IpAddr> {
         match self {
             VisitorRules::V1 => text.trim().parse().ok(),

@@ -84,6 +84,7 @@ impl Calendar {
         calendar
     }
 
+    /// The start of the first day, and the end of the last one.
     pub fn bounds(&self) -> (Instant, Instant) {
         let edge = Instant::from_nanos(0);
         let first = self.spans.first().map_or(edge, |span| span.from);

@@ -130,6 +130,7 @@ impl CheckReport {
         self.items.iter().filter(is_open).map(|report| report.item)
     }
 
+    /// The open items, and those that are wrong.
     pub fn unsettled(&self) -> impl Iterator<Item = Item> {
         let wrong = self.items.iter().filter(|report| report.state == ItemState::Wrong);
         self.open().chain(wrong.map(|report| report.item))

@@ -63,6 +63,7 @@ impl Probe<'_> {
         self.read(self.buffer.probe(rsid, &id)?, &facts, options).await
     }
 
+    /// Reads what Analytics shows by now of a probe that was sent before.
     pub async fn read_back(
         &self,
         record: &ProbeRecord,
