@@ -4,7 +4,7 @@
 //! - Guarantees: nothing is sent before all inputs are in the buffer, so each visitor's events are sent in time
 //!   order; a live drain goes first; after a crash the next process continues; no event is counted twice by the bulk
 //!   route, nor by DIA in a suite with event IDs.
-//! - Does not know: SQL, sockets, texts for people.
+//! - Does not know: SQL, sockets, how its reports are printed.
 //! - Rules: `docs/backfill.md`. The DIA route is a drain.
 
 mod bulk;

@@ -3,7 +3,7 @@
 //! - In: events with their identity, and outcomes of attempts. Out: pending events in sending order, and counts.
 //! - Guarantees: a change is durable when its function returns; an event is in exactly one state; the accounting
 //!   identity holds at every commit, because the database checks it; an attempt is recorded before it is sent.
-//! - Does not know: what a hit is, how it is sent, when a drain runs.
+//! - Does not know: what a hit contains, how it is sent, when a drain runs.
 //! - Rules: `schemas/buffer.sql` draws the states; it and `buffer-2.sql` to `buffer-10.sql` describe every table.
 //!
 //! One thread owns the writing connection and runs closures. No transaction is open over an `await`.

@@ -5,7 +5,7 @@
 //! - Guarantees: equal inputs give equal hits, on every machine and in every later release; no text of an
 //!   event can reach a hit unsanitised; all hits of an event count for one visitor; an event that needs no
 //!   change makes no note.
-//! - Does not know: XML, buffers, replies, the time of day.
+//! - Does not know: how hits are encoded, buffers, replies, the time of day.
 //! - Rules: the table of [`crate::event`], and the page of Adobe that it names.
 
 mod evar;

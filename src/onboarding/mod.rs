@@ -3,8 +3,8 @@
 //! - In: a suite as the buffer maps it, what Analytics shows of it, the settings file of its admin page,
 //!   confirmations by people. Out: the sheet of all its settings; findings, each with the fix; a probe's hits
 //!   and what Analytics shows of them; the verdict that the buffer stores.
-//! - Guarantees: everything that is expected follows from the fixed table in [`crate::event`]; a check only
-//!   compares, and changes nothing at Adobe; a probe's hits are no Pass events, and are never counted.
+//! - Guarantees: what is expected of events and eVars follows from the fixed table in [`crate::event`]; a check only
+//!   compares, and changes nothing at Adobe; a probe's hits are no Pass events, and our metrics never count them.
 //! - Does not know: how its results are printed, drains, locks.
 //! - Rules: "Report suite configuration" of Adobe Pass Authentication, "Integrating Adobe Pass Authentication server
 //!   side data into Adobe Analytics"; the admin pages of the Analytics guide.

@@ -10,7 +10,7 @@
 //! - Guarantees: every cell in which ESM, the buffer or Analytics has a count gets a verdict; each explained part of
 //!   a difference has a cause and a number, the rest stays unexplained; an unknown count is never taken for zero;
 //!   nothing is written.
-//! - Does not know: HTTP, SQL, the format of a report, how to mend a difference.
+//! - Does not know: HTTP, SQL, the format of a report.
 //! - Rules: `docs/reconcile.md`. Only event1 to event18 are compared, because occurrences and instances count repeats.
 
 mod cause;

@@ -7,7 +7,7 @@
 //!   content. A sender that is slow, stops or sends rubbish uses one connection and does not disturb others. The
 //!   answer to a refused request says why, and whether to retry.
 //! - Does not know: when a drain runs, report suites, TLS (use a reverse proxy).
-//! - Rules: RFC 9110 for the status codes, RFC 6750 for the tokens.
+//! - Rules: RFC 9110 for the status codes, RFC 6750 and (as a password) RFC 7617 for the tokens.
 //!
 //! One thread handles HTTP, a second stores, a third checks the buffer for `/healthz`, a fourth makes the views.
 //! Submissions that arrive during a transaction share the next transaction.
