@@ -9,7 +9,8 @@ use crate::event::Instant;
 const PULLED_TO: &str = "esm_pulled_to ";
 
 impl Buffer {
-    /// Until when the hours of ESM were pulled without a gap, on the clock of the reports. `of` names the requestors.
+    /// Until when the hours of ESM were pulled without a gap, on the clock of the reports; `None` if none were pulled.
+    /// `of` names the requestors.
     pub fn pulled_to(&self, of: &str) -> Result<Option<Instant>> {
         let name = format!("{PULLED_TO}{of}");
         self.read(|connection| Ok(fact(connection, &name)?.map(Instant::from_nanos)))

@@ -1,8 +1,8 @@
 //! The numbers for a comparison with ESM and Analytics: units by requestor, MVPD, quarter hour and event, in the
 //! states that explain a difference.
 //!
-//! The metrics count everything that was ever stored, and what left the buffer undelivered. Pending units are counted
-//! in the queue; dead, held and discarded units in small tables. The rest was delivered.
+//! The metrics count all that was stored and not taken back, and what left the buffer undelivered. Pending units are
+//! counted in the queue; dead, held and discarded units in small tables. The rest was delivered.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -28,7 +28,7 @@ const BLANKS: &str = " \t\r\n\u{a0}";
 /// The state of units, or a reason why Analytics may show other numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// All units that were ever stored.
+    /// All units that were stored and not taken back.
     Counted,
     /// The units left the buffer undelivered: they were erased, or they were discarded and then expired.
     Withdrawn,
@@ -144,8 +144,8 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
         &self.metrics.connection
     }
 
-    /// Shows all units that were ever stored, and those that left the buffer undelivered. There are few groups and
-    /// many rows, so they are joined here and not in SQL.
+    /// Shows all units that were stored and not taken back, and those that left the buffer undelivered. There are few
+    /// groups and many rows, so they are joined here and not in SQL.
     fn counted(&mut self) -> Result<()> {
         let select = "SELECT metric_group, requestor, mvpd FROM metric_groups";
         let groups: HashMap<u32, (RequestorKey, String)> = all(self.connection(), select, [], |row| {

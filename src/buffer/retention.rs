@@ -68,7 +68,7 @@ impl Buffer {
         Ok(report)
     }
 
-    /// Until when nothing is deleted, because the clock has jumped.
+    /// Until when nothing is deleted because the clock has jumped; `None` if retention does not wait.
     pub fn retention_waits_until(&self) -> Result<Option<Instant>> {
         let now = self.now();
         self.read(|connection| waits_until(connection, now))

@@ -10,6 +10,7 @@ use crate::event::EventKind;
 /// The units of one cell in the buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Stored {
+    /// All units that were stored and not taken back.
     pub counted: u64,
     pub pending: u64,
     /// The events wait because the suite is paused or blocked.

@@ -34,7 +34,7 @@ pub struct Report {
     pub others: Option<Others>,
     /// One row for each combination of the values of `by`, in the order of the values.
     pub rows: Vec<Row>,
-    /// Which events `rows` are counted from; empty if the metrics have them.
+    /// Which events `rows` are counted from; empty if they come from the metrics.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub rows_note: String,
     /// The rows of the trend, in order: every day of the period, or every hour if the period is at most two

@@ -83,13 +83,13 @@ impl Buffer {
 }
 
 impl MetricsReader {
-    /// From this time on, the metrics count every event ever stored; `None` if no event is missing. A buffer
-    /// of an older schema could only count the events that it still had.
+    /// The metrics count every event that happened from this time on and was not taken back; `None` if they count all.
+    /// A buffer of an older schema could only count the events that it still had.
     pub fn whole_from(&self) -> Result<Option<Instant>> {
         Ok(fact(&self.connection, WHOLE_FROM_HOUR)?.map(start_of))
     }
 
-    /// From this time on, the buffer still has every event ever stored; `None` if no event was deleted.
+    /// The buffer still has every event that happened from this time on and was not taken back; `None` if it has all.
     pub fn events_whole_from(&self) -> Result<Option<Instant>> {
         Ok(hour_behind_the_gone(&self.connection)?.map(start_of))
     }

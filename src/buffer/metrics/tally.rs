@@ -220,7 +220,7 @@ pub(in super::super) fn build(connection: &Connection, measure: MeasureOf) -> Re
     tally.apply(connection)
 }
 
-/// The UTC hour after the last hour with deleted events; `None` if no event was deleted.
+/// The UTC hour after the last hour of events that expired or were erased; `None` if there are none.
 pub(super) fn hour_behind_the_gone(connection: &Connection) -> Result<Option<i64>> {
     value(
         connection,
