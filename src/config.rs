@@ -252,8 +252,8 @@ sections! {
 
     /// `[monitor]`: the limits beyond which `status --check` raises an alarm.
     pub struct MonitorConfig {
-        /// The longest time that an event may wait although it could be sent, and the longest time since the last
-        /// drain. At a drain every 30 minutes, 2 h are four missed drains.
+        /// The longest time that an event may wait after it was stored although it could be sent, and the longest time
+        /// since the last drain. At a drain every 30 minutes, 2 h are four missed drains.
         pub max_age: Span = Span(Some(Duration::from_secs(2 * 60 * 60)));
         /// The longest time that a host or a suite may be in trouble: two drains in a row, at one every 30 minutes.
         pub max_trouble: Span = Span(Some(Duration::from_secs(60 * 60)));

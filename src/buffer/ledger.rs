@@ -45,7 +45,7 @@ const SUMS: usize = 20;
 pub(super) struct Account {
     pub(super) requestor: RequestorKey,
     pub(super) slot: u8,
-    /// The UTC hour, counted from the Unix epoch.
+    /// The UTC hour in which the events happened, counted from the Unix epoch.
     pub(super) hour: i64,
 }
 

@@ -21,7 +21,7 @@ pub enum Recognition {
     Conflict,
 }
 
-/// A day with delivered events of a requestor.
+/// A day on which events of a requestor happened that were delivered on any day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeliveredDay {
     /// The UTC day, counted from the Unix epoch.
@@ -72,7 +72,7 @@ impl PlanningReader {
         events.map(recognise).collect()
     }
 
-    /// The days from `first_day` to `last_day` with delivered events of this requestor, in order.
+    /// The days from `first_day` to `last_day` on which delivered events of this requestor happened, in order.
     pub fn delivered_days(
         &self,
         requestor_id: &RequestorId,
@@ -95,7 +95,7 @@ impl PlanningReader {
         value(&self.connection, select, [at.unix_hour()])
     }
 
-    /// For each event slot with delivered units on a requestor's day: the slot, its delivered and its waiting units.
+    /// For each event slot with delivered units that happened on this day: the slot, its delivered and its waiting units.
     pub fn units_of_day(&self, requestor_id: &RequestorId, day: i64) -> Result<Vec<(u8, u64, u64)>> {
         let select = "SELECT l.slot, sum(l.delivered_units + l.expired_delivered_units) AS delivered, sum(l.pending_units + l.held_units)
              FROM json_each(?4) s CROSS JOIN ledger l ON l.slot = s.value AND l.hour >= ?2 AND l.hour < ?3

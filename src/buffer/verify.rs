@@ -20,7 +20,7 @@ use crate::event::{EventKind, Instant};
 pub struct Discrepancy {
     pub requestor_id: String,
     pub event: String,
-    /// The UTC hour, counted from the Unix epoch.
+    /// The UTC hour in which the events happened, counted from the Unix epoch.
     pub hour: i64,
     pub state: String,
     /// Events and units by the counters.

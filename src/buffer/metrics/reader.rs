@@ -143,7 +143,7 @@ impl MetricsReader {
         each_hour(&self.connection, select, (first, last), show)
     }
 
-    /// The units that a person discarded in these UTC hours. Those that retention deleted before schema 9 are missing.
+    /// The discarded units that happened in these UTC hours. Those that retention deleted before schema 9 are missing.
     pub fn discarded(&self, first: i64, last: i64) -> Result<Vec<CountedHour>> {
         let select =
             "SELECT hour, metric_group, slot, units_00, units_15, units_30, units_45 FROM metric_discarded

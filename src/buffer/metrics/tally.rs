@@ -14,7 +14,7 @@ use crate::event::{Instant, Measure, MeasureOf};
 
 /// The schema version that brought the metrics.
 pub(in super::super) const SINCE_SCHEMA: i64 = 5;
-/// The fact that holds a UTC hour: from this hour on, every event ever stored is counted.
+/// The fact that holds a UTC hour: the metrics count every event that happened from this hour on.
 pub(in super::super) const WHOLE_FROM_HOUR: &str = "metrics_whole_from_hour";
 /// Events counted at once while a buffer of an older schema is migrated.
 const BUILT_AT_ONCE: usize = 50_000;
