@@ -20,7 +20,7 @@ pub struct JobCalls {
     pub sent_calls: u64,
     /// Calls of all pending events, whatever the state of their suite; above a million events, an estimate.
     pub left_calls: u64,
-    /// How much of the plan is done, in per cent.
+    /// How much of `planned_calls` is done, in per cent; `None` if these are 0 or not known.
     pub percent: Option<f64>,
     /// Calls a second since the sending began last, waits included; `None` if nothing has been sent since.
     pub calls_per_second: Option<f64>,

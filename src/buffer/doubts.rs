@@ -14,7 +14,7 @@ use crate::event::Instant;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DoubtedEvent {
     pub seq: Sequence,
-    /// The ID that the source gave the event.
+    /// The ID that the source gave the event, if any.
     pub event_id: Option<String>,
     pub requestor_id: String,
     /// The suite that may have counted the event.

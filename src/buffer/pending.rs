@@ -53,7 +53,7 @@ pub struct PendingGroup {
     pub source: String,
     pub read_at: Option<Instant>,
     pub requestor_id: String,
-    /// The backfill to which the events belong.
+    /// The backfill to which the events belong; `None` for live events.
     pub backfill: Option<String>,
     pub events: u64,
     pub units: u64,

@@ -95,7 +95,7 @@ impl PlanningReader {
         value(&self.connection, select, [at.unix_hour()])
     }
 
-    /// For each event slot with delivered units that happened on this day: the slot, its delivered and its waiting units.
+    /// For each event slot with delivered units that happened on a day: the slot, its delivered and its waiting units.
     pub fn units_of_day(&self, requestor_id: &RequestorId, day: i64) -> Result<Vec<(u8, u64, u64)>> {
         let select = "SELECT l.slot, sum(l.delivered_units + l.expired_delivered_units) AS delivered, sum(l.pending_units + l.held_units)
              FROM json_each(?4) s CROSS JOIN ledger l ON l.slot = s.value AND l.hour >= ?2 AND l.hour < ?3

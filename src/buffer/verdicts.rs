@@ -21,7 +21,7 @@ pub struct NewVerdict {
     pub open: u32,
     /// Why hits are known to be lost; empty if they are not.
     pub blocks: Vec<String>,
-    /// When the oldest proof that an item depends on was made.
+    /// When the oldest proof that an item depends on was made; `None` if no item depends on one.
     pub proved_at: Option<Instant>,
     /// Why a proof no longer counts.
     pub void: Option<String>,

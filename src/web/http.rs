@@ -309,7 +309,7 @@ pub fn host(url: &Url) -> String {
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
-    /// How long the server asks to wait before the next request.
+    /// How long the server asks to wait before the next request, if it does.
     pub retry_after: Option<Duration>,
     /// Where a redirect leads; empty for any other answer.
     pub(super) location: Vec<u8>,

@@ -42,7 +42,7 @@ pub struct Proxy {
     pub host: String,
     /// 80 if the variable names none.
     pub port: u16,
-    /// Marked as sensitive, so that logs hide it.
+    /// The user and password, if the variable has them. Marked as sensitive, so that logs hide them.
     pub authorization: Option<HeaderValue>,
 }
 

@@ -112,7 +112,7 @@ pub struct CheckReport {
     pub findings: Vec<Finding>,
     /// Commands that may settle open items, each with the items.
     pub hints: Vec<String>,
-    /// The time of the oldest probe or settings file that an item needs as proof.
+    /// The time of the oldest probe or settings file that an item needs as proof; `None` if no item needs one.
     pub proved_at: Option<Instant>,
     /// Why a proof no longer counts.
     pub void: Option<String>,

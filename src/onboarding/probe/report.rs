@@ -69,7 +69,7 @@ pub struct EventSeen {
     pub expected: u64,
     /// The units that Analytics shows; `None` if it refuses to report the event.
     pub seen: Option<u64>,
-    /// When a reading first showed the event.
+    /// When a reading first showed the event; `None` if none has shown it.
     pub first_seen_at: Option<Instant>,
 }
 
@@ -80,7 +80,7 @@ pub struct EvarSeen {
     pub label: &'static str,
     pub state: EvarState,
     pub sent: String,
-    /// What Analytics shows: another value, or a sentence if the state is `Partial` or `Leaks`.
+    /// What Analytics shows instead: another value, or a sentence if the state is `Partial` or `Leaks`. `None`: nothing.
     pub seen: Option<String>,
 }
 
