@@ -151,7 +151,7 @@ impl Figures {
     }
 }
 
-/// The failures of one event with one reason.
+/// The failures of one event with one reason; `event` is its name, such as `authz_failed`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
     pub event: String,

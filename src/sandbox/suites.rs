@@ -11,7 +11,7 @@ use super::processing::Ledger;
 use super::rules::{Finding, Rule};
 use crate::event::{EventKind, Instant};
 
-/// What Analytics would show of one event.
+/// What Analytics would show of one event; `event` is its slot, such as `event7`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EventSummary {
     pub event: String,

@@ -58,7 +58,7 @@ words! {
     }
 }
 
-/// An event of a probe.
+/// An event of a probe; `event` is its slot, such as `event7`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EventSeen {
     pub event: String,
@@ -80,7 +80,7 @@ pub struct EvarSeen {
     pub label: &'static str,
     pub state: EvarState,
     pub sent: String,
-    /// What Analytics shows instead: another value, or a sentence if the state is `Partial` or `Leaks`. `None`: nothing.
+    /// What Analytics shows instead: another value, or a sentence for `Partial` and `Leaks`; `None` if nothing.
     pub seen: Option<String>,
 }
 
