@@ -224,7 +224,7 @@ impl Buffer {
         })
     }
 
-    /// When the last upload of a visitor group began, in any backfill, and how many rows it had. `None`: there was none.
+    /// When the last upload of a visitor group began, in any backfill, and its number of rows; `None` before the first.
     pub fn group_sent_at(&self, visitor_group: &str) -> Result<Option<(Instant, u64)>> {
         let select = "SELECT sent_at, rows FROM bulk_groups WHERE visitor_group = ?1";
         self.first(select, [visitor_group], |row| Ok((row.get("sent_at")?, row.get("rows")?)))

@@ -1,5 +1,5 @@
-//! The locks of a buffer: one drain and one backfill at a time, and neither during a migration, a restore or an
-//! erasure. A lock is released when its holder dies.
+//! The locks of a buffer: one drain and one backfill at a time, and neither during a migration, a restore or other work
+//! on the whole buffer. A lock is released when its holder dies.
 
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
