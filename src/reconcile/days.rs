@@ -19,6 +19,7 @@ const OPEN_NANOS: i64 = 3 * 3_600_000_000_000;
 pub struct Span {
     /// From the first day to the day after the last one.
     pub dates: Range<NaiveDate>,
+    /// The span as instants, the end exclusive, and as times on the clock of the suite.
     pub from: Instant,
     pub to: Instant,
     pub on_suite: Range<NaiveDateTime>,

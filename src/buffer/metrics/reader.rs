@@ -125,8 +125,8 @@ impl MetricsReader {
         })
     }
 
-    /// Calls `show` for the counts of the UTC hours from `first` to `last`, in order. The counts include
-    /// deleted events, except events that were deleted before the buffer had metrics (see `whole_from`).
+    /// Calls `show` for the counts of the UTC hours from `first` to `last`, in order. They include expired and erased
+    /// events, except those that were gone before the buffer had metrics (see `whole_from`).
     pub fn each_counted(&self, first: i64, last: i64, show: impl FnMut(CountedHour)) -> Result<()> {
         let select =
             "SELECT hour, metric_group, slot, units_00, units_15, units_30, units_45 FROM metric_counts
