@@ -2,7 +2,7 @@
 //!
 //! This is a pure comparison. It takes what Analytics shows of the suite, what its settings file says, what people
 //! confirmed and what a probe saw, and returns findings. A setting that no source shows is a finding too, until
-//! somebody confirms it.
+//! somebody confirms it or a probe proves it.
 
 mod evidence;
 mod report;
