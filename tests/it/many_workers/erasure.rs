@@ -212,3 +212,28 @@ fn events_that_an_earlier_release_stored_are_counted_before_they_are_erased() {
     let done = program.run(&["status", "--verify"]);
     assert_eq!(done.code, 0, "{done:?}");
 }
+
+#[test]
+fn a_take_back_that_counts_users_again_meanwhile_brings_nobody_back() {
+    let Some(database) = Database::new("erased_recounted") else { return };
+    let program = database.program();
+    let hers = program.file("hers.ndjson", &of_anna(1, &json!({})));
+    let others = program.file("others.ndjson", &of_anna(2, &json!({"mvpd_user_id": "other"})));
+    for path in [&hers, &others] {
+        assert_eq!(program.run(&["ingest", path]).code, 0);
+    }
+    // The erasure waits between her digests in the metrics and her event, because another session decides about it.
+    let decides =
+        "BEGIN; INSERT INTO passbridge.final (seq, state) SELECT min(seq), 'held' FROM passbridge.event;";
+    let decision = database.session(&database.url(), decides);
+    let mut forget = program.command(&ANNA).spawn().expect("the program starts");
+    wait_until("the erasure waits", || {
+        database.ask("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'passbridge' AND datname = current_database()") != "0"
+    });
+    assert_eq!(program.json(&["pending", "take-back", "--source", &others, "--yes"]).1["taken_back"], 1);
+    decision.end("ROLLBACK;");
+    assert!(forget.wait().expect("it ends").success());
+    let left = program.json(&[&ANNA[..], &["--dry-run"]].concat()).1;
+    assert_eq!((&left["events"], &left["metric_digests"]), (&json!(0), &json!(0)), "{left}");
+    assert_balanced(&program, 2);
+}
