@@ -1,7 +1,8 @@
--- Schema 5 of the buffer on PostgreSQL: pending events that were taken back, as if they had never come in.
+-- Schema 5 of the buffer on PostgreSQL: pending events that were taken back, as if they had never come in, and outcomes that an
+-- export finds again.
 --
--- Their rows and identities are deleted. A `final` with the state 'erased' stays, so that no worker which still has such an event
--- in memory sends it.
+-- The rows and identities of events that were taken back are deleted. A `final` with the state 'erased' stays, so that no worker
+-- which still has such an event in memory sends it.
 
 ALTER TABLE passbridge.posting
     DROP CONSTRAINT posting_of_events,
@@ -31,3 +32,8 @@ SELECT s.*, EXISTS (SELECT FROM passbridge.posting p
     WHERE p.requestor = s.requestor AND p.hour BETWEEN s.day * 24 AND s.day * 24 + 23
       AND p.expired_delivered_events + p.expired_discarded_events + p.erased_events > 0) AS has_lost
 FROM passbridge.metric_users_stale s;
+
+-- Rises with each change of a state, so that an export finds what changed since the export before. 0: decided before this schema.
+CREATE SEQUENCE passbridge.final_number;
+ALTER TABLE passbridge.final ADD COLUMN number bigint NOT NULL DEFAULT 0;
+ALTER TABLE passbridge.final ALTER COLUMN number SET DEFAULT nextval('passbridge.final_number');

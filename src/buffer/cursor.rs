@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The one writer of a buffer gives out each of these numbers in the transaction that stores the row, and gives none
-//! twice. So whatever is stored later has a higher number than all that a cursor has passed.
+//! twice. So whatever is stored later has a higher number than all that a cursor has passed. On PostgreSQL, an export
+//! waits for this.
 
 use std::fmt;
 use std::str::FromStr;
@@ -22,11 +23,12 @@ crate::word::words! {
 /// How far an export has come. Whoever exports keeps its text, and gives it to the next export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExportCursor {
-    pub(super) of: ExportOf,
-    /// The number that the buffer got when it was made or last restored.
-    pub(super) series: i64,
-    /// The last sequence number, or the last numbers in the tables `undelivered` and `delivered`.
-    pub(super) passed: [i64; 2],
+    pub of: ExportOf,
+    /// The number that the buffer got when it was made or last restored; on PostgreSQL, that of the database.
+    pub series: i64,
+    /// The last sequence number, or the last numbers in the tables `undelivered` and `delivered`; on PostgreSQL, the
+    /// number of the last outcome, and of its event.
+    pub passed: [i64; 2],
 }
 
 impl fmt::Display for ExportCursor {

@@ -61,14 +61,25 @@ pub enum ExportedValue<'a> {
 
 #[derive(Debug)]
 pub struct ExportedRow<'a> {
-    sequence: Sequence,
-    /// In the order of [`Exporter::columns`].
+    pub sequence: Sequence,
+    /// In the order of [`ExportOf::columns`].
     pub values: Vec<ExportedValue<'a>>,
     pub id: EventId,
     pub count: u32,
     pub requestor_id: &'a str,
     /// The JSON object of `event_id` and the other properties.
     pub body: &'a str,
+}
+
+impl ExportOf {
+    /// The names of the columns; for events, without the columns that come from the event's body.
+    pub fn columns(self) -> impl Iterator<Item = &'static str> {
+        let columns = match self {
+            ExportOf::Events => EVENT_COLUMNS,
+            ExportOf::Outcomes => OUTCOME_COLUMNS,
+        };
+        columns.split(' ')
+    }
 }
 
 impl ExportedRow<'_> {
@@ -117,15 +128,6 @@ impl Exporter {
         self.cursor
     }
 
-    /// The names of the columns; for events, without the columns that come from the event's body.
-    pub fn columns(&self) -> impl Iterator<Item = &'static str> {
-        let columns = match self.cursor.of {
-            ExportOf::Events => EVENT_COLUMNS,
-            ExportOf::Outcomes => OUTCOME_COLUMNS,
-        };
-        columns.split(' ')
-    }
-
     /// Shows some of the next rows; false if there are no more.
     pub fn next(&mut self, show: &mut dyn FnMut(ExportedRow<'_>) -> Result<()>) -> Result<bool> {
         let selects = match self.cursor.of {
@@ -148,7 +150,7 @@ impl Exporter {
         show: &mut dyn FnMut(ExportedRow<'_>) -> Result<()>,
     ) -> Result<bool> {
         let (mut passed, end) = (self.cursor.passed[index], self.ends[index]);
-        let names: Vec<&str> = self.columns().collect();
+        let names: Vec<&str> = self.cursor.of.columns().collect();
         let place = |name: &str| names.iter().position(|own| *own == name).unwrap_or_default();
         let [id, count, requestor_id] = ["event_key", "count", "requestor_id"].map(place);
         let mut statement = self.connection.prepare_cached(select)?;

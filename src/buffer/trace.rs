@@ -28,6 +28,15 @@ pub struct Search<'a> {
     pub is_it: Option<&'a dyn Fn(EventId, u32) -> bool>,
 }
 
+impl Search<'_> {
+    /// The texts of which the body of a user's event has one.
+    pub fn needles(&self) -> [Option<String>; 2] {
+        let value = self.user.map(|user| serde_json::to_string(user).expect("text always serialises"));
+        let needle = |property: Property| Some(format!("\"{}\":{}", property.name(), value.as_ref()?));
+        [Property::MvpdUserId, Property::VisitorId].map(needle)
+    }
+}
+
 /// An event that came again, and was not stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RepeatRecord {
@@ -117,10 +126,7 @@ impl Buffer {
             to = spans().map(|span| span.1).max().map_or(0, |high| high.min(to));
         }
         let (inputs, line) = what.line.map(|(inputs, line)| (numbers(inputs), line)).unzip();
-        let [user, visitor] = [Property::MvpdUserId, Property::VisitorId].map(|property| {
-            let value = what.user.map(|user| serde_json::to_string(user).expect("text always serialises"));
-            value.map(|value| format!("\"{}\":{value}", property.name()))
-        });
+        let [user, visitor] = what.needles();
         let select = "SELECT seq, id, count FROM events WHERE seq BETWEEN ?1 AND ?2
              AND (?3 IS NULL OR line = ?3 AND input IN (SELECT value FROM json_each(?4)))
              AND (?5 IS NULL OR instr(body, ?5) > 0 OR instr(body, ?6) > 0)";

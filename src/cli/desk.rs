@@ -7,8 +7,8 @@ use tokio::runtime::Runtime;
 
 use super::{Context, Failure, Settings, on_file, runtime, shared};
 use crate::buffer::{
-    Buffer, BufferError, Group, PendingGroup, PendingSelection, Requeue, Requeued, Selection, TracedEvent,
-    Undecided, UndecidedEvent,
+    Buffer, BufferError, Group, InputRecord, PendingGroup, PendingSelection, Requeue, Requeued, Selection,
+    TracedEvent, Undecided, UndecidedEvent,
 };
 use crate::delivery::Sequence;
 use crate::event::PassEvent;
@@ -71,6 +71,16 @@ impl Desk {
 
     pub(super) fn event(&self, sequence: Sequence) -> Result<Option<PassEvent>, Failure> {
         self.ask(|buffer| buffer.event(sequence), async |buffer| buffer.event(sequence).await)
+    }
+
+    pub(super) fn inputs(
+        &self,
+        number: Option<i64>,
+        path: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<InputRecord>, Failure> {
+        let file = |buffer: &Buffer| buffer.inputs(number, path, limit);
+        self.ask(file, async |buffer| buffer.inputs(number, path, limit).await)
     }
 
     pub(super) fn trace(&self, sequence: Sequence) -> Result<Option<TracedEvent>, Failure> {

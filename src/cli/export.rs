@@ -9,11 +9,15 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::words::{explained, written};
-use super::{Context, Exit, Failure, Form, may_replace, output, person, refused, until_stopped};
+use super::{
+    Context, Exit, Failure, Form, Settings, may_replace, on_file, output, person, refused, runtime, shared,
+    until_stopped,
+};
 use crate::buffer::{Buffer, ExportCursor, ExportOf, ExportedRow, ExportedValue, Exporter};
 use crate::encode::csv_row;
 use crate::event::Property;
 use crate::mapping::first_serial;
+use crate::postgres::{SharedBuffer, SharedExporter};
 use crate::suite::CountForm;
 use crate::whole_file::{Readers, WholeFile};
 
@@ -84,42 +88,54 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
             "name a file for the rows: --output FILE",
         ));
     }
-    let (settings, buffer) = context.open()?;
+    let settings = context.settings()?;
     args.output.iter().try_for_each(|path| may_replace(&settings, path))?;
-    let mut rows = Rows::new(&buffer, of, args)?;
-    let Some(path) = &args.output else {
-        let mut lines = output::Lines::new();
-        while let Some(bytes) = rows.next()? {
-            if lines.bytes(bytes).is_break() {
-                // Nobody reads any more, so the cursor of what was read is not known.
-                lines.finish()?;
-                return Ok(Exit::Done);
-            }
-        }
-        lines.finish()?;
-        output::note(rows.report(None));
-        return Ok(Exit::Done);
+    let file = match on_file::is_on_postgres(&settings) {
+        true => None,
+        false => Some(Buffer::open(&context.buffer_options(&settings)?)?),
     };
-    let written = until_stopped(async |stop| {
+    let Some(path) = &args.output else {
+        return runtime()?.block_on(async {
+            let mut rows = Rows::of(&settings, file.as_ref(), of, args).await?;
+            let mut lines = output::Lines::new();
+            while let Some(bytes) = rows.next().await? {
+                if lines.bytes(bytes).is_break() {
+                    // Nobody reads any more, so the cursor of what was read is not known.
+                    lines.finish()?;
+                    return Ok(Exit::Done);
+                }
+            }
+            lines.finish()?;
+            output::note(rows.report(None));
+            Ok(Exit::Done)
+        });
+    };
+    let report = until_stopped(async |stop| {
+        let mut rows = Rows::of(&settings, file.as_ref(), of, args).await?;
         let mut file = WholeFile::create(path, Readers::Owner).map_err(Failure::writing(path))?;
-        while let Some(bytes) = rows.next()? {
+        while let Some(bytes) = rows.next().await? {
             file.write_all(bytes).map_err(Failure::writing(path))?;
             tokio::task::yield_now().await;
             if stop.requested().is_some() {
                 return Err(Failure::stopped());
             }
         }
-        file.replace().map_err(Failure::writing(path))
+        file.replace().map_err(Failure::writing(path))?;
+        Ok(rows.report(Some(path.clone())))
     });
-    written?;
-    context.done(&rows.report(Some(path.clone())))
+    context.done(&report?)
+}
+
+enum Source {
+    File(Exporter),
+    Shared(Box<SharedExporter>),
 }
 
 /// The rows of an export as bytes, part by part.
 struct Rows {
     of: ExportOf,
     form: RowForm,
-    exporter: Exporter,
+    source: Source,
     /// How each requestor's counts are sent, which decides on the serial.
     count_forms: HashMap<String, CountForm>,
     rows: u64,
@@ -128,15 +144,28 @@ struct Rows {
 }
 
 impl Rows {
-    fn new(buffer: &Buffer, of: ExportOf, args: &Args) -> Result<Rows, Failure> {
-        let exporter = buffer.exporter(of, args.since)?.ok_or_else(|| {
+    async fn of(
+        settings: &Settings,
+        file: Option<&Buffer>,
+        of: ExportOf,
+        args: &Args,
+    ) -> Result<Rows, Failure> {
+        let (source, suites) = match file {
+            Some(buffer) => (buffer.exporter(of, args.since)?.map(Source::File), buffer.suites()?),
+            None => {
+                let mut buffer = SharedBuffer::open(&shared::address(settings)?).await?;
+                let suites = buffer.suites().await?;
+                let exporter = buffer.exporter(of, args.since).await?;
+                (exporter.map(|exporter| Source::Shared(Box::new(exporter))), suites)
+            }
+        };
+        let source = source.ok_or_else(|| {
             refused(
                 "the cursor is of another buffer or export, or from before this buffer was restored",
                 "give the cursor of the last export of the same, or none: then every row comes, and of each sequence the last one counts",
             )
         })?;
-        let suites = buffer.suites()?.into_iter();
-        let count_forms = suites.flat_map(|listing| {
+        let count_forms = suites.into_iter().flat_map(|listing| {
             let count_form = listing.suite.form.count_form;
             listing.requestors.into_iter().map(move |requestor| (requestor, count_form))
         });
@@ -144,7 +173,7 @@ impl Rows {
             of,
             form: args.format,
             count_forms: count_forms.collect(),
-            exporter,
+            source,
             rows: 0,
             part: Vec::new(),
             has_begun: false,
@@ -152,21 +181,25 @@ impl Rows {
     }
 
     fn report(&self, path: Option<PathBuf>) -> ExportReport {
-        ExportReport { rows: self.rows, cursor: self.exporter.cursor().to_string(), path }
+        let cursor = match &self.source {
+            Source::File(exporter) => exporter.cursor(),
+            Source::Shared(exporter) => exporter.cursor,
+        };
+        ExportReport { rows: self.rows, cursor: cursor.to_string(), path }
     }
 
-    fn next(&mut self) -> Result<Option<&[u8]>, Failure> {
-        let Rows { of, form, exporter, count_forms, rows, part, has_begun } = self;
+    async fn next(&mut self) -> Result<Option<&[u8]>, Failure> {
+        let Rows { of, form, source, count_forms, rows, part, has_begun } = self;
         part.clear();
         let is_first = !std::mem::replace(has_begun, true);
         let (names, own) = match of {
-            ExportOf::Events => (exporter.columns().collect::<Vec<_>>(), body_columns()),
-            ExportOf::Outcomes => (exporter.columns().chain(["serial"]).collect(), Vec::new()),
+            ExportOf::Events => (of.columns().collect::<Vec<_>>(), body_columns()),
+            ExportOf::Outcomes => (of.columns().chain(["serial"]).collect(), Vec::new()),
         };
         if is_first && *form == RowForm::Csv {
             csv_row(names.iter().chain(&own).copied(), part);
         }
-        let has_more = exporter.next(&mut |mut row| {
+        let mut show = |mut row: ExportedRow<'_>| {
             *rows += 1;
             if *of == ExportOf::Outcomes {
                 let count_form = count_forms.get(row.requestor_id).copied().unwrap_or_default();
@@ -184,7 +217,11 @@ impl Rows {
                 }
             }
             Ok(())
-        })?;
+        };
+        let has_more = match source {
+            Source::File(exporter) => exporter.next(&mut show)?,
+            Source::Shared(exporter) => exporter.next(&mut show).await?,
+        };
         Ok((has_more || is_first).then_some(&*part))
     }
 }

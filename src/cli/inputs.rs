@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::desk::Desk;
 use super::{Context, Ended, Table, refused};
-use crate::buffer::{Buffer, InputRecord};
+use crate::buffer::InputRecord;
 use crate::event::Instant;
 use serde_json::Value;
 
@@ -42,8 +42,7 @@ pub(super) fn run(command: &Command, context: &Context) -> Ended {
         Command::List { limit } => (None, *limit),
         Command::Show { input } => (Some(*input), 1),
     };
-    let file = |buffer: &Buffer| buffer.inputs(number, None, limit);
-    let inputs = desk.ask(file, async |buffer| buffer.inputs(number, limit).await)?;
+    let inputs = desk.inputs(number, None, limit)?;
     match number {
         Some(number) if inputs.is_empty() => {
             Err(refused(format!("there is no input {number}"), "see which there are: passbridge inputs list"))

@@ -6,7 +6,7 @@ use super::failure::{Failure, refused};
 use super::settings::Settings;
 
 /// The commands that do not work on PostgreSQL yet, each with what to do instead.
-const INSTEAD: [(&str, &str); 8] = [
+const INSTEAD: [(&str, &str); 6] = [
     (
         "suite",
         "suite add, list, show, set, pause, resume and remove work; set the suite up by hand, as docs/onboarding.md says",
@@ -14,8 +14,6 @@ const INSTEAD: [(&str, &str); 8] = [
     ("backfill", "ingest the history: it goes with the live events, in the order of their time"),
     ("pull", "ingest events in NDJSON or CSV"),
     ("reconcile", "passbridge report has the figures to compare with those of ESM and Analytics"),
-    ("export", "query the tables, as docs/many-workers.md shows"),
-    ("rejects", "look into the folder that ingest.rejects_dir names"),
     ("backup", "pg_dump and point-in-time recovery do it"),
     ("restore", "restore the database by its own tools; docs/many-workers.md says what counts again then"),
 ];

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::desk::Desk;
 use super::{Context, Ended, Table, refused};
 use crate::event::Instant;
 use crate::ingest::{RejectsFile, rejects_files};
@@ -38,13 +39,14 @@ struct Report {
 }
 
 pub(super) fn run(command: &Command, context: &Context) -> Ended {
-    let (settings, buffer) = context.open()?;
+    let settings = context.settings()?;
+    let desk = Desk::of(&settings, context)?;
     let mut rejects = Vec::new();
     for file in rejects_files(&settings.config.ingest.rejects_dir)? {
         if matches!(command, Command::Show { file: wanted } if *wanted != file.name) {
             continue;
         }
-        let last = buffer.inputs(None, Some(&file.name), 1)?.into_iter().next();
+        let last = desk.inputs(None, Some(&file.name), 1)?.into_iter().next();
         let is_done = last.as_ref().is_some_and(|last| (last.rejected, last.conflicts) == (Some(0), Some(0)));
         let done_at = last.filter(|_| is_done).and_then(|last| last.ended_at);
         rejects.push(Listed { file, done_at });

@@ -11,7 +11,7 @@ use super::desk::Desk;
 use super::explain::explained;
 use super::progress::{Progress, SEARCHED};
 use super::table::write_notes;
-use super::{Context, Ended, Failure, Table, on_file, options, refused};
+use super::{Context, Ended, Failure, Table, options, refused};
 use crate::buffer::{AttemptRecord, InputRecord, RepeatRecord, Search, TracedEvent};
 use crate::delivery::Sequence;
 use crate::event::Instant;
@@ -83,9 +83,14 @@ pub(super) fn run(args: &Args, context: &Context) -> Ended {
     let settings = context.settings()?;
     let desk = Desk::of(&settings, context)?;
     let mut report = TraceReport::default();
-    if let (Some((path, line)), Desk::File(buffer)) = (&args.line, &desk) {
-        let inputs = buffer.inputs(None, Some(path), usize::MAX)?;
-        report.repeats = buffer.repeats_at(&inputs, *line)?;
+    let inputs = match &args.line {
+        Some((path, _)) => desk.inputs(None, Some(path), usize::MAX)?,
+        None => Vec::new(),
+    };
+    if let Some((_, line)) = &args.line {
+        if let Desk::File(buffer) = &desk {
+            report.repeats = buffer.repeats_at(&inputs, *line)?;
+        }
         if let Some(input) = inputs.first() {
             report.unused = input.of_summary("unused").and_then(Value::as_str).map(str::to_owned);
             let taken_back = input.of_summary("taken_back");
@@ -95,7 +100,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Ended {
             report.rule = rule_of(input, *line, options);
         }
     }
-    let found = args.find(&desk)?;
+    let found = args.find(&desk, &inputs)?;
     let rejects_dir = &settings.config.ingest.rejects_dir;
     report.rejects = match (&args.line, &args.event_id) {
         (Some((path, line)), _) => {
@@ -155,21 +160,13 @@ fn rule_of(input: &InputRecord, line: u64, mut options: IngestOptions) -> Option
 
 impl Args {
     /// The events that the arguments select; `None` for each event that has expired or was erased.
-    fn find(&self, desk: &Desk) -> Result<Vec<Option<Sequence>>, Failure> {
+    fn find(&self, desk: &Desk, inputs: &[InputRecord]) -> Result<Vec<Option<Sequence>>, Failure> {
         if let Some(id) = &self.event_id {
             return desk.ask(|buffer| buffer.find_id(id), async |buffer| buffer.find_id(id).await);
         }
         if let Some(sequence) = self.sequence {
             return Ok(vec![Some(Sequence(sequence))]);
         }
-        let Desk::File(buffer) = desk else {
-            on_file::refuse_options(true, "trace takes EVENT_ID or --sequence")?;
-            return Ok(Vec::new());
-        };
-        let inputs = match &self.line {
-            Some((path, _)) => buffer.inputs(None, Some(path), usize::MAX)?,
-            None => Vec::new(),
-        };
         let wanted = self.serial.as_ref().map(|serial| serial.trim().to_ascii_lowercase());
         let has_serial = |id, count: u32| {
             // Single hits of a count are numbered from 1.
@@ -178,11 +175,17 @@ impl Args {
         };
         let search = Search {
             user: self.user.as_deref(),
-            line: self.line.as_ref().map(|(_, line)| (&inputs[..], *line)),
+            line: self.line.as_ref().map(|(_, line)| (inputs, *line)),
             is_it: wanted.is_some().then_some(&has_serial),
         };
         let mut progress = Progress::new(Some(0), SEARCHED);
-        let found = buffer.search(&search, &mut |searched, of| progress.show_search(searched, of))?;
+        let mut tell = |searched, of| progress.show_search(searched, of);
+        let found = match desk {
+            Desk::File(buffer) => buffer.search(&search, &mut tell)?,
+            Desk::Shared(runtime, buffer) => {
+                runtime.block_on(buffer.borrow_mut().search(&search, &mut tell))?
+            }
+        };
         Ok(found.into_iter().map(Some).collect())
     }
 }

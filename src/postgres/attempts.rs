@@ -128,7 +128,7 @@ const DECIDE: &str = concat!(
 const DECIDED: &str = "SELECT seq, state FROM passbridge.final WHERE seq = ANY($1) ORDER BY seq FOR UPDATE";
 
 const DECIDE_AGAIN: &str =
-    "UPDATE passbridge.final f SET state = u.state, reason = u.reason, at = clock_timestamp()
+    "UPDATE passbridge.final f SET state = u.state, reason = u.reason, at = clock_timestamp(), number = DEFAULT
      FROM unnest($1::int8[], $2::text[], $3::text[]) AS u(seq, state, reason) WHERE f.seq = u.seq";
 
 /// The term of the account for events without a final state.

@@ -158,7 +158,7 @@ async fn move_some(
     let own = || (&seqs as _, Type::INT8_ARRAY);
     match becomes {
         Some(becomes) => {
-            let update = "UPDATE passbridge.final SET state = $2, at = clock_timestamp() WHERE seq = ANY($1)";
+            let update = "UPDATE passbridge.final SET state = $2, at = clock_timestamp(), number = DEFAULT WHERE seq = ANY($1)";
             client.execute_typed(update, &[own(), (&becomes.as_str(), Type::TEXT)]).await?;
         }
         None => {

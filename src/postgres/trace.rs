@@ -8,17 +8,23 @@ use super::backlog::{stored_event, stored_id};
 use super::database::SharedBuffer;
 use super::error::Result;
 use super::suites::read_form;
-use crate::buffer::{AttemptRecord, InputId, InputRecord, TracedEvent, identities};
+use crate::buffer::{AttemptRecord, InputId, InputRecord, Search, TracedEvent, identities};
 use crate::delivery::Sequence;
 use crate::event::{Instant, RequestorId};
 
 /// Instants are nanoseconds since the Unix epoch.
 const INPUTS: &str = "SELECT input, path, (extract(epoch FROM opened_at) * 1000000000)::int8,
         (extract(epoch FROM ended_at) * 1000000000)::int8, summary, taken_back
-     FROM passbridge.input WHERE $1::int8 IS NULL OR input = $1 ORDER BY input DESC LIMIT $2";
+     FROM passbridge.input WHERE ($1::int8 IS NULL OR input = $1)
+        AND ($2::text IS NULL OR path = $2 OR right(path, length($2) + 1) = '/' || $2)
+     ORDER BY input DESC LIMIT $3";
 
 const FIND: &str = "SELECT e.seq FROM unnest($1::bytea[]) u(id) JOIN passbridge.identity i ON i.id = u.id
      LEFT JOIN passbridge.event e ON e.seq = i.seq ORDER BY 1";
+
+const SEARCH: &str = "SELECT seq, id, count FROM passbridge.event WHERE seq >= $1 AND seq < $2
+        AND ($3::int8 IS NULL OR line = $3 AND input = ANY($4))
+        AND ($5::text IS NULL OR strpos(body, $5) > 0 OR strpos(body, $6) > 0) ORDER BY seq";
 
 const TRACED: &str = "SELECT e.seq, e.id, r.requestor_id, e.slot, e.occurred_at, e.count, e.body, p.path, e.line,
         CASE WHEN f.seq IS NOT NULL THEN f.state WHEN t.is_live THEN 'in_flight' WHEN t.hits_sent > 0 THEN 'partly_sent'
@@ -52,10 +58,16 @@ impl SharedBuffer {
         Ok(firsts.map(|first| (first, first + SEARCHED_AT_ONCE as i64)))
     }
 
-    /// Inputs, the latest first: the one with this number, or all.
-    pub async fn inputs(&mut self, number: Option<i64>, limit: usize) -> Result<Vec<InputRecord>> {
+    /// Inputs, the latest first: the one with this number, those whose path ends with this file name or path, or all.
+    pub async fn inputs(
+        &mut self,
+        number: Option<i64>,
+        path: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<InputRecord>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = self.rows(INPUTS, &[(&number, Type::INT8), (&limit, Type::INT8)]).await?;
+        let values = [(&number as _, Type::INT8), (&path as _, Type::TEXT), (&limit as _, Type::INT8)];
+        let rows = self.rows(INPUTS, &values).await?;
         let input = |row: &Row| {
             let summary = row.get::<_, Option<&str>>(4);
             let mut summary = summary.and_then(|text| serde_json::from_str::<Value>(text).ok());
@@ -90,6 +102,37 @@ impl SharedBuffer {
         let ids: Vec<Vec<u8>> = identities(text, &requestors).iter().map(|id| id.bytes().to_vec()).collect();
         let found = self.rows(FIND, &[(&ids, Type::BYTEA_ARRAY)]).await?;
         Ok(found.iter().map(|row| row.get::<_, Option<i64>>(0).map(Sequence)).collect())
+    }
+
+    /// Searches events. Calls `tell` from time to time with how many numbers it has looked at, and how many there are.
+    pub async fn search(
+        &mut self,
+        what: &Search<'_>,
+        tell: &mut dyn FnMut(u64, u64),
+    ) -> Result<Vec<Sequence>> {
+        let (inputs, line) = what.line.unzip();
+        let inputs: Option<Vec<i64>> =
+            inputs.map(|inputs| inputs.iter().map(|input| input.input.0).collect());
+        let (line, [user, visitor]) = (line.map(u64::cast_signed), what.needles());
+        let (mut found, spans) = (Vec::new(), self.spans_of_events().await?.collect::<Vec<_>>());
+        for (place, (first, end)) in spans.iter().enumerate() {
+            let values = [
+                (first as _, Type::INT8),
+                (end as _, Type::INT8),
+                (&line as _, Type::INT8),
+                (&inputs as _, Type::INT8_ARRAY),
+                (&user as _, Type::TEXT),
+                (&visitor as _, Type::TEXT),
+            ];
+            for row in self.rows(SEARCH, &values).await? {
+                let (id, count) = (stored_id(&row)?, row.get::<_, i32>(2).cast_unsigned());
+                if what.is_it.is_none_or(|is_it| is_it(id, count)) {
+                    found.push(Sequence(row.get(0)));
+                }
+            }
+            tell(((place + 1) * SEARCHED_AT_ONCE) as u64, (spans.len() * SEARCHED_AT_ONCE) as u64);
+        }
+        Ok(found)
     }
 
     /// What is kept of an event; `None` if there is none with this number.

@@ -22,6 +22,7 @@ mod decisions;
 mod doctor;
 mod erasure;
 mod errors;
+mod exports;
 mod faults;
 mod house;
 mod keeping;
@@ -450,7 +451,7 @@ fn what_a_database_cannot_do_yet_is_said_before_anything_is_done() {
     let config = "[buffer]\nurl = \"postgres://nobody@127.0.0.1:1/none\"\n";
     program.write("c.toml", config);
     for (args, exit, says) in [
-        (&["export", "events"][..], 2, "docs/many-workers.md"),
+        (&["backfill", "status"][..], 2, "ingest the history"),
         (&["report"], 1, "cannot use the database postgres://127.0.0.1:1/none"),
         (&["backup", "copy.db"], 2, "pg_dump"),
         (&["drain", "--limit", "3"], 2, "drain takes --deadline alone"),

@@ -49,12 +49,8 @@ fn an_event_is_traced_as_in_a_file_by_its_number_and_both_of_its_ids() {
     assert_eq!(replies, [(&json!("HTTP 503"), &json!(null), true); 2]);
     let text = shared.run(&["trace", "e1"]).out;
     assert!(text.contains("state     delivered since"), "{text}");
-    for (args, says) in
-        [(["--user", "u1"], "trace takes EVENT_ID or --sequence"), (["--sequence", "99"], "no such event")]
-    {
-        let done = shared.run(&[&["trace"], &args[..]].concat());
-        assert!(done.code == 2 && done.err.contains(says), "{done:?}");
-    }
+    let done = shared.run(&["trace", "--sequence", "99"]);
+    assert!(done.code == 2 && done.err.contains("no such event"), "{done:?}");
 
     // What is not decided yet: an attempt of a worker that is alive, and then the same of one that is gone.
     let attempt = "INSERT INTO passbridge.worker VALUES ('w', 'h', 1, now() + interval '1 hour', now() + interval '1 hour');
@@ -68,6 +64,67 @@ fn an_event_is_traced_as_in_a_file_by_its_number_and_both_of_its_ids() {
     assert_eq!(state(), [json!("pending"), json!(1)]);
     let (code, explained) = shared.json(&["explain", &shared.file("one.ndjson", &lines(1))]);
     assert_eq!((code, &explained), (0, &traced(&shared, &["e0"])["hit"]));
+}
+
+#[test]
+fn events_are_found_by_user_serial_and_line_and_files_of_rejects_are_listed_as_of_a_file() {
+    let Some(database) = Database::new("searches") else { return };
+    let (shared, file) = (database.program(), Program::with(CONFIG));
+    live(&shared);
+    live(&file);
+    let tags = traced(&shared, &["e1"])["hit"]["tags"].clone();
+    let events =
+        tags.as_array().expect("tags").iter().find(|tag| tag["tag"] == "events").expect("a tag").clone();
+    let (_, serial) = events["value"].as_str().and_then(|events| events.split_once(':')).expect("a serial");
+    let ends = |program: &Program, args: &[&str]| {
+        let (code, report) = program.json(&[&["trace"], args].concat());
+        let events = report["events"].as_array().cloned().unwrap_or_default();
+        let events: Vec<_> = events
+            .iter()
+            .map(|event| (event["line"].clone(), event["state"].clone(), event["hit"].clone()))
+            .collect();
+        let reason = report["rejects"][0]["reason"].clone();
+        (code, events, report["not_shown"].clone(), reason)
+    };
+    for (args, events) in [
+        (&["--user", "u1"][..], 1),
+        (&["--user", "u9"], 0),
+        (&["--serial", serial], 1),
+        (&["--serial", "0123456789abcdef"], 0),
+        (&["--line", "events.ndjson:2"], 1),
+        (&["--line", "more.ndjson:4"], 1),
+        (&["--line", "more.ndjson:5"], 0),
+        (&["--line", "other.ndjson:1"], 0),
+        (&["--user", "u1", "--limit", "0"], 0),
+    ] {
+        let of_shared = ends(&shared, args);
+        assert_eq!(of_shared, ends(&file, args), "{args:?}");
+        assert_eq!(of_shared.1.len(), events, "{args:?}");
+    }
+
+    let listed = |program: &Program| {
+        let (code, listed) = program.json(&["rejects", "list"]);
+        assert_eq!(code, 0, "{listed}");
+        listed["rejects"].as_array().expect("a list").clone()
+    };
+    let kept = |program: &Program| {
+        let all = listed(program);
+        let shown = program.json(&["rejects", "show", all[0]["name"].as_str().expect("a name")]).1;
+        assert_eq!(shown["rejects"][0], all[0]);
+        let folder = program.path("").display().to_string();
+        ["lines", "reasons", "done_at"].map(|key| all[0][key].to_string().replace(&folder, ""))
+    };
+    assert_eq!(kept(&shared), kept(&file));
+    assert_eq!(kept(&shared)[2], "null");
+    assert_eq!(shared.run(&["rejects", "show", "none"]).code, 2);
+    // A file that was mended and went in whole is done.
+    for program in [&shared, &file] {
+        let name = listed(program)[0]["name"].as_str().expect("a name").to_owned();
+        let path = program.path("rejects").join(&name);
+        std::fs::write(&path, lines(1)).expect("it is mended");
+        assert_eq!(program.run(&["ingest", path.to_str().expect("UTF-8")]).code, 0);
+        assert!(listed(program)[0]["done_at"].is_string(), "{:?}", listed(program));
+    }
 }
 
 #[test]
