@@ -137,7 +137,8 @@ impl VisitorRules {
     }
 
     /// The text that the eVar of a property shows. From version 4 on, it is `None` where a database wrote that there is
-    /// no value. An MVPD User ID or a visitor ID always has a text; version 3 removes what a spreadsheet put around it.
+    /// no value. An MVPD User ID or a visitor ID always has a text, from version 3 on without what a spreadsheet put
+    /// around it.
     pub fn shown(self, property: Property, text: &str) -> Option<&str> {
         if !matches!(property, Property::MvpdUserId | Property::VisitorId) {
             return (self < VisitorRules::V4 || !is_no_value(text)).then_some(text);

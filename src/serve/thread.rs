@@ -4,8 +4,8 @@ use std::thread::{Builder, JoinHandle};
 
 use super::error::ServeError;
 
-/// A thread that is joined when this value is dropped. A struct must declare the channel that ends the thread before
-/// this field, because fields are dropped in the order of their declaration.
+/// A struct must declare the channel that ends the thread before a field of this type, because fields are dropped in
+/// the order of their declaration.
 #[derive(Debug)]
 pub(super) struct Thread(Option<JoinHandle<()>>);
 
