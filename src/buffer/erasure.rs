@@ -1,5 +1,5 @@
-//! Erasure at a person's request: deletes the person's events, inbox rows and rows of readers. Tombstones of the events
-//! stay. The metrics keep the units, and a random digest replaces the person's digest.
+//! Erasure at a person's request: deletes the person's events, inbox rows and rows of readers' memory. Tombstones of
+//! the events stay. The metrics keep the units, and a random digest replaces the person's digest.
 
 use std::collections::BTreeSet;
 

@@ -42,7 +42,7 @@ pub struct PendingSelection {
     pub backfill: Option<String>,
     pub requestor_id: Option<RequestorId>,
     pub from: Option<Instant>,
-    /// The end of the span, exclusive.
+    /// The end of the span of `occurred_at`, exclusive.
     pub to: Option<Instant>,
 }
 
@@ -51,6 +51,7 @@ pub struct PendingSelection {
 pub struct PendingGroup {
     pub input: i64,
     pub source: String,
+    /// When the input was opened; `None` if the buffer has no record of the input.
     pub read_at: Option<Instant>,
     pub requestor_id: String,
     /// The backfill to which the events belong; `None` for live events.

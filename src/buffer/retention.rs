@@ -47,7 +47,7 @@ pub struct RetentionReport {
 }
 
 impl Buffer {
-    /// Deletes old events, tombstones, rows of readers, records of runs and attempts. The caller holds the drain lock.
+    /// Deletes what is old: events, tombstones, readers' memory, runs and attempts. The caller holds the drain lock.
     pub fn retain(&self, policy: RetentionPolicy) -> Result<RetentionReport> {
         let now = self.now();
         let clock_jumped = self.write(move |transaction| clock_has_jumped(transaction, now))?;
