@@ -7,7 +7,7 @@
 //!
 //! The one writer of a buffer gives out each of these numbers in the transaction that stores the row, and gives none
 //! twice. So whatever is stored later has a higher number than all that a cursor has passed. On PostgreSQL, an export
-//! waits for this.
+//! waits until that is so.
 
 use std::fmt;
 use std::str::FromStr;

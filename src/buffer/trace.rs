@@ -29,7 +29,7 @@ pub struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// The texts of which the body of a user's event has one.
+    /// The body of each event of `user` has one of these texts; `None` without a `user`.
     pub fn needles(&self) -> [Option<String>; 2] {
         let value = self.user.map(|user| serde_json::to_string(user).expect("text always serialises"));
         let needle = |property: Property| Some(format!("\"{}\":{}", property.name(), value.as_ref()?));
