@@ -53,7 +53,7 @@ pub enum PeriodError {
     NotOnAQuarter(String),
 }
 
-/// A period on the clock of a time zone.
+/// A period on the clock of a time zone. `to` is the first instant after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period {
     zone: Tz,
