@@ -9,7 +9,7 @@ use super::{Instant, PassEvent, RequestorId};
 #[serde(default)]
 pub struct Slice {
     pub from: Option<Instant>,
-    /// The end of the span, exclusive.
+    /// The end of the span of `occurred_at`, exclusive.
     pub to: Option<Instant>,
     pub requestors: Vec<RequestorId>,
     /// The keys that make the ID of an event that has none.

@@ -35,7 +35,7 @@ pub struct AnalyticsSide {
     pub refused: BTreeSet<(usize, EventKind)>,
 }
 
-/// The counts to compare.
+/// The counts to compare. A side that is `None` is not compared.
 #[derive(Debug, Clone, Default)]
 pub struct Sides {
     pub days: Vec<Day>,
