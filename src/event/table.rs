@@ -1,9 +1,7 @@
 //! The fixed table of the integration: which event has which event slot, which property has which eVar.
 //!
-//! The table is only here, as data. The mapping, the test of the JSON Schema, `explain` and the suite's
-//! configuration sheet read it. It cannot be configured: "the mapping of events and eVars is not
-//! configurable" (Adobe Pass Authentication, "Integrating Adobe Pass Authentication server side data into
-//! Adobe Analytics").
+//! The table is only here, as data. It cannot be configured: "the mapping of events and eVars is not configurable"
+//! (Adobe Pass Authentication, "Integrating Adobe Pass Authentication server side data into Adobe Analytics").
 
 use std::fmt;
 

@@ -3,7 +3,7 @@
 //! ```text
 //! reports of ESM ──────────────> Stated ──┐
 //! buffer: metrics, states ─────> Stored ──┼─> cell (requestor, MVPD, day, event) ─> parts with causes, rest, verdict
-//! Analytics: eVar1, then eVar2 > units  ──┘
+//! Analytics: eVar1, eVar2 ─────> units ───┘
 //! ```
 //!
 //! - In: a suite, its days, reports of ESM, a client of Analytics. Out: a printable [`Reconciliation`].

@@ -35,7 +35,7 @@ pub struct Counts {
     pub visitors: u64,
     /// Events that are already in the buffer.
     pub duplicates_in_buffer: u64,
-    /// Events that occur earlier in the inputs.
+    /// Events that came earlier in the inputs already.
     pub duplicates_in_inputs: u64,
     /// Events with the `event_id` of an earlier event but other content.
     pub conflicts: u64,

@@ -79,8 +79,8 @@ impl Comparison {
         new
     }
 
-    /// The part of a value that shows that the value is this probe's, even if the rest was altered; in lower case,
-    /// because Analytics ignores case in eVars. `None` for other values, such as documented defaults.
+    /// The part of a value that shows that the value is this probe's, even if the rest was altered; any value of eVar1.
+    /// In lower case, because Analytics ignores case in eVars. `None` for others, such as documented defaults.
     pub(super) fn key(&self, evar: u8, value: &str) -> Option<String> {
         let value = value.to_lowercase();
         let (identity, own) = &self.identity;
@@ -172,7 +172,7 @@ impl Comparison {
         progress
     }
 
-    /// A value of the probe's own visitor that was seen. It can limit a report to the hits of the probe.
+    /// The eVar and item ID of a seen value of the probe's own visitor. They limit a report to the hits of the probe.
     pub(super) fn anchor(&self) -> Option<(u16, String)> {
         let row_of = |evar| Some((u16::from(evar), self.own_row(evar)?.item_id.clone()));
         WAITED_FOR.into_iter().find_map(row_of)

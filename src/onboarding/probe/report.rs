@@ -28,6 +28,7 @@ pub enum ProbeError {
     NoSuite { rsid: Rsid, why: String },
     #[error("report suite {0} has no requestor, and every hit names one")]
     NoRequestor(Rsid),
+    /// Adobe did not take a hit. `may_be_out`: whether it may have received this or an earlier hit of the probe.
     #[error("hit {number} of {of} of probe {id} was not taken: {why}")]
     NotSent { id: String, number: usize, of: usize, why: String, may_be_out: bool },
 }
@@ -131,7 +132,7 @@ pub struct ProbeReport {
     pub started_at: Instant,
     pub read_at: Instant,
     pub hits: usize,
-    /// Whether Adobe is known to have answered all hits with SUCCESS.
+    /// Whether Adobe is known to have answered all `hits` with SUCCESS.
     pub is_sent: bool,
     pub events: Vec<EventSeen>,
     pub evars: Vec<EvarSeen>,
