@@ -191,7 +191,7 @@ fn write(events: &[PassEvent], form: &HitForm, level: u32) -> (usize, usize) {
         let mut rows = Vec::new();
         bulk_header(&mut rows);
         for event in file {
-            let (id, _) = event.identity();
+            let id = event.identity().id;
             let mapped = mapping::map(event, id, form).expect("hits");
             mapped.hits.iter().for_each(|hit| bulk_row(hit, "passbridge", &mut rows));
             if rows.len() > 64 << 10 {

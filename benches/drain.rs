@@ -214,7 +214,7 @@ fn bare(sink: &Sink, pem: &str, posts: usize) -> Figures {
 fn body() -> Bytes {
     let event = event(0);
     let form = suite("http://localhost").form;
-    let mapped = mapping::map(&event, event.identity().0, &form).expect("a hit");
+    let mapped = mapping::map(&event, event.identity().id, &form).expect("a hit");
     let mut body = Vec::new();
     encode::dia(&mapped.hits[0], &mut body);
     body.into()

@@ -21,7 +21,7 @@ use super::repeats::Repeats;
 use super::rows::{EventRef, first, from_row, run, value};
 use crate::delivery::Sequence;
 use crate::event::{
-    ContentDigest, EventId, EventKind, Instant, Measure, PassEvent, RequestorId, StoredColumns,
+    ContentDigest, EventId, EventKind, Identity, Instant, Measure, PassEvent, RequestorId, StoredColumns,
 };
 use crate::readers::esm::StatedAccounts;
 use crate::readers::memory::{Feed, MemoryRow};
@@ -32,9 +32,11 @@ pub struct NewEvent {
     /// The number of its line or record, from 1; for a row of the inbox, its `rowid`.
     pub line: u64,
     pub id: EventId,
-    /// The identities that earlier releases gave an event of an exchange. They are looked up, never written.
+    /// The identities that earlier releases gave the event. They are looked up, never written.
     pub former_ids: Vec<EventId>,
     pub content: ContentDigest,
+    /// The identity and the content of the event in earlier releases, if they differ. They are never written.
+    pub former: Option<(EventId, ContentDigest)>,
     pub requestor_id: RequestorId,
     pub kind: EventKind,
     pub occurred_at: Instant,
@@ -53,12 +55,17 @@ impl NewEvent {
 
     /// An event with its identity, its stored form and what it adds to the metrics.
     pub fn new(line: u64, event: &PassEvent, measure: Measure) -> NewEvent {
-        let (id, content) = event.identity();
+        let Identity { id, content, former } = event.identity();
         NewEvent {
             line,
             id,
-            former_ids: Vec::new(),
+            former_ids: former
+                .filter(|(former, _)| *former != id)
+                .map(|(former, _)| former)
+                .into_iter()
+                .collect(),
             content,
+            former,
             requestor_id: event.requestor_id().clone(),
             kind: event.kind(),
             occurred_at: event.occurred_at(),
@@ -66,6 +73,16 @@ impl NewEvent {
             body: event.stored_body(),
             measure,
         }
+    }
+
+    /// The identity by which the event is recognised.
+    pub fn identity(&self) -> Identity {
+        Identity { id: self.id, content: self.content, former: self.former }
+    }
+
+    /// The content that an earlier release stored for the event.
+    pub fn former_content(&self) -> ContentDigest {
+        self.former.map_or(self.content, |(_, content)| content)
     }
 
     fn reference(&self, sequence: Sequence, job: JobKey, requestor: RequestorKey) -> EventRef {
@@ -318,15 +335,16 @@ fn first_of(
     index: usize,
     event: &NewEvent,
 ) -> Result<(Option<Sequence>, Option<Conflict>)> {
-    let select = "SELECT i.seq, i.content <> ?2 AS differs, p.path, e.line FROM identities i
-         LEFT JOIN events e ON e.seq = i.seq AND i.content <> ?2 LEFT JOIN inputs p ON p.input = e.input WHERE i.id = ?1";
-    let found = first(connection, select, (event.id.bytes(), event.content), |row| {
-        // The content of an erased event is not known.
-        let differs = row.get::<_, Option<bool>>("differs")?.unwrap_or(false);
-        let (path, line): (Option<String>, Option<u64>) = (row.get("path")?, row.get("line")?);
-        let (first_path, first_line) = (path.unwrap_or_default(), line.unwrap_or(0));
-        let conflict = differs.then_some(Conflict { index, line: event.line, first_path, first_line });
-        Ok((row.get("seq")?, conflict))
-    })?;
+    let select = "SELECT i.seq, i.content NOT IN (?2, ?3) AS differs, p.path, e.line FROM identities i
+         LEFT JOIN events e ON e.seq = i.seq AND i.content NOT IN (?2, ?3) LEFT JOIN inputs p ON p.input = e.input WHERE i.id = ?1";
+    let found =
+        first(connection, select, (event.id.bytes(), event.content, event.former_content()), |row| {
+            // The content of an erased event is not known.
+            let differs = row.get::<_, Option<bool>>("differs")?.unwrap_or(false);
+            let (path, line): (Option<String>, Option<u64>) = (row.get("path")?, row.get("line")?);
+            let (first_path, first_line) = (path.unwrap_or_default(), line.unwrap_or(0));
+            let conflict = differs.then_some(Conflict { index, line: event.line, first_path, first_line });
+            Ok((row.get("seq")?, conflict))
+        })?;
     Ok(found.unwrap_or_default())
 }

@@ -7,7 +7,7 @@ use super::error::Result;
 use super::keys::{JobKey, RequestorKey};
 use super::rows::{all, each, first, json_list, only, value};
 use super::sqlite::open_reader;
-use crate::event::{ContentDigest, EventId, EventKind, Instant, RequestorId};
+use crate::event::{ContentDigest, EventId, EventKind, Identity, Instant, RequestorId};
 use crate::hit::VisitorKey;
 
 const DAY_HOURS: i64 = 24;
@@ -52,21 +52,23 @@ impl PlanningReader {
     }
 
     /// How the buffer would treat each event, in the given order. Fastest if the events are sorted by identity.
-    pub fn recognise(
-        &self,
-        events: impl Iterator<Item = (EventId, ContentDigest)>,
-    ) -> Result<Vec<Recognition>> {
+    pub fn recognise(&self, events: impl Iterator<Item = Identity>) -> Result<Vec<Recognition>> {
         if !self.has_identities {
             return Ok(events.map(|_| Recognition::New).collect());
         }
-        let recognise = |(id, content): (EventId, ContentDigest)| {
-            let known =
-                first(&self.connection, "SELECT content FROM identities WHERE id = ?1", [id.bytes()], only)?;
-            Ok(match known {
-                None => Recognition::New,
-                Some(Some(known)) if content != known => Recognition::Conflict,
+        let recognise = |Identity { id, content, former }| {
+            let stored = |id: EventId| {
+                first(&self.connection, "SELECT content FROM identities WHERE id = ?1", [id.bytes()], only)
+            };
+            let contents = [Some(content), former.map(|(_, content)| content)];
+            Ok(match stored(id)? {
+                Some(Some(known)) if !contents.contains(&Some(known)) => Recognition::Conflict,
                 // The content is the same, or was erased.
                 Some(_) => Recognition::Duplicate,
+                None => match former.map(|(former, _)| stored(former)).transpose()?.flatten() {
+                    None => Recognition::New,
+                    Some::<Option<ContentDigest>>(_) => Recognition::Duplicate,
+                },
             })
         };
         events.map(recognise).collect()

@@ -40,7 +40,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Some(desk) => desk.ask(|buffer| buffer.suite_of(of), async |buffer| buffer.suite_of(of).await)?,
         None => None,
     };
-    context.done(&explained(&event, event.identity().0, mapped.map(|suite| suite.form).as_ref())?)
+    context.done(&explained(&event, event.identity().id, mapped.map(|suite| suite.form).as_ref())?)
 }
 
 /// The hit of an event with this form; without a form, with the default settings, and a note that says so.

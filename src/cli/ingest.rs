@@ -232,7 +232,8 @@ impl IngestReport {
 
     fn write_exchanges(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(exchanges) = &self.summary.exchanges else { return Ok(()) };
-        let ExchangeSummary { others, prefixed, uncounted, again, recovered, late, .. } = exchanges;
+        let ExchangeSummary { others, prefixed, kept_answers, uncounted, again, recovered, late, .. } =
+            exchanges;
         let by_status: Vec<_> =
             uncounted.iter().map(|(status, count)| format!("{status} ({count})")).collect();
         let statuses = format!(
@@ -242,6 +243,10 @@ impl IngestReport {
         let notes = [
             (*others, "of other paths than those of the API were passed over"),
             (*prefixed, "of these have something before /api/v2/, which rest_v2.path_prefix can name"),
+            (
+                *kept_answers,
+                "have an answer that the browser had kept, so they were no calls and were passed over",
+            ),
             (uncounted.values().sum(), &statuses),
             (*again, "are repeats of what was read before"),
             (*recovered, "were taken for repeats by an earlier release, and are counted now"),

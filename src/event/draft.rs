@@ -112,6 +112,11 @@ impl Draft {
         self.properties.set(property, value);
     }
 
+    /// Whether a key was set, also to no value.
+    pub fn is_given(&self, key: &str) -> bool {
+        bit_of(key).is_some_and(|bit| self.seen & (1 << bit) != 0)
+    }
+
     pub fn property(&self, property: Property) -> Option<&str> {
         self.properties.get(property)
     }
@@ -209,11 +214,13 @@ fn read_kind(value: &RawValue<'_>) -> Result<EventKind, EventError> {
         // With underscores for blanks, Adobe's labels, such as "AuthZ OK", are similar to the names of kinds.
         let plain = |text: &str| text.trim().to_ascii_lowercase().replace(' ', "_");
         let distance = |known: &str| strsim::damerau_levenshtein(&plain(known), &plain(&name));
-        let nearest = EventKind::ALL
-            .into_iter()
-            .min_by_key(|kind| distance(kind.name()).min(distance(kind.label())))
-            .map_or("", EventKind::name);
-        EventError::UnknownKind(name, nearest)
+        let all = EventKind::ALL.into_iter();
+        let nearest = all
+            .map(|kind| (distance(kind.name()).min(distance(kind.label())), kind.name()))
+            .min_by_key(|(misses, _)| *misses);
+        // A name that shares less than half of its letters with the nearest one is no misspelling of it.
+        let near = nearest.filter(|(misses, known)| misses * 2 <= known.len());
+        EventError::UnknownKind(name, near.map(|(_, known)| known))
     })
 }
 

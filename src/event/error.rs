@@ -11,10 +11,14 @@ pub enum EventError {
     Nested(String),
     #[error("the map looks into {0:?}, which is no object: its source may have cut it off")]
     NoObject(String),
+    #[error(
+        "is a changed or deleted row of a database's change log ({0:?} is {1:?}), which is no new event; take the new rows alone"
+    )]
+    Changed(String, String),
     #[error("{0} has half a character (a lone \\ud800 to \\udfff); have its source write the whole text")]
     Half(String),
-    #[error("event {0:?} is unknown; the nearest is {1:?}")]
-    UnknownKind(String, &'static str),
+    #[error("event {0:?} is unknown{near}", near = .1.map(|name| format!("; the nearest is {name:?}")).unwrap_or_default())]
+    UnknownKind(String, Option<&'static str>),
     #[error("event {0:?} is Analytics' number of an event: write {1:?}")]
     KindByNumber(String, &'static str),
     #[error("occurred_at {0}")]

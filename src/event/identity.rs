@@ -7,8 +7,9 @@
 //! ```
 //!
 //! The frozen form contains only the keys of schema version 1, sorted: `count`, `occurred_at` as nanoseconds since
-//! the Unix epoch, and every other key that the event has. Later releases may add properties, but never to this form.
-//! So events stored years ago are still recognised (`fixtures/identities.golden` tests that). The time at the start
+//! the Unix epoch, and every other key that the event has, with its value as [`counted`] reads it: `\N` and an absent key
+//! are the same. Later releases may add properties, but never to this form. An earlier release took the values as they
+//! were written. If that differs, its identity is looked up, but never written. So events stored years ago are still recognised (`fixtures/identities.golden` tests that). The time at the start
 //! keeps inserts into the unique index in order, which is twice as fast for more than a million rows.
 
 use std::borrow::Cow;
@@ -19,6 +20,7 @@ use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
+use super::viewer::counted;
 use super::{EventKind, PassEvent, Property, RequestorId};
 
 /// The identity of an event. Two events with equal identities are the same event.
@@ -57,6 +59,15 @@ impl serde::Serialize for EventId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContentDigest(pub i64);
 
+/// What recognises an event that is already stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    pub id: EventId,
+    pub content: ContentDigest,
+    /// The ID and the content under which an earlier release stored the event, if they differ.
+    pub former: Option<(EventId, ContentDigest)>,
+}
+
 /// The keys of schema version 1, sorted. Never add or move a key.
 const FROZEN_V1: &str = "authentication_type authz_error_type clientless_device_type count device_browser_name \
     device_browser_vendor device_browser_version device_hardware_manufacturer device_hardware_model \
@@ -81,8 +92,22 @@ impl EventId {
 }
 
 impl PassEvent {
-    pub fn identity(&self) -> (EventId, ContentDigest) {
-        let form = self.frozen_digest();
+    pub fn identity(&self) -> Identity {
+        // Hashing the whole form at once costs half as much as field by field. All events of a thread share its memory.
+        thread_local!(static FORM: RefCell<String> = RefCell::default());
+        FORM.with_borrow_mut(|form| {
+            let is_as_written = self.write_form(form, counted);
+            let (id, content) = self.identity_of(form);
+            let former = (!is_as_written).then(|| {
+                self.write_form(form, |_, text| text.into());
+                self.identity_of(form)
+            });
+            Identity { id, content, former }
+        })
+    }
+
+    fn identity_of(&self, form: &str) -> (EventId, ContentDigest) {
+        let form: [u8; 32] = Sha256::digest(form).into();
         let content = ContentDigest(i64::from_be_bytes(first(&form)));
         let Some(event_id) = self.event_id() else {
             let milliseconds = self.occurred_at().nanos().div_euclid(1_000_000).to_be_bytes();
@@ -94,19 +119,24 @@ impl PassEvent {
         (EventId::by_id(self.requestor_id(), self.kind(), event_id), content)
     }
 
-    fn frozen_digest(&self) -> [u8; 32] {
-        // Hashing the whole form at once costs half as much as field by field. All events of a thread share its memory.
-        thread_local!(static FORM: RefCell<String> = RefCell::default());
-        FORM.with_borrow_mut(|form| {
-            form.clear();
-            form.push_str("passbridge event 1 by form");
-            for (name, property) in FROZEN.iter() {
-                if let Some(value) = self.frozen_value(name, *property) {
-                    field(form, name, &value);
-                }
+    /// Writes the frozen form with the properties as `read` returns them. Returns whether all are as they were written.
+    fn write_form(&self, form: &mut String, read: fn(Property, &str) -> Cow<'_, str>) -> bool {
+        let mut is_as_written = true;
+        form.clear();
+        form.push_str("passbridge event 1 by form");
+        for (name, property) in FROZEN.iter() {
+            let Some(written) = self.frozen_value(name, *property) else { continue };
+            let Some(property) = property else {
+                field(form, name, &written);
+                continue;
+            };
+            let value = read(*property, &written);
+            is_as_written &= *value == *written;
+            if !value.is_empty() {
+                field(form, name, &value);
             }
-            Sha256::digest(form).into()
-        })
+        }
+        is_as_written
     }
 
     fn frozen_value(&self, name: &str, property: Option<Property>) -> Option<Cow<'_, str>> {

@@ -29,7 +29,7 @@ pub use draft::{
 };
 pub use error::EventError;
 pub use filled_keys::{FilledKeys, LostKeys};
-pub use identity::{ContentDigest, EventId};
+pub use identity::{ContentDigest, EventId, Identity};
 pub use instant::Instant;
 pub use measure::{Measure, MeasureOf, MeasuredUser, PlainDigest};
 pub use pass_event::{PassEvent, REQUESTOR_ID_BYTES_MAX, RequestorId};

@@ -1,5 +1,6 @@
 //! Values of a viewer that sources spell in different ways: identifiers, words for "unknown", and which address counts.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
 
@@ -33,6 +34,7 @@ const WORDS: [&str; 4] = [
     // makes of every list, so whoever is called Array is one of many.
     concat!(
         "true|nullptr|undef|missing|empty|unspecified|notset|notavailable|notapplicable|novalue|optional.empty|anonymous|-1|-1.0|",
+        "inf|nul|nan.0|dbnull|nullvalue|__debezium_unavailable_value|#ref|#name|#n/a n/a|wahr|falsch|vrai|faux|verdadero|verdadeiro|(leer)|(vide)|(vuoto)|(vazio)|(leeg)|(en blanco)|",
         "notprovided|datanotavailable|array|optional[null]|optional(nil)|b''|b\"\"|b'null'|b'none'|loading...|loading\u{2026}|020000000000|02-00-00-00-00-00|",
         "infinity|2147483647|4294967295|9223372036854775807|18446744073709551615|%s|%d|%v|%@|02:00:00:00:00:00|9774d56d682e549c|",
         "d41d8cd98f00b204e9800998ecf8427e|da39a3ee5e6b4b0d3255bfef95601890afd80709|e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855|",
@@ -56,7 +58,13 @@ const TEMPLATES: &str = "< >|{ }|[ ]|% %|@ @|__ __|#{ }|$ |: ";
 /// What may stand between the parts of a word; `%` is for `%20`.
 const SEPARATORS: [char; 5] = [' ', '_', '-', '+', '%'];
 /// Signs outside ASCII that are written in place of a value, as punctuation of ASCII is.
-const DASHES: &str = " \u{2013}\u{2014}\u{2026}\u{b7}";
+const DASHES: &str = " \u{2013}\u{2014}\u{2026}\u{b7}\u{2205}";
+/// What may stand beside a word for "no viewer" without a meaning of its own, as in `SQL_NULL` and R's `NA_character_`.
+const BESIDE_WORDS: &str = "sql|system|value|character|integer|real";
+/// How C on Windows begins to print what is no number.
+const NO_NUMBER: &str = "1.#";
+/// A word with other punctuation in front, and perhaps behind it, has at least this many letters.
+const WORD_MIN: usize = 3;
 /// What joins words to one identifier.
 const JOINTS: [char; 10] = ['-', '_', ':', '|', '@', '.', '/', ';', ' ', ','];
 /// A text with at least this many stars is a mask. Fewer may be part of a name.
@@ -146,7 +154,7 @@ impl VisitorRules {
         if self < VisitorRules::V3 {
             return Some(text);
         }
-        Some(written(text).filter(|value| *value != bare(text)).unwrap_or(text))
+        Some(unwrapped(text))
     }
 
     fn is_word_for_nobody(self, bare: &str) -> bool {
@@ -158,9 +166,15 @@ impl VisitorRules {
         let has_signs = has_signs(bare);
         let is_other_spelling = || {
             let plain = inside(bare).filter(|_| has_signs).unwrap_or(bare);
+            let core = bare.trim_matches(|letter: char| letter.is_ascii_punctuation());
+            let is_alone = bare.starts_with(|first: char| first.is_ascii_punctuation())
+                && core.len() >= WORD_MIN
+                && core.bytes().all(|letter| letter.is_ascii_alphabetic());
             let joined = || plain.replace("%20", "").replace(SEPARATORS, "");
             let is_between = plain.trim_matches(SEPARATORS) == plain && plain.contains(SEPARATORS);
-            is_between && is_word(&joined()) || decoded(bare).is_some_and(|text| is_word(text.trim()))
+            is_between && is_word(&joined())
+                || is_alone && is_word(core)
+                || decoded(bare).is_some_and(|text| is_word(text.trim()))
         };
         let is_in_other_letters = || {
             let has_others = bare.contains('&') || !bare.is_ascii();
@@ -216,6 +230,22 @@ impl VisitorRules {
         // No plain address means "no viewer" but 0.0.0.0. Nearly every event has one, so it is not compared with the words.
         let is_plain = node.parse::<Ipv4Addr>().is_ok_and(|address| !address.is_unspecified());
         !is_plain && (self.is_word_for_nobody(bare(node)) || node.starts_with('_'))
+    }
+}
+
+/// A value as it counts in the identity of an event, equal for texts that become the same hit: an address in one
+/// spelling, an identifier without the marks of a spreadsheet, an eVar without white space around it. It is empty if the
+/// text says that there is no value. This rule must never change.
+pub(super) fn counted(property: Property, text: &str) -> Cow<'_, str> {
+    match property {
+        _ if is_no_value(text) => "".into(),
+        Property::IpAddress if text.parse::<Ipv4Addr>().is_err() => {
+            VisitorRules::V4.address(text).map_or(text.into(), |address| address.to_string().into())
+        }
+        Property::IpAddress | Property::UserAgent => text.into(),
+        // White space around these makes another visitor.
+        property if IDENTIFIERS_OF_VIEWER.contains(&property) => unwrapped(text).into(),
+        _ => text.trim_matches(|letter: char| letter.is_whitespace() || letter.is_control()).into(),
     }
 }
 
@@ -310,6 +340,11 @@ fn written(text: &str) -> Option<&str> {
     (!is_short && !is_error(text)).then_some(text)
 }
 
+/// The text without what a spreadsheet puts around it. Any other text is left as it is.
+fn unwrapped(text: &str) -> &str {
+    written(text).filter(|value| *value != bare(text)).unwrap_or(text)
+}
+
 /// Whether a spreadsheet shows this text in the place of a value that it cannot find, compute or show.
 fn is_error(text: &str) -> bool {
     let is_number = |code: &str| code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit());
@@ -366,7 +401,8 @@ fn is_left_over(text: &str, has_signs: bool) -> bool {
         || is_all('0') && (digits().count() < text.len() || text.len() >= CARD_DIGITS)
         || is_all('f') && digits().count() >= CARD_DIGITS
         || has_signs
-            && (OBJECTS.split('|').any(starts_with)
+            && (text.trim_start_matches(['-', '+']).starts_with(NO_NUMBER)
+                || OBJECTS.split('|').any(starts_with)
                 || text.contains(' ') && text.contains(" object at 0x")
                 || TEMPLATES.split('|').any(|around| place(around).is_some()))
 }
@@ -387,7 +423,9 @@ fn is_masked(text: &str) -> bool {
 /// Whether a text is several words for "no viewer" that a template joined: `undefined-undefined`, `null:null`.
 fn is_made_of(text: &str, is_word: &dyn Fn(&str) -> bool) -> bool {
     let parts = || text.split(JOINTS).filter(|part| !part.is_empty());
-    parts().count() > 1 && parts().all(|part| !part.bytes().all(|it| it.is_ascii_digit()) && is_word(part))
+    let is_known = |part: &str| !part.bytes().all(|it| it.is_ascii_digit()) && is_word(part);
+    let is_beside = |part: &str| BESIDE_WORDS.split('|').any(|word| part.eq_ignore_ascii_case(word));
+    parts().count() > 1 && parts().any(is_known) && parts().all(|part| is_known(part) || is_beside(part))
 }
 
 /// Whether a text repeats one letter: the zeros of an empty UUID, or the letters of a mask (`***`, `xxxx-xxxx`).
@@ -643,6 +681,42 @@ mod tests {
             "ｂｏｂ",
             "020000000001",
         ] {
+            assert_eq!(VisitorRules::V4.known(value), Some(value));
+        }
+    }
+
+    #[test]
+    fn what_warehouses_and_languages_write_for_no_value_is_nobody() {
+        for value in [
+            "__debezium_unavailable_value",
+            "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==",
+            "::unspecified::",
+            "::empty::",
+            "inf",
+            "-nan",
+            "1.#QNAN",
+            "-1.#IND",
+            "1.#INF",
+            "NaN.0",
+            "--NONE--",
+            "DBNull.Value",
+            "System.DBNull",
+            "NullValue.NULL_VALUE",
+            "SQL_NULL",
+            "@null",
+            "NA_character_",
+            "#N/A N/A",
+            "#REF",
+            "(leer)",
+            "(vide)",
+            "WAHR",
+            "FALSCH",
+            "\u{2205}",
+            "nul",
+        ] {
+            assert_eq!(VisitorRules::V4.known(value), None, "{value}");
+        }
+        for value in ["system.admin", "value-1", "@bob", "-na", "1.5", "--bob--", "SQL_BOB", "character"] {
             assert_eq!(VisitorRules::V4.known(value), Some(value));
         }
     }

@@ -74,7 +74,7 @@ impl Gate {
             }
             let cell = self.days.get_mut(&key).and_then(|cells| cells.get_mut(&event.kind.slot()));
             if let Some(cell) = cell
-                && reader.recognise([(event.id, event.content)].into_iter())? == [Recognition::New]
+                && reader.recognise([event.identity()].into_iter())? == [Recognition::New]
                 && (self.seen.len() >= REMEMBERED_MAX || self.seen.insert(event.id))
             {
                 cell.added += u64::from(event.count);

@@ -131,9 +131,8 @@ impl Portion {
         match (&line.result, reason) {
             (Ok(event), None) => {
                 self.keys.add(event);
-                let former_ids =
-                    line.rule.as_ref().map_or_else(Vec::new, |applied| applied.former_ids.clone());
-                let event = NewEvent { former_ids, ..NewEvent::new(line.number, event, measure(event)) };
+                let mut event = NewEvent::new(line.number, event, measure(event));
+                event.former_ids.extend(line.rule.iter().flat_map(|applied| &applied.former_ids));
                 let bytes = event.body.len();
                 Arc::make_mut(&mut self.events).push(event);
                 bytes

@@ -116,7 +116,7 @@ pub(super) fn unused(counts: &Counts, summary: &SourceSummary) -> Option<String>
         return esm.unused();
     }
     let exchanges = summary.exchanges.as_ref()?;
-    let ExchangeSummary { again, others, prefixed, .. } = exchanges;
+    let ExchangeSummary { again, others, prefixed, kept_answers, .. } = exchanges;
     let Counts { read, conflicts, rejected, .. } = *counts;
     let unprocessed = exchanges.unprocessed();
     if read > rejected + conflicts || exchanges.used() > unprocessed || *again > 0 {
@@ -128,7 +128,8 @@ pub(super) fn unused(counts: &Counts, summary: &SourceSummary) -> Option<String>
         ));
     }
     if *others == 0 {
-        return None;
+        let what = "exchanges have an answer that the browser had kept, so they were no calls";
+        return (*kept_answers > 0).then(|| format!("nothing of it was used: {kept_answers} {what}"));
     }
     let hint = match prefixed {
         0 => "paths of the API begin with /api/v2/, or with rest_v2.path_prefix before that".to_owned(),

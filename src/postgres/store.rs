@@ -1,6 +1,7 @@
 //! Stores incoming events, each identity once, from any number of hosts at the same time.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use tokio_postgres::error::SqlState;
@@ -68,9 +69,9 @@ const STORE_NEW: &str = store!("", "new", "", " SELECT 1");
 const IN_MEMORY: &str = "SET LOCAL work_mem = '32MB'; SAVEPOINT before_store";
 
 /// An erased event has no content. If a transaction of unknown end stored an event after all, its line is no duplicate.
-const FIRST_OF: &str = "SELECT u.ord, coalesce(i.content <> u.content, FALSE), coalesce(p.path, ''), coalesce(e.line, 0),
+const FIRST_OF: &str = "SELECT u.ord, coalesce(i.content NOT IN (u.content, u.former), FALSE), coalesce(p.path, ''), coalesce(e.line, 0),
         coalesce(e.xid::text = ANY($4) AND e.input = $5, FALSE)
-     FROM unnest($1::bytea[], $2::int8[], $3::int8[]) AS u(id, content, ord) JOIN passbridge.identity i ON i.id = u.id
+     FROM unnest($1::bytea[], $2::int8[], $3::int8[], $6::int8[]) AS u(id, content, ord, former) JOIN passbridge.identity i ON i.id = u.id
      LEFT JOIN passbridge.event e ON e.seq = i.seq LEFT JOIN passbridge.input p ON p.input = e.input ORDER BY u.ord";
 
 impl SharedBuffer {
@@ -79,9 +80,7 @@ impl SharedBuffer {
         if events.is_empty() {
             return Ok(StoreReport::default());
         }
-        if events.iter().any(|event| !event.former_ids.is_empty()) {
-            return Err(PostgresError::NotYet);
-        }
+        let events = &*self.with_former_ids(events).await?;
         let measured = self.measured(events).await?;
         let buckets = events.iter().map(buckets).collect::<Result<Vec<_>>>()?;
         // If one batch had duplicates, the next one probably has some too.
@@ -103,12 +102,14 @@ impl SharedBuffer {
         let ids: Vec<&[u8]> = others.iter().map(|index| &events[*index].id.bytes()[..]).collect();
         let contents: Vec<i64> = others.iter().map(|index| events[*index].content.0).collect();
         let indices: Vec<i64> = others.iter().map(|index| *index as i64).collect();
+        let formers: Vec<i64> = others.iter().map(|index| events[*index].former_content().0).collect();
         let values = [
             (&ids as _, Type::BYTEA_ARRAY),
             (&contents as _, Type::INT8_ARRAY),
             (&indices as _, Type::INT8_ARRAY),
             (&std::mem::take(&mut self.lost_from_sight) as _, Type::TEXT_ARRAY),
             (&input.0 as _, Type::INT8),
+            (&formers as _, Type::INT8_ARRAY),
         ];
         for row in self.rows(FIRST_OF, &values).await? {
             let index = row.get::<_, i64>(0) as usize;
@@ -123,6 +124,26 @@ impl SharedBuffer {
             }
         }
         Ok(report)
+    }
+
+    /// The events, where those that an earlier release stored have the identities of that release.
+    async fn with_former_ids<'a>(&mut self, events: &'a [NewEvent]) -> Result<Cow<'a, [NewEvent]>> {
+        let former: Vec<&[u8]> =
+            events.iter().flat_map(|event| &event.former_ids).map(|id| &id.bytes()[..]).collect();
+        let mut events = Cow::Borrowed(events);
+        if former.is_empty() {
+            return Ok(events);
+        }
+        let select = "SELECT id FROM passbridge.identity WHERE id = ANY($1)";
+        let rows = self.rows(select, &[(&former as _, Type::BYTEA_ARRAY)]).await?;
+        let known: HashSet<&[u8]> = rows.iter().map(|row| row.get(0)).collect();
+        if !known.is_empty() {
+            for event in events.to_mut() {
+                let stored = event.former.filter(|(id, _)| known.contains(&id.bytes()[..]));
+                (event.id, event.content) = stored.unwrap_or((event.id, event.content));
+            }
+        }
+        Ok(events)
     }
 
     /// Records an input under the path that messages will name.

@@ -229,12 +229,13 @@ impl<R: BufRead> Records<R> {
             for (column, cell) in columns.iter().zip(cells) {
                 map.take((&mut draft, unknown), column, RawValue::Text(Cow::Borrowed(cell)), "")?;
             }
-            map.complete(&mut draft)?;
+            map.complete(&mut draft, unknown)?;
             return Ok(draft.finish(bounds)?);
         }
         for (column, cell) in columns.iter().zip(cells) {
-            if !draft.set(column, RawValue::Text(Cow::Borrowed(cell)))? {
-                unknown.note(column);
+            let value = RawValue::Text(Cow::Borrowed(cell));
+            if !draft.set(column, value.clone())? {
+                unknown.take(column, &value)?;
             }
         }
         Ok(draft.finish(bounds)?)

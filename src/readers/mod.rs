@@ -9,10 +9,12 @@
 //! - Rules: RFC 8259 (JSON); RFC 4180 (CSV); `schemas/pass-event.schema.json` for events; `docs/sources.md`.
 
 mod cause;
+mod change;
 pub mod csv;
 pub mod esm;
 mod format;
 mod guess;
+mod leftovers;
 mod line;
 mod lines;
 mod list;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::leftovers::{has_backslashes, has_leftovers};
 use super::unknown::UnknownKeys;
 use crate::event::{
     IDENTIFIERS, PassEvent, Property, VisitorRules, has_zeros_behind, is_lost_address, is_no_value,
@@ -40,6 +41,8 @@ pub struct Remarks {
     rounded: Seen,
     lost_addresses: Seen,
     with_lost_letters: Seen,
+    with_backslashes: Seen,
+    with_leftovers: Seen,
     /// Whether a part of an exchange, or of an object on several lines, was found.
     pub(super) is_in_parts: bool,
 }
@@ -78,6 +81,10 @@ impl Remarks {
                 self.note_spoilt(line, property.name(), text);
             }
             self.note_changes(line, property.name(), text);
+            let is_user = matches!(property, Property::MvpdUserId | Property::VisitorId);
+            if has_backslashes(text, is_user) {
+                self.with_backslashes.note_text(line, property.name(), text);
+            }
         }
         for property in [Property::Mvpd, Property::Proxy] {
             if let Some(text) = event.property(property) {
@@ -114,6 +121,8 @@ impl Remarks {
         let is_nobody = VisitorRules::default().known(text).is_none();
         if is_nobody && !is_spoilt(Property::Mvpd, text) && !is_no_value(text) {
             self.nameless.note_text(line, name, text);
+        } else if has_leftovers(text) {
+            self.with_leftovers.note_text(line, name, text);
         } else if self.named.len() < NAMED_MAX && text.len() <= NAMED_BYTES_MAX {
             self.named.insert(text.into());
         }
@@ -149,6 +158,16 @@ impl Remarks {
              devices or events become one; let that program read and write UTF-8",
             self.with_lost_letters.first
         );
+        let with_backslashes = format!(
+            "identifiers have backslash escapes, first {}, as PostgreSQL's COPY and MySQL's OUTFILE write them, and count as other \
+             identifiers than those without; export the table as CSV",
+            self.with_backslashes.first
+        );
+        let with_leftovers = format!(
+            "names of an MVPD or a proxy have leftovers of another encoding (%20, &amp;, \u{c3}\u{a9} for \u{e9}, an accent apart from its \
+             letter, an apostrophe in front), first {}, and are others than the plain names; let their source write plain UTF-8",
+            self.with_leftovers.first
+        );
         // Of numbers that were not rounded, one in ten ends in 0. So if more than half end in 0, many were rounded.
         let rounded_ids = match self.rounded.count * 2 > self.long_numbers {
             true => &self.rounded,
@@ -170,6 +189,8 @@ impl Remarks {
             (&self.with_zeros, &with_zeros),
             (rounded_ids, &rounded),
             (&self.with_lost_letters, &with_lost_letters),
+            (&self.with_backslashes, &with_backslashes),
+            (&self.with_leftovers, &with_leftovers),
             (&self.lost_addresses, "values of ip_address are no address of a viewer, and none is sent"),
         ];
         let seen = all.into_iter().filter(|(seen, _)| seen.count > 0);

@@ -5,14 +5,17 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::event::{Property, key_named};
+use super::change::refuse_change;
+use crate::event::{EventError, Property, RawValue, key_named};
 
 /// How many different names are kept. A source whose keys are data, such as identifiers, must not fill memory.
 const NAMES_MAX: usize = 32;
 const NAME_BYTES_MAX: usize = 64;
 
-/// The most letters in which a key may differ from an event's key and still be named as a misspelling of it.
+/// A key is named as a misspelling of an event's key if it differs in at most this many letters, and in at most one of
+/// [`LETTERS_PER_MISS`].
 const NEAR_MISS_MAX: usize = 2;
+const LETTERS_PER_MISS: usize = 3;
 
 /// How often each unknown key was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,9 +27,17 @@ pub struct UnknownKeys {
     first: String,
     /// The keys that were found and that a map takes properties from.
     met: BTreeSet<String>,
+    /// A key of the current line that the map looks into, and that is no object.
+    missed_object: Option<String>,
 }
 
 impl UnknownKeys {
+    /// Takes an unknown key and its value. Refuses the event if they say that its row was changed or deleted.
+    pub(super) fn take(&mut self, name: &str, value: &RawValue<'_>) -> Result<(), EventError> {
+        self.note(name);
+        refuse_change(name, value)
+    }
+
     pub fn note(&mut self, name: &str) {
         let whole = (0..=NAME_BYTES_MAX.min(name.len())).rev().find(|end| name.is_char_boundary(*end));
         let name = &name[..whole.unwrap_or(0)];
@@ -40,7 +51,18 @@ impl UnknownKeys {
     pub(super) fn take_first(&mut self) -> Option<Box<str>> {
         let first = (!self.first.is_empty()).then(|| self.first.as_str().into());
         self.first.clear();
+        self.missed_object = None;
         first
+    }
+
+    /// Notes that a map looks into a key that is no object.
+    pub(super) fn miss_object(&mut self, key: &str) {
+        self.missed_object.get_or_insert_with(|| key.to_owned());
+    }
+
+    /// The first such key of the current line.
+    pub(super) fn take_missed_object(&mut self) -> Option<String> {
+        self.missed_object.take()
     }
 
     /// Notes that a key was found that a map takes properties from.
@@ -85,7 +107,11 @@ impl fmt::Display for UnknownKeys {
             let comma = if index == 0 { "" } else { ", " };
             write!(out, "{comma}{name:?} ({count} times")?;
             match nearest(name) {
-                (key, 0..=NEAR_MISS_MAX) if key != name => write!(out, "; is it {key:?}?)")?,
+                (key, misses)
+                    if key != name && misses <= NEAR_MISS_MAX && misses * LETTERS_PER_MISS <= name.len() =>
+                {
+                    write!(out, "; is it {key:?}?)")?;
+                }
                 // No key is near, or the name is itself a key, which the map takes from elsewhere.
                 _ => out.write_str(")")?,
             }
@@ -142,15 +168,15 @@ mod tests {
     #[test]
     fn near_misses_are_named_and_json_is_an_object() {
         let mut unknown = UnknownKeys::default();
-        ["mvpd-UserID", "payload.resourceid", "zone"].iter().for_each(|name| unknown.note(name));
+        ["mvpd-UserID", "payload.resourceid", "ts", "zone"].iter().for_each(|name| unknown.note(name));
         assert_eq!(unknown.take_first().as_deref(), Some("mvpd-UserID"));
         assert_eq!(unknown.take_first(), None);
         assert_eq!(
             unknown.to_string(),
-            "\"mvpd-UserID\" (1 times; is it \"mvpd_user_id\"?), \"payload.resourceid\" (1 times; is it \"resource_id\"?), \"zone\" (1 times)"
+            "\"mvpd-UserID\" (1 times; is it \"mvpd_user_id\"?), \"payload.resourceid\" (1 times; is it \"resource_id\"?), \"ts\" (1 times), \"zone\" (1 times)"
         );
         let json = serde_json::to_string(&unknown).expect("JSON");
-        assert_eq!(json, r#"{"mvpd-UserID":1,"payload.resourceid":1,"zone":1}"#);
+        assert_eq!(json, r#"{"mvpd-UserID":1,"payload.resourceid":1,"ts":1,"zone":1}"#);
     }
 
     #[test]

@@ -264,7 +264,7 @@ fn bytes_are_those_of_the_documents_and_of_the_files() {
     let (mut documents, mut rows, mut header) = (Vec::new(), Vec::new(), Vec::new());
     bulk_header(&mut header);
     for event in &events {
-        for hit in map(event, event.identity().0, &suite.form).expect("hits").hits {
+        for hit in map(event, event.identity().id, &suite.form).expect("hits").hits {
             dia(&hit, &mut documents);
             bulk_row(&hit, STAND_IN_AGENT, &mut rows);
         }

@@ -198,7 +198,7 @@ fn dia_42_and_43_a_hit_has_an_id_where_the_suite_uses_them_and_only_there() {
 #[test]
 fn dia_44_count_and_id_go_out_as_the_suite_says() {
     let event = fixture::authz_ok(&json!({ "count": 3 }));
-    let (id, _) = event.identity();
+    let id = event.identity().id;
     let sent = |form: &HitForm| -> Vec<String> {
         let requests = requests(&event, form);
         requests.iter().map(|request| request.get("events").expect("events").to_owned()).collect()
@@ -208,7 +208,7 @@ fn dia_44_count_and_id_go_out_as_the_suite_says() {
     assert_eq!(sent(&fixture::form()), [1, 2, 3].map(|index| format!("event5:{}", serial(id, index))));
     let too_many = fixture::authz_ok(&json!({ "count": 101 }));
     let form = fixture::form();
-    let refused = mapping::map(&too_many, too_many.identity().0, &form);
+    let refused = mapping::map(&too_many, too_many.identity().id, &form);
     assert_eq!(refused.map(|mapped| mapped.hits.len()), Err(DeadReason::CountTooLarge(101)));
 }
 
@@ -236,7 +236,7 @@ fn dia_45_an_evar_is_cut_at_255_bytes_between_characters_and_told() {
         let event = fixture::authz_ok(&json!({ "mvpd_user_id": "a", "mvpd": text }));
         assert_eq!(request(&event, &fixture::form()).get("eVar2"), Some(kept.as_str()));
         let form = fixture::form();
-        let mapped = mapping::map(&event, event.identity().0, &form).expect("a hit");
+        let mapped = mapping::map(&event, event.identity().id, &form).expect("a hit");
         let is_told = mapped.notes == [Note::ValueCut { property: Property::Mvpd, bytes: text.len() }];
         assert_eq!(is_told, text != kept);
     }

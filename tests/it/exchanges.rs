@@ -821,6 +821,19 @@ fn a_backfill_of_a_log_of_which_nothing_is_used_ends_with_3_when_planned_and_whe
 }
 
 #[test]
+fn an_answer_that_a_browser_had_kept_is_no_call() {
+    let at =
+        |second: u32| changed(entry(), "/startedDateTime", json!(format!("2026-11-10T08:00:{second:02}Z")));
+    let kept = ["memory", "disk", "prefetch"].map(|place| changed(at(1), "/_fromCache", json!(place)));
+    let of_worker = |source: &str| changed(at(2), "/response/_serviceWorkerResponseSource", json!(source));
+    let entries = [&kept[..], &[of_worker("cache-storage"), of_worker("network"), at(3)]].concat();
+    let read = read_text("a.har", archive(&entries));
+    assert_eq!((read.exchanges().kept_answers, read.exchanges().used()), (4, 2));
+    let nothing = read_text("b.har", archive(&kept));
+    assert_eq!((nothing.exchanges().kept_answers, nothing.events.len()), (3, 0));
+}
+
+#[test]
 fn a_body_of_an_archive_is_read_or_told_and_never_taken_for_empty() {
     for (name, events, resources) in [("text", 4, 4), ("base64", 4, 4), ("missing", 2, 0)] {
         let read = read_fixture(&format!("har/body-{name}.har"));

@@ -10,7 +10,7 @@ use crate::{dia_reader, fixture};
 fn it_shows_the_very_tags_that_are_sent() {
     for stem in fixture::stems("events") {
         let (event, form) = (fixture::event(&stem), fixture::form_of(&stem));
-        let explanation = explain(&event, event.identity().0, &form);
+        let explanation = explain(&event, fixture::first_id(&event), &form);
         let documents = fixture::documents(&event, &form);
         assert!(
             explanation.xml.iter().map(String::as_bytes).eq(documents.iter().map(Vec::as_slice)),
@@ -29,7 +29,7 @@ fn it_says_where_each_value_comes_from() {
         "mvpd": "Cable\tCo", "token_type": " ", "resource_id": "<rss><item><title>The Closer</title></item></rss>",
         "device_id": "dev-1",
     }));
-    let text = explain(&event, event.identity().0, &fixture::form()).to_string();
+    let text = explain(&event, event.identity().id, &fixture::form()).to_string();
     for line in [
         r#"eVar1           Channel = "SPORT1"  requestor_id"#,
         r#"eVar2           MVPD = "Cable Co"  mvpd"#,
@@ -49,7 +49,7 @@ fn it_says_where_each_value_comes_from() {
 #[test]
 fn it_says_why_an_event_is_dead() {
     let event = fixture::authz_ok(&json!({ "count": 101 }));
-    let explanation = explain(&event, event.identity().0, &fixture::form());
+    let explanation = explain(&event, event.identity().id, &fixture::form());
     assert!(explanation.to_string().contains("count 101 would take 101 hits"));
     let json = serde_json::to_value(&explanation).expect("JSON");
     assert_eq!(json["dead"], "count_too_large:101");
@@ -59,7 +59,7 @@ fn it_says_why_an_event_is_dead() {
 #[test]
 fn its_json_names_the_notes_and_the_identity() {
     let event = fixture::authz_ok(&json!({ "mvpd_user_id": "a-b", "mvpd": "D=v1", "count": 2 }));
-    let explanation = explain(&event, event.identity().0, &fixture::form());
+    let explanation = explain(&event, event.identity().id, &fixture::form());
     let json = serde_json::to_value(&explanation).expect("JSON");
     assert_eq!(
         json["notes"],

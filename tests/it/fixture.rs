@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use passbridge::event::{Draft, Instant, PassEvent, RawValue, TimeBounds};
+use passbridge::event::{Draft, EventId, Instant, PassEvent, RawValue, TimeBounds};
 use passbridge::mapping;
 use passbridge::suite::{CountForm, EventIds, HitForm, IdentityKind};
 use serde_json::Value;
@@ -81,9 +81,15 @@ pub(crate) fn form_of(stem: &str) -> HitForm {
     form
 }
 
+/// The identity under which the first release stored an event.
+pub(crate) fn first_id(event: &PassEvent) -> EventId {
+    let identity = event.identity();
+    identity.former.map_or(identity.id, |(id, _)| id)
+}
+
 /// The documents that an event becomes.
 pub(crate) fn documents(event: &PassEvent, form: &HitForm) -> Vec<Vec<u8>> {
-    let (id, _) = event.identity();
+    let id = first_id(event);
     let mapped = mapping::map(event, id, form).expect("hits");
     mapped
         .hits
@@ -98,7 +104,7 @@ pub(crate) fn documents(event: &PassEvent, form: &HitForm) -> Vec<Vec<u8>> {
 
 /// The same as a bulk file: its header, and a row for each hit.
 pub(crate) fn bulk_file(event: &PassEvent, form: &HitForm, user_agent: &str) -> Vec<u8> {
-    let (id, _) = event.identity();
+    let id = first_id(event);
     let mapped = mapping::map(event, id, form).expect("hits");
     let mut file = Vec::new();
     passbridge::encode::bulk_header(&mut file);

@@ -6,6 +6,7 @@ mod foreign_hands;
 mod inbox;
 mod maps;
 mod rejects;
+mod spellings;
 
 use std::io::Write;
 use std::ops::ControlFlow;

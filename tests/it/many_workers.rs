@@ -255,7 +255,7 @@ fn what_commits_late_is_sent_and_an_idle_writer_elsewhere_stops_no_drain() {
     map(&program, &sandbox, &[]);
     let elsewhere = database.session(&database.server, "BEGIN; SELECT pg_current_xact_id();");
     // An identity that another session holds makes the ingest of it wait, with its numbers taken.
-    let id = event(play(3)).identity().0;
+    let id = event(play(3)).identity().id;
     let blocks = format!(
         "BEGIN; INSERT INTO passbridge.identity (id, content, seq) VALUES (decode('{id}', 'hex'), 0, 0);"
     );

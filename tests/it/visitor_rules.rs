@@ -11,6 +11,7 @@ use passbridge::mapping;
 use passbridge::suite::HitForm;
 use serde_json::{Value, json};
 
+use crate::fixture;
 use crate::support::{House, RSID, buffer_options, event};
 
 /// What the release before sent for an event that has nobody in three spellings.
@@ -58,7 +59,7 @@ fn an_attempt_of_the_release_before_is_repeated_byte_for_byte_and_new_ones_follo
         .expect("rows of version 5");
     let occurred_at = nobody().occurred_at().nanos();
     for seq in [900, 901] {
-        let id = nobody().identity().0;
+        let id = fixture::first_id(&nobody());
         before
             .execute(
                 "INSERT INTO events VALUES (?1, ?2, ?5, 3, ?3, 1, 0, 1, 1, ?4)",
@@ -121,7 +122,7 @@ fn a_suite_of_version_two_goes_on_under_the_newest_version_and_repeats_under_its
     let quoted = event(json!({"mvpd_user_id": "=\"bob\""}));
     let plain = event(json!({"mvpd_user_id": "bob"}));
     let zero = event(json!({"mvpd_user_id": 0.0, "device_id": "d"}));
-    let id = quoted.identity().0;
+    let id = quoted.identity().id;
     assert!(sent(&quoted, id, &version_2).contains("<visitorID>pbu"));
     assert_eq!(sent(&quoted, id, &version_3), sent(&plain, id, &version_3));
     assert!(sent(&zero, id, &version_2).contains("<eVar10>0.0</eVar10>"));
@@ -145,7 +146,7 @@ fn words_for_nobody_make_no_user_and_each_device_is_a_visitor_of_its_own() {
         .map(|(device, word)| {
             let event = event(json!({"mvpd_user_id": word, "device_id": format!("d{device}")}));
             assert_eq!(mapping::mvpd_user_id(&event), None, "{word}");
-            sent(&event, event.identity().0, &form)
+            sent(&event, event.identity().id, &form)
         })
         .map(|document| document.split("<visitorID>").nth(1).expect("an ID")[..43].to_owned())
         .collect();
@@ -159,7 +160,7 @@ fn one_address_is_one_visitor_in_whatever_spelling() {
     let visitors = |addresses: &[&str]| -> BTreeSet<String> {
         let one = |address: &&str| {
             let event = event(json!({"mvpd_user_id": Value::Null, "ip_address": address, "user_agent": "a"}));
-            let document = sent(&event, event.identity().0, &form);
+            let document = sent(&event, event.identity().id, &form);
             document
                 .split("<visitorID>")
                 .nth(1)

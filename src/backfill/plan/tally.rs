@@ -24,7 +24,7 @@ use crate::buffer::{Buffer, BufferError, PlanningReader, Recognition, SuiteListi
 use crate::config::STAND_IN_AGENT;
 use crate::delivery::DeadReason;
 use crate::encode::{bulk_row, dia};
-use crate::event::{ContentDigest, EventId, Instant, PassEvent, RequestorId};
+use crate::event::{ContentDigest, EventId, Identity, Instant, PassEvent, RequestorId};
 use crate::hit::VisitorKey;
 use crate::mapping;
 use crate::suite::{EventIds, HitForm, SuiteState};
@@ -45,8 +45,7 @@ struct Visitor {
 
 /// An event that is no duplicate within the inputs. The buffer has not been asked about it yet.
 struct Row {
-    id: EventId,
-    content: ContentDigest,
+    identity: Identity,
     requestor: usize,
     day: Day,
     occurred_at: Instant,
@@ -163,14 +162,14 @@ impl Tally {
     pub(super) fn take(&mut self, event: &PassEvent, frozen: Option<&HitForm>) -> Result<bool, BufferError> {
         self.progress.events_read += 1;
         let requestor = self.requestor(event.requestor_id());
-        let (id, content) = event.identity();
+        let identity @ Identity { id, content, .. } = event.identity();
         let (occurred_at, count) = (event.occurred_at(), event.count());
         let day = Day::of(occurred_at);
         if !self.is_stored && !self.is_first(id, content, requestor, day) {
             return Ok(false);
         }
         let fate = self.fate(event, id, requestor, frozen);
-        self.batch.push(Row { id, content, requestor, day, occurred_at, count, fate });
+        self.batch.push(Row { identity, requestor, day, occurred_at, count, fate });
         let is_full = self.batch.len() >= BATCH_EVENTS;
         if is_full {
             self.settle()?;
@@ -239,8 +238,8 @@ impl Tally {
         let recognised = if self.is_stored {
             vec![Recognition::New; batch.len()]
         } else {
-            batch.sort_unstable_by_key(|row| row.id);
-            self.reader.recognise(batch.iter().map(|row| (row.id, row.content)))?
+            batch.sort_unstable_by_key(|row| row.identity.id);
+            self.reader.recognise(batch.iter().map(|row| row.identity))?
         };
         for (row, recognition) in batch.iter().zip(recognised) {
             let counts = self.requestors[row.requestor].days.entry(row.day).or_default();

@@ -172,7 +172,7 @@ impl Plan {
         let event = draft
             .finish(TimeBounds { latest, now: latest })
             .expect("a probe's event has all that an event needs");
-        let mapped = mapping::map(&event, event.identity().0, &record.form)
+        let mapped = mapping::map(&event, event.identity().id, &record.form)
             .expect("a count of at most three is never too large for its form");
         let hit = mapped.hits.first().expect("an event has at least one hit");
         let mut body = Vec::new();

@@ -25,6 +25,8 @@ pub struct Map {
     name: Arc<str>,
     /// The properties that each key gives. A key inside objects begins with their names, as in `viewer.id`.
     sources: BTreeMap<String, Vec<&'static str>>,
+    /// These keys as the map writes them, for messages.
+    spelt: BTreeMap<String, String>,
     /// The objects to look into.
     prefixes: BTreeSet<String>,
     constants: Vec<(&'static str, String)>,
@@ -40,6 +42,7 @@ impl Map {
         let mut map = Map {
             name: "".into(),
             sources: BTreeMap::new(),
+            spelt: BTreeMap::new(),
             prefixes: BTreeSet::new(),
             constants: Vec::new(),
             values: BTreeMap::new(),
@@ -48,11 +51,12 @@ impl Map {
             separator: separator(&config.separator)?,
         };
         for (name, source) in &config.keys {
-            let source = source.trim().to_lowercase();
+            let (spelt, source) = (source.trim(), source.trim().to_lowercase());
             if source.is_empty() {
                 return Err(format!("keys.{name} names no key of the source"));
             }
             map.prefixes.extend(source.match_indices('.').map(|(at, _)| source[..at].to_owned()));
+            map.spelt.insert(source.clone(), spelt.to_owned());
             map.sources.entry(source).or_default().push(event_key(name)?);
         }
         for (name, value) in &config.constants {
@@ -88,7 +92,9 @@ impl Map {
     /// The properties that the map takes from keys that no line had, each with its key.
     pub(super) fn unmet(&self, keys: &UnknownKeys) -> Vec<String> {
         let unmet = self.sources.iter().filter(|(path, _)| !keys.has_met(path));
-        unmet.map(|(path, names)| format!("{} from {path:?}", names.join(" and "))).collect()
+        unmet
+            .map(|(path, names)| format!("{} from {path:?}", names.join(" and "), path = self.spelt[path]))
+            .collect()
     }
 
     /// Whether a cell is a time in the form of the map.
@@ -126,14 +132,15 @@ impl Map {
                 rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.') && !name.is_empty())
             })
         };
-        let of_map = self.sources.iter().map(|(path, names)| (path.clone(), names[0]));
-        let own = required.iter().filter(|name| !self.gives(name)).map(|name| ((*name).to_owned(), *name));
-        of_map.chain(own).find(|(path, _)| !has(path))
+        let of_map = self.sources.iter().map(|(path, names)| (path.as_str(), names[0]));
+        let own = required.iter().filter(|name| !self.gives(name)).map(|name| (*name, *name));
+        let (path, name) = of_map.chain(own).find(|(path, _)| !has(path))?;
+        Some((self.spelt.get(path).map_or(path, String::as_str).to_owned(), name))
     }
 
     /// Why an object is no event, if it lacks a property that the map takes from a key.
     pub(super) fn why_missing(&self, name: &'static str) -> Option<String> {
-        let source = self.source_of(name)?;
+        let source = &self.spelt[self.source_of(name)?];
         Some(format!("{name} is missing: the map takes it from {source:?}, which has no value"))
     }
 
@@ -163,7 +170,10 @@ impl Map {
                 let is_nothing = matches!(value, RawValue::Absent)
                     || matches!(&*word, "" | "null")
                     || self.null_words.contains(&word);
-                return if is_nothing { Ok(()) } else { Err(EventError::NoObject(path.to_owned())) };
+                if !is_nothing {
+                    unknown.miss_object(path);
+                }
+                return Ok(());
             }
         }
         if let Some(names) = self.sources.get(&small) {
@@ -172,15 +182,20 @@ impl Map {
         }
         match self.own(&small) {
             Some(name) => self.set(draft, name, value),
-            None => {
-                unknown.note(path);
-                Ok(())
-            }
+            None => unknown.take(path, &value),
         }
     }
 
-    /// Adds the constants to a draft that has all of its keys.
-    pub(super) fn complete(&self, draft: &mut Draft) -> Result<(), EventError> {
+    /// Adds the constants to a draft that has all of its keys. Refuses a line whose object is none, unless each key inside
+    /// that object stands in the line as a key of its own, such as `user.id`.
+    pub(super) fn complete(&self, draft: &mut Draft, unknown: &mut UnknownKeys) -> Result<(), EventError> {
+        if let Some(path) = unknown.take_missed_object() {
+            let inside = format!("{}.", path.to_lowercase());
+            let mut sources = self.sources.iter().filter(|(source, _)| source.starts_with(&inside));
+            if sources.any(|(_, names)| !names.iter().all(|name| draft.is_given(name))) {
+                return Err(EventError::NoObject(path));
+            }
+        }
         self.constants
             .iter()
             .try_for_each(|(name, value)| draft.set(name, RawValue::Text(value.as_str().into())).map(drop))
@@ -190,14 +205,17 @@ impl Map {
     pub fn property(&self, property: Property, line: &str) -> Option<String> {
         let Members(members) = serde_json::from_str(line).ok()?;
         let mut draft = Draft::default();
+        let unknown = &mut UnknownKeys::default();
         for (key, json) in members {
-            let (key, unknown) = (unquoted(key).ok()?, &mut UnknownKeys::default());
+            let key = unquoted(key).ok()?;
             // If a key has two values, nobody knows which is right. Other reasons for a reject do not matter here.
-            if let Err(EventError::Twice(_)) = self.take((&mut draft, unknown), &key, raw_value(json), json) {
+            if let Err(EventError::Twice(_)) =
+                self.take((&mut draft, &mut *unknown), &key, raw_value(json), json)
+            {
                 return None;
             }
         }
-        self.complete(&mut draft).ok()?;
+        self.complete(&mut draft, unknown).ok()?;
         draft.property(property).map(str::to_owned)
     }
 
@@ -336,7 +354,7 @@ mod tests {
                 line("10.11.2026 09:00:00", "authz_ok").replace('}', r#","payload":[{"res":1}]}"#),
                 "the map looks into \"payload\", which is no object",
             ),
-            (line("", "authz_ok"), "occurred_at is missing: the map takes it from \"event_time\""),
+            (line("", "authz_ok"), "occurred_at is missing: the map takes it from \"Event_Time\""),
             (line("10.11.26 09:00:00", "authz_ok"), "%Y is a year of four digits, %y one of two"),
             (line("10.11.2026 09:00:00", "authz_ok").replace('}', r#","Type":"x"}"#), "event is given twice"),
         ] {
@@ -349,7 +367,14 @@ mod tests {
             ("constants = { event = \"authz\" }", "constants: event \"authz\" is unknown"),
             ("values = { event = { a = \"authz\" } }", "values: event \"authz\" is unknown"),
             ("time_format = \"%Q\"", "no time format"),
-            ("time_format = \"%H:%M %Z\"", "names of zones"),
+            (
+                "time_format = \"%H:%M %Z\"",
+                "leave %Z out, export the times without it, and name the timezone",
+            ),
+            ("time_format = \"%H:%M %Z\"\ntimezone = \"UTC\"", "export the times without it"),
+            ("time_format = \"%Y-%m-%d\"", "has no time of day"),
+            ("time_format = \"%Y-%m-%d %I:%M\"", "has no time of day"),
+            ("time_format = \"%H:%M:%S\"", "has no whole date"),
             ("time_format = \"%H:%M:%S.%f\"", "write %.f"),
             ("time_format = \"%H:%M:%SZ\"\ntimezone = \"Europe/Berlin\"", "ends with a written Z"),
             ("separator = \"ab\"", "one character"),
@@ -357,6 +382,18 @@ mod tests {
             let error = map(toml).expect_err(toml);
             assert!(error.contains(expected), "{toml}: {error}");
         }
+    }
+
+    #[test]
+    fn a_key_with_a_point_gives_its_value_although_another_key_is_no_object() {
+        let toml = "keys = { mvpd_user_id = \"user.id\" }";
+        let event = r#"{"occurred_at":"2026-11-10T08:00:00Z","event":"authz_ok","requestor_id":"R""#;
+        for line in [r#","user":"ann","user.id":"u1"}"#, r#","user.id":"u1","user":"ann"}"#] {
+            let (found, _) = read(toml, &format!("{event}{line}"));
+            assert!(found.contains(r#""mvpd_user_id":"u1""#), "{found}");
+        }
+        let (found, _) = read(toml, &format!("{event},\"user\":\"ann\"}}"));
+        assert!(found.contains("looks into \"user\", which is no object"), "{found}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Reads times in the form and the zone that a map says, because the times themselves do not tell these.
 
 use chrono::format::{Fixed, Item, Numeric, StrftimeItems};
-use chrono::{DateTime, Datelike, LocalResult, NaiveDateTime, TimeZone};
+use chrono::{DateTime, Datelike, LocalResult, NaiveDate, NaiveDateTime, TimeZone};
 
 use crate::config::Zone;
 use crate::event::Instant;
@@ -46,8 +46,9 @@ impl TimeForm {
                     ));
                 }
                 Item::Fixed(Fixed::TimezoneName) => {
+                    let and = if zone.is_none() { ", and name the timezone" } else { "" };
                     return Err(format!(
-                        "{format:?} has %Z, but names of zones such as PST leave doubts: name the timezone"
+                        "{format:?} has %Z, but names of zones such as PST leave doubts: leave %Z out, export the times without it{and}"
                     ));
                 }
                 Item::Numeric(Numeric::Nanosecond, _) => {
@@ -61,6 +62,14 @@ impl TimeForm {
         if let Some(zone) = zone.filter(|zone| format.ends_with('Z') && !UTC.contains(&zone.0.name())) {
             return Err(format!(
                 "{format:?} ends with a written Z, which says UTC, and the timezone is {zone}: name \"UTC\", or leave the form out"
+            ));
+        }
+        let sample = DateTime::UNIX_EPOCH.format(format).to_string();
+        if NaiveDateTime::parse_from_str(&sample, format).is_err() {
+            let has_date = NaiveDate::parse_from_str(&sample, format).is_ok();
+            let lacking = if has_date { "time of day (%H:%M, or %I:%M %p)" } else { "whole date (%Y-%m-%d)" };
+            return Err(format!(
+                "{format:?} has no {lacking}, and an event needs its date and its time of day"
             ));
         }
         Ok(TimeForm::Pattern(format.to_owned(), zone))

@@ -5,7 +5,7 @@ use std::io::BufRead;
 
 use super::bad_exchange::{BadExchange, IS_TWICE, required};
 use super::entries::Entries;
-use super::exchange::{Parsed, Read, Redactor};
+use super::exchange::{Elsewhere, Parsed, Read, Redactor};
 use super::headers::{Headers, Pair, decode_base64};
 use super::json::{Text, number};
 use super::members;
@@ -15,6 +15,9 @@ use crate::readers::options::ReaderOptions;
 
 /// The place of the answer's body in an entry.
 const ANSWER: &str = "response.content.text";
+/// What Chrome writes in `_serviceWorkerResponseSource` for an answer that a service worker fetched from the network. Any
+/// other answer of a service worker was kept or made by it. (Chrome DevTools Protocol, `ServiceWorkerResponseSource`.)
+const FROM_NETWORK: &str = "\"network\"";
 
 /// The entries of an archive as exchanges, in their order.
 pub(super) struct Archive<R> {
@@ -42,7 +45,10 @@ impl<R: BufRead> Archive<R> {
             RejectReason::TooLong(self.entries.entry_bytes)
         } else {
             match (read(&entry), &entry) {
-                (Ok(raw), Cow::Borrowed(_)) => return Ok(self.redactor.redacted(&raw)),
+                (Ok((raw, is_kept)), Cow::Borrowed(_)) => {
+                    let exchange = self.redactor.redacted(&raw);
+                    return Ok(if is_kept { exchange.and(Err(Elsewhere::KeptAnswer)) } else { exchange });
+                }
                 (Ok(_), Cow::Owned(_)) => {
                     let valid = std::str::from_utf8(&self.entries.entry).map_err(|error| error.valid_up_to());
                     RejectReason::NotUtf8(valid.err().unwrap_or(0) + 1)
@@ -64,14 +70,18 @@ impl<R: BufRead> Archive<R> {
     }
 }
 
-fn read(entry: &str) -> Result<RawExchange<'_>, BadExchange> {
-    let [started_at, time, request, response] =
-        members::of(Some(entry), "entry", ["startedDateTime", "time", "request", "response"])?;
+/// The exchange of an entry, and whether Chrome says that its answer was kept in a cache or by a service worker.
+fn read(entry: &str) -> Result<(RawExchange<'_>, bool), BadExchange> {
+    let [started_at, time, request, response, cache] =
+        members::of(Some(entry), "entry", ["startedDateTime", "time", "request", "response", "_fromCache"])?;
     let request = Some(required(request, "request")?);
     let [method, url, headers, post_data] =
         members::of(request, "request", ["method", "url", "headers", "postData"])?;
-    let names = ["status", "statusCode", "headers", "content", "redirectURL"];
-    let [status, status_code, answered, content, redirect_url] = members::of(response, "response", names)?;
+    let names = ["status", "statusCode", "headers", "content", "redirectURL", "_serviceWorkerResponseSource"];
+    let [status, status_code, answered, content, redirect_url, of_worker] =
+        members::of(response, "response", names)?;
+    let is_text = |json: Option<&str>| json.is_some_and(|json| json.len() > 2 && json.starts_with('"'));
+    let is_kept = is_text(cache) || is_text(of_worker) && of_worker != Some(FROM_NETWORK);
     let answered = Headers::of(answered, "response.headers")?;
     let redirect_url = text(redirect_url, "response.redirectURL")?.filter(|url| !url.is_empty());
     let [size, answer, encoding] = members::of(content, "response.content", ["size", "text", "encoding"])?;
@@ -82,7 +92,7 @@ fn read(entry: &str) -> Result<RawExchange<'_>, BadExchange> {
         return Err(BadExchange::Member(ANSWER.to_owned(), what));
     }
     let (answer, was_answer_unread) = unpacked(answer, encoding)?;
-    Ok(RawExchange {
+    let exchange = RawExchange {
         started_at: raw::instant(started_at, "startedDateTime")?,
         duration_ms: raw::duration(time, "time")?,
         method: raw::method(method)?,
@@ -92,7 +102,8 @@ fn read(entry: &str) -> Result<RawExchange<'_>, BadExchange> {
         status,
         answer,
         was_answer_unread,
-    })
+    };
+    Ok((exchange, is_kept))
 }
 
 /// The method and the URL of an entry that cannot be read completely. An unknown method is empty.

@@ -89,11 +89,15 @@ impl Parsed {
 /// Exchanges whose events were derived. The thread that made these exchanges frees them.
 pub(super) type Spent = Vec<Box<Exchange>>;
 
-/// An exchange with another server than Adobe's API.
+/// What is no exchange with Adobe's API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Elsewhere {
-    /// Whether the path ends in a path of the API. If so, the configuration may lack the prefix before it.
-    pub(super) is_prefixed: bool,
+pub(super) enum Elsewhere {
+    /// An exchange with another server.
+    OtherPath,
+    /// The same, but its path ends in a path of the API. The configuration may lack the prefix before it.
+    PrefixedPath,
+    /// An answer that a browser had kept, so that no request was sent.
+    KeptAnswer,
 }
 
 /// Makes an `Exchange` of a raw exchange, with only what may be kept.
@@ -129,7 +133,7 @@ impl Redactor {
         let inside = path.strip_prefix(self.path_prefix.as_str()).unwrap_or(path);
         route(inside).or_else(|| route(path)).ok_or_else(|| {
             let behind = path.find("/api/v2/").map_or("", |at| &path[at..]);
-            Elsewhere { is_prefixed: route(behind).is_some() }
+            if route(behind).is_some() { Elsewhere::PrefixedPath } else { Elsewhere::OtherPath }
         })
     }
 

@@ -17,6 +17,9 @@ pub struct ExchangeSummary {
     /// Exchanges with other servers whose path ends in a path of the API.
     #[serde(rename = "prefixed_paths")]
     pub prefixed: u64,
+    /// Entries of a browser's archive whose answer the browser had kept, so that no request was sent.
+    #[serde(rename = "answers_from_cache")]
+    pub kept_answers: u64,
     /// Exchanges with the API whose path lacks the configured `path_prefix`. They are used all the same.
     #[serde(skip)]
     pub unprefixed: u64,
@@ -151,6 +154,7 @@ impl ExchangeSummary {
         self.others += other.others;
         self.prefixed += other.prefixed;
         self.unprefixed += other.unprefixed;
+        self.kept_answers += other.kept_answers;
         self.again += other.again;
         self.recovered += other.recovered;
         self.late += other.late;

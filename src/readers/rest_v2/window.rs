@@ -83,9 +83,10 @@ impl Window {
                 self.held_text_bytes += exchange.text_bytes;
                 self.held.insert((exchange.started_at, number), exchange);
             }
-            Err(Elsewhere { is_prefixed }) => {
+            Err(Elsewhere::KeptAnswer) => self.summary.kept_answers += 1,
+            Err(elsewhere) => {
                 self.summary.others += 1;
-                self.summary.prefixed += u64::from(is_prefixed);
+                self.summary.prefixed += u64::from(elsewhere == Elsewhere::PrefixedPath);
             }
         }
     }

@@ -67,7 +67,7 @@ fn a_renamed_column_a_map_that_is_none_and_a_format_without_one_stop_the_ingest(
     let csv = "provider;payload;Kind;AT\ncc;;authz-ok;10.11.2026 09:00:00\n";
     let (code, events, told) = dry(&program, "warehouse", "a.csv", csv);
     assert_eq!((code, events.len()), (1, 0));
-    assert!(told.contains("has no column \"event_time\", from which the map takes occurred_at"), "{told}");
+    assert!(told.contains("has no column \"EVENT_TIME\", from which the map takes occurred_at"), "{told}");
     let (code, _, told) = dry(&program, "warehouse", "b.har", "{\"log\":{\"entries\":[]}}");
     assert_eq!((code, told.contains("is har, and a map, a slice")), (1, true), "{told}");
     let (code, _, told) = dry(&program, "/nowhere", "c.ndjson", LINE);
@@ -409,11 +409,11 @@ fn a_second_header_without_a_column_ends_the_file_and_a_row_in_quotes_is_no_valu
     let own = format!(
         "{start},mvpd,mvpd_user_id\n{row},cc,bob\noccurred_at,event_name,requestor,mvpd_user_id,mvpd\n{row},bob,cc\n"
     );
-    for (map, content, column) in [("w.toml", of_map, "op"), ("", own, "event")] {
+    for (map, content, column) in [("w.toml", of_map, "OP"), ("", own, "event")] {
         program.write("k.csv", &content);
         let map = program.path(map);
         let map = ["--map", map.to_str().expect("UTF-8")];
-        let map = if column == "op" { &map[..] } else { &[] };
+        let map = if column == "OP" { &map[..] } else { &[] };
         let (code, report, told) = ingested(&program, map, &program.path("k.csv"));
         assert_eq!((code, &report["total"]["read"]), (1, &json!(1)), "{report}");
         assert!(told.contains("from line 3 on") && told.contains(column), "{told}");

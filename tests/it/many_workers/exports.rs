@@ -99,7 +99,7 @@ fn an_export_waits_for_events_that_commit_late_and_the_next_one_skips_none() {
     let Some(database) = Database::new("exports_late") else { return };
     let program = database.program();
     // An identity that another session holds makes the ingest of it wait, with its numbers taken.
-    let id = event(play(3)).identity().0;
+    let id = event(play(3)).identity().id;
     let blocks = format!(
         "BEGIN; INSERT INTO passbridge.identity (id, content, seq) VALUES (decode('{id}', 'hex'), 0, 0);"
     );

@@ -5,11 +5,45 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
 
 use super::server::{Cluster, Database, programs, wait_until};
-use super::{CONFIG, STALE_ATTEMPTS, assert_balanced, collector, ingest, map};
+use super::{CONFIG, STALE_ATTEMPTS, assert_balanced, collector, ingest, map, play};
 use crate::program::Program;
-use crate::support::{PATIENCE, counted};
+use crate::support::{PATIENCE, counted, event};
+
+#[test]
+fn an_event_that_an_earlier_build_stored_by_its_spelling_is_known() {
+    let Some(database) = Database::new("spelt") else { return };
+    let program = database.program();
+    let line = |number: usize, more: serde_json::Value| {
+        let mut line = play(number);
+        let members = line.as_object_mut().expect("an object");
+        members.remove("event_id");
+        members.extend(more.as_object().expect("an object").clone());
+        line
+    };
+    let spelt = [json!({"mvpd": "\\N"}), json!({"mvpd": " Cableco", "event_id": "e1"})];
+    let spelt = [line(0, spelt[0].clone()), line(1, spelt[1].clone())];
+    let plain = [line(0, json!({})), line(1, json!({"mvpd": "Cableco", "event_id": "e1"}))];
+    let take = |lines: &[serde_json::Value]| {
+        program.write("a.ndjson", &lines.iter().map(|line| format!("{line}\n")).collect::<String>());
+        let (code, report) = program.json(&["ingest", program.path("a.ndjson").to_str().expect("a path")]);
+        (code, report["total"]["stored"].clone(), report["total"]["duplicates"].clone())
+    };
+    assert_eq!(take(&spelt), (0, 2.into(), 0.into()));
+    assert_eq!(take(&plain), (0, 0.into(), 2.into()));
+    // An earlier build made the identity and the content of the values as they were written.
+    for line in &spelt {
+        let identity = event(line.clone()).identity();
+        let (id, content) = identity.former.expect("another identity");
+        database.ask(&format!(
+            "UPDATE passbridge.identity SET id = decode('{id}', 'hex'), content = {} WHERE id = decode('{}', 'hex')",
+            content.0, identity.id
+        ));
+    }
+    assert_eq!(take(&spelt), (0, 0.into(), 2.into()));
+}
 
 #[test]
 fn an_idle_writer_elsewhere_and_a_forgotten_prepared_transaction_stop_no_drain() {
