@@ -271,9 +271,9 @@ async fn replace_users(
         return Ok(());
     }
     for pack in packs {
-        let number = (pack as _, Type::INT8);
+        let number: Value<'_> = (pack, Type::INT8);
         let select = "SELECT packed FROM passbridge.metric_users WHERE pack = $1";
-        let row = client.query_typed_one(select, &[number.clone()]).await?;
+        let row = client.query_typed_one(select, std::slice::from_ref(&number)).await?;
         let packed: &[u8] = row.get(0);
         let others = without_groups(packed, groups);
         if others.is_empty() {
