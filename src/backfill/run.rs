@@ -27,6 +27,7 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// How often a job that waits for the drain lock tries again.
 const LOCK_POLL: Duration = Duration::from_millis(200);
 
+/// The options of backfills.
 pub struct BackfillOptions {
     pub ingest: IngestOptions,
     pub drain: DrainOptions,

@@ -12,6 +12,7 @@ use crate::event::Instant;
 /// The most pending events whose calls are counted, which takes two seconds. From these, all calls are estimated.
 const LOOKED_AT_MAX: u64 = 1_000_000;
 
+/// The server calls of a backfill.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct JobCalls {
     /// All calls of the backfill, counted when its sending last began; `None` if it never began.

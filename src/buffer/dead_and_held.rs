@@ -39,6 +39,7 @@ pub enum Requeue {
     EvenIfDoubled,
 }
 
+/// What a requeue did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Requeued {
     /// Events that are pending now.

@@ -26,6 +26,7 @@ const ERASED_A_TRANSACTION: usize = 1_000;
 /// The kind of a text that the buffer holds of a person, and the text.
 type HeldText = (&'static str, String);
 
+/// What was erased.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Forgotten {
     pub events: u64,

@@ -14,6 +14,7 @@ use crate::suite::Rsid;
 
 pub(super) type Result<T> = std::result::Result<T, BufferError>;
 
+/// Why an operation of the buffer failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BufferError {
     #[error("there is no buffer at {0:?}")]

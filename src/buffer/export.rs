@@ -51,6 +51,7 @@ const OUTCOMES: [&str; 2] = [
      WHERE d.n > ?1 AND d.n <= ?2 ORDER BY d.n LIMIT ?3",
 ];
 
+/// One value of an exported row.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum ExportedValue<'a> {
@@ -59,6 +60,7 @@ pub enum ExportedValue<'a> {
     Empty,
 }
 
+/// An exported row.
 #[derive(Debug)]
 pub struct ExportedRow<'a> {
     pub sequence: Sequence,

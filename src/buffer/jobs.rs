@@ -46,6 +46,7 @@ pub enum JobSource {
     },
 }
 
+/// An input of a backfill.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobInput {
     /// The input's number, from 0.
@@ -54,6 +55,7 @@ pub struct JobInput {
     pub is_loaded: bool,
 }
 
+/// The settings of a backfill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct JobSettings {
     pub route: JobRoute,
@@ -63,6 +65,7 @@ pub struct JobSettings {
     pub hours: Option<Hours>,
 }
 
+/// A backfill.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct JobRecord {
     #[serde(skip)]

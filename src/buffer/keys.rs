@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+/// The number of a requestor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct RequestorKey(pub(super) i64);
 
@@ -27,6 +28,7 @@ impl JobKey {
     }
 }
 
+/// The number of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct InputId(pub i64);
 
@@ -34,5 +36,6 @@ pub struct InputId(pub i64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct RunId(pub i64);
 
+/// The number of a bulk file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BulkFileId(pub(super) i64);

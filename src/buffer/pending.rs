@@ -64,6 +64,7 @@ pub struct PendingGroup {
     pub with_attempt: u64,
 }
 
+/// What was taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct TakenBack {
     pub taken_back: u64,

@@ -26,6 +26,7 @@ const ROWS_MAX: usize = 256;
 /// The fewest events of one requestor read at a time, however many requestors there are.
 const ROWS_MIN: usize = 8;
 
+/// A pending event.
 #[derive(Debug, Clone)]
 pub struct PendingEvent {
     pub reference: EventRef,

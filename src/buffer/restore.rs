@@ -19,6 +19,7 @@ use crate::whole_file::{PARTIAL, WholeFile, beside, entries, folder, share_owner
 /// A replaced buffer is kept under its name with this text and the time added.
 const REPLACED: &str = ".replaced-";
 
+/// What was restored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Restored {
     pub path: PathBuf,

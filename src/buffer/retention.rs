@@ -29,6 +29,7 @@ const DELETED_A_TRANSACTION: u64 = 50_000;
 const CLOCK_JUMPED_AT: &str = "clock_jumped_at";
 const BURIED_CHECKED_ON: &str = "tombstones_checked_on";
 
+/// What retention keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetentionPolicy {
     /// Days that a delivered or discarded event is kept after its outcome.
@@ -37,6 +38,7 @@ pub struct RetentionPolicy {
     pub dedup_days: u32,
 }
 
+/// What retention did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct RetentionReport {
     pub expired_delivered: u64,

@@ -13,6 +13,7 @@ use crate::hit::VisitorKey;
 const TAKE_PENDING: &str =
     "DELETE FROM queue WHERE job = ?1 AND requestor = ?2 AND occurred_at = ?3 AND seq = ?4";
 
+/// An event that was delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delivered {
     pub event: EventRef,

@@ -24,6 +24,7 @@ const PARTLY_SENT: &str = "SELECT count(*) FROM doubts d CROSS JOIN events e ON 
      JOIN queue q ON q.job = e.job AND q.requestor = e.requestor AND q.occurred_at = e.occurred_at AND q.seq = e.seq
      WHERE d.attempts = 0";
 
+/// The state of the buffer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Status {
     /// Pending events, including parked ones.

@@ -12,6 +12,7 @@ use crate::event::Instant;
 const TOLD_AT: &str = "told_at";
 const TOLD: &str = "told:";
 
+/// What people were told.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Told {
     /// When people were last told; `None` if they never were.

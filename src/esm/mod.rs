@@ -34,6 +34,7 @@ const DCR_BYTES_MAX: usize = 1 << 20;
 /// The header `X-Device-Info` of a registration: {"primaryHardwareType":"Server","model":"passbridge"} in base64.
 const DEVICE_INFO: &str = "eyJwcmltYXJ5SGFyZHdhcmVUeXBlIjoiU2VydmVyIiwibW9kZWwiOiJwYXNzYnJpZGdlIn0=";
 
+/// A client that fetches reports.
 pub struct EsmClient {
     http: Http,
     config: EsmConfig,

@@ -55,6 +55,7 @@ use seen::Asking;
 use standing::{People, read_buffer};
 use stated::Statements;
 
+/// What to compare.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReconcileOptions {
     pub rsid: Rsid,

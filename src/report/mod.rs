@@ -38,6 +38,7 @@ use crate::event::Instant;
 use count::{Counting, is_kept};
 use stated::{Sources, Statements};
 
+/// What to report.
 #[derive(Debug, Clone)]
 pub struct ReportOptions {
     pub period: Period,

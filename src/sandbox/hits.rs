@@ -8,6 +8,7 @@ use super::events_variable::{event_uses, serial_text};
 use super::incoming::{IncomingHit, VisitorKind};
 use crate::event::Instant;
 
+/// A hit that was accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AcceptedHit {
     /// The number of the hit in the order of acceptance, from 1.

@@ -115,6 +115,7 @@ pub enum SandboxError {
     Thread(io::Error),
 }
 
+/// The sandbox server.
 #[derive(Debug)]
 pub struct Sandbox;
 

@@ -7,6 +7,7 @@ use super::tokens::TokensError;
 use crate::buffer::BufferError;
 use crate::ingest::IngestError;
 
+/// The reason why the server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     #[error("cannot listen on {address}")]

@@ -72,6 +72,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// The longest head of a request, in bytes. The heads of our senders have a few hundred.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 
+/// The options of the server.
 pub struct ServeOptions {
     /// The address to listen on; port 0 takes any free port.
     pub listen: SocketAddr,

@@ -34,6 +34,7 @@ const OTHER_KEY: &str = "the answer names the key of another file, or none";
 /// The beginning of each sentence of a processing log that is about one row.
 const ROW_MARK: &str = "On row: ";
 
+/// A file to upload.
 #[derive(Debug, Clone)]
 pub struct Upload {
     pub visitor_group: String,
@@ -90,6 +91,7 @@ pub enum LookedUp {
     NotFound,
 }
 
+/// A client of the Bulk Data Insertion API.
 pub struct BulkClient {
     ims: Ims,
 }

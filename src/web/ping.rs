@@ -14,6 +14,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest answer, in bytes. Only the status of an answer is used.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
+/// What is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ping {
     Start,

@@ -11,6 +11,7 @@ use crate::web::BulkClient;
 /// How long the rows of one file last at the rate of a slow job, so that the job sends evenly.
 const STEADY: Duration = Duration::from_secs(60);
 
+/// How files are made and sent.
 #[derive(Clone)]
 pub struct BulkWay {
     /// The client that uploads; `None` if it is not configured. Jobs of the DIA route need no client.

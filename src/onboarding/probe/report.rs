@@ -123,6 +123,7 @@ fn epoch() -> Instant {
     Instant::from_nanos(0)
 }
 
+/// What a probe saw.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ProbeReport {
     pub id: String,

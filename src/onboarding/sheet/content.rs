@@ -19,6 +19,7 @@ pub struct SheetOf {
     pub requestors: Vec<String>,
 }
 
+/// A configuration sheet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Sheet {
     pub title: String,
