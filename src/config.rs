@@ -37,6 +37,21 @@ pub struct Config {
     pub contract: BTreeMap<String, ContractConfig>,
 }
 
+impl Config {
+    /// The addresses of the APIs of Adobe, each with its key.
+    pub fn api_urls(&self) -> [(&'static str, &str); 6] {
+        let Config { analytics, bulk, esm, .. } = self;
+        [
+            ("analytics.url", analytics.url.as_str()),
+            ("analytics.ims_url", analytics.ims_url.as_str()),
+            ("bulk.url", bulk.url.as_str()),
+            ("bulk.ims_url", bulk.ims_url.as_str()),
+            ("esm.url", esm.url.as_str()),
+            ("esm.dcr_url", esm.dcr_url.as_str()),
+        ]
+    }
+}
+
 /// Structs in which each field has its default beside its type.
 macro_rules! with_defaults {
     ($($(#[$about:meta])* pub struct $name:ident {

@@ -126,8 +126,9 @@ pub struct StoreReport {
     pub duplicates: u64,
     /// Events that were already stored with other content.
     pub conflicts: Vec<Conflict>,
-    /// The indices in the batch of events that were not stored, because their requestor has the other kind of feed.
-    pub mixed: Vec<usize>,
+    /// The indices in the batch of events that were not stored, because their requestor has the other kind of feed, each
+    /// with the spelling of the requestor's ID there.
+    pub mixed: Vec<(usize, String)>,
 }
 
 /// A row of the inbox, the table into which other programs may write.
@@ -166,9 +167,10 @@ impl Buffer {
         let (rowids, now) = (rowids.to_vec(), self.now());
         self.write(move |transaction| {
             let report = store(transaction, &batch, now)?;
-            let left_out = report.mixed.iter().chain(report.conflicts.iter().map(|conflict| &conflict.index));
+            let mixed = report.mixed.iter().map(|(index, _)| *index);
+            let left_out = mixed.chain(report.conflicts.iter().map(|conflict| conflict.index));
             let left_out: BTreeSet<i64> =
-                left_out.map(|index| batch.events[*index].line.cast_signed()).collect();
+                left_out.map(|index| batch.events[index].line.cast_signed()).collect();
             delete_from_inbox(transaction, rowids.iter().filter(|rowid| !left_out.contains(rowid)))?;
             Ok((report, left_out.into_iter().collect()))
         })
@@ -216,8 +218,8 @@ fn store(transaction: &Transaction<'_>, batch: &Batch, now: Instant) -> Result<S
     let mut report = StoreReport::default();
     let mut postings = Postings::default();
     let mut tally = Tally::new(transaction)?;
-    // The requestors of the batch; `None` for a requestor whose events come from the other kind of feed.
-    let mut sources: HashMap<&RequestorId, Option<RequestorKey>> = HashMap::new();
+    // The requestors of the batch; the spelling of its ID for a requestor whose events come from the other kind of feed.
+    let mut sources: HashMap<&RequestorId, std::result::Result<RequestorKey, String>> = HashMap::new();
     let mut arrived = BTreeSet::new();
     let first_seq = fact(transaction, NEXT_SEQ)?.unwrap_or(1);
     let mut sequence = Sequence(first_seq);
@@ -225,12 +227,15 @@ fn store(transaction: &Transaction<'_>, batch: &Batch, now: Instant) -> Result<S
     let mut repeats = Repeats::default();
     for (index, event) in batch.events.iter().enumerate() {
         let source = match sources.entry(&event.requestor_id) {
-            Entry::Occupied(known) => *known.get(),
-            Entry::Vacant(new) => *new.insert(source(transaction, &event.requestor_id, batch)?),
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(source(transaction, &event.requestor_id, batch)?),
         };
-        let Some(requestor) = source else {
-            report.mixed.push(index);
-            continue;
+        let requestor = match source {
+            Ok(requestor) => *requestor,
+            Err(there) => {
+                report.mixed.push((index, there.clone()));
+                continue;
+            }
         };
         if insert.has_former(&event.former_ids)? {
             report.duplicates += 1;
@@ -271,17 +276,24 @@ fn store(transaction: &Transaction<'_>, batch: &Batch, now: Instant) -> Result<S
     Ok(report)
 }
 
-/// The number of a requestor; `None` if the requestor's first event decided for the other kind of feed.
-fn source(connection: &Connection, id: &RequestorId, batch: &Batch) -> Result<Option<RequestorKey>> {
+/// The number of a requestor; the spelling of its ID there if its first event decided for the other kind of feed.
+fn source(
+    connection: &Connection,
+    id: &RequestorId,
+    batch: &Batch,
+) -> Result<std::result::Result<RequestorKey, String>> {
+    match memory::feed_of(connection, id.as_str())? {
+        // The reader's memory of these events must not be stored without the events, so nothing is stored.
+        Some((feed, _)) if feed != batch.feed && !batch.memory.is_empty() => {
+            return Err(BufferError::MixedFeeds(id.to_string()));
+        }
+        Some((feed, there)) if feed != batch.feed => return Ok(Err(there)),
+        Some(_) | None => {}
+    }
     let requestor = intern_requestor(connection, id)?;
     let insert = "INSERT OR IGNORE INTO feeds (requestor, feed) VALUES (?1, ?2)";
     run(connection, insert, (requestor, batch.feed))?;
-    let feed: Feed = value(connection, "SELECT feed FROM feeds WHERE requestor = ?1", [requestor])?;
-    if feed != batch.feed && !batch.memory.is_empty() {
-        // The reader's memory of these events must not be stored without the events, so nothing is stored.
-        return Err(BufferError::MixedFeeds(id.to_string()));
-    }
-    Ok((feed == batch.feed).then_some(requestor))
+    Ok(Ok(requestor))
 }
 
 /// The statements for each event, prepared once per batch.

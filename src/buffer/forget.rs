@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use crate::event::{Property, VisitorRules, identifier, is_no_value};
+use crate::event::{Property, VisitorRules, identifier, is_no_value, key_named};
 use crate::readers::Map;
 
 /// The person to forget: the subscriber whom an MVPD knows by this ID, the visitor whom the programmer knows by it, or
@@ -86,8 +87,12 @@ impl Forget {
             // Letters of the ID or of the MVPD may be lost, so only the ID's ASCII letters are compared.
             return without_other_letters(&text.replace('\\', "")).contains(&without_other_letters(id));
         }
-        let mut values = Vec::new();
-        let is_json = serde_json::from_str(text).map(|json| collect_values(&json, &mut values)).is_ok();
+        let (mut values, mut lines) = (Vec::new(), Vec::new());
+        let collect = |json: Value| {
+            collect_values(&json, &mut values);
+            collect_lines(&json, &mut lines);
+        };
+        let is_json = serde_json::from_str(text).map(collect).is_ok();
         // JSON inside other JSON, or JSON that is cut off, has backslashes before characters. CSV doubles its quotes.
         let plain = with_small_digits(text).replace('\\', "");
         let has = |value: &str| {
@@ -102,6 +107,7 @@ impl Forget {
             let is_end = |letter: char| !letter.is_ascii_alphanumeric() && !".+-".contains(letter);
             values.iter().any(|found| identifier(found) == value)
                 || number.is_some() && plain.split(is_end).any(|part| digits(part) == number)
+                || lines.iter().any(|line| has_word(line, &bare))
                 || plain.contains(&format!("\"{bare}\""))
                 || plain.contains(&format!("\"{escaped}\""))
                 || (!is_json && (plain.contains(&bare) || plain.contains(&bare.replace('"', "\"\""))))
@@ -165,6 +171,32 @@ fn with_small_digits(text: &str) -> String {
         small.push_str(rest);
     }
     small
+}
+
+/// Collects the texts of members that are no keys of an event, if they look like lines of a program: with pairs of names
+/// and values, in any spelling. Escapes of URLs are undone.
+fn collect_lines(json: &Value, lines: &mut Vec<String>) {
+    match json {
+        Value::String(text) if text.contains([':', '=', '\'']) => {
+            let plain = text.replace('\\', "");
+            lines.push(percent_decode_str(&plain).decode_utf8_lossy().into_owned());
+            lines.push(plain);
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect_lines(item, lines)),
+        Value::Object(fields) => {
+            let others = fields.iter().filter(|(name, _)| key_named(name).is_none());
+            others.for_each(|(_, field)| collect_lines(field, lines));
+        }
+        _ => {}
+    }
+}
+
+/// Whether a text has this word, with no letter or digit right beside it.
+fn has_word(text: &str, word: &str) -> bool {
+    let is_end = |letter: Option<char>| letter.is_none_or(|letter| !letter.is_alphanumeric());
+    text.match_indices(word).any(|(at, _)| {
+        is_end(text[..at].chars().next_back()) && is_end(text[at + word.len()..].chars().next())
+    })
 }
 
 /// Collects the texts and numbers of a JSON value, also of JSON inside its texts (bodies, wrapped lines).

@@ -36,7 +36,7 @@ impl Memory for MemoryReader {
         Ok(first(self.connection()?, "SELECT body FROM source_memory WHERE key = ?1", [key.0], only)?)
     }
 
-    fn feed(&mut self, requestor_id: &str) -> std::result::Result<Option<Feed>, MemoryError> {
+    fn feed(&mut self, requestor_id: &str) -> std::result::Result<Option<(Feed, String)>, MemoryError> {
         Ok(MemoryReader::feed(self, requestor_id)?)
     }
 
@@ -49,10 +49,9 @@ impl Memory for MemoryReader {
 }
 
 impl MemoryReader {
-    /// The kind of feed of a requestor; `None` before its first event.
-    pub fn feed(&mut self, requestor_id: &str) -> Result<Option<Feed>> {
-        let select = "SELECT feed FROM feeds JOIN requestors USING (requestor) WHERE requestor_id = ?1";
-        first(self.connection()?, select, [requestor_id], only)
+    /// The kind of feed of a requestor, and how its ID is spelled there; `None` before its first event.
+    pub fn feed(&mut self, requestor_id: &str) -> Result<Option<(Feed, String)>> {
+        feed_of(self.connection()?, requestor_id)
     }
 
     fn connection(&mut self) -> Result<&Connection> {
@@ -61,6 +60,16 @@ impl MemoryReader {
             none => none.insert(open_reader(&self.path)?),
         })
     }
+}
+
+/// The kind of feed of a requestor and the spelling of its ID: the given one, or else one with other capitals.
+pub(super) fn feed_of(connection: &Connection, requestor_id: &str) -> Result<Option<(Feed, String)>> {
+    let exact =
+        "SELECT feed, requestor_id FROM feeds JOIN requestors USING (requestor) WHERE requestor_id = ?1";
+    let any = "SELECT feed, requestor_id FROM requestors CROSS JOIN feeds USING (requestor)
+         WHERE requestor_id = ?1 COLLATE NOCASE LIMIT 1";
+    let ask = |select| first(connection, select, [requestor_id], |row| Ok((row.get(0)?, row.get(1)?)));
+    ask(exact)?.map_or_else(|| ask(any), |found| Ok(Some(found)))
 }
 
 impl Buffer {

@@ -78,9 +78,8 @@ impl Judge for SettingsError {
             SettingsError::Unreadable { .. } => {
                 Code::ConfigUnreadable.usage("check that the file exists and that this user may read it")
             }
-            SettingsError::Secret { key, .. } if key.ends_with("client_secret_file") => Code::SecretUnusable.usage(
-                "write the client secret of the credential into it, as Adobe's Developer Console shows it",
-            ),
+            SettingsError::Secret { key, .. } if key.ends_with("client_secret_file") => Code::SecretUnusable
+                .usage("write the client secret into it, as Adobe's Developer Console shows it"),
             SettingsError::Secret { key, .. } if key.starts_with(SERVICE_KEYS) => Code::SecretUnusable.usage(
                 "write the public key of the identity service there, as PEM: openssl x509 -pubkey -noout -in its-certificate.pem",
             ),
@@ -124,6 +123,7 @@ impl Judge for InputError {
             | InputError::Compression(_)
             | InputError::PackedTwice(_)
             | InputError::Encoding(_)
+            | InputError::Stranger(_)
             | InputError::Unfit(_)
             | InputError::NotOnPostgres(_)
             | InputError::OnlyZeros
@@ -185,7 +185,7 @@ impl Judge for ApiError {
                 Code::Unreachable.failed(api_advice(self))
             }
             Cause::NotSendable(_) => Code::ClientSetup.failed(api_advice(self)),
-            Cause::Refused { .. } if self.is_for_the_moment() => Code::Busy.failed(api_advice(self)),
+            Cause::Refused { status: 408 | 429 | 503, .. } => Code::Busy.failed(api_advice(self)),
             Cause::Refused { .. } => Code::ServerRefused.failed(api_advice(self)),
             Cause::TooLong(_) => Code::AnswerTooLong.failed(api_advice(self)),
             Cause::Unreadable(_) => Code::AnswerUnreadable.failed(api_advice(self)),

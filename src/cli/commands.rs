@@ -112,7 +112,7 @@ pub(super) fn run(args: Vec<OsString>) -> Exit {
             // The arguments cannot be parsed, but `--json` and `--config` among them still choose the formats.
             let words: Vec<&OsString> = args.iter().take_while(|word| *word != "--").collect();
             log::start_for_failure(settings::log_format(config_of(&words).as_deref()));
-            Form::of(words.iter().any(|word| *word == "--json")).usage(&error)
+            Form::of(words.iter().any(|word| *word == "--json")).usage(&error, &path_of(&words))
         }
     }
 }
@@ -122,6 +122,18 @@ fn config_of(words: &[&OsString]) -> Option<PathBuf> {
     let behind = words.iter().skip_while(|word| **word != "--config").nth(1).map(PathBuf::from);
     let joined = || words.iter().find_map(|word| word.to_str()?.strip_prefix("--config=").map(PathBuf::from));
     behind.or_else(joined)
+}
+
+/// The command in arguments that could not be parsed, with its subcommands.
+fn path_of(words: &[&OsString]) -> String {
+    let (mut command, mut path) = (Cli::command(), "passbridge".to_owned());
+    for word in words.iter().skip(1).filter_map(|word| word.to_str()) {
+        if let Some(found) = command.find_subcommand(word).cloned() {
+            path.push_str(&format!(" {word}"));
+            command = found;
+        }
+    }
+    path
 }
 
 /// The name of the command that was given.

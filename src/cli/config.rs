@@ -9,8 +9,9 @@ use toml::{Table as Toml, Value};
 
 use super::doctor::broken_rules;
 use super::layers::{self, Mistake};
-use super::safe::without_secrets;
+use super::safe::{has_odd_signs, without_secrets};
 use super::{Context, Exit, Failure, Table, settings};
+use crate::web;
 
 /// The place that is shown for a key that nobody has set.
 const DEFAULT: &str = "default";
@@ -79,6 +80,11 @@ fn check(path: &Path) -> Result<CheckReport, Failure> {
     if mistakes.is_empty() {
         let broken = broken_rules(&settings::read(path)?);
         mistakes.extend(broken.iter().map(|why| Told { place: None, says: why.on_one_line() }));
+        for (key, url) in layers.config.api_urls() {
+            let Err(error) = web::address(key, url) else { continue };
+            let place = layers.places.get(key).cloned();
+            mistakes.push(Told { place, says: Failure::from(error).on_one_line() });
+        }
     }
     Ok(CheckReport { file: path.to_owned(), ok: mistakes.is_empty(), mistakes, warnings: layers.warnings })
 }
@@ -97,7 +103,6 @@ fn show(path: &Path, only_given: bool) -> Result<ShowReport, Failure> {
             let is_secret = from.is_some() && value.as_str() == Some("");
             let value = match value {
                 _ if is_secret => Value::String(HIDDEN.to_owned()),
-                // A password may have these signs, as an escaped `@` (`%40`), and then nobody knows where it ends.
                 Value::String(url) if key.ends_with("url") && has_odd_signs(url) => {
                     Value::String(HIDDEN.to_owned())
                 }
@@ -110,10 +115,6 @@ fn show(path: &Path, only_given: bool) -> Result<ShowReport, Failure> {
         }
     }
     Ok(ShowReport { file: path.to_owned(), keys })
-}
-
-fn has_odd_signs(url: &str) -> bool {
-    url.contains(|letter: char| letter.is_whitespace() || "\"'`;".contains(letter)) || url.contains("%40")
 }
 
 impl fmt::Display for CheckReport {

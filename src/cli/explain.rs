@@ -90,5 +90,12 @@ fn read_event(path: &Path, now: Instant) -> Result<PassEvent, Failure> {
     if lines > 1 && !is_one {
         output::note(format_args!("note: shown: line {} of {lines}", line.number));
     }
-    line.result.map_err(|reason| refuse(reason.to_string()))
+    line.result.map_err(|reason| {
+        let is_other = !text.contains('{');
+        refuse(if is_other {
+            format!("an event is a JSON object here; {reason}")
+        } else {
+            reason.to_string()
+        })
+    })
 }

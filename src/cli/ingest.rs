@@ -11,7 +11,7 @@ use tokio::runtime::Builder;
 
 use super::context::spare_files;
 use super::progress::IngestProgress;
-use super::pull::{warn_of_large_counts, write_stated};
+use super::pull::{warn_of_large_counts, write_esm};
 use super::safe::without_passwords;
 use super::signals::{self, Hangup};
 use super::spool::{Moved, Spool};
@@ -274,7 +274,8 @@ impl fmt::Display for IngestReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_exchanges(out)?;
         self.counts().fmt(out)?;
-        write_stated(out, self.summary.esm.as_ref().filter(|_| !self.dry_run))?;
+        let esm = self.summary.esm.as_ref().filter(|_| !self.dry_run);
+        write_esm(out, esm, self.summary.total.read)?;
         match &self.rejects {
             _ if self.dry_run => write!(out, "  nothing was stored (--dry-run)"),
             Some(path) => {

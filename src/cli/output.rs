@@ -62,8 +62,9 @@ impl Form {
         failure.exit
     }
 
-    /// Prints the text of clap. Help and version are no failure; all other texts are usage errors.
-    pub(super) fn usage(self, error: &clap::Error) -> Exit {
+    /// Prints the text of clap about this command, such as `passbridge suite add`. Help and version are no failure; all
+    /// other texts are usage errors.
+    pub(super) fn usage(self, error: &clap::Error, command: &str) -> Exit {
         if !error.use_stderr() {
             return match error.print() {
                 Err(source) if source.kind() != ErrorKind::BrokenPipe => Exit::Failed,
@@ -79,7 +80,7 @@ impl Form {
         let failure = Failure {
             what: lines.next().unwrap_or_default().to_owned(),
             causes: lines.map(str::to_owned).collect(),
-            advice: "see the usage: add --help".to_owned(),
+            advice: format!("see the usage: {command} --help"),
             code: Code::Arguments,
             exit: Exit::Usage,
         };

@@ -78,9 +78,14 @@ struct PullReport {
     failure: Option<Failure>,
 }
 
-/// Writes a note that unique accounts from ESM were stored beside the events.
-pub(super) fn write_stated(out: &mut fmt::Formatter<'_>, esm: Option<&EsmSummary>) -> fmt::Result {
+/// Writes notes of what reports had beside new events: unique accounts, or counts that were all counted before.
+pub(super) fn write_esm(out: &mut fmt::Formatter<'_>, esm: Option<&EsmSummary>, events: u64) -> fmt::Result {
     let records = esm.map_or(0, |esm| esm.stated_accounts);
+    let same = esm.filter(|_| events == 0).map_or(0, |esm| esm.used - records);
+    let same_note = format!(
+        "nothing in {same} records is more than was counted before; what of that was discarded or cancelled stays counted until it is taken back"
+    );
+    write_notes(out, [(same, same_note)])?;
     let note = format!(
         "unique accounts of {records} records are kept as ESM stated them: passbridge report shows them"
     );
@@ -94,7 +99,7 @@ impl fmt::Display for PullReport {
         let Counts { read, stored, duplicates, rejected, .. } = self.total;
         table.row(&[&self.reports, &read, &stored, &duplicates, &rejected]);
         write!(out, "from {} to {}\n{table}", self.from, self.to)?;
-        write_stated(out, Some(&self.esm).filter(|_| !self.dry_run))
+        write_esm(out, Some(&self.esm).filter(|_| !self.dry_run), read)
     }
 }
 
@@ -225,7 +230,7 @@ pub(super) fn warn_of_large_counts(buffer: &Buffer) -> Result<(), Failure> {
         let takes_counts = form.event_ids == EventIds::Off || form.count_form == CountForm::CountWithId;
         let mut is_fed = false;
         for requestor in &listing.requestors {
-            is_fed |= feeds.feed(requestor)? == Some(Feed::Esm);
+            is_fed |= feeds.feed(requestor)?.is_some_and(|(feed, _)| feed == Feed::Esm);
         }
         if is_fed && !takes_counts {
             output::warn(format_args!(

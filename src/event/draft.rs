@@ -210,17 +210,7 @@ fn read_kind(value: &RawValue<'_>) -> Result<EventKind, EventError> {
         if let Some(kind) = slot.and_then(EventKind::from_slot) {
             return EventError::KindByNumber(name.to_owned(), kind.name());
         }
-        let name = clip(name);
-        // With underscores for blanks, Adobe's labels, such as "AuthZ OK", are similar to the names of kinds.
-        let plain = |text: &str| text.trim().to_ascii_lowercase().replace(' ', "_");
-        let distance = |known: &str| strsim::damerau_levenshtein(&plain(known), &plain(&name));
-        let all = EventKind::ALL.into_iter();
-        let nearest = all
-            .map(|kind| (distance(kind.name()).min(distance(kind.label())), kind.name()))
-            .min_by_key(|(misses, _)| *misses);
-        // A name that shares less than half of its letters with the nearest one is no misspelling of it.
-        let near = nearest.filter(|(misses, known)| misses * 2 <= known.len());
-        EventError::UnknownKind(name, near.map(|(_, known)| known))
+        EventError::UnknownKind(clip(name))
     })
 }
 

@@ -1,4 +1,4 @@
-use super::Instant;
+use super::{EventKind, Instant};
 
 /// Why a line is no event. The texts are lower-case fragments that name the key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,8 +17,9 @@ pub enum EventError {
     Changed(String, String),
     #[error("{0} has half a character (a lone \\ud800 to \\udfff); have its source write the whole text")]
     Half(String),
-    #[error("event {0:?} is unknown{near}", near = .1.map(|name| format!("; the nearest is {name:?}")).unwrap_or_default())]
-    UnknownKind(String, Option<&'static str>),
+    /// The nearest name is searched only when this is shown: an input may have many unknown names, of which few are.
+    #[error("event {0:?} is unknown{near}", near = nearest_kind(.0))]
+    UnknownKind(String),
     #[error("event {0:?} is Analytics' number of an event: write {1:?}")]
     KindByNumber(String, &'static str),
     #[error("occurred_at {0}")]
@@ -47,4 +48,19 @@ pub enum EventError {
     Exponent(&'static str, String),
     #[error("count {0:?} must be a whole number from 1 to 1,000,000")]
     BadCount(String),
+}
+
+/// The name of the kind of event whose name or label is nearest to a name.
+fn nearest_kind(name: &str) -> String {
+    // With underscores for blanks, Adobe's labels, such as "AuthZ OK", are similar to the names of kinds.
+    let plain = |text: &str| text.trim().to_ascii_lowercase().replace(' ', "_");
+    let name = plain(name);
+    let distance = |known: &str| strsim::damerau_levenshtein(&plain(known), &name);
+    let nearest = EventKind::ALL
+        .into_iter()
+        .map(|kind| (distance(kind.name()).min(distance(kind.label())), kind.name()))
+        .min_by_key(|(misses, _)| *misses);
+    // A name that shares less than half of its letters with the nearest one is no misspelling of it.
+    let near = nearest.filter(|(misses, known)| misses * 2 <= known.len());
+    near.map(|(_, known)| format!("; the nearest is {known:?}")).unwrap_or_default()
 }

@@ -95,6 +95,9 @@ impl Instant {
         if is_number(text) {
             return Instant::parse_number(text);
         }
+        if text.trim() != text && Instant::of_source(text.trim()).is_ok() {
+            return Err(format!("{text:?} has blanks around it: take them off"));
+        }
         let parse = |text: String| Instant::parse_text(&text).ok();
         Instant::parse_text(text).or_else(|error| match respelled(text) {
             // The message shows the text as the source wrote it.

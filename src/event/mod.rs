@@ -38,6 +38,6 @@ pub use slice::Slice;
 pub use stored::StoredColumns;
 pub use table::{DefaultValue, EventKind, KindSet, Property};
 pub use viewer::{
-    DEGRADED_USER_PREFIX, IDENTIFIERS, VisitorRules, has_zeros_behind, identifier, is_lost_address,
-    is_no_value, is_spoilt, is_synthetic, long_number_ends_in_zero,
+    DEGRADED_USER_PREFIX, IDENTIFIERS, VisitorRules, has_zeros_behind, identifier, is_invisible,
+    is_lost_address, is_no_value, is_spoilt, is_synthetic, long_number_ends_in_zero,
 };

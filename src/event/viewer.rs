@@ -368,7 +368,7 @@ fn bare(text: &str) -> &str {
 }
 
 /// Characters without a width, which programs and keyboards leave in texts.
-pub(super) fn is_invisible(letter: char) -> bool {
+pub fn is_invisible(letter: char) -> bool {
     matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
 }
 

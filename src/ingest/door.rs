@@ -135,7 +135,7 @@ impl SharedDoor {
 impl Door for SharedDoor {
     fn readers(&self, options: &IngestOptions) -> Result<(ReaderOptions, Recollection)> {
         // Events need no memory of earlier runs. Exchanges and reports would, and are refused.
-        let (readers, memory) = memory::passing(options);
+        let (readers, memory) = memory::passing(options, None);
         Ok((ReaderOptions { takes_events_only: true, ..readers }, memory))
     }
 

@@ -31,8 +31,11 @@ pub enum InputError {
     )]
     PackedTwice(&'static str),
     /// The input has two or four bytes a letter.
-    #[error("is {0}; save it as UTF-8")]
+    #[error("is {0}; save it as UTF-8, as iconv -f {0} -t UTF-8 FILE does")]
     Encoding(&'static str),
+    /// The input is recognised as something that has no format here. The text says what to do.
+    #[error("{0}")]
+    Stranger(&'static str),
     #[error("is named as {named}, but {}: say --format {}", guess.because, guess.format.as_str())]
     Misnamed { named: &'static str, guess: Guess },
     #[error("was taken for {}, because {}; if it is none, say --format", guess.format.as_str(), guess.because)]

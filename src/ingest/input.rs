@@ -20,7 +20,8 @@ use super::unpack::{FoundZeros, Packing, Unpacked, skip_zeros, with};
 use crate::event::Slice;
 use crate::harmless::on_one_line;
 use crate::readers::{
-    Format, Guess, ListElements, ReadError, Reader, ReaderOptions, guess, starts_as_list, wide_encoding,
+    Format, Guess, ListElements, ReadError, Reader, ReaderOptions, guess, starts_as_list, stranger,
+    wide_encoding,
 };
 
 /// The size of the buffers for reading and for unpacking, in bytes.
@@ -214,6 +215,9 @@ fn format_of(
 ) -> Result<Option<(Format, Option<Guess>)>, InputError> {
     if let Some(name) = wide_encoding(start) {
         return Err(InputError::Encoding(name));
+    }
+    if let Some(what) = stranger(start) {
+        return Err(InputError::Stranger(what));
     }
     let letter = first_letter(start);
     if letter.is_none() && start.len() < PEEK_BYTES_MAX {

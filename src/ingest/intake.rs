@@ -398,7 +398,9 @@ fn refusal(error: ReadError) -> SubmissionError {
             SubmissionError::Failed
         }
         // The error's own text names only the line; `source` says what is wrong there.
-        ReadError::Broken { ref source, .. } => SubmissionError::Unreadable(format!("{error}: {source}")),
+        ReadError::Broken { ref source, .. } | ReadError::Foreign(ref source) => {
+            SubmissionError::Unreadable(format!("{error}: {source}"))
+        }
         ReadError::Header(_) | ReadError::OtherHeader { .. } | ReadError::NewestFirst(_) => {
             SubmissionError::Unreadable(error.to_string())
         }

@@ -120,18 +120,20 @@ pub fn preview(
     options: &IngestOptions,
     on_event: &mut dyn FnMut(&PassEvent, Origin) -> ControlFlow<()>,
 ) -> IngestSummary {
-    preview_after(FilledKeys::default(), inputs, options, on_event)
+    preview_after(FilledKeys::default(), None, inputs, options, on_event)
 }
 
-/// A preview that names the keys which earlier events had and an input lacks.
+/// A preview that names the keys which earlier events had and an input lacks. With a buffer, the counts of ESM reports go
+/// on from what it has.
 pub fn preview_after(
     mut keys: FilledKeys,
+    buffer: Option<&Buffer>,
     inputs: &[InputPath],
     options: &IngestOptions,
     on_event: &mut dyn FnMut(&PassEvent, Origin) -> ControlFlow<()>,
 ) -> IngestSummary {
     let mut summary = summary_of(inputs);
-    let (readers, mut memory) = memory::passing(options);
+    let (readers, mut memory) = memory::passing(options, buffer);
     for (number, path) in inputs.iter().enumerate() {
         let mut now = FilledKeys::default();
         let on_event = &mut |event: &PassEvent, origin| {
@@ -335,8 +337,12 @@ impl Load<'_> {
             self.buffer.has_room(self.options, self.summary.total.stored)?;
         }
         self.rejects.keep(&mut self.kept[input], &portion.rejects, self.buffer)?;
+        if portion.rejects_not_held > 0 {
+            self.kept[input].left_out += portion.rejects_not_held;
+            self.buffer.count_unkept_rejects(portion.rejects_not_held)?;
+        }
         let Counts { read, rejected, stored, .. } = self.summary.total;
-        let more = portion.rejects.len() as u64;
+        let more = portion.rejects.len() as u64 + portion.rejects_not_held;
         let (read, rejected) = (read + portion.events.len() as u64 + more, rejected + more);
         let limit = observer.rejects_limit();
         if limit.is_some_and(|limit| limit.is_broken(rejected, read, end.is_some())) {

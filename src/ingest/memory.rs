@@ -27,10 +27,14 @@ pub(super) fn recollection(buffer: &Buffer) -> Recollection {
     Recollection::new(Some(Box::new(buffer.memory())))
 }
 
-/// Options of readers that neither read nor store state, as for a preview.
-pub(super) fn passing(options: &IngestOptions) -> (ReaderOptions, Recollection) {
+/// Options of readers that store no state, as for a preview. With a buffer, the counts of ESM go on from what it has.
+pub(super) fn passing(options: &IngestOptions, buffer: Option<&Buffer>) -> (ReaderOptions, Recollection) {
     let secret = options.secret.as_deref().unwrap_or(SECRET_OF_PREVIEWS);
-    (reader_options(options, secret), Recollection::new(None))
+    let memory = match buffer {
+        Some(buffer) => Recollection::passing_after(Box::new(buffer.memory())),
+        None => Recollection::new(None),
+    };
+    (reader_options(options, secret), memory)
 }
 
 fn reader_options(options: &IngestOptions, secret: &[u8]) -> ReaderOptions {

@@ -3,7 +3,7 @@
 
 use super::error::InputError;
 use super::unpack::Packing;
-use crate::readers::{BYTE_ORDER_MARK, Format, guess, wide_encoding};
+use crate::readers::{BYTE_ORDER_MARK, Format, guess, stranger, wide_encoding};
 
 /// The bytes after a byte order mark, if there is one.
 pub(super) fn without_mark(bytes: &[u8]) -> &[u8] {
@@ -30,7 +30,8 @@ pub(super) fn why_no_text(start: &[u8]) -> Option<String> {
             "is {name}: send its events plain; by HTTP gzip is taken too, and by files Zstandard"
         ));
     }
-    wide_encoding(start).map(|name| InputError::Encoding(name).to_string())
+    let wide = || wide_encoding(start).map(|name| InputError::Encoding(name).to_string());
+    stranger(start).map(str::to_owned).or_else(wide)
 }
 
 /// Says what the input is if no line could be read. `is_all` means that `start` is the whole input.

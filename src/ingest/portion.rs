@@ -3,6 +3,7 @@
 //! The code for input files, for the inbox and for HTTP uses this module, which makes portions of lines, batches for
 //! the buffer, and the rejects to write: rejected lines, and events that the buffer refused.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant as Timer};
 
@@ -11,11 +12,13 @@ use serde::de::IgnoredAny;
 use super::contract::Contract;
 use super::options::IngestOptions;
 use crate::buffer::{Batch, Conflict, Feed, InputId, JobKey, NewEvent, StoreReport};
-use crate::event::{FilledKeys, PassEvent, Slice, TimeBounds};
+use crate::event::{EventError, FilledKeys, PassEvent, Slice, TimeBounds};
 use crate::mapping::measure;
 use crate::readers::esm::StatedAccounts;
 use crate::readers::memory::{MemoryRow, Recollection};
-use crate::readers::rest_v2::{PACKED_TEXT, has_escapes, has_packed_text, is_like_exchange, secret_name};
+use crate::readers::rest_v2::{
+    has_escapes, has_packed_text, is_like_exchange, is_packed, secret_name, why_unreadable,
+};
 use crate::readers::{
     Excerpt, Line, Map, ReadError, Reader, RejectReason, RejectedLine, wide_encoding, wrapped,
 };
@@ -30,6 +33,8 @@ const STREAM_TIME: Duration = Duration::from_secs(1);
 /// the lines of a fast pipe would be stored in portions of this size, at twice the cost.
 const STREAM_LINES: usize = 1_000;
 const STREAM_LINES_TIME: Duration = Duration::from_millis(100);
+/// For how many unknown names of events the nearest known name is searched, which takes longer than to read an event.
+const UNKNOWN_MAX: usize = 20;
 /// The reason for rejecting a line that looks like an exchange, in a source of another format.
 const EXCHANGE_AMONG_OTHERS: &str = "looks like an exchange with the Pass REST API V2, or a part of one, so nothing of it is kept: \
      ingest exchanges with --format rest-v2 (or har), or post them to /v1/exchanges, out of a log driver's wrapper first, such as with jq -r .log";
@@ -46,10 +51,14 @@ pub(super) struct Portion {
     pub(super) changes: Vec<MemoryRow>,
     /// The unique accounts that ESM states in these records.
     pub(super) stated: Vec<StatedAccounts>,
+    /// The reasons to reject the first unknown names of events.
+    pub(super) unknown: HashMap<String, String>,
     /// The most rejected lines to hold; `None` means no limit.
     pub(super) rejects_max: Option<usize>,
     /// Rejected lines above `rejects_max`. They are only counted.
     pub(super) rejects_not_held: u64,
+    /// Their kinds of reasons, with the number of lines of each.
+    pub(super) reasons_not_held: BTreeMap<String, u64>,
     /// The contracts that its source must keep.
     pub(super) contracts: Vec<Contract>,
     /// The slice of the events that is taken, and how many events were left out.
@@ -66,8 +75,9 @@ impl Portion {
     }
 
     pub(super) fn has_rows(&self) -> bool {
-        let Portion { events, changes, stated, rejects, .. } = self;
-        !(events.is_empty() && changes.is_empty() && stated.is_empty() && rejects.is_empty())
+        let Portion { events, changes, stated, rejects, rejects_not_held, .. } = self;
+        let is_empty = events.is_empty() && changes.is_empty() && stated.is_empty() && rejects.is_empty();
+        !is_empty || *rejects_not_held > 0
     }
 
     /// Reads lines until the portion or `memory` is full, or the input ends. Returns true if there may be more. With
@@ -126,7 +136,7 @@ impl Portion {
                 "has the form of a rejected line, and is not for the map {map:?} by which all events of this sender come"
             )),
             (Ok(event), None) => breach(&self.contracts, line, event),
-            (Err(reason), _) => Some(reason.to_string()),
+            (Err(reason), _) => Some(self.text_of(reason)),
         };
         match (&line.result, reason) {
             (Ok(event), None) => {
@@ -137,8 +147,9 @@ impl Portion {
                 Arc::make_mut(&mut self.events).push(event);
                 bytes
             }
-            (_, Some(_)) if self.rejects_max.is_some_and(|max| self.rejects.len() >= max) => {
+            (_, Some(reason)) if self.rejects_max.is_some_and(|max| self.rejects.len() >= max) => {
                 self.rejects_not_held += 1;
+                *self.reasons_not_held.entry(kind_of(&reason)).or_default() += 1;
                 0
             }
             (_, reason) => {
@@ -149,6 +160,16 @@ impl Portion {
                 self.rejects.push(reject);
                 bytes
             }
+        }
+    }
+
+    /// The text of a reason. Only for the first unknown names of events is the nearest known name searched.
+    fn text_of(&mut self, reason: &RejectReason) -> String {
+        let RejectReason::Event(EventError::UnknownKind(name)) = reason else { return reason.to_string() };
+        match self.unknown.get(name) {
+            Some(text) => text.clone(),
+            None if self.unknown.len() >= UNKNOWN_MAX => format!("event {name:?} is unknown"),
+            None => self.unknown.entry(name.clone()).or_insert(reason.to_string()).clone(),
         }
     }
 
@@ -181,9 +202,9 @@ impl Portion {
             excerpt.map = map.map(Map::name);
             Reject::new(&self.path, event.line, &excerpt, reason)
         };
-        let mixed = report.mixed.iter().map(|index| {
-            let requestor_id = self.events[*index].requestor_id.as_str().to_owned();
-            reject(*index, RejectReason::MixedFeeds(requestor_id).to_string())
+        let mixed = report.mixed.iter().map(|(index, there)| {
+            let requestor_id = self.events[*index].requestor_id.as_str();
+            reject(*index, RejectReason::mixed(requestor_id, there).to_string())
         });
         let lost = report.conflicts.iter().map(|conflict| reject(conflict.index, conflict_reason(conflict)));
         [mixed.collect(), lost.collect()]
@@ -212,16 +233,18 @@ impl Reject {
         let nothing = Excerpt::hidden(&[], excerpt.line_bytes);
         let valueless = without_values(&reason);
         let text = String::from_utf8_lossy(&excerpt.bytes);
-        let (excerpt, reason) = if is_like_exchange(&excerpt.bytes) {
-            let inside = std::str::from_utf8(&excerpt.bytes).ok().and_then(|text| wrapped(text, true));
-            (&nothing, inside.unwrap_or_else(|| EXCHANGE_AMONG_OTHERS.to_owned()))
+        let inside = || wrapped(&text, true);
+        let (excerpt, reason) = if is_packed(&excerpt.bytes) {
+            (&nothing, valueless)
+        } else if is_like_exchange(&excerpt.bytes) {
+            (&nothing, inside().unwrap_or_else(|| EXCHANGE_AMONG_OTHERS.to_owned()))
         } else if has_wide_letters(&text) {
             (
                 &nothing,
                 format!("{valueless}; nothing of it is kept, because it has letters in UTF-16 or UTF-32"),
             )
         } else if has_packed_text(&excerpt.bytes) {
-            (&nothing, PACKED_TEXT.to_owned())
+            (&nothing, inside().unwrap_or_else(|| why_unreadable(&excerpt.bytes).to_owned()))
         } else if let Some(name) = secret_name(&text, excerpt.header.as_deref()) {
             (&nothing, format!("{valueless}; nothing of it is kept, because it may have a secret ({name})"))
         } else if excerpt.header.is_none()

@@ -10,7 +10,7 @@ use super::error::InputError;
 use super::input::{self, InputPath};
 use super::options::IngestOptions;
 use super::portion::Portion;
-use super::summary::InputEnd;
+use super::summary::{InputEnd, NAMED_MAX};
 use crate::readers::ReaderOptions;
 use crate::readers::memory::Recollection;
 
@@ -80,9 +80,11 @@ fn read_input(
         Ok(None) => return unread(InputEnd::Empty),
         Err(error) => return unread(InputEnd::Unopened(error)),
     };
-    let mut is_late = false;
+    let (mut is_late, mut rejects_left) =
+        (false, (options.config.rejects_max as usize).max(NAMED_MAX as usize));
     loop {
-        let mut portion = Portion::new(&path.name(), options);
+        // Of rejected lines that are neither kept nor named, not even the text is looked at.
+        let mut portion = Portion { rejects_max: Some(rejects_left), ..Portion::new(&path.name(), options) };
         let stream_since = open.bytes.is_none().then(Timer::now);
         let filled = portion.fill(&mut *open.reader, memory, &|| options.bounds(), stream_since);
         let end = match filled {
@@ -92,6 +94,7 @@ fn read_input(
             Err(error) => Some(open.end(Err(error.into()))),
         };
         let is_end = end.is_some();
+        rejects_left -= portion.rejects.len();
         is_late |= options.has_settled(&portion.events);
         let (input_bytes_read, input_bytes) = (open.position.load(Ordering::Relaxed), open.bytes);
         send(Read { input, portion, input_bytes_read, input_bytes, end, is_late })?;

@@ -20,7 +20,7 @@ use crate::readers::{Guess, SourceSummary, UnknownKeys};
 /// The name of the inbox in places where a file has its path.
 pub(super) const INBOX: &str = "inbox";
 /// The most rejected lines, and the most conflicts, that warnings name. The file of rejects has more of them.
-const NAMED_MAX: u64 = 20;
+pub(super) const NAMED_MAX: u64 = 20;
 
 /// The most reasons of an input by which its rejected lines are counted. Hostile lines could have a reason each.
 const REASONS_MAX: usize = 50;
@@ -88,12 +88,11 @@ pub struct InputSummary {
 }
 
 impl InputSummary {
-    pub(super) fn rejected(&mut self, Reject { reason, .. }: &Reject) {
-        let kind = kind_of(reason);
+    pub(super) fn rejected(&mut self, kind: String, lines: u64) {
         let is_new = !self.rejected_by_reason.contains_key(&kind);
         let is_full = is_new && self.rejected_by_reason.len() >= REASONS_MAX;
         let kind = if is_full { "other reasons".to_owned() } else { kind };
-        *self.rejected_by_reason.entry(kind).or_default() += 1;
+        *self.rejected_by_reason.entry(kind).or_default() += lines;
     }
 
     pub(super) fn exchanges(&mut self, exchanges: &ExchangeSummary) {
@@ -251,6 +250,10 @@ impl IngestSummary {
         self.add(input, &Counts::of(report, 0));
         self.inputs[input].outside_slice += portion.outside_slice;
         portion.rejects.iter().for_each(|reject| self.rejected(input, reject));
+        let reasons = portion.reasons_not_held.iter();
+        reasons.for_each(|(kind, lines)| self.inputs[input].rejected(kind.clone(), *lines));
+        let unheld = portion.rejects_not_held;
+        self.add(input, &Counts { read: unheld, rejected: unheld, ..Counts::default() });
     }
 
     /// Warns of what looks wrong in an input that is not kept out.
@@ -280,7 +283,7 @@ impl IngestSummary {
         if self.total.rejected < NAMED_MAX {
             self.name(input, reject);
         }
-        self.inputs[input].rejected(reject);
+        self.inputs[input].rejected(kind_of(&reject.reason), 1);
         self.add(input, &Counts { read: 1, rejected: 1, ..Counts::default() });
     }
 

@@ -8,8 +8,14 @@ type Recogniser = fn(&[u8]) -> bool;
 /// Input that no reader can read. Each text continues a sentence that begins with the name of the source or line.
 const CAUSES: [(Recogniser, &str); 11] = [
     (is_packed, "is compressed data among plain text; unpack it first, as gzip -dc or zstd -dc do"),
-    (|line| wide_encoding(line) == Some("UTF-32"), "is UTF-32; save it as UTF-8"),
-    (|line| wide_encoding(line) == Some("UTF-16"), "is UTF-16; save it as UTF-8"),
+    (
+        |line| wide_encoding(line) == Some("UTF-32"),
+        "is UTF-32; save it as UTF-8, as iconv -f UTF-32 -t UTF-8 FILE does",
+    ),
+    (
+        |line| wide_encoding(line) == Some("UTF-16"),
+        "is UTF-16; save it as UTF-8, as iconv -f UTF-16 -t UTF-8 FILE does",
+    ),
     (is_tar, "is a tar archive; unpack it first, as tar -xO does"),
     (
         is_part_of_list,
@@ -31,6 +37,55 @@ const CAUSES: [(Recogniser, &str); 11] = [
     (is_markup, "is XML or HTML"),
     (is_base64, "is Base64; decode it first, as base64 -d FILE | passbridge ingest - does"),
 ];
+
+/// Sources that are no text of events in any format, whatever format is said.
+const STRANGERS: [(Recogniser, &str); 4] = [
+    (is_ebcdic, "is EBCDIC; convert it, as iconv -f IBM-1047 -t UTF-8 FILE does"),
+    (is_multipart, "is a multipart form; send what is in its part alone, as curl --data-binary @FILE does"),
+    (
+        |start| is_recording(start, &["<?charles", "<charles-session", "\"protocolVersion\":\"HTTP"]),
+        "is a session of Charles; export it as an HTTP archive (HAR) there",
+    ),
+    (
+        |start| is_recording(start, &["http_interactions:", "\"http_interactions\""]),
+        "is a recording of VCR; write its exchanges as lines of a log, as docs/sources.md describes them, or record an HTTP archive (HAR)",
+    ),
+];
+/// Where the words that show a recording stand at the latest, in bytes.
+const WORDS_WITHIN: usize = 1024;
+
+/// What a source with this start is, if no format fits it.
+pub fn stranger(start: &[u8]) -> Option<&'static str> {
+    let start = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start).trim_ascii_start();
+    let start = &start[..start.len().min(WORDS_WITHIN)];
+    STRANGERS.into_iter().find(|(is_it, _)| is_it(start)).map(|(_, stranger)| stranger)
+}
+
+/// Whether one of these words stands there. An event may have any of them in its values.
+fn is_recording(start: &[u8], words: &[&str]) -> bool {
+    let has = |word: &str| memchr::memmem::find(start, word.as_bytes()).is_some();
+    !has("occurred_at") && words.iter().any(|word| has(word))
+}
+
+/// Whether a text has mostly letters and digits of EBCDIC, and few capitals and digits of ASCII.
+fn is_ebcdic(start: &[u8]) -> bool {
+    const LETTERS: [std::ops::RangeInclusive<u8>; 7] =
+        [0x81..=0x89, 0x91..=0x99, 0xA2..=0xA9, 0xC1..=0xC9, 0xD1..=0xD9, 0xE2..=0xE9, 0xF0..=0xF9];
+    let letters = start.iter().filter(|byte| LETTERS.iter().any(|range| range.contains(*byte))).count();
+    let is_foreign = std::str::from_utf8(start).is_err() && start.len() > 16;
+    let ascii = |byte: &u8| byte.is_ascii_digit() || byte.is_ascii_uppercase() || *byte == b'e';
+    is_foreign
+        && letters * 2 > start.len()
+        && start.iter().filter(|byte| ascii(byte)).count() * 4 < start.len()
+}
+
+/// Whether the first line is a boundary, and a part follows (RFC 7578).
+fn is_multipart(start: &[u8]) -> bool {
+    let mut lines = start.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let is_boundary = lines.next().is_some_and(|line| line.starts_with(b"--") && line.len() > 2);
+    let is_header = |line: &[u8]| line.get(..8).is_some_and(|name| name.eq_ignore_ascii_case(b"content-"));
+    is_boundary && lines.next().is_some_and(is_header)
+}
 
 /// The text of the first cause that fits a source or a line with this start.
 pub(super) fn cause(start: &[u8]) -> Option<&'static str> {

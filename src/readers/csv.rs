@@ -430,7 +430,10 @@ mod tests {
                 "occurred_at,\"event\"x,requestor_id\n",
                 "has text behind the closing quote of field 2: a quote inside quotes is written twice, not once and not behind a backslash",
             ),
-            ("o\0c\0c\0u\0r\0r\0e\0d\0_\0a\0t\0\n", "is UTF-16; save it as UTF-8"),
+            (
+                "o\0c\0c\0u\0r\0r\0e\0d\0_\0a\0t\0\n",
+                "is UTF-16; save it as UTF-8, as iconv -f UTF-16 -t UTF-8 FILE does",
+            ),
         ] {
             let error = CsvReader::new(source.as_bytes(), None).err().expect(source);
             assert_eq!(error.to_string(), format!("cannot be read: its header {expected}"), "{source}");

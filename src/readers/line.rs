@@ -218,7 +218,7 @@ pub enum RejectReason {
     #[error("is no exchange: {0}")]
     Exchange(String),
     #[error(
-        "is of requestor {0:?}, whose counts come from ESM reports: they would count it again, so take one of the two sources for a requestor"
+        "is of requestor {0}, whose counts come from ESM reports: they would count it again, so take one of the two sources for a requestor"
     )]
     MixedFeeds(String),
     #[error("{0}")]
@@ -239,6 +239,11 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
+    /// Why an event is refused whose requestor has ESM reports, in which its ID is spelled as in `there`.
+    pub(crate) fn mixed(requestor_id: &str, there: &str) -> RejectReason {
+        RejectReason::MixedFeeds(requestor_as(requestor_id, there))
+    }
+
     /// The reason to refuse a line with bytes that are no text: zero bytes, as after a power loss, or DOS's end mark.
     pub(super) fn of_filler(line: &[u8]) -> Option<RejectReason> {
         match line.iter().rev().take_while(|byte| **byte == 0).count() {
@@ -248,6 +253,15 @@ impl RejectReason {
             0 => memchr::memchr(0, line).map(|at| RejectReason::ZeroByte(at + 1)),
             zeros => Some(RejectReason::ZerosAtEnd(zeros)),
         }
+    }
+}
+
+/// A requestor's ID, with the other spelling that a feed of it has.
+pub(super) fn requestor_as(requestor_id: &str, there: &str) -> String {
+    if requestor_id == there {
+        format!("{requestor_id:?}")
+    } else {
+        format!("{requestor_id:?} (spelled {there:?} before)")
     }
 }
 
@@ -263,6 +277,9 @@ pub enum ReadError {
         line: u64,
         source: io::Error,
     },
+    /// The source as a whole is not of its format; `source` says what it is, or what to do.
+    #[error("cannot be read")]
+    Foreign(#[source] io::Error),
     #[error("cannot be derived from line {line} on, because what is known of earlier runs cannot be read")]
     Memory { line: u64, source: MemoryError },
     #[error("cannot be read: its header {0}")]

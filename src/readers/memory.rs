@@ -59,8 +59,9 @@ pub trait Memory: Send {
     /// The body of a row.
     fn recall(&mut self, key: MemoryKey) -> MemoryResult<Option<String>>;
 
-    /// The feed of a requestor; `None` before its first event. The feed never changes.
-    fn feed(&mut self, requestor_id: &str) -> MemoryResult<Option<Feed>>;
+    /// The feed of a requestor, and how its ID is spelled there: Analytics reads no capitals. `None` before its first event.
+    /// The feed never changes.
+    fn feed(&mut self, requestor_id: &str) -> MemoryResult<Option<(Feed, String)>>;
 
     /// Each requestor and MVPD with a count in a UTC hour, with its units. `hour` counts hours from the Unix epoch.
     fn counted(&mut self, hour: i64) -> MemoryResult<Vec<(String, String, u64)>>;
@@ -119,12 +120,14 @@ impl std::fmt::Debug for Keyring {
 pub struct Recollection {
     /// `None` if rows are never stored.
     stored: Option<Box<dyn Memory>>,
+    /// Whether what is read is not stored.
+    is_passing: bool,
     rows: HashMap<MemoryKey, Row>,
     /// Used if rows are never stored: the first 8 bytes of the keys of rows with an empty body, which are most rows.
     /// The newer set comes first.
     marks: [HashSet<u64>; 2],
     /// The feeds of requestors that were looked up.
-    feeds: HashMap<String, Feed>,
+    feeds: HashMap<String, (Feed, String)>,
     /// Used if rows are never stored: the totals of ESM, by the first 8 bytes of their keys. A report has millions of
     /// them. Unlike a hash table, a tree never needs twice the memory while it grows.
     totals: BTreeMap<u64, u64>,
@@ -155,6 +158,7 @@ impl Recollection {
     pub fn new(stored: Option<Box<dyn Memory>>) -> Recollection {
         let latest = Instant::from_nanos(i64::MIN / 2);
         Recollection {
+            is_passing: stored.is_none(),
             stored,
             rows: HashMap::new(),
             marks: Default::default(),
@@ -168,25 +172,45 @@ impl Recollection {
         }
     }
 
+    /// A recollection over rows that earlier runs stored, as a plan needs it: what is read now is not stored. Of earlier
+    /// rows, only those of ESM are looked up.
+    pub fn passing_after(stored: Box<dyn Memory>) -> Recollection {
+        Recollection { is_passing: true, ..Recollection::new(Some(stored)) }
+    }
+
     pub fn recall(&mut self, key: MemoryKey) -> MemoryResult<Option<String>> {
         match (self.rows.get(&key), &mut self.stored) {
             (Some(row), _) => Ok(row.body.clone()),
-            (None, Some(stored)) => stored.recall(key),
-            (None, None) => {
+            (None, Some(stored)) if !self.is_passing => stored.recall(key),
+            (None, _) => {
                 let mark = start_of(key);
                 Ok(self.marks.iter().any(|marks| marks.contains(&mark)).then(String::new))
             }
         }
     }
 
-    /// The feed of a requestor; `None` before its first event.
-    pub fn feed(&mut self, requestor_id: &str) -> MemoryResult<Option<Feed>> {
+    /// A row of ESM, of this run or an earlier one.
+    pub(super) fn recall_of_esm(&mut self, key: MemoryKey) -> MemoryResult<Option<String>> {
+        match (self.rows.get(&key), &mut self.stored) {
+            (Some(row), _) => Ok(row.body.clone()),
+            (None, Some(stored)) => stored.recall(key),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Whether anything of earlier runs is known.
+    pub(super) fn has_earlier(&self) -> bool {
+        self.stored.is_some()
+    }
+
+    /// The feed of a requestor, and how its ID is spelled there; `None` before its first event.
+    pub fn feed(&mut self, requestor_id: &str) -> MemoryResult<Option<(Feed, String)>> {
         if let Some(feed) = self.feeds.get(requestor_id) {
-            return Ok(Some(*feed));
+            return Ok(Some(feed.clone()));
         }
         let feed = self.stored.as_mut().map_or(Ok(None), |stored| stored.feed(requestor_id))?;
-        if let Some(feed) = feed {
-            self.feeds.insert(requestor_id.to_owned(), feed);
+        if let Some(feed) = &feed {
+            self.feeds.insert(requestor_id.to_owned(), feed.clone());
         }
         Ok(feed)
     }
@@ -198,27 +222,27 @@ impl Recollection {
 
     /// Sets a row or, without a body, deletes it.
     pub fn remember(&mut self, key: MemoryKey, drops_at: Instant, body: Option<String>) {
-        if self.stored.is_none() && body.as_ref().is_some_and(String::is_empty) {
+        if self.is_passing && body.as_ref().is_some_and(String::is_empty) {
             self.mark(key);
             return;
         }
         let before = self.rows.insert(key, Row { drops_at, body, taken: None });
-        if self.stored.is_some() && before.is_none_or(|row| row.taken.is_some()) {
+        if !self.is_passing && before.is_none_or(|row| row.taken.is_some()) {
             self.changed.push(key);
         }
     }
 
-    /// The total of the ESM count with this key, 0 if new; `None` if totals are stored as rows.
+    /// The total of the ESM count with this key that this run read; `None` if it is new, or if totals are stored as rows.
     pub(super) fn passing_total(&self, key: MemoryKey) -> Option<u64> {
-        self.stored.is_none().then(|| self.totals.get(&start_of(key)).copied().unwrap_or(0))
+        self.totals.get(&start_of(key)).copied()
     }
 
     /// Sets the total of the ESM count with this key. Does nothing and returns false if totals are rows.
     pub(super) fn set_passing_total(&mut self, key: MemoryKey, total: u64) -> bool {
-        if self.stored.is_none() {
+        if self.is_passing {
             self.totals.insert(start_of(key), total);
         }
-        self.stored.is_none()
+        self.is_passing
     }
 
     fn mark(&mut self, key: MemoryKey) {
@@ -241,7 +265,7 @@ impl Recollection {
 
     /// Keeps the unique accounts of ESM. If rows are never stored, nobody would take them, so they are dropped.
     pub fn state(&mut self, accounts: StatedAccounts) {
-        if self.stored.is_some() {
+        if !self.is_passing {
             self.stated.push(accounts);
         }
     }
@@ -272,7 +296,7 @@ impl Recollection {
     /// Notes the instant that reading has reached. If rows are never stored, some calls drop rows whose time is over.
     pub fn pass(&mut self, now: Instant) {
         self.latest = self.latest.max(now);
-        if self.stored.is_some() || self.rows.len() < self.sweep_at {
+        if !self.is_passing || self.rows.len() < self.sweep_at {
             return;
         }
         let latest = self.latest;
@@ -337,7 +361,7 @@ mod tests {
                 Ok(None)
             }
 
-            fn feed(&mut self, _: &str) -> MemoryResult<Option<Feed>> {
+            fn feed(&mut self, _: &str) -> MemoryResult<Option<(Feed, String)>> {
                 Ok(None)
             }
 

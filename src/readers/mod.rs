@@ -31,7 +31,7 @@ pub mod rest_v2;
 mod unknown;
 mod wrapper;
 
-pub use cause::wide_encoding;
+pub use cause::{stranger, wide_encoding};
 pub use format::Format;
 pub use guess::{Guess, guess};
 pub use line::{

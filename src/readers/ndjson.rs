@@ -83,6 +83,7 @@ impl LineParser {
 
     /// Parses a line that was sent alone. An empty line is a reject.
     pub fn parse_alone<'a>(&mut self, number: u64, bytes: &'a [u8], bounds: TimeBounds) -> Line<'a> {
+        self.remarks.is_packed = false;
         self.parse(number, bytes, bytes.len() as u64, bounds)
     }
 
@@ -154,6 +155,9 @@ impl LineParser {
             let map = self.map.as_deref().filter(|map| Some(&*map.name()) == rejected.map.as_deref());
             let unknown = &mut self.remarks.unknown;
             match (&rejected.map, &rejected.header) {
+                _ if rejected.text.is_empty() => Err(RejectReason::Recognised(
+                    "was kept without its text, because it may hold a secret or is a part of a report: mend its source, and ingest that again",
+                )),
                 (Some(name), _) if map.is_none() => Err(RejectReason::OtherMap(name.to_string())),
                 (_, Some(header)) => csv::parse_row(header, &rejected.text, map, bounds, unknown),
                 (_, None) => parse_object(&rejected.text, map, bounds, unknown),
@@ -218,11 +222,21 @@ fn refusal(text: &str, why: EventError) -> RejectReason {
                 _ => why.into(),
             }
         }
+        EventError::Missing(_) if is_of_esm(&members) => RejectReason::Recognised(
+            "is a record of an ESM report: ingest the whole report, with its list \"report\", and mend it there if it is to be mended",
+        ),
         EventError::Missing(_) | EventError::Nested(_) => {
             wrapped(text, false).map_or_else(|| why.into(), RejectReason::Misplaced)
         }
         _ => why.into(),
     }
+}
+
+/// Whether an object has the parts of the time that each record of an ESM report has.
+fn is_of_esm(members: &Members<'_>) -> bool {
+    ["year", "month", "requestor-id"]
+        .iter()
+        .all(|name| members.0.iter().any(|(found, _)| plain(found) == *name))
 }
 
 /// The text of a JSON string that was parsed before; empty if it has half a character.
@@ -503,7 +517,12 @@ mod tests {
             (kept(&event, None, true), None),
             (kept(row, header, false), None),
             (kept("{}", None, false), Some("occurred_at is missing")),
-            (kept("", None, false), Some("is empty")),
+            (
+                kept("", None, false),
+                Some(
+                    "was kept without its text, because it may hold a secret or is a part of a report: mend its source, and ingest that again",
+                ),
+            ),
             (kept("a,b", header, false), Some("has 2 fields; the header has 3")),
             (
                 kept("{\"mvpd\":\"\u{fffd}\"}", None, true),

@@ -6,7 +6,7 @@ use super::cause::{is_in_parts, is_part_of_object};
 use super::line::{Excerpt, Line, RejectReason};
 use super::members::{Members, unquoted};
 use super::remarks::Remarks;
-use super::rest_v2::{PACKED_TEXT, has_packed_text, is_like_exchange};
+use super::rest_v2::{has_packed_text, is_like_exchange, is_packed, why_unreadable};
 use crate::event::PassEvent;
 
 /// The reason for rejecting a line that may have a secret whose name stands on a line before it.
@@ -45,10 +45,16 @@ pub(super) fn line<'a>(
     remarks.is_in_parts |= !is_whole && (is_part || is_like_exchange(bytes));
     if remarks.is_in_parts && !members.is_ok_and(|members| members.is_event()) {
         if has_packed_text(bytes) {
-            *reason = RejectReason::Recognised(PACKED_TEXT);
+            *reason = RejectReason::Recognised(why_unreadable(bytes));
         } else if !matches!(reason, RejectReason::Recognised(_)) {
             *reason = RejectReason::Recognised(BEHIND_PARTS);
         }
+        line.excerpt = Excerpt::hidden(bytes, line.excerpt.line_bytes);
+        return line;
+    }
+    // Packed bytes may have any byte, also a line feed and letters.
+    remarks.is_packed |= is_packed(bytes);
+    if remarks.is_packed && std::str::from_utf8(bytes).is_err() {
         line.excerpt = Excerpt::hidden(bytes, line.excerpt.line_bytes);
     }
     line

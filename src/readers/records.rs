@@ -86,7 +86,8 @@ impl<R: BufRead> Records<R> {
             let chunk = fill(&mut self.source, line).inspect_err(|_| self.is_waiting = true)?;
             let passed = if self.raw.whole_bytes == 0 { passed_at_start(chunk) } else { 0 };
             if self.raw.whole_bytes == 0 && self.first_end == Some(b'\r') {
-                self.has_cr_rows = chunk.first() != Some(&b'\n');
+                // A line may also end with CR CR LF, as Windows writes a text that has CR LF already.
+                self.has_cr_rows = chunk.iter().find(|byte| **byte != b'\r') != Some(&b'\n');
                 self.lines_passed += u64::from(self.has_cr_rows);
                 self.first_end = Some(b'\n');
             }

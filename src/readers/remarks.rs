@@ -36,6 +36,7 @@ pub struct Remarks {
     /// Names that do mean an MVPD or a proxy. They are remembered, so that each is checked only once.
     named: HashSet<Box<str>>,
     with_zeros: Seen,
+    padded: Seen,
     /// Numbers with more digits than a spreadsheet keeps, and how many of these end in 0.
     long_numbers: u64,
     rounded: Seen,
@@ -45,6 +46,8 @@ pub struct Remarks {
     with_leftovers: Seen,
     /// Whether a part of an exchange, or of an object on several lines, was found.
     pub(super) is_in_parts: bool,
+    /// Whether packed bytes were found.
+    pub(super) is_packed: bool,
 }
 
 /// How often something was found, and the first line with it.
@@ -103,6 +106,9 @@ impl Remarks {
         if text.contains(char::REPLACEMENT_CHARACTER) {
             self.with_lost_letters.note_text(line, name, text);
         }
+        if text.ends_with(' ') && !text.trim_ascii().is_empty() {
+            self.padded.note_text(line, name, text);
+        }
         if has_zeros_behind(text) {
             self.with_zeros.note_text(line, name, text);
         }
@@ -148,6 +154,11 @@ impl Remarks {
              is another user, device or event than the number without it; export these columns as text or as Int64",
             self.with_zeros.first
         );
+        let padded = format!(
+            "identifiers end with blanks, first {}, as a CHAR column of a database pads them: each is another user, device \
+             or event than the one without blanks; export these columns with RTRIM",
+            self.padded.first
+        );
         let rounded = format!(
             "of {} identifiers with more than 15 digits end in 0, first {}: a spreadsheet keeps 15 digits of a number, and JavaScript 17 \
              at most, so that several users, devices or events become one; export these columns as text",
@@ -187,6 +198,7 @@ impl Remarks {
             (&self.spoilt, &spoilt),
             (&self.nameless, &nameless),
             (&self.with_zeros, &with_zeros),
+            (&self.padded, &padded),
             (rounded_ids, &rounded),
             (&self.with_lost_letters, &with_lost_letters),
             (&self.with_backslashes, &with_backslashes),

@@ -105,7 +105,9 @@ impl Sides {
         let is_doubted = self.is_unproven && counts.stored.too_fresh + counts.stored.late > 0;
         // Without Analytics, an event that has a metric in ESM can be compared only with ESM.
         let is_alone = self.analytics.is_none() && has_metric(key.kind) && counts.esm.is_none();
-        let is_unknown = is_missing || is_doubted || is_alone || !is_whole;
+        // Analytics refused to report, and ESM has no count: nothing was compared.
+        let is_lone = self.analytics.is_some() && analytics.is_none() && esm.is_none();
+        let is_unknown = is_missing || is_lone || is_doubted || is_alone || !is_whole;
         let known = if is_unknown { Verdict::Unknown } else { Verdict::Agrees };
         let judged = [&analytics, &esm].into_iter().flatten().map(|account| account.verdict(tolerance));
         let verdict = judged.fold(known, Verdict::max);
@@ -354,9 +356,9 @@ mod tests {
         let cells = sides.compare(Tolerance::default());
         let told: Vec<_> = cells.iter().map(|cell| (cell.verdict, cell.analytics)).collect();
         assert_eq!(told, [(Verdict::Unknown, None)]);
-        // Units that were never sent are not missing.
+        // Units that were never sent are not missing, but nothing was compared either.
         sides.stored.values_mut().for_each(|stored| stored.pending = stored.counted);
-        assert_eq!(sides.compare(Tolerance::default())[0].verdict, Verdict::Agrees);
+        assert_eq!(sides.compare(Tolerance::default())[0].verdict, Verdict::Unknown);
         sides.incomplete.insert((requestor, 0));
         sides.stored.values_mut().for_each(|stored| stored.pending = 0);
         sides.analytics.as_mut().expect("asked").refused.clear();

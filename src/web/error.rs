@@ -25,7 +25,7 @@ pub struct Endpoint {
     pub key: &'static str,
     /// Whether the answer is a secret. Then a refusal shows only the published error code: other text may be secret.
     pub gives_credentials: bool,
-    /// Host and path, without the query.
+    /// Host and path, without the query and without parameters of the path (`;name=value`).
     pub place: String,
 }
 
@@ -33,7 +33,8 @@ impl Endpoint {
     /// An endpoint that answers with data.
     pub fn new(what: &'static str, key: &'static str, url: &Url) -> Endpoint {
         let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
-        let place = format!("{}{port}{}", url.host_str().unwrap_or_default(), url.path());
+        let path = url.path().split(';').next().unwrap_or_default();
+        let place = format!("{}{port}{path}", url.host_str().unwrap_or_default());
         Endpoint { what, key, gives_credentials: false, place: words(&place, PLACE_CHARS_MAX) }
     }
 

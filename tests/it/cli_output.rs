@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use passbridge::cli;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::program::{Program, bare_command, done, lines};
 use crate::support::sandbox;
@@ -257,4 +257,21 @@ fn a_dry_run_counts_and_changes_nothing() {
     program.ingest(2);
     assert_eq!(program.json(&["drain", "--dry-run"]).1["hits"], 2);
     assert_eq!((sandbox.accepted_count(), &program.json(&["status"]).1["pending"]), (0, &2.into()));
+}
+
+#[test]
+fn wrong_arguments_name_the_help_of_their_own_command() {
+    let program = Program::new();
+    for (line, command) in [
+        ("suite add --nothing", "passbridge suite add --help"),
+        ("suite add --requestor", "passbridge suite add --help"),
+        ("dead-letter list --limit x", "passbridge dead-letter list --help"),
+        ("ingest --format nothing a", "passbridge ingest --help"),
+        ("nothing", "passbridge --help"),
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        let (code, document) = program.json(&words);
+        let expected = json!(format!("see the usage: {command}"));
+        assert_eq!((code, &document["try"]), (2, &expected), "{line}: {document}");
+    }
 }

@@ -27,6 +27,20 @@ fn each_mistake_is_named_and_not_only_the_first() {
     program.write("c.toml", "[serve]\ningest = true\n");
     let checked = program.run(&["config", "check"]);
     assert!(checked.code == 2 && checked.out.contains("serve.listen is off"), "{checked:?}");
+    for (section, key, url, why) in [
+        ("analytics", "url", "analytics.adobe.io", "relative URL without a base"),
+        ("analytics", "ims_url", "http://ims.example.com", "use https"),
+        ("bulk", "url", "ftp://h/", "neither https nor http"),
+        ("bulk", "ims_url", "https://h:port/", "invalid port number"),
+        ("esm", "url", "https://bob:very-secret%40h/v1", "invalid port number"),
+        ("esm", "dcr_url", "https://", "empty host"),
+    ] {
+        program.write("c.toml", &format!("[{section}]\n{key} = \"{url}\"\n"));
+        let checked = program.run(&["config", "check"]);
+        let place = format!("c.toml:2: {section}.{key} ");
+        assert!(checked.code == 2 && checked.out.contains(&place), "{checked:?}");
+        assert!(checked.out.contains(why) && !checked.out.contains("very-secret"), "{checked:?}");
+    }
     program.write("c.toml", "");
     let checked = program.run(&["config", "check"]);
     assert!(checked.code == 0 && checked.out.ends_with("c.toml: ok\n"), "{checked:?}");
@@ -78,4 +92,41 @@ fn each_value_is_shown_with_its_source_and_secrets_are_not() {
     assert_eq!(of("map.m")[1], "c.toml:6");
     let given = shown(&["config", "show", "--given"]);
     assert!(given.out.contains("delivery.lanes") && !given.out.contains("max_attempts"), "{given:?}");
+}
+
+#[test]
+fn no_command_echoes_a_password_of_a_url_with_odd_signs() {
+    let odd = [
+        "https://bob:very-secret%40h/v1",
+        "https://127.0.0.1:1/v1;token=very-secret",
+        "https://bob:a very-secret@h",
+    ];
+    for url in odd {
+        let program = Program::new();
+        program.write("statement", "statement");
+        let text = format!(
+            "[esm]\nsoftware_statement_file = \"statement\"\nurl = {url:?}\ndcr_url = {url:?}\n\
+             [analytics]\nclient_id = \"c\"\nclient_secret = \"0123456789abcdef\"\nurl = {url:?}\nims_url = {url:?}\n\
+             [bulk]\nclient_id = \"c\"\nclient_secret = \"0123456789abcdef\"\nurl = {url:?}\nims_url = {url:?}\n\
+             [notify]\nping_url = {url:?}\n"
+        );
+        program.map("R", "s", "http://127.0.0.1:9", &[]);
+        program.write("c.toml", &text);
+        let hours = ["--from", "2026-11-10", "--to", "2026-11-11"];
+        for command in [
+            &["suite", "add", "--requestor", "REF30", "--rsid", "t", "--collection-url", url][..],
+            &["suite", "set", "s", "--collection-url", url],
+            &[&["pull", "esm"][..], &hours].concat(),
+            &["doctor"],
+            &["config", "check"],
+            &["config", "show"],
+            &["suite", "check", "s"],
+            &[&["reconcile", "--suite", "s", "--esm", "live"][..], &hours].concat(),
+            &["drain"],
+        ] {
+            let done = program.run(&[command, &["--json"]].concat());
+            let said = format!("{}{}", done.out, done.err);
+            assert!(!said.contains("very-secret"), "{url} {command:?}: {done:?}");
+        }
+    }
 }

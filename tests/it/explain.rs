@@ -87,3 +87,12 @@ fn one_huge_line_is_refused_by_a_limit_that_is_named() {
         done.err
     );
 }
+
+#[test]
+fn a_row_of_csv_is_told_that_json_is_wanted() {
+    let program = Program::bare();
+    program.write("a.csv", "occurred_at,event,requestor_id\n2026-11-20T08:30:00Z,authn_ok,REF30\n");
+    let done = program.run_bare(&["explain", &program.path("a.csv").display().to_string()]);
+    assert_eq!(done.code, 2, "{}", done.err);
+    assert!(done.err.contains("holds no event: an event is a JSON object here"), "{}", done.err);
+}

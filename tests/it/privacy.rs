@@ -611,3 +611,59 @@ fn no_name_of_an_input_has_a_password_or_a_signature() {
     }
     assert_eq!(program.run(&["ingest", "--source", "s3://bucket/events?versionId=7", &file]).code, 0);
 }
+
+#[test]
+fn a_person_is_found_in_the_text_of_a_member_as_in_a_plain_line() {
+    let program = Program::new();
+    let texts = |id: &str| {
+        [
+            format!("{{'mvpd': 'Cableco', 'mvpd_user_id': '{id}'}}"),
+            format!("Event(event='authn_ok', mvpd_user_id={id})"),
+            format!("mvpd_user_id: {id}, mvpd: Cableco"),
+            format!("event=authn_ok mvpd_user_id={id}"),
+            format!("/?mvpd_user_id={id}&mvpd=Cableco"),
+        ]
+    };
+    let line = |text: &String| json!({"level": "info", "msg": {"text": text}}).to_string();
+    let mut theirs: Vec<String> = texts("viewer-77").iter().map(line).collect();
+    theirs.push(line(&"mvpd_user_id=viewer%2D77".to_owned()));
+    let mut others: Vec<String> = texts("viewer-771").iter().map(line).collect();
+    others.push(json!({"event": "bad", "resource_id": "a: viewer-77"}).to_string());
+    others.push(json!({"mvpd": "Other", "msg": "mvpd_user_id: viewer-77"}).to_string());
+    let path = program.file("a.ndjson", &[theirs.as_slice(), &others].concat().join("\n"));
+    assert_eq!(program.run(&["ingest", &path]).code, 3);
+    let (_, forgotten) = program.json(&["forget", "--mvpd", "Cableco", "--mvpd-user-id", "viewer-77"]);
+    assert_eq!(forgotten["rejected_lines"], theirs.len(), "{forgotten}");
+}
+
+#[test]
+fn no_byte_of_packed_events_is_kept_because_nobody_sees_whom_they_name() {
+    let program = Program::new();
+    let events = |count: u32| -> String {
+        let ids = (0..count).map(|at| format!("jane.{}@viewer.example", at * 7919 % 9973));
+        ids.map(|id| format!("{{\"event\":\"bad\",\"mvpd_user_id\":\"{id}\"}}\n")).collect()
+    };
+    let packed = (40..400).map(|count| crate::ingest_formats::gzip(events(count).as_bytes()));
+    let packed = packed.into_iter().find(|bytes| bytes.contains(&b'\n')).expect("bytes on several lines");
+    let plain = lines(1).replace("2026-11-01", "2026-99-01");
+    let mixed = program.path("mixed.ndjson");
+    fs::write(&mixed, [plain.as_bytes(), &packed, b"\n", plain.as_bytes()].concat()).expect("a file");
+    assert_eq!(program.run(&["ingest", mixed.to_str().expect("UTF-8")]).code, 3);
+    let database = Connection::open(program.path("passbridge.db")).expect("the buffer");
+    for body in [packed.as_slice(), plain.trim().as_bytes()] {
+        database.execute("INSERT INTO inbox (body) VALUES (CAST(?1 AS BLOB))", [body]).expect("a row");
+    }
+    drop(database);
+    program.run(&["drain"]);
+    let mut kept = Vec::new();
+    for rejects in fs::read_dir(program.path("rejects")).expect("a folder") {
+        let text = fs::read_to_string(rejects.expect("an entry").path()).expect("UTF-8");
+        kept.extend(text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON")));
+    }
+    let is_plain = |reject: &&serde_json::Value| reject["text"] == plain.trim();
+    assert_eq!(kept.iter().filter(is_plain).count(), 3, "plain lines stay: {kept:#?}");
+    assert!(kept.len() > 4, "{kept:#?}");
+    for reject in kept.iter().filter(|reject| !is_plain(reject)) {
+        assert_eq!(reject["text"], "", "{reject}");
+    }
+}

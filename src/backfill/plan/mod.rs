@@ -86,9 +86,8 @@ pub struct Window {
 }
 
 /// Plans the inputs. Reads every input once, as an ingest would, and stores nothing. An input that fails is listed in
-/// the plan's failures. The plan ignores what the buffer remembers of earlier logs of exchanges and ESM reports, so
-/// an ingest may derive other events from logs that begin in the middle of a session. `observe` is called after each
-/// few thousand events.
+/// the plan's failures. The plan ignores what the buffer remembers of earlier logs of exchanges, so an ingest may derive
+/// other events from logs that begin in the middle of a session. `observe` is called after each few thousand events.
 pub fn plan(
     buffer: &Buffer,
     inputs: &[InputPath],
@@ -105,18 +104,19 @@ pub fn plan(
     }
     let mut tally = Tally::new(buffer, options.clock.now(), false)?;
     let mut taken = Ok(false);
-    let summary = ingest::preview_after(buffer.filled_keys()?, inputs, &options, &mut |event, _| {
-        taken = tally.take(event, None);
-        match taken {
-            Ok(is_settled) => {
-                if is_settled {
-                    observe(tally.progress);
+    let summary =
+        ingest::preview_after(buffer.filled_keys()?, Some(buffer), inputs, &options, &mut |event, _| {
+            taken = tally.take(event, None);
+            match taken {
+                Ok(is_settled) => {
+                    if is_settled {
+                        observe(tally.progress);
+                    }
+                    ControlFlow::Continue(())
                 }
-                ControlFlow::Continue(())
+                Err(_) => ControlFlow::Break(()),
             }
-            Err(_) => ControlFlow::Break(()),
-        }
-    });
+        });
     taken?;
     tally.settle()?;
     observe(tally.progress);

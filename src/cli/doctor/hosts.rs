@@ -8,6 +8,7 @@ use super::finding::Finding;
 use crate::buffer::SuiteListing;
 use crate::cli::{Failure, Settings, options, runtime};
 use crate::collection::Collection;
+use crate::config::Config;
 use crate::suite::CollectionUrl;
 use crate::web;
 
@@ -58,20 +59,13 @@ pub(super) fn findings(settings: &Settings, suites: Vec<SuiteListing>) -> Result
 }
 
 /// The addresses of the ping and of the APIs whose credentials are configured, each with its key.
-fn apis(settings: &Settings) -> Vec<(&'static str, &str)> {
-    let (analytics, bulk, esm) = (&settings.config.analytics, &settings.config.bulk, &settings.config.esm);
-    let ping = &settings.config.notify.ping_url.0;
-    let uses_esm = !esm.software_statement_file.as_os_str().is_empty();
-    [
-        (!analytics.client_id.is_empty(), "analytics.url", &analytics.url),
-        (!analytics.client_id.is_empty(), "analytics.ims_url", &analytics.ims_url),
-        (!bulk.client_id.is_empty(), "bulk.url", &bulk.url),
-        (!bulk.client_id.is_empty(), "bulk.ims_url", &bulk.ims_url),
-        (uses_esm, "esm.url", &esm.url),
-        (uses_esm, "esm.dcr_url", &esm.dcr_url),
-        (!ping.is_empty(), PING, ping),
-    ]
-    .into_iter()
-    .filter_map(|(is_used, key, url)| is_used.then_some((key, url.as_str())))
-    .collect()
+fn apis(settings: &Settings) -> impl Iterator<Item = (&'static str, &str)> {
+    let Config { analytics, bulk, esm, notify, .. } = &settings.config;
+    let is_used = |key: &str| match key.split('.').next() {
+        Some("analytics") => !analytics.client_id.is_empty(),
+        Some("bulk") => !bulk.client_id.is_empty(),
+        _ => !esm.software_statement_file.as_os_str().is_empty(),
+    };
+    let ping = (!notify.ping_url.0.is_empty()).then_some((PING, notify.ping_url.0.as_str()));
+    settings.config.api_urls().into_iter().filter(move |api| is_used(api.0)).chain(ping)
 }

@@ -99,8 +99,12 @@ impl Reconciliation {
             .filter(|line| line.sums == Sums::default())
             .map(|line| line.name.as_str())
             .collect();
+        let is_compared = self.cells.iter().any(|cell| cell.esm.is_some() || cell.analytics.is_some());
         let mut text = match self.verdict {
             Verdict::Agrees if self.cells.is_empty() => "nobody has anything of these days".to_owned(),
+            Verdict::Agrees | Verdict::Unknown if !is_compared => {
+                format!("nothing was compared: {} cells have a count in the buffer alone", self.cells.len())
+            }
             Verdict::Agrees => "they agree".to_owned(),
             Verdict::Explained => format!("they agree, but for what is explained: {}", self.causes()),
             Verdict::Unknown => {

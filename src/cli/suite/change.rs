@@ -6,7 +6,7 @@ use super::listing::{self, Known, SuiteReport};
 use super::settings::SettingArgs;
 use crate::buffer::{Buffer, SuiteListing, WholeLock};
 use crate::cli::desk::Desk;
-use crate::cli::{Context, Exit, Failure, Settings, options, refused};
+use crate::cli::{Context, Exit, Failure, Settings, options, output, refused};
 use crate::event::RequestorId;
 use crate::suite::{CollectionUrl, IdentityKind, LiveRoute, ReportSuite, Rsid, SuiteState};
 
@@ -81,10 +81,24 @@ pub(super) fn add(args: &AddArgs, suites: &Known, settings: &Settings) -> Result
     let suite = wanted(args, known.find(|suite| suite.form.rsid == args.rsid))?;
     suites.refuse_files(&suite)?;
     warn_of_files(&suite, settings);
+    warn_of_spellings(&args.requestors, &suites.all()?);
     let file = |buffer: &Buffer| buffer.add_suite(suite.clone(), args.requestors.clone());
     suites.desk.ask(file, async |buffer| buffer.add_suite(&suite, &args.requestors).await)?;
     suites.renew(&args.rsid)?;
     suites.report(&args.rsid)
+}
+
+/// Names each requestor that differs from a mapped one, or from another new one, in capitals alone.
+fn warn_of_spellings(new: &[RequestorId], known: &[SuiteListing]) {
+    let mapped = known.iter().flat_map(|listing| &listing.requestors).map(String::as_str);
+    let all: Vec<&str> = mapped.chain(new.iter().map(RequestorId::as_str)).collect();
+    for id in new.iter().map(RequestorId::as_str) {
+        if let Some(other) = all.iter().find(|other| **other != id && other.eq_ignore_ascii_case(id)) {
+            output::warn(format_args!(
+                "requestor {id:?} is spelled {other:?} elsewhere: each takes only the events that spell it so, and Analytics shows both as one"
+            ));
+        }
+    }
 }
 
 /// The suite with the given settings; the other settings are those of the known suite, or the defaults.

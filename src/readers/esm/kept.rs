@@ -1,5 +1,6 @@
-//! The rows that memory keeps for ESM: `esm TOTAL BEFORE` for a count; for an hour of a requestor `esm GROUPING` and,
-//! if its records lack columns, `esm lacking MVPD:COLUMNS ...`; `esm before ...` for a row that an input changed.
+//! The rows that memory keeps for ESM: `esm TOTAL BEFORE` for a count; for an hour of a requestor `esm GROUPING@ZONE`
+//! (earlier builds: `esm GROUPING`) and, if its records lack columns, `esm lacking MVPD:COLUMNS ...`; `esm before ...` for a
+//! row that an input changed; `esm spelled LIST` for a name; `esm clocks ZONE ...` for a requestor.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,9 @@ pub const GROUPING: &str = "grouping";
 /// The word after the prefix of a row that tells which columns the records of an hour lack. Then each MVPD that lacks
 /// any has a word: its [`mvpd_digest`] in hexadecimal digits, a colon, and the bits of the [`KindSet`].
 pub const LACKING: &str = "lacking";
+/// The words after the prefix of a row with the counted spellings of a name, and of one with the clocks of a requestor.
+pub(super) const SPELLED: &str = "spelled";
+pub(super) const CLOCKS: &str = "clocks";
 /// The start of a row that keeps what a `LACKING` row, or a number of accounts, was before an input changed it.
 pub const BEFORE: &str = "esm before ";
 
@@ -104,11 +108,6 @@ pub fn mvpd_digest(mvpd: &str) -> u64 {
     start_of(Keyring::new(NO_SECRET).derived("mvpd", &[text.as_bytes()]))
 }
 
-/// A digest of an MVPD's spelling, as `mvpd_digest` makes one of its name.
-pub(super) fn spelling_digest(mvpd: &str) -> u64 {
-    start_of(Keyring::new(NO_SECRET).derived("spelling", &[mvpd.as_bytes()]))
-}
-
 /// The total of a row of a count.
 pub fn counted_total(row: &str) -> Option<u64> {
     first_word(row)?.parse().ok()
@@ -127,14 +126,21 @@ pub(super) fn first_word(row: &str) -> Option<&str> {
     row.strip_prefix(ROW_PREFIX)?.split(' ').next()
 }
 
+/// The grouping of an hour, and the clock on which it was counted if that is known.
+pub(super) fn grouping_and_clock(row: &str) -> Option<(&str, Option<&str>)> {
+    let word = first_word(row)?;
+    Some(word.split_once('@').map_or((word, None), |(grouping, clock)| (grouping, Some(clock))))
+}
+
 /// Whether a row may still replace the stored row. Two ingests of one hour may read the same total before either stores
 /// a new one; the second would then count the increase of the first again. So a row has the total before it, which must
-/// be the stored total. The grouping of an hour never changes. A `LACKING` row always replaces the stored one.
+/// be the stored total. The grouping of an hour never changes. Rows of lists always replace the stored ones.
 pub fn follows_from(row: &str, stored: Option<&str>) -> bool {
     let known = stored.and_then(first_word);
+    let grouping = |row| grouping_and_clock(row).map(|(grouping, _)| grouping);
     match row.split(' ').collect::<Vec<_>>()[..] {
-        [_, LACKING, ..] => true,
+        [_, LACKING | SPELLED | CLOCKS, ..] => true,
         [_, _, before] => known.unwrap_or("0") == before,
-        _ => known.is_none() || known == first_word(row),
+        _ => known.is_none() || stored.and_then(grouping) == grouping(row),
     }
 }

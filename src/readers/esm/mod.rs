@@ -5,19 +5,25 @@
 //!   no events: they are stored as ESM states them.
 //! - Guarantees: a report that is read again makes no event. If a total is higher than before, its increase
 //!   becomes events; if it is lower, a note says so. An hour is counted by one grouping only: records with
-//!   another grouping are rejected. A report that groups by an unknown dimension is refused as a whole.
+//!   another grouping are rejected, and so are records that sum up others. A report that groups by an unknown dimension
+//!   is refused as a whole.
 //! - Does not know: where its memory is stored, who fetched the report.
 //! - Rules: "Entitlement Service Monitoring API" in Adobe's guide to Pass Authentication; `docs/sources.md`.
 
+mod clocks;
+mod encoding;
 mod fields;
 mod kept;
 mod passes;
 mod reader;
 mod record;
 mod report;
+mod respelt;
 mod stated;
 mod summary;
+mod sums;
 mod time;
+mod vanished;
 
 pub use fields::{columns, has_metric, is_dimension_name};
 pub use kept::{

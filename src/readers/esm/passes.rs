@@ -75,6 +75,7 @@ impl Grouping {
             moments.push((index, moment));
         }
         resolve(&shown, &moments, &mut passes);
+        self.mark_sums(records, &mut passes);
         Ok(passes)
     }
 }
@@ -91,8 +92,8 @@ pub(super) fn in_doubt(record: &Record, zone: impl Display) -> String {
 
 fn same_cell(record: &Record, first: &Record) -> (u64, String) {
     let what = format!(
-        "has the hour and the dimensions of record (in CSV: line) {}: the report groups by something that is neither a known dimension nor a \
-         metric; name it in esm.dimensions",
+        "has the hour and the dimensions of record (in CSV: line) {}, and other numbers: two fetches of one hour stand in one file, which \
+         are to be ingested one after the other; or the report groups by something that is neither a known dimension nor a metric, to be named in esm.dimensions",
         first.number
     );
     (record.number, what)

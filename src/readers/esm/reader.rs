@@ -1,27 +1,33 @@
 //! Reads a report, and makes events of the part of its counts that is new.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::io::{self, BufRead, Read};
 
+use super::clocks::Clocks;
+use super::encoding;
 use super::fields::{ACCOUNTS, METRICS, REJECTED, counted_metric, is_no_number};
 use super::kept::{
-    GROUPING, LACKING, NO_SECRET, ROW_PREFIX, first_word, hour_key, mvpd_digest, spelling_digest,
-    with_lacking,
+    GROUPING, LACKING, NO_SECRET, ROW_PREFIX, grouping_and_clock, hour_key, mvpd_digest, with_lacking,
 };
 use super::passes;
-use super::record::{Count, Grouping};
+use super::record::{Count, Grouping, total_of, units_of};
 use super::report::{self, Record};
+use super::respelt::{Respelt, Spellings, Twins};
 use super::summary::EsmSummary;
-use super::time::Pass;
-use crate::config::EsmConfig;
+use super::time::{Pass, times_on};
+use super::vanished::SeenHours;
+use crate::config::{EsmConfig, Zone};
 use crate::event::{EventKind, Instant, KindSet, PassEvent, Property, TimeBounds, is_spoilt};
-use crate::harmless::clip;
-use crate::readers::line::{Excerpt, Line, ReadError, ReadResult, Reader, RejectReason, SourceSummary};
+use crate::readers::line::{
+    Excerpt, Line, ReadError, ReadResult, Reader, RejectReason, SourceSummary, requestor_as,
+};
 use crate::readers::memory::{Feed, Keyring, MemoryError, MemoryKey, MemoryResult, Recollection};
 use crate::readers::remarks::Remarks;
 
 /// The longest report, in bytes. A report is in memory as a whole, several times over; 10,000 rows take some 5 MB.
 pub const REPORT_BYTES_MAX: u64 = 64 << 20;
+const NOT_UTF8: &str =
+    "it is not UTF-8: convert it, as iconv -f WINDOWS-1252 -t UTF-8 FILE does for a text of Western Europe";
 const DAY_NANOS: i64 = 86_400_000_000_000;
 const HOUR_NANOS: i64 = 3_600_000_000_000;
 
@@ -34,13 +40,23 @@ pub struct EsmReader {
     ready: VecDeque<(u64, PassEvent)>,
     /// The hours of requestors that were not counted before this report.
     new_hours: HashSet<MemoryKey>,
-    /// For each hour that was counted before, and each requestor: the MVPDs of this report, as digests of their names
-    /// and of their spellings, and the units of this report.
-    seen: BTreeMap<i64, BTreeMap<String, (BTreeSet<u64>, u64)>>,
+    /// The hours that were counted before.
+    seen: SeenHours,
     /// The hours of which this report has a count that was counted before. A report that is only another page has none.
     again: HashSet<MemoryKey>,
+    twins: Twins,
+    spellings: Spellings,
+    clocks: Clocks,
     summary: EsmSummary,
     remarks: Remarks,
+}
+
+/// What was counted of a record before its report.
+#[derive(Default)]
+struct Earlier {
+    /// Units, under the names of the record or, with `respelt`, under that spelling.
+    known: u64,
+    respelt: Option<Respelt>,
 }
 
 /// Why a record is not taken.
@@ -65,7 +81,14 @@ impl EsmReader {
         let refuse = |(line, what)| ReadError::Broken { line, source: io::Error::other(what) };
         // A power loss may leave zero bytes after a report. They are counted where the input is opened.
         let end = document.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        let report = report::read(&document[..end]).map_err(refuse)?;
+        let text = &document[..end];
+        if std::str::from_utf8(text).is_err() && encoding::other_encoding(text).is_none() {
+            return Err(ReadError::Foreign(io::Error::other(NOT_UTF8)));
+        }
+        if !report::starts_like_esm(text) {
+            return Err(ReadError::Foreign(io::Error::other(report::NO_REPORT)));
+        }
+        let report = report::read(text).map_err(refuse)?;
         drop(document);
         let grouping = Grouping::of(&report.records, config.clone());
         if let Some(name) = report::nameless(&report.records, grouping.dimensions()) {
@@ -75,9 +98,15 @@ impl EsmReader {
             return Err(refuse((1, what)));
         }
         let passes = grouping.passes(&report.records).map_err(refuse)?;
+        let twins = grouping.twins(&report.records, &passes);
         let summary = EsmSummary {
+            alike: twins.count,
+            first_alike: twins.first.as_ref().map(|(record, first, Respelt { name, here, there })| {
+                (*record, format!("{name} {here:?} beside {there:?} in record (in CSV: line) {first}"))
+            }),
             records: report.records.len() as u64,
             truncated_at: report.reached_limit,
+            has_next: report.has_next,
             repeated: report.repeated,
             ..EsmSummary::default()
         };
@@ -87,8 +116,11 @@ impl EsmReader {
             grouping,
             ready: VecDeque::new(),
             new_hours: HashSet::new(),
-            seen: BTreeMap::new(),
+            seen: SeenHours::default(),
             again: HashSet::new(),
+            twins,
+            spellings: Spellings::default(),
+            clocks: Clocks::default(),
             summary,
             remarks: report.remarks,
         })
@@ -117,6 +149,9 @@ impl EsmReader {
         if pass == Pass::Repeated {
             self.summary.repeated += 1;
             return Ok(());
+        }
+        if let Pass::Sum(dimension) = pass {
+            return Err(RejectReason::Esm(self.grouping.sum(dimension)).into());
         }
         if pass == Pass::Unknown {
             let known = self.pass_by_totals(record, memory)?;
@@ -161,14 +196,22 @@ impl EsmReader {
         let (requestor_id, hour) =
             (first.requestor_id.as_str(), first.occurred_at.nanos().div_euclid(HOUR_NANOS));
         let place = hour_key(GROUPING, requestor_id, hour);
-        if !self.is_counted(requestor_id, place, memory)? {
+        if !self.is_counted(record, first, place, memory)? {
             self.new_hours.insert(place);
-        } else if record.field("minute").is_none() && !self.new_hours.contains(&place) {
+        }
+        let (is_new, is_stored) = (self.new_hours.contains(&place), memory.has_earlier());
+        let Earlier { known, respelt } = self.earlier(record, pass, &counts, is_new, memory)?;
+        if record.field("minute").is_none() && !is_new {
+            let units = counts.iter().map(|count| count.total).sum::<u64>();
             let mvpd = record.field("mvpd").unwrap_or_default();
-            let of_hour = self.seen.entry(hour).or_default();
-            let (mvpds, units) = of_hour.entry(requestor_id.to_owned()).or_default();
-            mvpds.extend([mvpd_digest(mvpd), spelling_digest(mvpd)]);
-            *units += counts.iter().map(|count| count.total).sum::<u64>();
+            self.seen.of(requestor_id, hour, memory)?.add(mvpd, units, known);
+        }
+        if let Some(Respelt { name, here, there }) = respelt {
+            let why = format!(
+                "has {name} {here:?}, and was counted with {there:?}, which this report no longer has: it would be counted again; \
+                 spell it as before, or take back first what was counted (passbridge pending take-back)"
+            );
+            return Err(RejectReason::Esm(why).into());
         }
         let (mut ready, mut totals, mut lower) = (Vec::new(), Vec::new(), Vec::new());
         let mut counted = Vec::new();
@@ -188,13 +231,14 @@ impl EsmReader {
         if !counted.is_empty() {
             self.again.insert(place);
         }
-        if memory.passing_total(place).is_none() {
-            let is_new = self.new_hours.contains(&place);
+        if is_stored {
             self.note_lacking(&counts, counted, is_new, hour_key(LACKING, requestor_id, hour), memory)?;
         }
         lower.into_iter().for_each(|units| self.summary.decreased(record.number, units));
         let drops_at = self.drops_at(first.occurred_at, bounds.now);
-        if !totals.is_empty() {
+        if is_stored && (known > 0 || !totals.is_empty()) {
+            self.remember_hour(first, place, !totals.is_empty(), drops_at, memory)?;
+        } else if !totals.is_empty() {
             memory.remember(place, drops_at, Some(format!("{ROW_PREFIX}{}", self.grouping.name())));
         }
         for (key, total, before) in totals {
@@ -203,6 +247,55 @@ impl EsmReader {
             }
         }
         self.ready.extend(ready);
+        Ok(())
+    }
+
+    /// What was counted of a record before, under its own names or former ones. Refuses one of another clock.
+    fn earlier(
+        &mut self,
+        record: &Record,
+        pass: Pass,
+        counts: &[Count],
+        is_new: bool,
+        memory: &mut Recollection,
+    ) -> Result<Earlier, Refusal> {
+        let mut earlier = Earlier::default();
+        if !is_new {
+            earlier.known = units_of(&self.keyring, &counts[0], memory)?;
+        }
+        if !memory.has_earlier() || earlier.known > 0 || counts.iter().all(|count| count.total == 0) {
+            return Ok(earlier);
+        }
+        self.refuse_other_clock(record, &counts[0], memory)?;
+        if !self.twins.has(&self.grouping, record, pass) {
+            let units = |count: &Count, memory: &mut Recollection| units_of(&self.keyring, count, memory);
+            let counted = self.spellings.counted_as(&counts[0], memory, units)?;
+            (earlier.respelt, earlier.known) =
+                counted.map_or((None, 0), |(respelt, units)| (Some(respelt), units));
+        }
+        Ok(earlier)
+    }
+
+    /// Remembers by which grouping, on which clock and under which spellings an hour was counted. The clock of a known
+    /// hour stays, and is added if an earlier release counted the hour.
+    fn remember_hour(
+        &mut self,
+        count: &Count,
+        place: MemoryKey,
+        is_more: bool,
+        drops_at: Instant,
+        memory: &mut Recollection,
+    ) -> MemoryResult<()> {
+        let zone = self.grouping.config.timezone;
+        self.spellings.remember(count, drops_at, memory)?;
+        self.clocks.remember(count.requestor_id.as_str(), zone, drops_at, memory)?;
+        let row = memory.recall_of_esm(place)?;
+        let clock = row.as_deref().and_then(|row| grouping_and_clock(row)?.1);
+        let clock = clock.map_or_else(|| zone.to_string(), str::to_owned);
+        if is_more || row.is_some_and(|row| !row.contains('@')) {
+            let row = format!("{ROW_PREFIX}{}@{clock}", self.grouping.name());
+            memory.remember(place, drops_at, Some(row));
+        }
         Ok(())
     }
 
@@ -225,31 +318,72 @@ impl EsmReader {
     }
 
     /// Whether an hour was counted already. Refuses counts of a requestor that has single events, and counts of an
-    /// hour that another grouping counted.
+    /// hour that another grouping counted, or the same grouping on a clock that shows this record at another time.
     fn is_counted(
         &self,
-        requestor: &str,
+        record: &Record,
+        count: &Count,
         place: MemoryKey,
         memory: &mut Recollection,
     ) -> Result<bool, Refusal> {
-        if memory.feed(requestor)? == Some(Feed::Events) {
+        let requestor = count.requestor_id.as_str();
+        if let Some((Feed::Events, there)) = memory.feed(requestor)? {
+            let requestor = requestor_as(requestor, &there);
             let why = format!(
-                "is of requestor {requestor:?}, whose events come in one by one: ESM counts the same ones again, so take one of \
+                "is of requestor {requestor}, whose events come in one by one: ESM counts the same ones again, so take one of \
                  the two sources for a requestor"
             );
             return Err(RejectReason::Esm(why).into());
         }
+        let known = memory.recall_of_esm(place)?;
+        let Some((grouping, clock)) = known.as_deref().and_then(grouping_and_clock) else {
+            return Ok(known.is_some());
+        };
         let name = self.grouping.name();
-        let known = memory.recall(place)?;
-        match known.as_deref().and_then(|body| body.strip_prefix(ROW_PREFIX)) {
-            Some(other) if other != name => {
-                let why = format!(
-                    "is of an hour that was counted by {other}; this report groups by {name}, and would count it again"
-                );
-                Err(RejectReason::Esm(why).into())
-            }
-            known => Ok(known.is_some()),
+        if grouping != name {
+            let why = format!(
+                "is of an hour that was counted by {grouping}; this report groups by {name}, and would count it again"
+            );
+            return Err(RejectReason::Esm(why).into());
         }
+        if let Some(zone) = clock.and_then(|clock| clock.parse::<Zone>().ok())
+            && !times_on(record, zone).contains(&count.occurred_at)
+        {
+            return Err(RejectReason::Esm(self.other_clock(zone, count.occurred_at)).into());
+        }
+        Ok(true)
+    }
+
+    /// Refuses a record that was counted on another clock, at another hour.
+    fn refuse_other_clock(
+        &mut self,
+        record: &Record,
+        count: &Count,
+        memory: &mut Recollection,
+    ) -> Result<(), Refusal> {
+        let requestor_id = count.requestor_id.as_str();
+        let own = self.grouping.config.timezone;
+        for zone in self.clocks.of(requestor_id, memory)?.iter().filter(|zone| **zone != own) {
+            for at in times_on(record, *zone).into_iter().filter(|at| *at != count.occurred_at) {
+                let row = memory.recall_of_esm(hour_key(GROUPING, requestor_id, at.unix_hour()))?;
+                let clock = row.as_deref().and_then(|row| grouping_and_clock(row)?.1);
+                let there = Count { occurred_at: at, ..count.clone() };
+                if clock.is_some_and(|clock| clock == zone.to_string())
+                    && units_of(&self.keyring, &there, memory)? > 0
+                {
+                    return Err(RejectReason::Esm(self.other_clock(*zone, at)).into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn other_clock(&self, counted_on: Zone, at: Instant) -> String {
+        format!(
+            "would be counted on the clock of {}, and {at} was counted on that of {counted_on}: the same counts would be of two hours; \
+             set esm.timezone back, or take back first what was counted (passbridge pending take-back)",
+            self.grouping.config.timezone
+        )
     }
 
     /// Notes which columns a new record of an MVPD lacks, and removes those that a known record has now. `counted` are
@@ -277,34 +411,8 @@ impl EsmReader {
             false if counts.iter().any(|count| count.total > 0) => before.with(lacked),
             false => before,
         };
-        if let Some(body) = with_lacking(memory.recall(key)?, mvpd, change) {
+        if let Some(body) = with_lacking(memory.recall_of_esm(key)?, mvpd, change) {
             memory.remember(key, Instant::from_nanos(i64::MAX), Some(body));
-        }
-        Ok(())
-    }
-
-    /// Notes each MVPD that was counted in an hour, if this report repeats that hour without the MVPD, or spells it in
-    /// another way. A report with none of the earlier counts also repeats the hour if it has about as many units: its
-    /// MVPDs then have other names.
-    fn note_vanished(&mut self, memory: &mut Recollection) -> MemoryResult<()> {
-        for (hour, requestors) in std::mem::take(&mut self.seen) {
-            let (counted, at) = (memory.counted(hour)?, Instant::from_nanos(hour.saturating_mul(HOUR_NANOS)));
-            for (requestor_id, (mvpds, units)) in requestors {
-                let is_gone = |(of, mvpd, _): &&(String, String, u64)| {
-                    *of == requestor_id && !mvpds.contains(&spelling_digest(mvpd))
-                };
-                let before: u64 = counted.iter().filter(is_gone).map(|(.., units)| units).sum();
-                let is_again = self.again.contains(&hour_key(GROUPING, &requestor_id, hour));
-                let is_again = is_again || before.abs_diff(units) <= before / 10;
-                for (_, mvpd, _) in counted.iter().filter(is_gone) {
-                    let is_respelt = mvpds.contains(&mvpd_digest(mvpd));
-                    let how = if is_respelt { ", which it spells in another way" } else { "" };
-                    if is_again || is_respelt {
-                        let what = format!("{} of {requestor_id} in the hour {at}{how}", clip(mvpd));
-                        self.summary.vanished(what);
-                    }
-                }
-            }
         }
         Ok(())
     }
@@ -314,16 +422,6 @@ impl EsmReader {
         let days = i64::from(self.grouping.config.dedup_days) * DAY_NANOS;
         Instant::from_nanos(occurred_at.nanos().max(now.nanos()).saturating_add(days))
     }
-}
-
-/// The total that was counted under this key; 0 if none was. The row is `esm TOTAL BEFORE`.
-fn total_of(memory: &mut Recollection, key: MemoryKey) -> MemoryResult<u64> {
-    if let Some(total) = memory.passing_total(key) {
-        return Ok(total);
-    }
-    let body = memory.recall(key)?;
-    let total = body.as_deref().and_then(first_word);
-    Ok(total.map_or(Ok(0), str::parse)?)
 }
 
 impl Reader for EsmReader {
@@ -336,17 +434,19 @@ impl Reader for EsmReader {
                 return Ok(None);
             }
             let Some((record, pass)) = self.records.pop_front() else {
-                let noted = self.note_vanished(memory);
-                return noted
-                    .map(|()| None)
-                    .map_err(|source| ReadError::Memory { line: self.summary.records, source });
+                let is_again = |place: &MemoryKey| self.again.contains(place);
+                let vanished = std::mem::take(&mut self.seen).vanished(&self.grouping, is_again);
+                vanished.into_iter().for_each(|mvpd| self.summary.vanished(mvpd));
+                return Ok(None);
             };
             let number = record.number;
             match self.take(&record, pass, bounds, memory) {
                 Ok(()) => self.note(&record),
                 Err(Refusal::Memory(source)) => return Err(ReadError::Memory { line: number, source }),
                 Err(Refusal::Rejected(reason)) => {
-                    let excerpt = Excerpt::of_text(record.text());
+                    // Mended there it would have neither the place nor the neighbours by which it is counted once.
+                    let text = record.text();
+                    let excerpt = Excerpt::hidden(text.as_bytes(), text.len() as u64);
                     return Ok(Some(Line::of(number, excerpt, Err(reason))));
                 }
             }

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::fields::{
-    ACCOUNTS, METRICS, PROPERTIES, counted_metric, is_dimension, is_metric, is_no_number, is_time,
+    ACCOUNTS, METRICS, PROPERTIES, REJECTED, counted_metric, is_dimension, is_metric, is_no_number, is_time,
 };
+use super::kept::first_word;
 use super::report::{ALWAYS_NAMED, Record};
 use super::summary::StatedAccounts;
 use super::time::{Pass, instant, span};
@@ -15,7 +16,7 @@ use crate::event::{
 };
 use crate::harmless::clip;
 use crate::readers::line::RejectReason;
-use crate::readers::memory::{Keyring, MemoryKey};
+use crate::readers::memory::{Keyring, MemoryKey, MemoryResult, Recollection};
 
 /// The largest count of an hour. A larger count is an error, and would become very many events.
 const TOTAL_MAX: u64 = 10_000_000_000;
@@ -128,7 +129,7 @@ impl Grouping {
 
     /// The counts of a record. `pass` says to which of two hours it belongs, if the clock shows one hour twice.
     pub(super) fn counts(&self, record: &Record, pass: Pass) -> Result<Vec<Count>, RejectReason> {
-        self.counts_at(record, instant(record, &self.config, pass)?)
+        self.counts_at(record, instant(record, self.config.timezone, pass)?)
     }
 
     /// The counts of a record at a given instant: a record of a whole day has no instant of its own.
@@ -236,6 +237,18 @@ fn requestor_of(record: &Record) -> Result<RequestorId, RejectReason> {
             clip(text)
         )));
     }
+    let has_control = |(name, text): &(&str, &str)| {
+        !is_metric(name)
+            && !is_time(name)
+            && text.trim().contains(|letter: char| letter.is_control() && letter != '\t')
+    };
+    if let Some((name, text)) = record.fields().find(has_control) {
+        return Err(RejectReason::Esm(format!(
+            "has {} {:?} with a control character, such as a line end: take it out, or write a blank",
+            clip(name),
+            clip(text)
+        )));
+    }
     let is_total =
         |name: &&&str| record.field(name).is_some_and(|text| TOTALS.contains(&&*text.to_ascii_lowercase()));
     if let Some(name) = ALWAYS_NAMED.iter().find(is_total) {
@@ -249,4 +262,25 @@ fn requestor_of(record: &Record) -> Result<RequestorId, RejectReason> {
         RejectReason::Esm("has no requestor-id: fetch a report that groups by requestor-id".to_owned())
     })?;
     RequestorId::of_source(requestor).map_err(RejectReason::Event)
+}
+
+/// The units that were counted of a record, in all its metrics.
+pub(super) fn units_of(keyring: &Keyring, count: &Count, memory: &mut Recollection) -> MemoryResult<u64> {
+    let metrics = METRICS.into_iter().map(|(metric, _)| metric).chain([REJECTED]);
+    let mut units: u64 = 0;
+    for metric in metrics {
+        units =
+            units.saturating_add(total_of(memory, Count { metric, ..count.clone() }.key(keyring, "count"))?);
+    }
+    Ok(units)
+}
+
+/// The total that was counted under this key; 0 if none was. The row is `esm TOTAL BEFORE`.
+pub(super) fn total_of(memory: &mut Recollection, key: MemoryKey) -> MemoryResult<u64> {
+    if let Some(total) = memory.passing_total(key) {
+        return Ok(total);
+    }
+    let body = memory.recall_of_esm(key)?;
+    let total = body.as_deref().and_then(first_word);
+    Ok(total.map_or(Ok(0), str::parse)?)
 }

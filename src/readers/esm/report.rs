@@ -8,10 +8,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::encoding::{text_of_xml, without_marks};
 use super::fields::{is_metric, is_time};
 use crate::harmless::clip;
 use crate::readers::line::{COLUMNS_MAX, HeaderError};
-use crate::readers::lines::BYTE_ORDER_MARK;
 use crate::readers::members::{Members, unquoted};
 use crate::readers::records::{Records, beyond_a_line};
 use crate::readers::remarks::Remarks;
@@ -22,6 +22,8 @@ const RECORD_BYTES_MAX: usize = u16::MAX as usize;
 /// The most records of a report, so that many tiny records take no more memory than a report of `REPORT_BYTES_MAX`.
 const RECORDS_MAX: u64 = 1_000_000;
 
+pub(super) const NO_REPORT: &str = "no ESM report: it is neither JSON with \"report\", nor XML of a <resource>, nor CSV with \
+     columns year and month";
 /// The columns that every report has.
 const TIME_COLUMNS: [&str; 2] = ["year", "month"];
 
@@ -136,6 +138,8 @@ pub(super) struct Report {
     pub(super) repeated: u64,
     /// The limit of rows, if the report has reached it. The report may then lack rows.
     pub(super) reached_limit: Option<u64>,
+    /// Whether the last page of the document names a next one.
+    pub(super) has_next: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,16 +193,6 @@ fn kind_of(start: &[u8]) -> Option<Kind> {
     }
 }
 
-/// The document without a byte order mark and without the `sep=` line of a spreadsheet.
-fn without_marks(document: &[u8]) -> &[u8] {
-    let document = document.strip_prefix(BYTE_ORDER_MARK).unwrap_or(document);
-    let rest = document
-        .strip_prefix(b"sep=")
-        .and_then(|rest| rest.get(1..))
-        .and_then(|rest| rest.strip_prefix(b"\r").unwrap_or(rest).strip_prefix(b"\n"));
-    rest.unwrap_or(document)
-}
-
 /// Whether an object has a list named `report`. The word alone is not enough: it may be a value of an event.
 fn has_list_of_records(start: &[u8]) -> bool {
     const NAME: &[u8] = b"\"report\"";
@@ -214,7 +208,7 @@ pub(super) fn read(document: &[u8]) -> Result<Report, (u64, String)> {
         Some(Kind::Json) => read_json(without_marks(document)),
         Some(Kind::Xml) => read_xml(without_marks(document)),
         Some(Kind::Csv(separator)) => read_csv(document, separator),
-        None => Err((1, "no ESM report: it is neither JSON with \"report\", nor XML of a <resource>, nor CSV with columns year and month".to_owned())),
+        None => Err((1, NO_REPORT.to_owned())),
     }
 }
 
@@ -230,6 +224,7 @@ pub(super) fn read_json(document: &[u8]) -> Result<Report, (u64, String)> {
         let report = report.map_err(|error| (error.line() as u64, error.to_string()))?;
         let limit = report.limit().filter(|limit| report.report.len() as u64 >= *limit);
         whole.reached_limit = whole.reached_limit.or(limit);
+        whole.has_next = !report.links["next"].is_null();
         let before = whole.records.len();
         let mut records = Vec::with_capacity(report.report.len());
         for json in &report.report {
@@ -294,7 +289,7 @@ fn text_of(json: &str) -> serde_json::Result<String> {
 
 fn read_xml(document: &[u8]) -> Result<Report, (u64, String)> {
     let mut report = Report::default();
-    let document = std::str::from_utf8(document).map_err(|error| (1, error.to_string()))?;
+    let document = text_of_xml(document).map_err(|what| (1, what))?;
     let mut reader = quick_xml::Reader::from_str(document);
     let line = |reader: &quick_xml::Reader<&[u8]>| {
         line_at(document.as_bytes(), usize::try_from(reader.buffer_position()).unwrap_or(document.len()))
@@ -345,10 +340,16 @@ fn read_xml(document: &[u8]) -> Result<Report, (u64, String)> {
                     let (names, values) = attributes(&tag).map_err(|what| (line(&reader), what))?;
                     let href = names.iter().position(|name| name == "href").map(|index| &values[index]);
                     limit = href.and_then(|href| limit_of(href));
+                    report.has_next = false;
                     page_starts_at = report.records.len();
                     is_ended = is_empty_tag;
                 }
                 "report" => is_in_report = !is_empty_tag,
+                "link" => {
+                    let (names, values) = attributes(&tag).map_err(|what| (line(&reader), what))?;
+                    report.has_next |=
+                        names.iter().zip(&values).any(|(name, it)| name == "rel" && it == "next");
+                }
                 _ => {}
             },
             _ => {}
@@ -377,7 +378,9 @@ fn attributes(tag: &quick_xml::events::BytesStart<'_>) -> Result<(Vec<String>, V
     let (mut names, mut values) = (Vec::new(), Vec::new());
     for attribute in tag.attributes().with_checks(false) {
         let attribute = attribute.map_err(|error| error.to_string())?;
-        let text = attribute.value.as_ref();
+        // By the rules of XML, a line end or tab that is written as such is a blank.
+        let text = attribute.value.replace(['\n', '\r', '\t'], " ");
+        let text = text.as_str();
         names.push(name_of(attribute.key.as_ref()));
         values.push(match quick_xml::escape::unescape(text) {
             Ok(text) => text.into_owned(),

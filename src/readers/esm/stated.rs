@@ -86,6 +86,9 @@ impl StatedReport {
         if pass == Pass::Repeated {
             return Ok(Vec::new());
         }
+        if let Pass::Sum(dimension) = pass {
+            return Err(RejectReason::Esm(self.grouping.sum(dimension)));
+        }
         let state = |pass: Pass| -> Result<Vec<StatedCount>, RejectReason> {
             let (from, to) = span(record, &self.grouping.config, pass)?;
             let counts = self.grouping.counts_at(record, from)?;

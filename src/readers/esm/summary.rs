@@ -48,17 +48,25 @@ pub struct EsmSummary {
     pub decreased_units: u64,
     /// The first record with such a correction.
     pub first_decrease: Option<u64>,
-    /// How many MVPDs of requestors a later report lacks in an hour that was counted before. They stay counted.
+    /// How many MVPDs of requestors a later report lacks in an hour that was counted before, or has without some of the
+    /// records that were counted. They stay counted.
     pub vanished: u64,
     /// The first of these MVPDs, as text for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_vanished: Option<String>,
+    /// Records that differ from others of the report in the spelling of a name alone. Each is counted.
+    pub alike: u64,
+    /// The first of these records, as text for people.
+    #[serde(skip)]
+    pub first_alike: Option<(u64, String)>,
     /// Records that repeat others of the report. Each is counted once.
     pub repeated: u64,
     /// Records whose unique accounts are stored as ESM stated them.
     pub stated_accounts: u64,
     /// The limit of rows, if the report has reached it. The report may then lack rows.
     pub truncated_at: Option<u64>,
+    /// Whether the report names a next page, which is not a part of it.
+    pub has_next: bool,
 }
 
 impl EsmSummary {
@@ -79,17 +87,27 @@ impl EsmSummary {
             "{decreases} counts are lower than when they were read before, by {decreased_units} units together; what was counted stays"
         );
         let vanished = format!(
-            "{} MVPDs of hours that were counted before are no longer in the report, first {}; what was counted stays, and under another name or \
+            "{} MVPDs of hours that were counted before are no longer in the report, or not with all their records, first {}; what was counted stays, and under another name or \
              spelling it is counted again: take this input back then (pending take-back). Is it of some MVPDs only, or a part?",
             self.vanished,
             self.first_vanished.as_deref().unwrap_or_default()
         );
+        let (first_alike, alike) = self.first_alike.clone().unzip();
+        let alike = format!(
+            "{} records differ from others of the same hour in nothing but capitals, white space or the form of letters, first {}; each is counted: \
+             if they are the same records, take this input back (pending take-back), and take one of the two out",
+            self.alike,
+            alike.unwrap_or_default()
+        );
+        let next = "the report names a next page (its link next), which is not in it: get that page too";
         let again = format!("{repeated} records repeat others of the report: each is counted once");
         let all = [
             (!metrics.is_empty(), None, skipped),
             (*decreases > 0, self.first_decrease, lower),
             (self.vanished > 0, None, vanished),
+            (self.alike > 0, first_alike, alike),
             (*repeated > 0, None, again),
+            (self.has_next, None, next.to_owned()),
         ];
         all.into_iter().filter(|(is_so, ..)| *is_so).map(|(_, record, what)| (record, what)).collect()
     }
@@ -123,8 +141,11 @@ impl EsmSummary {
         self.first_decrease = self.first_decrease.or(other.first_decrease);
         self.vanished += other.vanished;
         self.first_vanished = self.first_vanished.take().or_else(|| other.first_vanished.clone());
+        self.alike += other.alike;
+        self.first_alike = self.first_alike.take().or_else(|| other.first_alike.clone());
         self.repeated += other.repeated;
         self.stated_accounts += other.stated_accounts;
         self.truncated_at = self.truncated_at.or(other.truncated_at);
+        self.has_next |= other.has_next;
     }
 }

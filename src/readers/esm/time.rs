@@ -3,7 +3,7 @@
 use chrono::{DateTime, Days, FixedOffset, LocalResult, Months, NaiveDate, NaiveDateTime, TimeZone};
 
 use super::report::Record;
-use crate::config::EsmConfig;
+use crate::config::{EsmConfig, Zone};
 use crate::event::{Instant, whole_number};
 use crate::harmless::clip;
 use crate::readers::line::RejectReason;
@@ -11,7 +11,7 @@ use crate::readers::line::RejectReason;
 /// The first year with four digits. An earlier year, such as 26, is refused as a mistake.
 const YEAR_MIN: u32 = 1000;
 
-/// To which of two equal hours a record belongs, if the clock is set back; otherwise `First`.
+/// To which of two equal hours a record belongs, if the clock is set back, or why it belongs to none; otherwise `First`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pass {
     First,
@@ -21,6 +21,8 @@ pub(super) enum Pass {
     Unknown,
     /// The record repeats another one of the report.
     Repeated,
+    /// The record sums up others, which have a value of this dimension, counted from 0 in the order of names.
+    Sum(u8),
 }
 
 /// The local time of a record, in the time zone of the reports.
@@ -56,9 +58,8 @@ pub(super) fn local_time_with(record: &Record, or: [Option<u32>; 2]) -> Result<N
 }
 
 /// The start of a record's hour or minute.
-pub(super) fn instant(record: &Record, config: &EsmConfig, pass: Pass) -> Result<Instant, RejectReason> {
+pub(super) fn instant(record: &Record, zone: Zone, pass: Pass) -> Result<Instant, RejectReason> {
     let local = local_time(record)?;
-    let zone = config.timezone;
     let told: Option<FixedOffset> = match record.field("utc-offset") {
         None => None,
         Some(text) => Some(text.parse().map_err(|_| {
@@ -88,7 +89,7 @@ pub(super) fn span(
     pass: Pass,
 ) -> Result<(Instant, Instant), RejectReason> {
     if record.field("hour").is_some() {
-        let from = instant(record, config, pass)?;
+        let from = instant(record, config.timezone, pass)?;
         let minutes = if record.field("minute").is_some() { 1 } else { 60 };
         return Ok((from, Instant::from_nanos(from.nanos() + minutes * 60_000_000_000)));
     }
@@ -99,4 +100,12 @@ pub(super) fn span(
     };
     let begin = |day| Instant::of_day(day, config.timezone.0);
     Ok((begin(first), begin(next.unwrap_or(NaiveDate::MAX))))
+}
+
+/// The times that a record may have on a clock.
+pub(super) fn times_on(record: &Record, zone: Zone) -> Vec<Instant> {
+    let mut times: Vec<Instant> =
+        [Pass::First, Pass::Second].into_iter().filter_map(|pass| instant(record, zone, pass).ok()).collect();
+    times.dedup();
+    times
 }

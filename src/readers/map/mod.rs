@@ -376,7 +376,29 @@ mod tests {
             ("time_format = \"%Y-%m-%d %I:%M\"", "has no time of day"),
             ("time_format = \"%H:%M:%S\"", "has no whole date"),
             ("time_format = \"%H:%M:%S.%f\"", "write %.f"),
-            ("time_format = \"%H:%M:%SZ\"\ntimezone = \"Europe/Berlin\"", "ends with a written Z"),
+            ("time_format = \"%F %H:%M:%SZ\"\ntimezone = \"Europe/Berlin\"", "ends with a written Z, and"),
+            (
+                "time_format = \"%F %H:%M:%S UTC\"\ntimezone = \"Europe/Berlin\"",
+                "ends with a written UTC, and",
+            ),
+            (
+                "time_format = \"%F %H:%M:%S GMT\"\ntimezone = \"Europe/Berlin\"",
+                "ends with a written GMT, and",
+            ),
+            (
+                "time_format = \"%F %T+00:00\"\ntimezone = \"Europe/Berlin\"",
+                "ends with a written +00:00, and",
+            ),
+            (
+                "time_format = \"%F %T.000+0000\"\ntimezone = \"Europe/Berlin\"",
+                "ends with a written +0000, and",
+            ),
+            (
+                "time_format = \"%F %H:%M:%S%.f EST\"\ntimezone = \"America/Chicago\"",
+                "ends with a written EST, and",
+            ),
+            ("time_format = \"%d %b %Y %T CET\"\ntimezone = \"UTC\"", "ends with a written CET, and"),
+            ("time_format = \"%F %T.000Z\"\ntimezone = \"Europe/Berlin\"", "ends with a written Z, and"),
             ("separator = \"ab\"", "one character"),
         ] {
             let error = map(toml).expect_err(toml);

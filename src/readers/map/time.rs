@@ -16,8 +16,30 @@ const UNITS: [(&str, i64); 4] = [
 /// The forms of a time without an offset, where a map names a zone and no form.
 const PLAIN: [&str; 4] = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"];
 
-/// The names of the zone that a `Z` means.
+/// The names of the zone that a written Z, UTC, GMT or +00:00 means.
 const UTC: [&str; 4] = ["UTC", "Etc/UTC", "GMT", "Etc/GMT"];
+
+/// A zone that a form has behind its time as a text: a word such as Z, UTC, EST or CET, or an offset.
+fn written_zone(format: &str) -> Option<&str> {
+    // The last letter of the form's signs, such as %S, %.3f or %:z.
+    let signs = format.rfind('%').map_or("", |at| &format[at..]);
+    let text = signs.find(char::is_alphabetic).map_or(format, |at| &signs[at + 1..]).trim();
+    // Zeros may stand before it in the place of a fraction.
+    let zone =
+        text.trim_start_matches(|letter: char| letter == '.' || letter == ' ' || letter.is_ascii_digit());
+    let is_word = zone.len() <= 5 && zone.bytes().all(|byte| byte.is_ascii_uppercase());
+    let is_offset = zone.strip_prefix(['+', '-']).is_some_and(|digits| {
+        digits.len() >= 2 && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b':')
+    });
+    (!zone.is_empty() && (is_word || is_offset)).then_some(zone)
+}
+
+/// Whether a written zone says the same as this one.
+fn is_named(zone: Zone, written: &str) -> bool {
+    let is_zero = || written.bytes().all(|byte| matches!(byte, b'+' | b'-' | b'0' | b':'));
+    let is_utc = ["Z", "UTC", "GMT"].contains(&written) || is_zero();
+    is_utc && UTC.contains(&zone.0.name()) || zone.0.name().eq_ignore_ascii_case(written)
+}
 
 /// The form of the times of a source.
 #[derive(Debug)]
@@ -59,9 +81,11 @@ impl TimeForm {
                 _ => {}
             }
         }
-        if let Some(zone) = zone.filter(|zone| format.ends_with('Z') && !UTC.contains(&zone.0.name())) {
+        let written = written_zone(format);
+        if let Some((zone, written)) = zone.zip(written).filter(|(zone, written)| !is_named(*zone, written)) {
             return Err(format!(
-                "{format:?} ends with a written Z, which says UTC, and the timezone is {zone}: name \"UTC\", or leave the form out"
+                "{format:?} ends with a written {written}, and the timezone is {zone}, on whose clock the times would be read: name the \
+                 timezone that {written} means, write %z for an offset, or leave the form out"
             ));
         }
         let sample = DateTime::UNIX_EPOCH.format(format).to_string();

@@ -9,6 +9,7 @@ use std::vec;
 
 use super::bad_exchange::BadExchange;
 use super::exchange::{Parsed, Read, Redactor, Spent};
+use super::likeness::why_unreadable;
 use super::raw::RawExchange;
 use crate::readers::line::{LINE_BYTES_MAX, ReadError, RejectReason};
 use crate::readers::lines::Lines;
@@ -95,7 +96,10 @@ fn exchange(redactor: &mut Redactor, bytes: &[u8], line_bytes: u64) -> Read {
     let raw = RawExchange::from_line(text).map_err(|bad| {
         let is_other = matches!(&bad, BadExchange::Member(member, _) if member == "request");
         let inside = || wrapped(text, true).filter(|_| is_other).map(RejectReason::Misplaced);
-        let known = RejectReason::of_filler(bytes).or_else(inside);
+        let is_mark = text.contains("\\x22") || text.trim_start().starts_with('%');
+        let is_escaped = is_mark && matches!(bad, BadExchange::Json(..));
+        let escaped = || is_escaped.then(|| RejectReason::Recognised(why_unreadable(bytes)));
+        let known = RejectReason::of_filler(bytes).or_else(inside).or_else(escaped);
         known.unwrap_or_else(|| RejectReason::Exchange(bad.to_string()))
     })?;
     Ok(redactor.redacted(&raw))

@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
-use serde::Deserialize;
 use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 
 use super::bad_exchange::WRONG_TEXTS;
 use super::device::Device;
@@ -57,6 +58,9 @@ pub(super) struct Session {
     pub(super) not_after: Option<i64>,
 }
 
+/// Members of answers that must be of one kind of value.
+const MEMBERS: [&str; 9] =
+    ["decisions", "authorized", "token", "error", "profiles", "attributes", "userID", "logouts", "device"];
 const DECIDES_TWICE: &str = "has two decisions on one resource, and Adobe sends one";
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -71,8 +75,8 @@ pub(super) struct Decision {
     pub(super) is_authorized: bool,
     #[serde(default, deserialize_with = "word")]
     pub(super) source: Option<String>,
-    /// The validity of the media token, if there is one. The token itself is never read.
-    pub(super) token: Option<Validity>,
+    /// The media token, if there is one. Of its text only a digest is read.
+    pub(super) token: Option<Token>,
     #[serde(default, deserialize_with = "millis")]
     pub(super) not_before: Option<i64>,
     #[serde(default, deserialize_with = "millis")]
@@ -80,14 +84,21 @@ pub(super) struct Decision {
     error: Option<ErrorBody>,
 }
 
-/// When a media token begins and ends, in milliseconds since the Unix epoch; `None` if the answer does not say so.
+/// A media token: a digest of its text, and when it begins and ends, in milliseconds since the Unix epoch; `None` if the
+/// answer does not say so.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Validity {
+pub(super) struct Token {
+    #[serde(rename = "serializedToken", deserialize_with = "digest")]
+    pub(super) digest: Option<[u8; 32]>,
     #[serde(deserialize_with = "millis")]
     pub(super) not_before: Option<i64>,
     #[serde(deserialize_with = "millis")]
     pub(super) not_after: Option<i64>,
+}
+
+fn digest<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<[u8; 32]>, D::Error> {
+    Ok(word(deserializer)?.map(|text| Sha256::digest(text).into()))
 }
 
 /// What a logout asks the application to do.
@@ -162,10 +173,10 @@ pub(super) fn read(
             false => {
                 let (text, column) = (error.to_string(), error.column());
                 let wrong = WRONG_TEXTS.into_iter().find(|what| text.starts_with(what));
-                let what = wrong.unwrap_or("is not of the documented form");
+                let what = wrong.map_or_else(|| why_unread(&error, body), |wrong| format!("it {wrong}"));
                 match text == DECIDES_TWICE {
                     true => format!("the body of a success {DECIDES_TWICE}"),
-                    false => format!("the body of a success cannot be read from its column {column} on: it {what}"),
+                    false => format!("the body of a success cannot be read from its column {column} on: {what}"),
                 }
             }
         })
@@ -184,6 +195,40 @@ pub(super) fn has_unread_instant(body: &str) -> bool {
         let value = value[..value.find([',', '}']).unwrap_or(value.len())].trim();
         value != "null" && millis_of(value).is_none()
     })
+}
+
+/// What is wrong with an answer, by the names of its members and the kinds of values. serde's texts quote values too.
+fn why_unread(error: &serde_json::Error, body: &str) -> String {
+    let text = error.to_string();
+    if let Some(name) = text.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+        return format!("{name} is missing before it");
+    }
+    let before: usize = body.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+    let before = body.get(..before + error.column()).unwrap_or(body);
+    let at = |name: &&str| before.rfind(&format!("\"{name}\""));
+    let member = MEMBERS.into_iter().filter(|name| at(name).is_some()).max_by_key(at).unwrap_or("a value");
+    let kinds = text.strip_prefix("invalid type: ").and_then(|rest| rest.split_once(", expected "));
+    let Some((found, expected)) = kinds else {
+        return format!("{member} is not of the documented form there");
+    };
+    let of = |kinds: [(&str, &'static str); 5], word: &str| {
+        kinds.into_iter().find(|(kind, _)| word.starts_with(kind)).map_or("another value", |(_, name)| name)
+    };
+    let found_kinds = [
+        ("string", "a text"),
+        ("boolean", "true or false"),
+        ("null", "null"),
+        ("map", "an object"),
+        ("sequence", "a list"),
+    ];
+    let expected_kinds = [
+        ("a boolean", "true or false"),
+        ("a sequence", "a list"),
+        ("struct", "an object"),
+        ("a map", "an object"),
+        ("a string", "a text"),
+    ];
+    format!("{member} is {} in place of {}", of(found_kinds, found), of(expected_kinds, expected))
 }
 
 fn cut_off(body: &str) -> String {

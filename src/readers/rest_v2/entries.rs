@@ -7,6 +7,8 @@ use memchr::{memchr_iter, memchr2};
 use crate::readers::line::{LINE_BYTES_MAX, ReadError};
 use crate::readers::lines::{BYTE_ORDER_MARK, fill};
 
+const ENDS_TOO_SOON: &str = "it ends too soon";
+
 pub(super) struct Entries<R> {
     source: R,
     line: u64,
@@ -117,7 +119,7 @@ impl<R: BufRead> Entries<R> {
                 Ok(())
             }
             Some(_) => Err(self.broken("it is not JSON of the form of an archive")),
-            None => Err(self.broken("it ends too soon")),
+            None => Err(self.broken(ENDS_TOO_SOON)),
         }
     }
 
@@ -140,7 +142,7 @@ impl<R: BufRead> Entries<R> {
         loop {
             let chunk = fill(&mut self.source, self.line)?;
             if chunk.is_empty() {
-                return Err(self.broken("it ends too soon"));
+                return Err(self.broken(ENDS_TOO_SOON));
             }
             let end = scan.end(chunk);
             let part = &chunk[..end.unwrap_or(chunk.len())];
@@ -164,7 +166,8 @@ impl<R: BufRead> Entries<R> {
             _ => String::new(),
         };
         let source = io::Error::other(format!("no HTTP archive: {what}{entry}"));
-        ReadError::Broken { line: self.line, source }
+        let is_archive = self.number > 0 || self.is_ended || what == ENDS_TOO_SOON;
+        if is_archive { ReadError::Broken { line: self.line, source } } else { ReadError::Foreign(source) }
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::answer::{self, Reply};
 use super::device::{Device, DeviceInfos};
 use super::headers::{self, Headers};
-use super::hop::Hop;
+use super::hop::{self, Hop};
 use super::raw::{RawExchange, Unread, is_method};
 use super::route::{self, Endpoint, Route};
 use super::service_token::{ServiceKeys, TokenCheck};
@@ -22,6 +22,10 @@ use crate::readers::options::ReaderOptions;
 pub(super) struct Exchange {
     /// The identity of the exchange: two different exchanges have different fingerprints.
     pub(super) fingerprint: MemoryKey,
+    /// The fingerprint with the duration cut to milliseconds, if that differs from the rounded one.
+    pub(super) truncated: Option<MemoryKey>,
+    /// The digest of the device and of a media token, which Adobe makes for one answer.
+    pub(super) token: Option<MemoryKey>,
     /// The fingerprint of version 1, if an earlier release may have read the exchange.
     pub(super) former: Option<MemoryKey>,
     /// The fingerprints of earlier releases, if those read the exchange in other spellings than `Spelling::normal`.
@@ -50,7 +54,9 @@ pub(super) struct Exchange {
     /// The result of the checks of the service token; `None` without a token or without configured keys.
     pub(super) token_check: Option<TokenCheck>,
     pub(super) asked: Asked,
-    /// `None` if the answer is no redirect; `Some(None)` if the target of the redirect has no `mso_id`.
+    /// Whether the answer leads elsewhere: not from http to https, or to the same call with a slash behind its path.
+    pub(super) is_redirected: bool,
+    /// `None` if the answer leads nowhere else; `Some(None)` if the target of the redirect has no `mso_id`.
     pub(super) redirect: Option<Option<String>>,
     /// The redirect that a browser followed, if it may be part of a logout.
     pub(super) hop: Option<Hop>,
@@ -155,13 +161,22 @@ impl Redactor {
         let header = headers.device_info.as_deref().filter(|header| !header.trim().is_empty());
         let device_info = header.and_then(|header| self.device_infos.read(header));
         let duration_ms = (raw.duration_ms >= 0.0).then_some(raw.duration_ms.round() as u64);
-        let location = headers.location.as_deref().filter(|_| (300..400).contains(status));
+        let location = headers.location.as_deref();
+        let leads_back =
+            |location| self.route(&raw.method, location).is_ok_and(|to| to.endpoint == route.endpoint);
+        let is_redirected = hop::is_redirect(*status) && !location.is_some_and(leads_back);
+        let location = location.filter(|_| is_redirected);
+        let reply = answer::read(route.endpoint, raw, &service_provider, keyring);
+        let truncated_ms = raw.duration_ms.floor() as i64;
+        let is_truncated = raw.duration_ms >= 0.0 && truncated_ms != rounded(raw);
         let digest_code =
             |code: &str| keyring.digest("code", &[service_provider.as_bytes(), code.trim().as_bytes()]);
         let visitor_id = headers.visitor_identifier.as_deref().and_then(headers::visitor_identifier);
         let token = headers.service_token.as_deref();
         Ok(Box::new(Exchange {
-            fingerprint: fingerprint(raw, &normal, identifier, keyring),
+            fingerprint: fingerprint(raw, &normal, identifier, rounded(raw), keyring),
+            truncated: is_truncated.then(|| fingerprint(raw, &normal, identifier, truncated_ms, keyring)),
+            token: token_of(&reply, &service_provider, identifier.filter(|_| is_device), keyring),
             former: self.knows_former.then(|| former_fingerprint(raw, keyring)),
             as_written: normal
                 .earlier(raw)
@@ -187,9 +202,10 @@ impl Redactor {
             visitor_id: visitor_id.map(str::to_owned),
             token_check: token.and_then(|token| self.service_keys.check(token, *started_at)),
             asked: Asked::of(route.endpoint, &raw.body),
+            is_redirected,
             redirect: location.map(|location| route::parameter(route::query_of(location), "mso_id")),
             hop,
-            reply: answer::read(route.endpoint, raw, &service_provider, keyring),
+            reply,
             has_unread_instant: answer::has_unread_instant(&raw.answer),
             service_provider,
         }))
@@ -232,8 +248,43 @@ impl<'a> Spelling<'a> {
     }
 
     fn fingerprint(&self, raw: &RawExchange<'_>, keyring: &Keyring) -> MemoryKey {
-        fingerprint(raw, self, device(self.headers, keyring), keyring)
+        fingerprint(raw, self, device(self.headers, keyring), rounded(raw), keyring)
     }
+}
+
+impl Exchange {
+    /// Whether another exchange has the same request and the same answer, as the log of another hop has.
+    pub(super) fn is_alike(&self, other: &Exchange) -> bool {
+        let asks = |of: &Exchange| (of.endpoint, of.device, of.code, of.device_info.clone());
+        let names = |of: &Exchange| (of.service_provider.clone(), of.name.clone(), of.visitor_id.clone());
+        asks(self) == asks(other)
+            && self.fingerprint != other.fingerprint
+            && names(self) == names(other)
+            && (self.status, &self.asked, &self.reply) == (other.status, &other.asked, &other.reply)
+    }
+}
+
+/// The digest of the first media token of an answer to a device.
+fn token_of(
+    reply: &Reply,
+    service_provider: &str,
+    device: Option<MemoryKey>,
+    keyring: &Keyring,
+) -> Option<MemoryKey> {
+    let (Reply::Decisions(decisions), Some(device)) = (reply, device) else { return None };
+    let (token, of) =
+        decisions.iter().find_map(|of| Some((of.token.filter(|it| it.not_before.is_some())?, of)))?;
+    let text = |of: &Option<String>| of.clone().unwrap_or_default();
+    let (mvpd, resource) = (text(&of.mvpd), text(&of.resource));
+    let texts = [service_provider, &mvpd, &resource].map(str::as_bytes);
+    let began = token.not_before.unwrap_or_default().to_be_bytes();
+    let parts = [&device.0[..], texts[0], texts[1], texts[2], &began, &token.digest.unwrap_or_default()];
+    Some(keyring.derived("media token", &parts))
+}
+
+/// The duration in whole milliseconds; -1 if it is unknown.
+fn rounded(raw: &RawExchange<'_>) -> i64 {
+    (raw.duration_ms.round() as i64).max(-1)
 }
 
 /// The digest of a request's device identifier, even if the identifier names no device.
@@ -249,6 +300,7 @@ fn fingerprint(
     raw: &RawExchange<'_>,
     Spelling { method, url, location, headers }: &Spelling<'_>,
     device: Option<MemoryKey>,
+    duration_ms: i64,
     keyring: &Keyring,
 ) -> MemoryKey {
     let said = |text: &str| route::decoded(&route::decoded(text, true), true).into_owned();
@@ -261,7 +313,7 @@ fn fingerprint(
         "exchange 2",
         &[
             &raw.started_at.nanos().to_be_bytes(),
-            &(raw.duration_ms.round() as i64).max(-1).to_be_bytes(),
+            &duration_ms.to_be_bytes(),
             method.as_bytes(),
             route::path_of(url).as_bytes(),
             route::query_of(url).as_bytes(),

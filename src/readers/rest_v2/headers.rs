@@ -52,6 +52,10 @@ impl<'a> Headers<'a> {
                     pairs.push((unquoted(name).unwrap_or_default(), Some(value)));
                 }
             }
+            b'[' if json[1..].trim_start().starts_with('"') => {
+                let what = "is a flat list of names and values, as rawHeaders of Node; let it be an object, as its headers are";
+                return Err(BadExchange::Member(member.to_owned(), what));
+            }
             b'[' => {
                 for Pair { name, value } in Pair::list(json)? {
                     let name = required(name.0, &format!("the name of an entry of {member}"))?;
@@ -80,6 +84,7 @@ impl<'a> Headers<'a> {
         let Some(place) = self.place(|wanted| is_same(bare, wanted)) else { return Ok(()) };
         let wrong = |what| BadExchange::Member(name.to_owned(), what);
         let Text(value) = Text::of_fingerprint(value).map_err(wrong)?;
+        let value = value.map(|value| one_of(bare, value)).transpose().map_err(wrong)?;
         if place.is_some() && value.is_some() && *place != value {
             return Err(wrong(IS_TWICE));
         }
@@ -111,6 +116,36 @@ impl<'a> Headers<'a> {
     }
 }
 
+/// The one value of a header. A proxy joins repeated headers with commas; some loggers put a value in brackets or quotes.
+fn one_of<'a>(name: &str, value: Cow<'a, str>) -> Result<Cow<'a, str>, &'static str> {
+    let list = value.trim();
+    let list = list.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(list);
+    // A word for nobody may have brackets of its own, such as `[Filtered]`.
+    let is_known = |text: &str| {
+        text.get(..12).is_some_and(|start| start.eq_ignore_ascii_case("fingerprint "))
+            || text.starts_with("eyJ")
+    };
+    let is_wrapped = !is_same(name, "AP-Visitor-Identifier") && unwrapped(&value) != value.trim();
+    let is_alone = !value.contains(',') && (!is_wrapped || !is_known(unwrapped(&value)));
+    if is_alone || is_same(name, "Location") || unwrapped(&value).starts_with('{') {
+        return Ok(value);
+    }
+    let mut values = list.split(',').map(unwrapped).filter(|value| !value.is_empty());
+    let first = values.next().unwrap_or_default();
+    if values.any(|other| other != first) {
+        return Err(IS_TWICE);
+    }
+    Ok(first.to_owned().into())
+}
+
+/// A text without the brackets, quotes and blanks around it.
+fn unwrapped(text: &str) -> &str {
+    let text = text.trim();
+    let mut pairs = [('[', ']'), ('"', '"')].into_iter();
+    let inside = pairs.find_map(|(open, close)| text.strip_prefix(open)?.strip_suffix(close));
+    inside.map_or(text, unwrapped)
+}
+
 /// A header or a parameter as an archive writes it.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default)]
@@ -137,7 +172,7 @@ pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Decodes Base64 of the standard or the URL-safe alphabet, because logs contain both.
-pub(super) fn decode_base64(text: &str) -> Option<Vec<u8>> {
+pub(in crate::readers) fn decode_base64(text: &str) -> Option<Vec<u8>> {
     LENIENT.decode(text.replace('-', "+").replace('_', "/")).ok()
 }
 

@@ -18,13 +18,18 @@ impl Hop {
     /// The redirect in an exchange, if it may be part of a logout.
     pub(super) fn of(raw: &RawExchange<'_>, keyring: &Keyring) -> Option<Hop> {
         let location = raw.headers.location.as_deref()?.trim();
-        let is_redirect = (300..400).contains(&raw.status) && raw.method.eq_ignore_ascii_case("GET");
-        is_redirect.then(|| Hop {
+        let is_hop = is_redirect(raw.status) && raw.method.eq_ignore_ascii_case("GET");
+        is_hop.then(|| Hop {
             from: [hop_key(&route::normal(&raw.url), keyring), hop_key(&raw.url, keyring)],
             to: hop_key(&route::normal(location), keyring),
             to_place: [place_key(&normal_place(location), keyring), place_key(location, keyring)],
         })
     }
+}
+
+/// Whether a status sends the browser to another URL. 304 says that its copy of the answer is good.
+pub(super) fn is_redirect(status: u16) -> bool {
+    (300..400).contains(&status) && status != 304
 }
 
 /// Digests of the browser's first URL and of the place where a logout ends; `None` if one of the two is missing.

@@ -27,8 +27,20 @@ const RUN_MIN: usize = 16;
 const PACKED_TEXT_MIN: usize = 20;
 
 /// The reason for rejecting a line with packed text.
-pub const PACKED_TEXT: &str = "holds text as Base64, as hexadecimal digits or as a list of bytes, perhaps packed or encrypted, so nothing of it is kept, \
+const PACKED_TEXT: &str = "holds text as Base64, as hexadecimal digits or as a list of bytes, perhaps packed or encrypted, so nothing of it is kept, \
      because nobody sees whom it names: unpack it first, as base64 -d FILE | passbridge ingest - does, or xxd -r -p, or of a member NAME: jq -r '.NAME|@base64d'";
+
+/// The reason for rejecting a line whose text nobody can read: what escaped its letters, or `PACKED_TEXT`.
+pub fn why_unreadable(bytes: &[u8]) -> &'static str {
+    let has = |mark: &str| find(bytes, mark.as_bytes()).is_some();
+    if has("\\x22") {
+        "has its quotes as \\x22, as nginx and Apache log them, so nothing of it is kept: in nginx, say escape=json in the log_format"
+    } else if has("%22") && (has("%3A") || has("%3a")) {
+        "is escaped as a form in a URL, so nothing of it is kept: post it as it is, with curl --data-binary and not --data-urlencode"
+    } else {
+        PACKED_TEXT
+    }
+}
 
 /// Whether these bytes look like an exchange with the Pass REST API V2, or like a part of one, also if the exchange is
 /// in Base64, in hexadecimal digits, or a list of the numbers of its bytes. Packed data inside may be an exchange too.
@@ -43,8 +55,19 @@ pub fn is_like_exchange(bytes: &[u8]) -> bool {
         WORDS.split('|').any(|word| find(&small, word.as_bytes()).is_some())
             || find_iter(&small, b"\"eyj").any(|at| is_token(&small[at + 1..]))
     };
-    let is_hidden = |bytes: &[u8]| has_word(bytes) || PACKED.iter().any(|start| find(bytes, start).is_some());
+    let is_hidden = |bytes: &[u8]| has_word(bytes) || is_packed_start(bytes);
     has_word(bytes) || has_hidden(bytes, &is_hidden)
+}
+
+/// Whether these bytes are packed, or a part of something packed: no search finds a word in them.
+pub fn is_packed(bytes: &[u8]) -> bool {
+    let is_odd = |byte: &u8| byte.is_ascii_control() && !b"\0\t\n\r\x1a\x1b\x1e".contains(byte);
+    let is_lossy = || String::from_utf8_lossy(bytes).contains(char::REPLACEMENT_CHARACTER);
+    is_packed_start(bytes) || bytes.iter().any(is_odd) && is_lossy()
+}
+
+fn is_packed_start(bytes: &[u8]) -> bool {
+    PACKED.iter().any(|start| find(bytes, start).is_some())
 }
 
 /// Whether these bytes have a text of several parts in Base64, in hexadecimal digits, or as a list of the numbers of

@@ -33,7 +33,8 @@ mod summary;
 mod vocabulary;
 mod window;
 
-pub use likeness::{PACKED_TEXT, has_escapes, has_packed_text, is_like_exchange};
+pub(super) use headers::decode_base64;
+pub use likeness::{has_escapes, has_packed_text, is_like_exchange, is_packed, why_unreadable};
 pub(super) use members::is_same;
 pub use reader::ExchangeReader;
 pub use rule::Rule;

@@ -69,6 +69,11 @@ words! {
     pub enum Gap {
         /// The exchange differs from another one only in a part of a millisecond of its duration.
         Distinction = "alike",
+        Token = "tokens_seen_before",
+        /// Another exchange with the same request and answer starts at nearly the same time.
+        Twin = "twins",
+        /// The exchange starts before an earlier input ends.
+        Order = "before_earlier_inputs",
         DeviceIdentifier = "without_device",
         Code = "without_code",
         DeviceInfo = "broken_device_infos",
@@ -86,6 +91,9 @@ words! {
 /// What the notes tell, in the order of [`Gap::ALL`]. `#` stands for the number of exchanges.
 const NOTES: [&str; Gap::ALL.len()] = [
     "# exchanges differ from another one only in a part of a millisecond of their duration, and count once with it: if they are more than one, let the log have the microseconds of started_at",
+    "# exchanges have the media token of an earlier one, and Adobe makes each for one answer: they are passed over as repeats (is this the log of two hops?)",
+    "# exchanges have the request and the answer of another that starts less than 50 ms before, and count once more: if this is the log of two hops, take that of one",
+    "# exchanges start before an earlier input of the command ends, so a login that stands in both may lose its viewer or its device: merge the inputs by time first",
     "# exchanges have no AP-Device-Identifier that names a device (it is missing, masked or a word for nobody); so their events have no device, and no user whom a profile of the device would give",
     "# exchanges have no code that tells their login from others (it is masked, a placeholder or a word for nobody); so a login has no device until a profile of the device is read, and refused codes are not counted",
     "X-Device-Info does not decode as Base64 of a JSON object whose members stand there once; so # exchanges have no device information",

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use super::derive::{self, Derived, Taken};
 use super::exchange::{Elsewhere, Exchange, Spent};
 use super::gap::gaps;
+use super::route::Endpoint;
 use super::rule::Rule;
 use super::state::State;
 use super::summary::{ExchangeSummary, Gap};
@@ -19,6 +20,10 @@ const HELD_MAX: usize = 50_000;
 /// The most bytes of URLs and bodies of the exchanges that are held back. The parsed exchanges take more memory than
 /// these bytes: some hundred MiB if they have long lists of resources.
 const HELD_TEXT_BYTES_MAX: usize = 32 << 20;
+/// A gateway and its origin log the start of one call at most this far apart.
+const TWIN_NANOS: i64 = 50_000_000;
+/// A log that goes on where another ends may begin this long before that end, because calls are logged when they end.
+const OVERLAP_NANOS: i64 = 10_000_000_000;
 /// Until the source ends, the first exchange is taken only when this many are held: they show if the newest come first.
 const SAMPLE: usize = 64;
 
@@ -31,6 +36,8 @@ pub(super) struct Window {
     held: BTreeMap<(Instant, u64), Box<Exchange>>,
     held_text_bytes: usize,
     latest: Instant,
+    /// The latest start of the exchanges of earlier sources, less `OVERLAP_NANOS`.
+    others_to: Instant,
     /// The latest start of the exchanges that were taken; `None` before the first.
     taken_to: Option<Instant>,
     /// For each exchange that started in the same instant as the last one, by how much rounding changed its duration.
@@ -64,6 +71,7 @@ impl Window {
             held: BTreeMap::new(),
             held_text_bytes: 0,
             latest: Instant::from_nanos(i64::MIN),
+            others_to: Instant::from_nanos(i64::MIN),
             taken_to: None,
             moment: HashMap::new(),
             is_begun: false,
@@ -173,15 +181,21 @@ impl Window {
     ) -> Result<Option<RejectReason>, ReadError> {
         // An exchange that starts long before the exchanges of an earlier source is out of order too.
         let taken_to = self.taken_to.unwrap_or_else(|| {
-            Instant::from_nanos(memory.latest().nanos().saturating_sub(self.window_nanos()))
+            let latest = memory.latest().nanos();
+            self.others_to = Instant::from_nanos(latest.saturating_sub(OVERLAP_NANOS));
+            Instant::from_nanos(latest.saturating_sub(self.window_nanos()))
         });
         let is_late = exchange.started_at < taken_to;
         if exchange.started_at != taken_to || self.moment.len() >= HELD_MAX {
             self.moment.clear();
         }
-        let rounded_us = self.moment.entry(exchange.fingerprint).or_insert(exchange.rounded_us);
-        // The log may have rounded a duration of whole milliseconds, so its difference from another is not reported.
-        if *rounded_us != exchange.rounded_us && *rounded_us != 0 && exchange.rounded_us != 0 {
+        let mut is_other = false;
+        for fingerprint in [Some(exchange.fingerprint), exchange.truncated].into_iter().flatten() {
+            let rounded_us = *self.moment.entry(fingerprint).or_insert(exchange.rounded_us);
+            // The log may have rounded a duration of whole milliseconds, so its difference from another is not reported.
+            is_other |= rounded_us != exchange.rounded_us && rounded_us != 0 && exchange.rounded_us != 0;
+        }
+        if is_other {
             self.summary.lacks(Gap::Distinction, number, "");
         }
         self.taken_to = Some(taken_to.max(exchange.started_at));
@@ -191,6 +205,10 @@ impl Window {
             .map_err(|source| ReadError::Memory { line: number, source })?;
         match taken {
             Taken::Again => self.summary.again += 1,
+            Taken::TokenAgain => {
+                self.summary.again += 1;
+                self.summary.lacks(Gap::Token, number, "");
+            }
             Taken::Elsewhere => self.summary.others += 1,
             Taken::Rejected(reason) => return Ok(Some(reason)),
             Taken::Rule { rule, events, is_recovered } => {
@@ -210,6 +228,12 @@ impl Window {
                 sum.0 += 1;
                 sum.1 += events.len() as u64;
                 self.summary.late += u64::from(is_late);
+                if exchange.started_at < self.others_to {
+                    self.summary.lacks(Gap::Order, number, "");
+                }
+                if let Some(number) = self.twin(exchange).filter(|_| !events.is_empty()) {
+                    self.summary.lacks(Gap::Twin, number, "");
+                }
                 self.summary.unprefixed += u64::from(exchange.is_unprefixed);
                 self.summary.recovered += u64::from(is_recovered);
                 if let Some(check) = exchange.token_check {
@@ -223,6 +247,19 @@ impl Window {
             }
         }
         Ok(None)
+    }
+
+    /// The number of an exchange that has the request and the answer of this one, starts soon after it and counts too.
+    fn twin(&self, exchange: &Exchange) -> Option<u64> {
+        let counts_each =
+            matches!(exchange.endpoint, Endpoint::Authorize | Endpoint::Preauthorize | Endpoint::Logout);
+        if !counts_each || exchange.token.is_some() {
+            return None;
+        }
+        let until = Instant::from_nanos(exchange.started_at.nanos().saturating_add(TWIN_NANOS));
+        let soon = self.held.range(..(until, 0));
+        let twin = soon.into_iter().find(|(_, other)| other.is_alike(exchange));
+        twin.map(|((_, number), _)| *number.min(&(u64::MAX - number)))
     }
 
     fn window_nanos(&self) -> i64 {

@@ -385,3 +385,138 @@ fn an_mvpd_that_says_there_is_none_is_told_of_exchanges_too() {
     let read = read_text("log.ndjson", changed(authorize(), "/request/url", url).to_string());
     assert_eq!(read.gap("nameless_mvpds", "of an MVPD whose name says that there is none"), (1, 1));
 }
+
+/// The log again, as another hop writes it: each call starts a little later and ends a little sooner.
+fn of_another_hop(exchange: &mut Value) {
+    let start = exchange["started_at"].as_str().expect("a start").replace(".000Z", ".003Z");
+    exchange["started_at"] = json!(start);
+    let took = exchange["duration_ms"].as_u64().expect("a duration");
+    exchange["duration_ms"] = json!(took - 5);
+}
+
+#[test]
+fn a_call_in_the_logs_of_two_hops_plays_once_and_what_has_no_token_is_told() {
+    let lines = text("rest-v2/login-authorize-logout.ndjson");
+    let both = |lines: &[usize]| {
+        let exchanges = text("rest-v2/login-authorize-logout.ndjson");
+        let of = exchanges.lines().enumerate().flat_map(|(index, line)| {
+            let mut other: Value = serde_json::from_str(line).expect("JSON");
+            of_another_hop(&mut other);
+            let other = lines.contains(&(index + 1)).then(|| other.to_string());
+            [Some(line.to_owned()), other].into_iter().flatten()
+        });
+        read_text("log.ndjson", of.collect::<Vec<_>>().join("\n"))
+    };
+    let tokens = both(&[5, 6]);
+    assert_eq!((tokens.events.len(), tokens.exchanges().again), (10, 2));
+    assert_eq!(tokens.gap("tokens_seen_before", "have the media token of an earlier one"), (2, 6));
+    let logout = both(&[7]);
+    assert_eq!(logout.gap("twins", "if this is the log of two hops"), (1, 8));
+    assert_eq!(
+        both(&[1, 2, 3, 4]).summary.warnings,
+        [],
+        "what counts once whatever the log has is no matter"
+    );
+    // The log of the other hop may come as a file of its own, in a later run.
+    let house = House::at(Clock::fixed(Instant::from_nanos(NOW_NANOS)));
+    let other = lines.lines().map(|line| {
+        let mut other = serde_json::from_str(line).expect("JSON");
+        of_another_hop(&mut other);
+        other.to_string()
+    });
+    let other = other.collect::<Vec<_>>().join("\n");
+    let taken = [("edge.ndjson", &lines), ("origin.ndjson", &other)].map(|(name, content)| {
+        let path = house.dir.path().join(name);
+        fs::write(&path, content).expect("a log");
+        let options = options(house.dir.path());
+        let taken = load(&*house.buffer, &[InputPath::new(&path)], &options, &mut ()).expect("an ingest");
+        (taken.total.stored, taken.exchanges.expect("exchanges").gaps[Gap::Token as usize].exchanges)
+    });
+    assert_eq!(taken, [(10, 0), (2, 2)], "only the logout is counted again");
+}
+
+#[test]
+fn inputs_that_overlap_in_time_are_told_because_their_logins_fall_apart() {
+    let lines = text("rest-v2/login-authorize-logout.ndjson");
+    let dir = TempDir::new().expect("a temporary folder");
+    let told = |parts: [&dyn Fn(usize) -> bool; 2]| {
+        let inputs = ["a.ndjson", "b.ndjson"].into_iter().zip(parts).map(|(name, is_in)| {
+            let of = lines.lines().enumerate().filter(|(index, _)| is_in(index + 1));
+            let path = dir.path().join(name);
+            fs::write(&path, of.map(|(_, line)| format!("{line}\n")).collect::<String>()).expect("a log");
+            InputPath::new(path)
+        });
+        let inputs: Vec<_> = inputs.collect();
+        let summary = preview(&inputs, &options(dir.path()), &mut |_, _| ControlFlow::Continue(()));
+        summary.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(told([&|line| line < 5, &|line| line > 4]), [""; 0]);
+    let overlapping = told([&|line| line % 2 == 1, &|line| line % 2 == 0]);
+    assert_eq!(overlapping.len(), 1, "{overlapping:?}");
+    let expected = "b.ndjson:1: 2 exchanges start before an earlier input of the command ends";
+    assert!(overlapping[0].contains(expected), "{overlapping:?}");
+}
+
+#[test]
+fn a_redirect_to_the_same_call_and_an_answer_not_modified_log_nobody_out() {
+    let all = changed_log(|_, _| ());
+    for (status, location) in [
+        (304, None),
+        (304, Some("https://sp.auth.adobe.com/elsewhere")),
+        (301, Some("https://sp.auth.adobe.com/api/v2/REF30/logout/Cablevision/?redirectUrl=x")),
+        (307, Some("https://other.example/api/v2/REF30/logout/Cablevision")),
+        (308, Some("/api/v2/REF30/logout/Cablevision/")),
+    ] {
+        let lines = text("rest-v2/login-authorize-logout.ndjson");
+        let mut lines: Vec<&str> = lines.lines().collect();
+        let mut redirect: Value = serde_json::from_str(lines[6]).expect("JSON");
+        redirect["started_at"] = json!("2026-11-10T08:01:38.990Z");
+        redirect["duration_ms"] = json!(3);
+        redirect["response"] = json!({"status": status, "headers": {}, "body": ""});
+        if let Some(location) = location {
+            redirect["response"]["headers"]["Location"] = json!(location);
+        }
+        let redirect = redirect.to_string();
+        lines.insert(6, &redirect);
+        let read = read_text("log.ndjson", lines.join("\n"));
+        assert_eq!(read.events, all.events, "{status} {location:?}");
+        assert_eq!(read.exchanges().uncounted, [(status, 1)].into(), "{location:?}");
+    }
+    let elsewhere = changed_log(|line, exchange| {
+        if line == 7 {
+            let headers = json!({"Location": "https://mvpd.example/logout"});
+            exchange["response"] = json!({"status": 302, "headers": headers, "body": ""});
+        }
+    });
+    assert_eq!((elsewhere.events.len(), elsewhere.exchanges().uncounted.len()), (9, 0));
+}
+
+#[test]
+fn a_device_identifier_in_brackets_or_joined_with_itself_is_one() {
+    let one = "fingerprint bGl2aW5nLXJvb20tMQ==";
+    let read = |identifier: &str| {
+        changed_log(|_, exchange| {
+            let info = exchange["request"]["headers"].get_mut("X-Device-Info");
+            let info =
+                info.map(|info| *info = json!(identifier.replace(one, info.as_str().expect("Base64"))));
+            if info.is_some() {
+                exchange["request"]["headers"]["AP-Device-Identifier"] = json!(identifier);
+            }
+        })
+    };
+    let plain = read(one);
+    assert_eq!((plain.events.len(), plain.with("mvpd_user_id"), plain.with("device_model")), (10, 9, 10));
+    for form in ["#, #", "#,#", "[#]", "\"#\"", "[\"#\"]", "[#, #]", "\"#\", \"#\"", " [ # ] "] {
+        let other = read(&form.replace('#', one));
+        assert_eq!(other.events, plain.events, "{form}");
+    }
+    for form in ["#, fingerprint YWJj", "[#,fingerprint YWJj]"] {
+        let other = changed_log(|line, exchange| {
+            if line == 5 {
+                exchange["request"]["headers"]["AP-Device-Identifier"] = json!(form.replace('#', one));
+            }
+        });
+        let expected = "is no exchange: AP-Device-Identifier is given twice".to_owned();
+        assert_eq!(other.rejected(), [(5, expected)], "{form}");
+    }
+}

@@ -149,7 +149,7 @@ fn the_other_inputs_go_in_when_one_fails() {
             "none.zst: has no byte, so it is no whole Zstandard file".to_owned(),
             "book.csv: is packed as zip; only gzip and Zstandard are unpacked here, so write its events as NDJSON or CSV first".to_owned(),
             "log.xz: is packed as xz; only gzip and Zstandard are unpacked here, so write its events as NDJSON or CSV first".to_owned(),
-            "wide.ndjson: is UTF-16; save it as UTF-8".to_owned(),
+            "wide.ndjson: is UTF-16; save it as UTF-8, as iconv -f UTF-16 -t UTF-8 FILE does".to_owned(),
             "list.json: breaks off in line 1: the JSON list is not closed: it is cut off, or still being written"
                 .to_owned(),
             format!(

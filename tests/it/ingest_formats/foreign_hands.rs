@@ -125,6 +125,14 @@ fn a_csv_whose_lines_end_in_another_way_is_refused() {
             assert!(told.code == 1 && told.err.contains("end with neither LF nor CR"), "{sign:?} {told:?}");
         }
     }
+    // A map may have names of any kind, so values in the header show nothing: the signs alone do.
+    for sign in ["\u{85}", "\u{2028}", "\u{1e}", "\\n"] {
+        let program = Program::with("[map.m]\nkeys = { occurred_at = \"t\" }\n");
+        program.write("a.csv", &["event,requestor_id,t", "authn_ok,REF30,2026-11-10T08:00:00Z"].join(sign));
+        let path = program.path("a.csv");
+        let told = program.run(&["ingest", "--map", "m", path.to_str().expect("UTF-8")]);
+        assert!(told.code == 1 && told.err.contains("end with neither LF nor CR"), "{sign:?} {told:?}");
+    }
 }
 
 #[test]
@@ -276,7 +284,8 @@ fn quotes_that_are_not_doubled_are_rejected_and_not_read_as_another_value() {
     let expected = "has text behind the closing quote of field 4: a quote inside quotes is written twice, not once and not behind a backslash";
     assert_eq!(total, counts(9, 5, 1, 0, 3), "two rows say the same: {notes:?}");
     let expected = [8, 9, 10].map(|line| format!("a.csv:{line}: {expected}"));
-    assert_eq!(notes, expected);
+    assert_eq!(notes[..3], expected);
+    assert!(notes[3].starts_with("a.csv:7: 1 identifiers end with blanks"), "{notes:?}");
     // Blanks before a quote make it a part of the value, and a separator inside the quotes ends the value.
     let bad = [" \"u1\"", "\t\"a,b\"", "  \"\""].map(row).concat();
     let good = ["  ", " a\"b\"", " "].map(row).concat();
@@ -387,8 +396,10 @@ fn only_the_new_rows_of_a_change_log_are_events_and_the_advice_takes_those() {
         let (total, notes) = told("a.ndjson", content.as_bytes());
         assert_eq!(total.stored, 0);
         let lines = content.lines().filter(|line| line.contains("authz_ok")).count();
-        let told = |note: &&String| note.contains("change log of a database") && note.contains(command);
+        let why = "a changed or deleted row of a database's change log";
+        let told = |note: &&String| note.contains(command) || note.contains(why);
         assert_eq!(notes.iter().filter(told).count(), lines, "{notes:?}");
+        assert!(notes.iter().any(|note| note.contains(command)), "{notes:?}");
     }
 }
 
@@ -402,13 +413,29 @@ fn base64_of_events_is_called_base64_and_the_advice_decodes_it() {
         assert!(notes[0].contains("is Base64"), "{notes:?}");
         assert_eq!(heeded(&notes[0], content.as_bytes()).stored, 3, "{notes:?}");
     }
-    let member = format!("{{\"data\":\"{}\"}}", encoded(events(1).trim()));
-    let (total, notes) = told("a.ndjson", member.as_bytes());
-    assert_eq!(total.rejected, 1);
+    let data = encoded(events(1).trim());
+    let loki = format!("{{\"streams\":[{{\"values\":[[\"1794297601\",{}]]}}]}}", json!(events(1).trim()));
+    for (member, place) in [
+        (format!("{{\"data\":\"{data}\"}}"), ".data|@base64d"),
+        (
+            format!("{{\"Records\":[{{\"kinesis\":{{\"data\":\"{data}\"}}}}]}}"),
+            ".Records[].kinesis.data|@base64d",
+        ),
+        (loki, ".streams[].values[][1]"),
+    ] {
+        let (total, notes) = told("a.ndjson", member.as_bytes());
+        assert_eq!(total.rejected, 1);
+        assert!(notes[0].contains(&format!("jq -r '{place}'")), "{notes:?}");
+    }
+    let packed = format!("{{\"data\":\"{}\"}}", encoded(&data));
+    let (_, notes) = told("a.ndjson", packed.as_bytes());
     assert!(
         notes[0].contains("holds text as Base64") && notes[0].contains("jq -r '.NAME|@base64d'"),
         "{notes:?}"
     );
+    let padded = r#"{"occurred_at":" 2026-11-10T08:00:00Z","event":"authn_ok","requestor_id":"REF30"}"#;
+    let (_, notes) = told("a.ndjson", padded.as_bytes());
+    assert!(notes[0].contains("has blanks around it: take them off"), "{notes:?}");
     let token = r#"{"data":"eyJhbGciOiJIUzI1NiJ9.e30.x"}"#;
     let (_, notes) = told("a.ndjson", token.as_bytes());
     assert!(notes[0].contains("looks like an exchange"), "a token is no event: {notes:?}");
@@ -527,13 +554,17 @@ fn what_is_no_line_of_json_is_called_by_its_name() {
         assert_eq!((total.stored, total.rejected > 0), (0, true), "{expected}: {notes:?}");
         assert!(notes.iter().any(|note| note.contains(expected)), "{expected}: {notes:?}");
     }
-    assert_eq!(told("a.ndjson", &wide).1, ["a.ndjson: is UTF-16; save it as UTF-8"]);
+    assert_eq!(
+        told("a.ndjson", &wide).1,
+        ["a.ndjson: is UTF-16; save it as UTF-8, as iconv -f UTF-16 -t UTF-8 FILE does"]
+    );
     for mark in ["", "\u{feff}"] {
         let letters: Vec<u32> = format!("{mark}{event}").chars().map(u32::from).collect();
         let small: Vec<u8> = letters.iter().flat_map(|letter| letter.to_le_bytes()).collect();
         let big: Vec<u8> = letters.iter().flat_map(|letter| letter.to_be_bytes()).collect();
         for wide in [small, big] {
-            assert_eq!(told("a.ndjson", &wide).1, ["a.ndjson: is UTF-32; save it as UTF-8"], "{mark:?}");
+            let expected = "a.ndjson: is UTF-32; save it as UTF-8, as iconv -f UTF-32 -t UTF-8 FILE does";
+            assert_eq!(told("a.ndjson", &wide).1, [expected], "{mark:?}");
         }
     }
 }
@@ -625,8 +656,9 @@ fn a_value_of_a_report_in_json_that_is_no_text_costs_its_record_and_is_named() {
 fn rejects_of_a_report_in_csv_have_the_line_in_the_file() {
     let csv = "sep=,\nyear,month,day,hour,requestor-id,mvpd,authn-attempts\n2026,11,10,8,REF30,\"M\n\n1\",5\n\n2026,11,10,8,REF30,N,many\n";
     let (total, notes) = told("r.csv", csv.as_bytes());
-    assert_eq!(total, counts(2, 1, 0, 0, 1));
-    assert_eq!(notes[0], "r.csv:7: has authn-attempts \"many\", which is no count");
+    assert_eq!(total, counts(2, 0, 0, 0, 2));
+    assert!(notes[0].starts_with("r.csv:3: has mvpd "), "a line end within a name: {notes:?}");
+    assert_eq!(notes[1], "r.csv:7: has authn-attempts \"many\", which is no count");
     let (_, notes) = told("r.csv", format!("{csv}1,2\n").as_bytes());
     assert!(notes[0].contains("breaks off in line 8: a row has 2 cells"), "{notes:?}");
 }
@@ -726,4 +758,104 @@ fn a_lone_line_that_is_no_event_does_not_say_that_it_follows_one() {
     let (_, notes) = told("a.ndjson", b"\"a text\"\n");
     let expected = "a.ndjson:1: is a part of an exchange, or of an object on several lines, or follows one";
     assert!(notes[0].starts_with(expected), "{notes:?}");
+}
+
+#[test]
+fn what_no_format_fits_is_called_by_its_name() {
+    let ebcdic: Vec<u8> = [
+        0x96, 0x83, 0x83, 0xA4, 0x99, 0x99, 0x85, 0x84, 0x6D, 0x81, 0xA3, 0x6B, 0x85, 0xA5, 0x85, 0x95, 0xA3,
+        0x25,
+    ]
+    .repeat(9);
+    let event = r#"{"occurred_at":"2026-11-10T08:00:00Z","event":"authn_ok","requestor_id":"REF30"}"#;
+    let form = format!(
+        "--------------------------d7\r\nContent-Disposition: form-data; name=\"f\"\r\n\r\n{event}\r\n"
+    );
+    for (name, content, what) in [
+        ("a.csv", &ebcdic[..], "is EBCDIC; convert it, as iconv -f IBM-1047 -t UTF-8 FILE does"),
+        ("a", &ebcdic, "is EBCDIC"),
+        ("a.ndjson", form.replace("occurred_at", "at").as_bytes(), "is a multipart form; send what is in its part alone"),
+        ("a.json", form.as_bytes(), "is a multipart form"),
+        (
+            "a.xml",
+            b"<?xml version='1.0' encoding='UTF-8' ?>\n<?charles serialization-version='2.0' ?>\n<charles-session>",
+            "is a session of Charles; export it as an HTTP archive (HAR) there",
+        ),
+        (
+            "a.chlsj",
+            br#"[{"status":"COMPLETE","method":"GET","protocolVersion":"HTTP/1.1","scheme":"https"}]"#,
+            "is a session of Charles",
+        ),
+        ("a.yml", b"---\nhttp_interactions:\n- request:\n    method: get\n", "is a recording of VCR"),
+        ("a.json", br#"{"http_interactions":[{"request":{"method":"get"}}]}"#, "is a recording of VCR"),
+    ] {
+        let (total, notes) = told(name, content);
+        let is_named = notes.len() == 1 && notes[0].starts_with(&format!("{name}: {what}"));
+        assert!(is_named && total == Counts::default(), "{name}: {notes:?}");
+    }
+    // An event may have such words in its values.
+    let words = event.replace("REF30\"", "REF30\",\"resource_id\":\"http_interactions:\"");
+    assert_eq!(told("a.ndjson", words.as_bytes()).0, counts(1, 1, 0, 0, 0));
+}
+
+#[test]
+fn a_document_that_is_no_report_or_archive_is_not_said_to_break_off() {
+    let report =
+        "year,month,day,hour,requestor-id,mvpd,authn-attempts\n2026,11,10,8,REF30,T\u{e9}l\u{e9},5\n";
+    let latin: Vec<u8> = report.chars().map(|letter| letter as u8).collect();
+    for (format, content, what) in [
+        ("esm", &latin[..], "iconv -f WINDOWS-1252 -t UTF-8 FILE"),
+        ("esm", b"<?xml version=\"1.0\"?><rss><record year=\"2026\"/></rss>", "no ESM report"),
+        ("har", b"[]", "no HTTP archive"),
+    ] {
+        let program = Program::new();
+        std::fs::write(program.path("a.txt"), content).expect("a file");
+        let path = program.path("a.txt");
+        let done = program.run(&["ingest", "--format", format, path.to_str().expect("UTF-8")]);
+        let is_right = done.code == 1 && done.err.contains("cannot be read") && done.err.contains(what);
+        assert!(is_right && !done.err.contains("breaks off"), "{done:?}");
+    }
+}
+
+#[test]
+fn lines_that_end_with_two_returns_and_a_feed_are_counted_once() {
+    let rows = "occurred_at,event,requestor_id\n2026-11-10T08:00:00Z,authn_ok,REF30\nx,authn_ok,REF30\n2026-11-10T09:00:00Z,authn_ok,REF30\ny,authn_ok,REF30\n";
+    for end in ["\n", "\r\n", "\r\r\n", "\r"] {
+        let (total, notes) = told("a.csv", rows.replace('\n', end).as_bytes());
+        assert_eq!(total, counts(4, 2, 0, 0, 2), "{end:?}");
+        let lines: Vec<&str> = notes.iter().map(|note| note.split(": ").next().unwrap_or_default()).collect();
+        assert_eq!(lines, ["a.csv:3", "a.csv:5"], "{end:?}");
+    }
+}
+
+#[test]
+fn identifiers_that_a_column_padded_with_blanks_are_told() {
+    let start = r#"{"occurred_at":"2026-11-10T08:00:00Z","event":"authn_ok","requestor_id":"REF30""#;
+    for key in ["mvpd_user_id", "device_id", "event_id"] {
+        let lines = format!("{start},\"{key}\":\"bob\"}}\n{start},\"{key}\":\"bob   \"}}\n");
+        let (total, notes) = told("a.ndjson", lines.as_bytes());
+        assert_eq!(total, counts(2, 2, 0, 0, 0), "{key}: {notes:?}");
+        let expected = format!("a.ndjson:2: 1 identifiers end with blanks, first {key} \"bob   \"");
+        assert!(notes.len() == 1 && notes[0].starts_with(&expected), "{notes:?}");
+    }
+}
+
+#[test]
+fn the_nearest_name_is_searched_for_a_few_unknown_events_alone() {
+    let row = |number: usize| {
+        format!(
+            "2026-11-10T08:00:00Z,{},REF30\n",
+            if number == 59 { "authn_0k".to_owned() } else { format!("authn_{number}") }
+        )
+    };
+    let rows: String = (0..60).chain([0]).map(row).collect();
+    let intake = Intake::new();
+    let path = intake.file("a.csv", format!("occurred_at,event,requestor_id\n{rows}").as_bytes());
+    let summary = intake.load(&[&path]);
+    assert_eq!(summary.total, counts(61, 0, 0, 0, 61));
+    let kept = std::fs::read_to_string(summary.rejects_path.expect("rejects")).expect("a file");
+    assert_eq!(kept.lines().count(), 61);
+    let searched: Vec<bool> = kept.lines().map(|line| line.contains("is unknown; the nearest is")).collect();
+    assert_eq!(searched.iter().filter(|it| **it).count(), 21, "twenty names, one of them twice");
+    assert!(searched[0] && searched[60] && !searched[59]);
 }

@@ -1,5 +1,7 @@
 //! Rows 27 to 37, and 45: authorization and preflight.
 
+use std::collections::HashSet;
+
 use super::super::answer::{Decision, Reply};
 use super::super::rule::Rule;
 use super::super::state::Profile;
@@ -117,8 +119,12 @@ impl<'a> Derivation<'a> {
         let mvpd = exchange.name.as_deref();
         let profile = self.joined(mvpd)?;
         let resources = &exchange.asked.resources;
+        let mut asked = HashSet::new();
         for ordinal in 0..resources.len().max(1) {
             let resource = resources.get(ordinal).map(String::as_str);
+            if !asked.insert(resource) {
+                continue;
+            }
             let facts = Facts { resource, ordinal, ..Facts::joined(mvpd, profile.as_ref()) };
             self.emit(rule, EventKind::AuthzRequested, &facts)?;
             self.emit(rule, EventKind::AuthzFailed, &Facts { error: Some(error), ..facts })?;

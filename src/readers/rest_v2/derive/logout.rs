@@ -41,7 +41,7 @@ impl Derivation<'_> {
             Some("partner_logout") => (Rule::LOGOUT_LEFT_TO_PARTNER, None),
             Some("invalid") => (Rule::LOGOUT_WITHOUT_PROFILE, Some(EventKind::LogoutFailed)),
             Some(_) => (Rule::UNKNOWN_ACTION, None),
-            None if (300..400).contains(&exchange.status) => (Rule::LOGOUT_SENT_TO_MVPD, None),
+            None if exchange.is_redirected => (Rule::LOGOUT_SENT_TO_MVPD, None),
             None if error.is_none() && !matches!(exchange.status, 400 | 403) => {
                 return Ok(Rule::NOT_PROCESSED);
             }

@@ -21,6 +21,9 @@ use crate::event::{
 use crate::readers::line::{AppliedRule, RejectReason};
 use crate::readers::memory::{Feed, MemoryKey, MemoryResult};
 
+/// How long media tokens are remembered, in milliseconds: until the log of another hop was read, too.
+const TOKENS_MS: i64 = 7 * DAY_MS;
+
 /// An event and the rule that made it.
 pub(super) type Derived = (PassEvent, AppliedRule);
 
@@ -35,6 +38,8 @@ pub(super) enum Taken {
         is_recovered: bool,
     },
     Again,
+    /// The answer has the media token of an earlier one: it is the same answer, in the log of another hop.
+    TokenAgain,
     /// The exchange is not a call of the API and not part of a logout.
     Elsewhere,
     Rejected(RejectReason),
@@ -73,8 +78,8 @@ pub(super) fn take(
         }
         Err(_) => return Ok(Taken::no_exchange("the service provider of its path cannot be a requestor ID")),
     };
-    if state.memory.feed(requestor_id.as_str())? == Some(Feed::Esm) {
-        return Ok(Taken::Rejected(RejectReason::MixedFeeds(requestor_id.as_str().to_owned())));
+    if let Some((Feed::Esm, there)) = state.memory.feed(requestor_id.as_str())? {
+        return Ok(Taken::Rejected(RejectReason::mixed(requestor_id.as_str(), &there)));
     }
     // An exchange whose time is out of bounds is refused before the memory stores anything of it.
     for at in [exchange.started_at, exchange.answered_at] {
@@ -86,12 +91,22 @@ pub(super) fn take(
     let state = State { service_provider: &exchange.service_provider, ..state };
     let mut derivation = Derivation { exchange, config, state, requestor_id, bounds, events: Vec::new() };
     let drops_at = ms_of(exchange.started_at) + i64::from(config.dedup_days) * DAY_MS;
-    if !derivation.state.is_first(exchange.fingerprint, drops_at)? {
+    let mut is_again = !derivation.state.is_first(exchange.fingerprint, drops_at)?;
+    if let Some(truncated) = exchange.truncated {
+        is_again |= !derivation.state.is_first(truncated, drops_at)?;
+    }
+    if is_again {
         return Ok(Taken::Again);
     }
     let former = derivation.former(drops_at)?;
     if former == Former::Taken {
         return Ok(Taken::Again);
+    }
+    if let Some(token) = exchange.token {
+        let drops_at = ms_of(exchange.started_at) + TOKENS_MS;
+        if !derivation.state.is_first(token, drops_at)? {
+            return Ok(Taken::TokenAgain);
+        }
     }
     let rule = match &leg {
         Some(leg) => derivation.logout_leg(leg)?,
