@@ -224,7 +224,9 @@ fn a_token_in_a_refused_collection_url_is_never_echoed() {
                 let done = program.run(&[words, &[url], json].concat());
                 let text = format!("{}{}", done.out, done.err);
                 assert_eq!(done.code, 2, "{url}: {text}");
-                assert!(!text.contains("TOKEN") && text.contains("h.example"), "{url}: {text}");
+                // Of a URL with a blank in it, nobody knows where the password ends.
+                let is_named = text.contains("h.example") || url.contains(' ') && text.contains("***");
+                assert!(!text.contains("TOKEN") && is_named, "{url}: {text}");
             }
         }
     }
