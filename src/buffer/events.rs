@@ -282,20 +282,18 @@ fn source(
     id: &RequestorId,
     batch: &Batch,
 ) -> Result<std::result::Result<RequestorKey, String>> {
-    let other = || match memory::feed_of(connection, id.as_str())? {
+    match memory::feed_of(connection, id.as_str())? {
         // The reader's memory of these events must not be stored without the events, so nothing is stored.
         Some((feed, _)) if feed != batch.feed && !batch.memory.is_empty() => {
-            Err(BufferError::MixedFeeds(id.to_string()))
+            return Err(BufferError::MixedFeeds(id.to_string()));
         }
-        decided => Ok(decided.filter(|(feed, _)| *feed != batch.feed).map(|(_, there)| there)),
-    };
-    if let Some(there) = other()? {
-        return Ok(Err(there));
+        Some((feed, there)) if feed != batch.feed => return Ok(Err(there)),
+        Some(_) | None => {}
     }
     let requestor = intern_requestor(connection, id)?;
     let insert = "INSERT OR IGNORE INTO feeds (requestor, feed) VALUES (?1, ?2)";
     run(connection, insert, (requestor, batch.feed))?;
-    Ok(other()?.map_or(Ok(requestor), Err))
+    Ok(Ok(requestor))
 }
 
 /// The statements for each event, prepared once per batch.

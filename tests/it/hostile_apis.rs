@@ -438,7 +438,8 @@ fn a_requestor_whose_events_come_singly_is_named_where_its_reports_are_pulled() 
     let server = esm(move || {
         let buffer = rusqlite::Connection::open(buffer.get().expect("a path")).expect("SQLite");
         let meanwhile =
-            "CREATE TRIGGER meanwhile AFTER INSERT ON feeds BEGIN UPDATE feeds SET feed = 'events'; END";
+            "CREATE TRIGGER meanwhile AFTER INSERT ON inputs BEGIN INSERT OR IGNORE INTO requestors (requestor_id) VALUES ('REF30');
+             INSERT INTO feeds (requestor, feed) SELECT requestor, 'events' FROM requestors WHERE requestor_id = 'REF30'; END";
         buffer.execute(meanwhile, []).expect("a trigger");
         ok(&report)
     });
