@@ -72,9 +72,11 @@ fn is_ebcdic(start: &[u8]) -> bool {
     const LETTERS: [std::ops::RangeInclusive<u8>; 7] =
         [0x81..=0x89, 0x91..=0x99, 0xA2..=0xA9, 0xC1..=0xC9, 0xD1..=0xD9, 0xE2..=0xE9, 0xF0..=0xF9];
     let letters = start.iter().filter(|byte| LETTERS.iter().any(|range| range.contains(*byte))).count();
-    let is_foreign = std::str::from_utf8(start).is_err() && start.len() > 16;
+    // The start of a text may end within a letter of UTF-8.
+    let is_foreign = std::str::from_utf8(start).is_err_and(|error| error.error_len().is_some());
     let ascii = |byte: &u8| byte.is_ascii_digit() || byte.is_ascii_uppercase() || *byte == b'e';
     is_foreign
+        && start.len() > 16
         && letters * 2 > start.len()
         && start.iter().filter(|byte| ascii(byte)).count() * 4 < start.len()
 }

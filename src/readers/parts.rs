@@ -54,7 +54,8 @@ pub(super) fn line<'a>(
     }
     // Packed bytes may have any byte, also a line feed and letters.
     remarks.is_packed |= is_packed(bytes);
-    if remarks.is_packed && std::str::from_utf8(bytes).is_err() {
+    let is_text = |text: &str| !text.contains(|letter: char| letter.is_control() && letter != '\t');
+    if remarks.is_packed && !std::str::from_utf8(bytes).is_ok_and(is_text) {
         line.excerpt = Excerpt::hidden(bytes, line.excerpt.line_bytes);
     }
     line

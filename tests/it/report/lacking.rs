@@ -291,7 +291,7 @@ fn accounts_of_some_mvpds_are_no_total_of_all() {
 fn the_remark_counts_hours_once_names_a_few_requestors_and_an_mvpd_is_known_in_every_spelling() {
     let program = Program::new();
     let long = "M".repeat(300);
-    let names = ["Cable\u{85}One", "D=v1", "ÜBER  Kabel", &long];
+    let names = ["Cable\u{2028}One", "D=v1", "ÜBER  Kabel", &long];
     for name in names {
         let rows: Vec<String> = (0..6).map(|index| format!("8,R{index},{name},9")).collect();
         let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
