@@ -327,12 +327,17 @@ async fn found_schema(client: &Client) -> std::result::Result<Option<i32>, Error
 
 pub(super) async fn connect(address: &Address) -> std::result::Result<Client, Error> {
     // The connection works as a task of its own until its client is dropped. Its error reaches the client, too.
-    if address.is_verified {
+    let client = if address.is_verified {
         let (client, connection) = address.config.connect(Tls::new()).await?;
         tokio::spawn(connection);
-        return Ok(client);
-    }
-    let (client, connection) = address.config.connect(NoTls).await?;
-    tokio::spawn(connection);
+        client
+    } else {
+        let (client, connection) = address.config.connect(NoTls).await?;
+        tokio::spawn(connection);
+        client
+    };
+    // Compiling a statement takes up to a second, and statements here take milliseconds. pgbouncer may keep this setting on a
+    // connection: no statement of this user needs another one.
+    client.batch_execute("SET jit = off").await?;
     Ok(client)
 }

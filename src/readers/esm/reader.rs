@@ -52,7 +52,6 @@ pub struct EsmReader {
 }
 
 /// What was counted of a record before its report.
-#[derive(Default)]
 struct Earlier {
     /// Units, under the names of the record or, with `respelt`, under that spelling.
     known: u64,
@@ -200,7 +199,13 @@ impl EsmReader {
             self.new_hours.insert(place);
         }
         let (is_new, is_stored) = (self.new_hours.contains(&place), memory.has_earlier());
-        let Earlier { known, respelt } = self.earlier(record, pass, &counts, is_new, memory)?;
+        let mut before = Vec::with_capacity(counts.len());
+        for count in &counts {
+            let key = count.key(&self.keyring, "count");
+            before.push((key, total_of(memory, key)?));
+        }
+        let stated = before.iter().map(|(_, before)| before).sum();
+        let Earlier { known, respelt } = self.earlier(record, pass, &counts, (stated, is_new), memory)?;
         if record.field("minute").is_none() && !is_new {
             let units = counts.iter().map(|count| count.total).sum::<u64>();
             let mvpd = record.field("mvpd").unwrap_or_default();
@@ -215,9 +220,7 @@ impl EsmReader {
         }
         let (mut ready, mut totals, mut lower) = (Vec::new(), Vec::new(), Vec::new());
         let mut counted = Vec::new();
-        for count in &counts {
-            let key = count.key(&self.keyring, "count");
-            let before = total_of(memory, key)?;
+        for (count, (key, before)) in counts.iter().zip(before) {
             counted.extend((before > 0).then_some(count.kind));
             if count.total < before {
                 lower.push(before - count.total);
@@ -250,25 +253,27 @@ impl EsmReader {
         Ok(())
     }
 
-    /// What was counted of a record before, under its own names or former ones. Refuses one of another clock.
+    /// What was counted of a record before, under its own names or former ones: `stated` units in the metrics that it
+    /// states, and more only if its hour is not new. Refuses one of another clock.
     fn earlier(
         &mut self,
         record: &Record,
         pass: Pass,
         counts: &[Count],
-        is_new: bool,
+        (stated, is_new): (u64, bool),
         memory: &mut Recollection,
     ) -> Result<Earlier, Refusal> {
-        let mut earlier = Earlier::default();
+        let mut earlier = Earlier { known: stated, respelt: None };
         if !is_new {
-            earlier.known = units_of(&self.keyring, &counts[0], memory)?;
+            earlier.known += units_of(&self.keyring, &counts[0], counts, memory)?;
         }
         if !memory.has_earlier() || earlier.known > 0 || counts.iter().all(|count| count.total == 0) {
             return Ok(earlier);
         }
         self.refuse_other_clock(record, &counts[0], memory)?;
         if !self.twins.has(&self.grouping, record, pass) {
-            let units = |count: &Count, memory: &mut Recollection| units_of(&self.keyring, count, memory);
+            let units =
+                |count: &Count, memory: &mut Recollection| units_of(&self.keyring, count, &[], memory);
             let counted = self.spellings.counted_as(&counts[0], memory, units)?;
             (earlier.respelt, earlier.known) =
                 counted.map_or((None, 0), |(respelt, units)| (Some(respelt), units));
@@ -369,7 +374,7 @@ impl EsmReader {
                 let clock = row.as_deref().and_then(|row| grouping_and_clock(row)?.1);
                 let there = Count { occurred_at: at, ..count.clone() };
                 if clock.is_some_and(|clock| clock == zone.to_string())
-                    && units_of(&self.keyring, &there, memory)? > 0
+                    && units_of(&self.keyring, &there, &[], memory)? > 0
                 {
                     return Err(RejectReason::Esm(self.other_clock(*zone, at)).into());
                 }

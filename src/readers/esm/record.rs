@@ -264,11 +264,16 @@ fn requestor_of(record: &Record) -> Result<RequestorId, RejectReason> {
     RequestorId::of_source(requestor).map_err(RejectReason::Event)
 }
 
-/// The units that were counted of a record, in all its metrics.
-pub(super) fn units_of(keyring: &Keyring, count: &Count, memory: &mut Recollection) -> MemoryResult<u64> {
+/// The units that were counted of a record like this, in all metrics but those of `but`.
+pub(super) fn units_of(
+    keyring: &Keyring,
+    count: &Count,
+    but: &[Count],
+    memory: &mut Recollection,
+) -> MemoryResult<u64> {
     let metrics = METRICS.into_iter().map(|(metric, _)| metric).chain([REJECTED]);
     let mut units: u64 = 0;
-    for metric in metrics {
+    for metric in metrics.filter(|metric| but.iter().all(|count| count.metric != *metric)) {
         units =
             units.saturating_add(total_of(memory, Count { metric, ..count.clone() }.key(keyring, "count"))?);
     }

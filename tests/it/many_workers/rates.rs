@@ -13,6 +13,8 @@ use crate::support::{RSID, counted};
 
 const RATE: usize = 60;
 const SENT: usize = 10 * RATE;
+/// As [`CONFIG`] has them.
+const LANES: usize = 8;
 
 /// Drains with three workers at the same time.
 fn drain_together(program: &Program) {
@@ -30,14 +32,20 @@ fn assert_paced(sandbox: &Handle) {
     times.sort_unstable();
     assert_eq!(times.len(), SENT);
     let second = Duration::from_secs(1).as_nanos() as i64;
-    let busiest =
-        (0..SENT).map(|first| times[first..].iter().take_while(|at| **at < times[first] + second).count());
-    let busiest = busiest.max().expect("hits");
-    // Each worker may be late with the hits of a tenth of a second, and then sends them at once.
-    assert!(busiest <= RATE + WORKERS * RATE / 10, "{busiest} hits within a second");
+    let busiest = |span: i64| {
+        let within = |first: usize| times[first..].iter().take_while(|at| **at < times[first] + span).count();
+        (0..SENT).map(within).max().expect("hits")
+    };
+    // Each worker may be late with the hits of a tenth of a second, and then sends them at once. A sandbox that had to
+    // wait for the processor then meets the hits that are on their way together.
+    let most = RATE + WORKERS * RATE / 10 + WORKERS * LANES;
+    assert!(busiest(second) <= most, "{} hits within a second", busiest(second));
     let seconds = (times[SENT - 1] - times[0]) as f64 / second as f64;
     let rate = (SENT - 1) as f64 / seconds;
-    assert!((0.4..=1.02).contains(&(rate / RATE as f64)), "{rate} hits a second");
+    assert!(rate <= 1.02 * RATE as f64, "{rate} hits a second");
+    // More than a third, which is the share of one worker, in the five seconds that nothing else disturbed most.
+    let best = busiest(5 * second) as f64 / 5.0;
+    assert!(best >= 0.4 * RATE as f64, "{best} hits a second at best");
 }
 
 #[test]
