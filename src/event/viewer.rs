@@ -414,10 +414,11 @@ fn has_signs(text: &str) -> bool {
 
 /// Whether letters of a text were masked, so that the rest does not identify a person.
 fn is_masked(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    text.matches('*').count() >= STARS_MIN
-        || text.matches('•').count() >= STARS_MIN
-        || ["[redacted", "<redacted", "_redacted", "xxxx-xxxx"].into_iter().any(|mark| text.contains(mark))
+    let has = |mark: &str| {
+        text.as_bytes().windows(mark.len()).any(|part| part.eq_ignore_ascii_case(mark.as_bytes()))
+    };
+    text.matches(['*', '•']).count() >= STARS_MIN
+        || ["[redacted", "<redacted", "_redacted", "xxxx-xxxx"].into_iter().any(has)
 }
 
 /// Whether a text is several words for "no viewer" that a template joined: `undefined-undefined`, `null:null`.
@@ -425,7 +426,8 @@ fn is_made_of(text: &str, is_word: &dyn Fn(&str) -> bool) -> bool {
     let parts = || text.split(JOINTS).filter(|part| !part.is_empty());
     let is_known = |part: &str| !part.bytes().all(|it| it.is_ascii_digit()) && is_word(part);
     let is_beside = |part: &str| BESIDE_WORDS.split('|').any(|word| part.eq_ignore_ascii_case(word));
-    parts().count() > 1 && parts().any(is_known) && parts().all(|part| is_known(part) || is_beside(part))
+    // The first part of most identifiers is no such word.
+    parts().all(|part| is_known(part) || is_beside(part)) && parts().count() > 1 && parts().any(is_known)
 }
 
 /// Whether a text repeats one letter: the zeros of an empty UUID, or the letters of a mask (`***`, `xxxx-xxxx`).
