@@ -6,12 +6,17 @@ use crate::config::{ContractConfig, UnknownKeysRule};
 use crate::event::{EventKind, PassEvent, Property, is_no_value};
 use crate::readers::{Line, event_key};
 
+/// How the name of a folder ends in which Spark and Hive put the rows without a value.
+const NO_PARTITION: &str = "=__HIVE_DEFAULT_PARTITION__";
+
 /// A section `[contract.NAME]` whose names are checked.
 #[derive(Debug, Clone)]
 pub struct Contract {
     name: String,
     config: ContractConfig,
     clock: Clock,
+    /// The folder, such as `mvpd=Cableco`, that asks for its key in each line.
+    folder: Option<String>,
 }
 
 impl Contract {
@@ -24,8 +29,24 @@ impl Contract {
         let unknown = config.events.iter().find(|name| EventKind::from_name(name).is_none());
         match unknown {
             Some(event) => Err(format!("events: {event:?} is no event, such as authz_ok")),
-            None => Ok(Contract { name: name.to_owned(), config, clock: clock.clone() }),
+            None => Ok(Contract { name: name.to_owned(), config, clock: clock.clone(), folder: None }),
         }
+    }
+
+    /// Spark and Hive write a value into the names of folders, and leave it out of the lines. Each folder of a path whose
+    /// name gives a key of an event asks for that key.
+    pub(super) fn of_folders<'a>(source: &'a str, clock: &'a Clock) -> impl Iterator<Item = Contract> + 'a {
+        let folders = source.rsplit('/').skip(1).filter(|folder| !folder.ends_with(NO_PARTITION));
+        folders.filter_map(|folder| {
+            let key = event_key(folder.split_once('=')?.0).ok()?;
+            let config = ContractConfig { required: vec![key.to_owned()], ..ContractConfig::default() };
+            Some(Contract {
+                name: key.to_owned(),
+                config,
+                clock: clock.clone(),
+                folder: Some(folder.to_owned()),
+            })
+        })
     }
 
     /// Whether the contract applies to events of this source.
@@ -49,7 +70,13 @@ impl Contract {
         };
         let mvpd = event.property(Property::Mvpd).filter(|mvpd| !is_no_value(mvpd) && !is_among(mvpds, mvpd));
         let at = event.occurred_at();
-        let what = if let Some(key) = required.iter().find(is_missing) {
+        let missing = required.iter().find(is_missing);
+        if let (Some(key), Some(folder)) = (missing, &self.folder) {
+            return Some(format!(
+                "has no {key}, and its folder {folder:?} has one: have its source write it into the lines too"
+            ));
+        }
+        let what = if let Some(key) = missing {
             format!("{key} is missing")
         } else if let Some(mvpd) = mvpd {
             format!("mvpd {mvpd:?} is not known there")

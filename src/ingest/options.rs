@@ -70,7 +70,8 @@ impl IngestOptions {
     }
 
     pub(super) fn contracts_of(&self, source: &str) -> Vec<Contract> {
-        self.contracts.iter().filter(|contract| contract.is_of(source)).cloned().collect()
+        let configured = self.contracts.iter().filter(|contract| contract.is_of(source)).cloned();
+        configured.chain(Contract::of_folders(source, &self.clock)).collect()
     }
 
     /// Events before this instant are of days that ended more than 24 hours ago.

@@ -235,7 +235,7 @@ impl<R: BufRead> Records<R> {
         for (column, cell) in columns.iter().zip(cells) {
             let value = RawValue::Text(Cow::Borrowed(cell));
             if !draft.set(column, value.clone())? {
-                unknown.take(column, &value)?;
+                unknown.take(column, &value, "")?;
             }
         }
         Ok(draft.finish(bounds)?)

@@ -1,6 +1,7 @@
 //! Recognises what another encoding, or the escapes of another format, left in a value.
 
 use super::rest_v2::has_escapes;
+use crate::event::is_invisible;
 
 /// The first letters of UTF-8 that was read as Latin-1, and the letters of Windows-1252 that may follow them there. In
 /// Latin-1 itself the signs from U+0080 to U+00BF follow.
@@ -17,6 +18,25 @@ pub(super) fn has_backslashes(text: &str, is_user: bool) -> bool {
         is_control || rest.strip_prefix('u').is_some_and(is_hex)
     };
     text.contains('\\') && (text.contains("\\\\") || text.split('\\').skip(1).any(is_escape))
+}
+
+/// What programs put around a value when they print it, or a list of one: pairs with a space inside, and bars between.
+const WRAPPERS: &str = "\" \"|b' '|b\" \"|Optional( )|Optional[ ]|Some( )|ObjectId( )|[' ']|[\" \"]|\\x ";
+
+/// Whether an identifier is printed in a program's own way (`"u1"`, `Optional[u1]`, `b'u1'`, `dXNlcg%3D%3D`), or has
+/// letters that nobody sees.
+pub(super) fn is_wrapped(text: &str) -> bool {
+    // Nearly all identifiers begin otherwise.
+    let is_between = |around: &str| {
+        around
+            .split_once(' ')
+            .is_some_and(|(open, close)| text.starts_with(open) && text[open.len()..].ends_with(close))
+    };
+    let is_hidden =
+        |letter: char| is_invisible(letter) || matches!(letter, '\u{ad}' | '\u{202a}'..='\u{202e}');
+    text.starts_with(['"', 'b', 'O', 'S', '[', '\\']) && WRAPPERS.split('|').any(is_between)
+        || text.ends_with("%3D")
+        || !text.is_ascii() && text.contains(is_hidden)
 }
 
 /// Whether a name of an MVPD is written in another way than in plain letters: `Cable%20Co`, `&amp;`, UTF-8 that was read

@@ -300,7 +300,7 @@ impl<'de> Visitor<'de> for Keys<'_> {
             let taken = match self.map {
                 None => match self.draft.set(&key, raw) {
                     Ok(true) => Ok(()),
-                    Ok(false) => self.unknown.take(&key, &raw_value(json)),
+                    Ok(false) => self.unknown.take(&key, &raw_value(json), json),
                     Err(error) => Err(error),
                 },
                 Some(map) => map.take((self.draft, self.unknown), &key, raw, json),

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::leftovers::{has_backslashes, has_leftovers};
+use super::leftovers::{has_backslashes, has_leftovers, is_wrapped};
 use super::unknown::UnknownKeys;
 use crate::event::{
     IDENTIFIERS, PassEvent, Property, VisitorRules, has_zeros_behind, is_lost_address, is_no_value,
@@ -44,6 +44,7 @@ pub struct Remarks {
     with_lost_letters: Seen,
     with_backslashes: Seen,
     with_leftovers: Seen,
+    wrapped: Seen,
     /// Whether a part of an exchange, or of an object on several lines, was found.
     pub(super) is_in_parts: bool,
     /// Whether packed bytes were found.
@@ -87,6 +88,13 @@ impl Remarks {
             let is_user = matches!(property, Property::MvpdUserId | Property::VisitorId);
             if has_backslashes(text, is_user) {
                 self.with_backslashes.note_text(line, property.name(), text);
+            } else if is_wrapped(text) {
+                self.wrapped.note_text(line, property.name(), text);
+            }
+        }
+        for property in [Property::LatencyMs, Property::Ttl] {
+            if let Some(text) = event.property(property).filter(|text| has_zeros_behind(text)) {
+                self.with_zeros.note_text(line, property.name(), text);
             }
         }
         for property in [Property::Mvpd, Property::Proxy] {
@@ -150,7 +158,7 @@ impl Remarks {
             self.nameless.first
         );
         let with_zeros = format!(
-            "identifiers are whole numbers with a fraction of zeros, first {}, as pandas writes a column with gaps: each \
+            "values are whole numbers with a fraction of zeros, first {}, as pandas writes a column with gaps: each \
              is another user, device or event than the number without it; export these columns as text or as Int64",
             self.with_zeros.first
         );
@@ -179,6 +187,11 @@ impl Remarks {
              letter, an apostrophe in front), first {}, and are others than the plain names; let their source write plain UTF-8",
             self.with_leftovers.first
         );
+        let wrapped = format!(
+            "identifiers are printed in a program's own way (quotes, Optional[...], b'...', %3D for =), or have letters that nobody sees, \
+             first {}, and are others than the bare ones; have their source write the bare values",
+            self.wrapped.first
+        );
         // Of numbers that were not rounded, one in ten ends in 0. So if more than half end in 0, many were rounded.
         let rounded_ids = match self.rounded.count * 2 > self.long_numbers {
             true => &self.rounded,
@@ -203,6 +216,7 @@ impl Remarks {
             (&self.with_lost_letters, &with_lost_letters),
             (&self.with_backslashes, &with_backslashes),
             (&self.with_leftovers, &with_leftovers),
+            (&self.wrapped, &wrapped),
             (&self.lost_addresses, "values of ip_address are no address of a viewer, and none is sent"),
         ];
         let seen = all.into_iter().filter(|(seen, _)| seen.count > 0);

@@ -32,10 +32,11 @@ pub struct UnknownKeys {
 }
 
 impl UnknownKeys {
-    /// Takes an unknown key and its value. Refuses the event if they say that its row was changed or deleted.
-    pub(super) fn take(&mut self, name: &str, value: &RawValue<'_>) -> Result<(), EventError> {
+    /// Takes an unknown key and its value; `json` has the text of an object. Refuses the event if they say that its row was
+    /// changed or deleted.
+    pub(super) fn take(&mut self, name: &str, value: &RawValue<'_>, json: &str) -> Result<(), EventError> {
         self.note(name);
-        refuse_change(name, value)
+        refuse_change(name, value, json)
     }
 
     pub fn note(&mut self, name: &str) {

@@ -247,9 +247,11 @@ impl FileAnswer {
     fn outcome(self, status: StatusCode, key: &str, written: u64) -> Result<Option<Uploaded>, String> {
         let is_one_of = |codes: &[&str]| codes.iter().any(|code| self.status_code.eq_ignore_ascii_case(code));
         let (is_in, is_not_in) = (is_one_of(&IS_IN), is_one_of(&IS_NOT_IN));
-        // Adobe's answer names the key of the file. Without the key, only a look-up can show that the file arrived.
-        let is_nameless = is_in && status.is_success() && self.idempotency_key.is_none();
-        if is_nameless || self.is_of_another(key) {
+        // Adobe's answer names the key of the file. Without the key, only a look-up can show that the file arrived; and a
+        // gateway may say `ERROR` of a file that it passed on. Adobe's own refusals count the rows.
+        let is_adobes = matches!(status, StatusCode::OK | StatusCode::BAD_REQUEST) && self.rows.is_some();
+        let is_doubtful = is_in && status.is_success() || is_not_in && !is_adobes;
+        if is_doubtful && self.idempotency_key.is_none() || self.is_of_another(key) {
             return Err(OTHER_KEY.to_owned());
         }
         let (rows, invalid_rows) = (self.rows.unwrap_or(written), self.invalid_rows);
@@ -419,6 +421,10 @@ mod tests {
         }
         for (status, body) in [
             (500, "{}"),
+            (504, r#"{"status_code":"ERROR","message":"gateway timeout"}"#),
+            (500, r#"{"status_code":"REJECTED","rows":9}"#),
+            (200, r#"{"status_code":"ERROR","error":"upstream timed out"}"#),
+            (302, r#"{"status_code":"REJECTED"}"#),
             (502, "<html>"),
             (200, "<html>"),
             (200, "{}"),

@@ -182,7 +182,7 @@ impl Map {
         }
         match self.own(&small) {
             Some(name) => self.set(draft, name, value),
-            None => unknown.take(path, &value),
+            None => unknown.take(path, &value, json),
         }
     }
 

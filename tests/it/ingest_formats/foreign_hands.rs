@@ -90,7 +90,7 @@ fn an_identifier_that_became_a_number_with_a_fraction_of_zeros_is_told() {
         let (total, notes) = told("a.ndjson", format!("{start}}}\n{start},\"{key}\":{value}}}\n").as_bytes());
         assert_eq!(total, counts(2, 2, 0, 0, 0), "{key} {value}: {notes:?}");
         let expected = format!(
-            "a.ndjson:2: 1 identifiers are whole numbers with a fraction of zeros, first {key} \"{}\", as pandas writes a column with gaps: ",
+            "a.ndjson:2: 1 values are whole numbers with a fraction of zeros, first {key} \"{}\", as pandas writes a column with gaps: ",
             value.trim_matches('"')
         );
         assert!(notes.len() == 1 && notes[0].starts_with(&expected), "{notes:?}");
@@ -99,10 +99,7 @@ fn an_identifier_that_became_a_number_with_a_fraction_of_zeros_is_told() {
         2026-11-10T08:00:01Z,authn_ok,REF30,12345,8.0\n2026-11-10T08:00:02Z,authn_ok,REF30,12345.5,1.0.0\n";
     let (total, notes) = told("a.csv", rows.as_bytes());
     assert_eq!(total, counts(3, 3, 0, 0, 0));
-    assert!(
-        notes.len() == 1 && notes[0].starts_with("a.csv:2: 2 identifiers are whole numbers"),
-        "{notes:?}"
-    );
+    assert!(notes.len() == 1 && notes[0].starts_with("a.csv:2: 2 values are whole numbers"), "{notes:?}");
     let (total, notes) = told("r.ndjson", start.replace("\"REF30\"", "30.0}").as_bytes());
     assert_eq!(total, counts(1, 1, 0, 0, 0));
     assert!(notes.len() == 1 && notes[0].contains("first requestor_id \"30.0\""), "{notes:?}");
@@ -838,6 +835,54 @@ fn identifiers_that_a_column_padded_with_blanks_are_told() {
         let expected = format!("a.ndjson:2: 1 identifiers end with blanks, first {key} \"bob   \"");
         assert!(notes.len() == 1 && notes[0].starts_with(&expected), "{notes:?}");
     }
+}
+
+#[test]
+fn identifiers_as_a_program_prints_them_and_numbers_as_pandas_writes_them_are_told() {
+    let start = r#"{"occurred_at":"2026-11-10T08:00:00Z","event":"authn_ok","requestor_id":"REF30""#;
+    for (key, value, is_told) in [
+        ("mvpd", json!("\"Cableco\""), Some("identifiers are printed")),
+        ("mvpd_user_id", json!("Optional[u1]"), Some("identifiers are printed")),
+        ("mvpd_user_id", json!("b'u1'"), Some("identifiers are printed")),
+        ("mvpd_user_id", json!("dXNlcg%3D%3D"), Some("identifiers are printed")),
+        ("mvpd_user_id", json!("u1\u{200b}"), Some("identifiers are printed")),
+        ("mvpd_user_id", json!("\u{202a}u1"), Some("identifiers are printed")),
+        ("mvpd_user_id", json!("bob"), None),
+        ("mvpd_user_id", json!("Ünal"), None),
+        ("resource_id", json!("[News]"), None),
+        ("latency_ms", json!("120.0"), Some("values are whole numbers with a fraction of zeros")),
+        ("ttl", json!(3600.0), Some("values are whole numbers with a fraction of zeros")),
+        ("latency_ms", json!("12.5"), None),
+    ] {
+        let (total, notes) = told("a.ndjson", format!("{start},\"{key}\":{value}}}\n").as_bytes());
+        assert_eq!(total, counts(1, 1, 0, 0, 0), "{value}: {notes:?}");
+        let found = notes.iter().find(|note| is_told.is_some_and(|told| note.contains(told)));
+        assert!(found.is_some() == is_told.is_some() && notes.len() <= 1, "{key} {value}: {notes:?}");
+    }
+}
+
+#[test]
+fn the_value_that_the_name_of_a_folder_has_is_asked_for_in_each_line() {
+    let program = Program::new();
+    let line =
+        r#"{"occurred_at":"2026-11-10T08:00:00Z","event":"play_requested","requestor_id":"REF30","count":5"#;
+    for (folder, rest) in [
+        ("mvpd=Cableco", ""),
+        ("mvpd=Brightline/day=2026-11-10", ""),
+        ("mvpd=Other", ",\"mvpd\":\"Other\""),
+        ("mvpd=__HIVE_DEFAULT_PARTITION__", ""),
+    ] {
+        let folder = program.path("out").join(folder);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join("part-0.json"), format!("{line}{rest}}}\n")).expect("a file");
+    }
+    let out = program.path("out");
+    let (code, done) = program.json(&["ingest", out.to_str().expect("UTF-8")]);
+    let total = &done["total"];
+    assert_eq!((code, &total["stored"], &total["rejected"]), (3, &json!(2), &json!(2)), "{done}");
+    let rejects = std::fs::read_dir(program.path("rejects")).expect("rejects").next().expect("a file");
+    let kept = std::fs::read_to_string(rejects.expect("an entry").path()).expect("UTF-8");
+    assert!(kept.contains("has no mvpd, and its folder \\\"mvpd=Cableco\\\" has one"), "{kept}");
 }
 
 #[test]

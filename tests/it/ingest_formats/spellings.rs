@@ -6,6 +6,7 @@ use passbridge::mapping;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::program::Program;
 
 fn plain() -> Value {
     json!({"occurred_at": "2026-11-20T08:30:00Z", "event": "authz_ok", "requestor_id": "REF30", "mvpd": "Cableco",
@@ -139,6 +140,20 @@ fn a_changed_or_deleted_row_of_a_change_log_is_rejected_and_an_inserted_one_is_a
         ("__$operation", json!(3), false),
         ("rowkind", json!("-U"), false),
         ("zone", json!("d"), true),
+        ("action", json!("d"), true),
+        ("stop", json!("u"), true),
+        ("action", json!("delete"), false),
+        ("eventType", json!("UPDATE"), false),
+        ("operationType", json!("replace"), false),
+        ("header__change_oper", json!("U"), false),
+        ("SYS_CHANGE_OPERATION", json!("D"), false),
+        ("DTL__CAPXACTION", json!("D"), false),
+        ("row_kind", json!("-D"), false),
+        ("is_deleted", json!(true), false),
+        ("isDeleted", json!("1"), false),
+        ("is_deleted", json!(0), true),
+        ("deleted_at", json!("2026-11-20 09:00:00"), false),
+        ("datastream_metadata_is_deleted", json!("true"), false),
     ];
     for (name, value, is_event) in columns {
         let line = with(json!({ name: value }));
@@ -157,6 +172,33 @@ fn a_changed_or_deleted_row_of_a_change_log_is_rejected_and_an_inserted_one_is_a
             let is_told = rejects.is_some_and(|kept| kept.contains("changed or deleted row"));
             assert_eq!(is_told, !is_event, "{file}: {content}");
         }
+    }
+}
+
+#[test]
+fn a_change_that_is_told_beside_the_object_of_a_map_is_rejected() {
+    let row = r#""data":{"occurred_at":"2026-11-20T08:30:00Z","event":"authz_ok","requestor_id":"REF30"}"#;
+    for (beside, is_event) in [
+        (r#""type":"insert""#, true),
+        (r#""type":"update","old":{"mvpd":"Cableco"}"#, false),
+        (r#""type":"delete""#, false),
+        (r#""metadata":{"operation":"insert","schema":"update"}"#, true),
+        (r#""metadata":{"operation":"update"}"#, false),
+        (r#""source_metadata":{"is_deleted":false}"#, true),
+        (r#""source_metadata":{"is_deleted":true}"#, false),
+        (r#""message":{"headers":{"operation":"DELETE"}}"#, false),
+        (r#""before":null"#, true),
+        (r#""before":{"mvpd":"M"}"#, false),
+        (r#""eventName":"INSERT""#, true),
+        (r#""eventName":"MODIFY""#, false),
+    ] {
+        let program = Program::with(
+            "[map.log]\nkeys = { occurred_at = \"data.occurred_at\", event = \"data.event\", requestor_id = \"data.requestor_id\" }\n",
+        );
+        let path = program.file("a.ndjson", &format!("{{{beside},{row}}}\n"));
+        let (_, done) = program.json(&["ingest", "--map", "log", &path]);
+        let found = [&done["total"]["stored"], &done["total"]["rejected"]];
+        assert_eq!(found, [&json!(u64::from(is_event)), &json!(u64::from(!is_event))], "{beside}: {done}");
     }
 }
 
