@@ -242,7 +242,10 @@ impl IngestReport {
         );
         let notes = [
             (*others, "of other paths than those of the API were passed over"),
-            (*prefixed, "of these have something before /api/v2/, which rest_v2.path_prefix can name"),
+            (
+                *prefixed,
+                "of these have something before /api/v2/, which rest_v2.path_prefix can name, or capitals where Adobe has none",
+            ),
             (
                 *kept_answers,
                 "have an answer that the browser had kept, so they were no calls and were passed over",

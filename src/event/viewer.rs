@@ -33,6 +33,8 @@ const WORDS: [&str; 4] = [
     // Android ID that many emulators share, and digests of the empty text, `null` and `undefined`. `Array` is what PHP
     // makes of every list, so whoever is called Array is one of many.
     concat!(
+        "removed|obfuscated|obscured|scrubbed|sanitized|sanitised|anonymized|anonymised|pseudonymized|pseudonymised|hidden|sensitive|confidential|",
+        "omitted|notlogged|suppressed|deleted|stripped|filtered|blocked|concealed|withheld|secret|sha256:|fingerprint|",
         "true|nullptr|undef|missing|empty|unspecified|notset|notavailable|notapplicable|novalue|optional.empty|anonymous|-1|-1.0|",
         "inf|nul|nan.0|dbnull|nullvalue|__debezium_unavailable_value|#ref|#name|#n/a n/a|wahr|falsch|vrai|faux|verdadero|verdadeiro|(leer)|(vide)|(vuoto)|(vazio)|(leeg)|(en blanco)|",
         "notprovided|datanotavailable|array|optional[null]|optional(nil)|b''|b\"\"|b'null'|b'none'|loading...|loading\u{2026}|020000000000|02-00-00-00-00-00|",
@@ -59,8 +61,9 @@ const TEMPLATES: &str = "< >|{ }|[ ]|% %|@ @|__ __|#{ }|$ |: ";
 const SEPARATORS: [char; 5] = [' ', '_', '-', '+', '%'];
 /// Signs outside ASCII that are written in place of a value, as punctuation of ASCII is.
 const DASHES: &str = " \u{2013}\u{2014}\u{2026}\u{b7}\u{2205}";
-/// What may stand beside a word for "no viewer" without a meaning of its own, as in `SQL_NULL` and R's `NA_character_`.
-const BESIDE_WORDS: &str = "sql|system|value|character|integer|real";
+/// What may stand beside a word for "no viewer" without a meaning of its own, as in `SQL_NULL`, R's `NA_character_` and
+/// `REMOVED_BY_GATEWAY`.
+const BESIDE_WORDS: &str = "sql|system|value|character|integer|real|by|for|gateway|proxy|privacy|header";
 /// How C on Windows begins to print what is no number.
 const NO_NUMBER: &str = "1.#";
 /// A word with other punctuation in front, and perhaps behind it, has at least this many letters.
@@ -389,7 +392,7 @@ fn is_left_over(text: &str, has_signs: bool) -> bool {
     let is_all =
         |letter: char| digits().next().is_some() && digits().all(|it| it.eq_ignore_ascii_case(&letter));
     let starts_with = |start: &str| text.get(..start.len()).is_some_and(|it| it.eq_ignore_ascii_case(start));
-    let is_of_name = |letter: char| letter.is_ascii_alphabetic() || "_-. ".contains(letter);
+    let is_of_name = |letter: char| letter.is_ascii_alphabetic() || "_-. (?".contains(letter);
     let place = |around: &str| {
         let (open, close) = around.split_once(' ')?;
         let name = text.strip_prefix(open)?.strip_suffix(close)?;
@@ -652,6 +655,16 @@ mod tests {
             "Optional[null]",
             "Optional.empty",
             "b''",
+            "REMOVED",
+            "*removed*",
+            "(Anonymised)",
+            "--HIDDEN--",
+            "Not Logged",
+            "REDACTED_BY_GATEWAY",
+            "<redacted> by proxy",
+            "sha256:",
+            "%REQ(AP-DEVICE-IDENTIFIER)%",
+            "ZmluZ2VycHJpbnQ=",
             "null,null",
             "NULL::text",
             "NULL::character varying",
@@ -671,6 +684,10 @@ mod tests {
             assert_eq!(VisitorRules::V3.known(value), Some(value));
         }
         for value in [
+            "removed-fan",
+            "secretary",
+            "sha256:00ff",
+            "bob(by)",
             "system.admin",
             "arrays",
             "loading",

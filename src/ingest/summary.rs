@@ -132,7 +132,9 @@ pub(super) fn unused(counts: &Counts, summary: &SourceSummary) -> Option<String>
     }
     let hint = match prefixed {
         0 => "paths of the API begin with /api/v2/, or with rest_v2.path_prefix before that".to_owned(),
-        _ => format!("{prefixed} have something before /api/v2/, which rest_v2.path_prefix can name"),
+        _ => format!(
+            "{prefixed} have something before /api/v2/, which rest_v2.path_prefix can name, or capitals where Adobe has none"
+        ),
     };
     Some(format!(
         "nothing of it was used: {others} exchanges are of other paths than those of the Pass REST API V2; {hint}"

@@ -487,6 +487,10 @@ fn a_body_of_an_answer_that_is_missing_or_cut_off_is_named() {
         (403, json!(denied[..20]), Some("(response.body) is cut off after 20 bytes")),
         (403, json!("\u{1f}\u{fffd}\u{8}\u{0}"), Some("(response.body) is packed as gzip or Base64")),
         (403, json!("eyJjb2RlIjoieCJ9"), Some("(response.body) is packed as gzip or Base64")),
+        (403, json!("H4sIAAAAAAAAA6uu"), Some("(response.body) is packed as gzip or Base64")),
+        (200, json!("H4sIAAAAAAAAA6uu"), Some("(response.body) is packed as gzip or Base64")),
+        (403, json!("\u{feff}{\"code\":\"c\"}"), Some("(response.body) begins with a byte order mark")),
+        (200, json!("\u{feff}{}"), Some("(response.body) begins with a byte order mark")),
         (200, json!(granted), None),
         (403, json!(denied), None),
         (502, json!("<html>"), None),
@@ -859,11 +863,79 @@ fn an_answer_that_a_browser_had_kept_is_no_call() {
         |second: u32| changed(entry(), "/startedDateTime", json!(format!("2026-11-10T08:00:{second:02}Z")));
     let kept = ["memory", "disk", "prefetch"].map(|place| changed(at(1), "/_fromCache", json!(place)));
     let of_worker = |source: &str| changed(at(2), "/response/_serviceWorkerResponseSource", json!(source));
-    let entries = [&kept[..], &[of_worker("cache-storage"), of_worker("network"), at(3)]].concat();
+    let of_safari = |place: &str| changed(at(4), "/_fetchType", json!(place));
+    let safari = ["Memory Cache", "Disk Cache", "Service Worker", "Network Load"].map(of_safari);
+    let entries = [&kept[..], &[of_worker("cache-storage"), of_worker("network"), at(3)], &safari].concat();
     let read = read_text("a.har", archive(&entries));
-    assert_eq!((read.exchanges().kept_answers, read.exchanges().used()), (4, 2));
+    assert_eq!((read.exchanges().kept_answers, read.exchanges().used()), (7, 3));
     let nothing = read_text("b.har", archive(&kept));
     assert_eq!((nothing.exchanges().kept_answers, nothing.events.len()), (3, 0));
+}
+
+#[test]
+fn what_an_archive_lacks_is_told_by_its_own_names() {
+    let answer = |status: u16, content: Value| {
+        let entry =
+            changed(changed(entry(), "/response/status", json!(status)), "/response/content", content);
+        read_text("a.har", archive(&[entry])).rejected().pop().expect("a reject").1
+    };
+    for (status, content, expected) in [
+        (200, json!({"text": ""}), "(response.content.text) is missing or empty: let the program that saves"),
+        (200, json!({"text": "{\"deci"}), "(response.content.text) is cut off after 6 bytes"),
+        (
+            403,
+            json!({"text": "H4sIAAAA"}),
+            "(response.content.text) is packed as gzip or Base64: let the program",
+        ),
+        (
+            403,
+            json!({"text": "H4sIAAAAAAAAA6uu", "encoding": "base64"}),
+            "response.content.text is Base64 of gzip",
+        ),
+    ] {
+        let why = answer(status, content);
+        assert!(why.contains(expected) && !why.contains("gateway"), "{why}");
+    }
+    let bare = read_text("a.har", json!({"entries": [entry()]}).to_string());
+    let broken = format!("{:?}", bare.summary);
+    assert!(broken.contains("log is missing (if it has the entries all the same, jq"), "{broken}");
+}
+
+#[test]
+fn a_member_of_the_wrong_kind_is_named_with_its_own_path() {
+    let fixture = text("rest-v2/login-authorize-logout.ndjson");
+    let line: Value = serde_json::from_str(fixture.lines().nth(3).expect("a line")).expect("JSON");
+    let mut profiles: Value =
+        serde_json::from_str(line["response"]["body"].as_str().expect("a body")).expect("JSON");
+    for (name, is) in [("userID", "a text"), ("hba_status", "a text")] {
+        let attributes = &mut profiles["profiles"]["Cablevision"]["attributes"];
+        let before = attributes[name].take();
+        attributes[name] = json!("x");
+        let line = changed(line.clone(), "/response/body", json!(profiles.to_string()));
+        let why = read_text("log.ndjson", line.to_string()).rejected().pop().expect("a reject").1;
+        let expected = format!("a success cannot be read: attributes.{name} is {is} in place of an object");
+        assert!(why.contains(&expected), "{why}");
+        profiles["profiles"]["Cablevision"]["attributes"][name] = before;
+    }
+}
+
+#[test]
+fn a_parameter_of_a_path_is_no_part_of_an_mvpd_and_capitals_are_told() {
+    for path in
+        ["M;jsessionid=SECRET", "M%3bjsessionid=SECRET", "M;a=b;jsessionid=SECRET", "M/;jsessionid=SECRET"]
+    {
+        let url = json!(format!("https://h/api/v2/REF30;v=1/decisions/authorize/{path}"));
+        let read = read_text("log.ndjson", changed(authorize(), "/request/url", url).to_string());
+        let names: Vec<_> =
+            read.events.iter().map(|event| (&event["requestor_id"], &event["mvpd"])).collect();
+        assert_eq!(names, [(&json!("REF30"), &json!("M")); 2], "{path}");
+    }
+    let url = json!("https://h/API/V2/REF30/decisions/authorize/M");
+    let log = format!("{}\n{}", authorize(), changed(authorize(), "/request/url", url));
+    let read = read_text("log.ndjson", log);
+    assert_eq!((read.exchanges().used(), read.exchanges().prefixed), (1, 1));
+    let told = format!("{:?}", read.summary.warnings);
+    assert!(told.contains("or capitals where Adobe has none"), "{told}");
 }
 
 #[test]
@@ -1202,6 +1274,11 @@ fn a_word_for_nobody_is_no_device_and_tells_exchanges_apart_all_the_same() {
         "[Filtered]",
         "***",
         "fingerprint xxxx",
+        "fingerprint REMOVED",
+        "fingerprint ZmluZ2VycHJpbnQ=",
+        "%REQ(AP-DEVICE-IDENTIFIER)%",
+        "sha256:",
+        "not logged",
     ] {
         let read = device(header);
         assert_eq!((read.events.len(), read.with("device_id")), (2, 0), "{header}: {:?}", read.rejected());

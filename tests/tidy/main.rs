@@ -118,7 +118,8 @@ const FILE_LINES_MAX: usize = 500;
 /// with odd signs took eleven.
 /// Logs of two hops and of two gateways, wrapped headers, texts of members that name people and causes in messages took three and a
 /// quarter.
-const SOURCE_LINES_MAX: usize = 74_340;
+/// Calls that come again in another form and input, masks that many devices share and answers to another request took two.
+const SOURCE_LINES_MAX: usize = 74_555;
 /// Where the unit tests of a file begin; they stand at its end.
 const TESTS_BEGIN: &str = "\n#[cfg(test)]\nmod tests";
 

@@ -52,6 +52,8 @@ pub(super) struct Session {
     pub(super) is_code_lost: bool,
     #[serde(deserialize_with = "word")]
     pub(super) mvpd: Option<String>,
+    #[serde(deserialize_with = "word")]
+    pub(super) service_provider: Option<String>,
     #[serde(deserialize_with = "millis")]
     pub(super) not_before: Option<i64>,
     #[serde(deserialize_with = "millis")]
@@ -59,8 +61,10 @@ pub(super) struct Session {
 }
 
 /// Members of answers that must be of one kind of value.
-const MEMBERS: [&str; 9] =
-    ["decisions", "authorized", "token", "error", "profiles", "attributes", "userID", "logouts", "device"];
+const MEMBERS: &str =
+    "decisions|authorized|token|error|profiles|attributes|userID|hba_status|tokenSource|logouts|device";
+/// A byte order mark, which some programs write before a text.
+const MARK: char = '\u{feff}';
 const DECIDES_TWICE: &str = "has two decisions on one resource, and Adobe sends one";
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -70,6 +74,8 @@ pub(super) struct Decision {
     pub(super) resource: Option<String>,
     #[serde(default, deserialize_with = "word")]
     pub(super) mvpd: Option<String>,
+    #[serde(default, deserialize_with = "word")]
+    pub(super) service_provider: Option<String>,
     /// Required: if it could be missing, a permit without it would count as a denial.
     #[serde(rename = "authorized")]
     pub(super) is_authorized: bool,
@@ -105,6 +111,8 @@ fn digest<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<[u8; 32]>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Logout {
     pub(super) action: String,
+    /// The MVPD whose logout it is; `None` if the answer has no entry.
+    pub(super) mvpd: Option<String>,
     /// Digests of the browser's first URL and of the place where the logout ends; `None` if one of the two is missing.
     pub(super) leg: Option<(MemoryKey, MemoryKey)>,
 }
@@ -132,18 +140,32 @@ pub(super) fn read(
     keyring: &Keyring,
 ) -> Reply {
     let body = &*raw.answer;
+    let (place, let_log) = match raw.is_entry {
+        true => ("response.content.text", "let the program that saves the archive write"),
+        false => ("response.body", "have your gateway log"),
+    };
+    let packed =
+        || format!("the body of the answer ({place}) is packed as gzip or Base64: {let_log} it as text");
+    let marked = || {
+        format!(
+            "the body of the answer ({place}) begins with a byte order mark, which JSON must not have: {let_log} it without"
+        )
+    };
+    let cut_off = || {
+        let bytes = body.len();
+        format!("the body of the answer ({place}) is cut off after {bytes} bytes: {let_log} bodies whole")
+    };
     if !(200..300).contains(&raw.status) {
         return match error_code(body) {
             Ok(Some(code)) => Reply::Error(code),
             _ if !is_processed(raw.status) => Reply::Nothing,
-            Err(error) if error.is_eof() => Reply::Unreadable(cut_off(body)),
-            // Gzip that was logged as text, or an object in Base64.
-            _ if body.starts_with('\u{1f}') || body.trim_start().starts_with("eyJ") => Reply::Unreadable(
-                "the body of the answer (response.body) is packed as gzip or Base64: have your gateway log it as text".to_owned(),
-            ),
+            Err(error) if error.is_eof() => Reply::Unreadable(cut_off()),
+            _ if is_packed(body) => Reply::Unreadable(packed()),
+            _ if body.starts_with(MARK) => Reply::Unreadable(marked()),
             Err(error) => Reply::Unreadable(format!(
                 "its error code cannot be read: the answer is no JSON, or has the code twice or with half a character, before \
-                 column {}", error.column()
+                 column {}",
+                error.column()
             )),
             Ok(None) => Reply::Nothing,
         };
@@ -164,23 +186,33 @@ pub(super) fn read(
         Endpoint::UserAgent | Endpoint::Elsewhere => Ok(Reply::Nothing),
     };
     reply.unwrap_or_else(|error| {
-        Reply::Unreadable(match error.is_eof() {
-            true if body.trim_ascii().is_empty() => {
-                "the body of a success (response.body) is missing or empty: have your gateway log the bodies of answers too"
-                    .to_owned()
+        Reply::Unreadable(match (error.is_eof(), error.column()) {
+            (true, _) if body.trim_ascii().is_empty() => {
+                format!(
+                    "the body of a success ({place}) is missing or empty: {let_log} the bodies of answers too"
+                )
             }
-            true => cut_off(body),
-            false => {
-                let (text, column) = (error.to_string(), error.column());
-                let wrong = WRONG_TEXTS.into_iter().find(|what| text.starts_with(what));
-                let what = wrong.map_or_else(|| why_unread(&error, body), |wrong| format!("it {wrong}"));
-                match text == DECIDES_TWICE {
-                    true => format!("the body of a success {DECIDES_TWICE}"),
-                    false => format!("the body of a success cannot be read from its column {column} on: {what}"),
-                }
+            (true, _) => cut_off(),
+            _ if is_packed(body) => packed(),
+            _ if body.starts_with(MARK) => marked(),
+            (_, 0) => format!("the body of a success {error}"),
+            (_, column) => {
+                let what = what_is_wrong(&error, body);
+                format!("the body of a success cannot be read from its column {column} on: {what}")
             }
         })
     })
+}
+
+/// Whether a body is gzip that was logged as text, or Base64 of gzip or of an object.
+fn is_packed(body: &str) -> bool {
+    body.starts_with('\u{1f}') || ["eyJ", "H4sI"].iter().any(|start| body.trim_start().starts_with(start))
+}
+
+fn what_is_wrong(error: &serde_json::Error, body: &str) -> String {
+    let text = error.to_string();
+    let wrong = WRONG_TEXTS.into_iter().find(|what| text.starts_with(what));
+    wrong.map_or_else(|| why_unread(error, body), |wrong| format!("it {wrong}"))
 }
 
 /// Whether Adobe processed a request with this status. If not, nothing is counted, because the gateway tries again.
@@ -206,7 +238,7 @@ fn why_unread(error: &serde_json::Error, body: &str) -> String {
     let before: usize = body.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
     let before = body.get(..before + error.column()).unwrap_or(body);
     let at = |name: &&str| before.rfind(&format!("\"{name}\""));
-    let member = MEMBERS.into_iter().filter(|name| at(name).is_some()).max_by_key(at).unwrap_or("a value");
+    let member = MEMBERS.split('|').filter(|name| at(name).is_some()).max_by_key(at).unwrap_or("a value");
     let kinds = text.strip_prefix("invalid type: ").and_then(|rest| rest.split_once(", expected "));
     let Some((found, expected)) = kinds else {
         return format!("{member} is not of the documented form there");
@@ -228,14 +260,8 @@ fn why_unread(error: &serde_json::Error, body: &str) -> String {
         ("a map", "an object"),
         ("a string", "a text"),
     ];
-    format!("{member} is {} in place of {}", of(found_kinds, found), of(expected_kinds, expected))
-}
-
-fn cut_off(body: &str) -> String {
-    let bytes = body.len();
-    format!(
-        "the body of the answer (response.body) is cut off after {bytes} bytes: have your gateway log bodies whole"
-    )
+    let path = if ["userID", "hba_status", "tokenSource"].contains(&member) { "attributes." } else { "" };
+    format!("{path}{member} is {} in place of {}", of(found_kinds, found), of(expected_kinds, expected))
 }
 
 fn session(
@@ -271,8 +297,9 @@ fn device(body: &str) -> Result<Reply, serde_json::Error> {
 /// Reads profiles. Of the attributes, only the user ID, `hba_status` and `tokenSource` are read.
 fn profiles(body: &str) -> Result<Reply, serde_json::Error> {
     #[derive(Deserialize)]
-    struct Body {
-        profiles: Entries<ProfileBody>,
+    struct Body<'a> {
+        #[serde(borrow)]
+        profiles: Entries<'a>,
     }
     #[derive(Default, Deserialize)]
     #[serde(rename_all = "camelCase", default)]
@@ -315,7 +342,18 @@ fn profiles(body: &str) -> Result<Reply, serde_json::Error> {
             not_after: body.not_after,
         }
     };
-    Ok(Reply::Profiles(profiles.into_iter().map(profile_of).collect()))
+    Ok(Reply::Profiles(each(profiles)?.into_iter().map(profile_of).collect()))
+}
+
+/// Reads the values of entries. Its error says all that is wrong: a column in one value would mislead.
+fn each<'a, T: Deserialize<'a>>(entries: Vec<(String, &'a str)>) -> serde_json::Result<Vec<(String, T)>> {
+    let read = |(name, value)| match serde_json::from_str(value) {
+        Ok(read) => Ok((name, read)),
+        Err(error) => {
+            Err(serde_json::Error::custom(format!("cannot be read: {}", what_is_wrong(&error, value))))
+        }
+    };
+    entries.into_iter().map(read).collect()
 }
 
 #[derive(Default, Deserialize)]
@@ -356,8 +394,9 @@ fn decisions(body: &str) -> Result<Reply, serde_json::Error> {
 /// Reads what the first entry of `logouts` asks the application to do.
 fn logout(body: &str, raw: &RawExchange<'_>, keyring: &Keyring) -> Result<Reply, serde_json::Error> {
     #[derive(Deserialize)]
-    struct Body {
-        logouts: Entries<Action>,
+    struct Body<'a> {
+        #[serde(borrow)]
+        logouts: Entries<'a>,
     }
     #[derive(Default, Deserialize)]
     #[serde(rename_all = "camelCase", default)]
@@ -369,12 +408,13 @@ fn logout(body: &str, raw: &RawExchange<'_>, keyring: &Keyring) -> Result<Reply,
         url: Option<String>,
     }
     let Body { logouts: Entries(logouts) } = serde_json::from_str(body)?;
-    let (action, url) = match logouts.into_iter().next() {
-        Some((_, first)) => (first.action_name.unwrap_or_default(), first.url),
+    let logouts: Vec<(String, Action)> = each(logouts)?;
+    let (action, mvpd, url) = match logouts.into_iter().next() {
+        Some((mvpd, first)) => (first.action_name.unwrap_or_default(), Some(mvpd), first.url),
         // Adobe answers without an entry where it finds no profile.
-        None => ("invalid".to_owned(), None),
+        None => ("invalid".to_owned(), None, None),
     };
-    Ok(Reply::Logout(Logout { action, leg: hop::leg(url.as_deref(), raw, keyring) }))
+    Ok(Reply::Logout(Logout { action, mvpd, leg: hop::leg(url.as_deref(), raw, keyring) }))
 }
 
 fn proxied(body: &str) -> Result<Reply, serde_json::Error> {

@@ -18,6 +18,9 @@ const ANSWER: &str = "response.content.text";
 /// What Chrome writes in `_serviceWorkerResponseSource` for an answer that a service worker fetched from the network. Any
 /// other answer of a service worker was kept or made by it. (Chrome DevTools Protocol, `ServiceWorkerResponseSource`.)
 const FROM_NETWORK: &str = "\"network\"";
+/// What Safari writes in `_fetchType` for an answer that came over the network. Any other answer was in its memory or on
+/// its disk, or a service worker had it. (WebKit, `HARBuilder.js`.)
+const LOADED: &str = "\"Network Load\"";
 
 /// The entries of an archive as exchanges, in their order.
 pub(super) struct Archive<R> {
@@ -70,10 +73,10 @@ impl<R: BufRead> Archive<R> {
     }
 }
 
-/// The exchange of an entry, and whether Chrome says that its answer was kept in a cache or by a service worker.
+/// The exchange of an entry, and whether Chrome or Safari says that its answer was kept in a cache or by a service worker.
 fn read(entry: &str) -> Result<(RawExchange<'_>, bool), BadExchange> {
-    let [started_at, time, request, response, cache] =
-        members::of(Some(entry), "entry", ["startedDateTime", "time", "request", "response", "_fromCache"])?;
+    let names = ["startedDateTime", "time", "request", "response", "_fromCache", "_fetchType"];
+    let [started_at, time, request, response, cache, fetched] = members::of(Some(entry), "entry", names)?;
     let request = Some(required(request, "request")?);
     let [method, url, headers, post_data] =
         members::of(request, "request", ["method", "url", "headers", "postData"])?;
@@ -81,7 +84,8 @@ fn read(entry: &str) -> Result<(RawExchange<'_>, bool), BadExchange> {
     let [status, status_code, answered, content, redirect_url, of_worker] =
         members::of(response, "response", names)?;
     let is_text = |json: Option<&str>| json.is_some_and(|json| json.len() > 2 && json.starts_with('"'));
-    let is_kept = is_text(cache) || is_text(of_worker) && of_worker != Some(FROM_NETWORK);
+    let is_not = |json, loaded| is_text(json) && json != Some(loaded);
+    let is_kept = is_text(cache) || is_not(of_worker, FROM_NETWORK) || is_not(fetched, LOADED);
     let answered = Headers::of(answered, "response.headers")?;
     let redirect_url = text(redirect_url, "response.redirectURL")?.filter(|url| !url.is_empty());
     let [size, answer, encoding] = members::of(content, "response.content", ["size", "text", "encoding"])?;
@@ -102,6 +106,7 @@ fn read(entry: &str) -> Result<(RawExchange<'_>, bool), BadExchange> {
         status,
         answer,
         was_answer_unread,
+        is_entry: true,
     };
     Ok((exchange, is_kept))
 }
@@ -137,6 +142,10 @@ fn unpacked<'a>(text: Cow<'a, str>, encoding: Option<&str>) -> Result<(Cow<'a, s
     match decoded(&text) {
         Some(answer) => {
             Ok((Cow::Owned(answer), text.trim().contains(|letter: char| letter.is_ascii_whitespace())))
+        }
+        None if text.trim_start().starts_with("H4sI") => {
+            let what = "is Base64 of gzip: let the program that saves the archive unpack the answers";
+            Err(BadExchange::Member(ANSWER.to_owned(), what))
         }
         None => Err(BadExchange::Member(ANSWER.to_owned(), "is no Base64 of a text")),
     }

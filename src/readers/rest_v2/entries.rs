@@ -79,7 +79,9 @@ impl<R: BufRead> Entries<R> {
                 self.expect(b',')?;
             }
         }
-        Err(self.broken(&format!("{name} is missing")))
+        // Some programs keep the list of entries, or the object around it, without the archive.
+        let advice = " (if it has the entries all the same, jq '{log: {entries: (.entries? // .)}}' FILE makes an archive of it)";
+        Err(self.broken(&format!("{name} is missing{}", if name == "log" { advice } else { "" })))
     }
 
     /// Skips the remaining members of an object and its closing bracket.
@@ -245,7 +247,12 @@ mod tests {
             ("{\"log\":{\"entries\":{}}}", Err("no HTTP archive: entries is of another type")),
             ("{\"log\":{}}", Err("no HTTP archive: entries is missing")),
             ("{\"log\":[]}", Err("no HTTP archive: log is of another type")),
-            ("{\"entries\":[]}", Err("no HTTP archive: log is missing")),
+            (
+                "{\"entries\":[]}",
+                Err(
+                    "no HTTP archive: log is missing (if it has the entries all the same, jq '{log: {entries: (.entries? // .)}}' FILE makes an archive of it)",
+                ),
+            ),
             (
                 "{\"log\":{\"entries\":[],\"entries\":[]}}",
                 Err("no HTTP archive: log or entries is given twice"),

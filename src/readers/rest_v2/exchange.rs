@@ -100,7 +100,8 @@ pub(super) type Spent = Vec<Box<Exchange>>;
 pub(super) enum Elsewhere {
     /// An exchange with another server.
     OtherPath,
-    /// The same, but its path ends in a path of the API. The configuration may lack the prefix before it.
+    /// The same, but its path ends in a path of the API, perhaps in capitals. The configuration may lack the prefix
+    /// before it.
     PrefixedPath,
     /// An answer that a browser had kept, so that no request was sent.
     KeptAnswer,
@@ -138,8 +139,10 @@ impl Redactor {
         let path = route::path_of(url);
         let inside = path.strip_prefix(self.path_prefix.as_str()).unwrap_or(path);
         route(inside).or_else(|| route(path)).ok_or_else(|| {
+            let path = path.to_ascii_lowercase();
             let behind = path.find("/api/v2/").map_or("", |at| &path[at..]);
-            if route(behind).is_some() { Elsewhere::PrefixedPath } else { Elsewhere::OtherPath }
+            let is_like = methods.iter().any(|method| route::route(method, behind).is_some());
+            if is_like { Elsewhere::PrefixedPath } else { Elsewhere::OtherPath }
         })
     }
 
@@ -253,14 +256,16 @@ impl<'a> Spelling<'a> {
 }
 
 impl Exchange {
-    /// Whether another exchange has the same request and the same answer, as the log of another hop has.
-    pub(super) fn is_alike(&self, other: &Exchange) -> bool {
-        let asks = |of: &Exchange| (of.endpoint, of.device, of.code, of.device_info.clone());
-        let names = |of: &Exchange| (of.service_provider.clone(), of.name.clone(), of.visitor_id.clone());
-        asks(self) == asks(other)
-            && self.fingerprint != other.fingerprint
-            && names(self) == names(other)
-            && (self.status, &self.asked, &self.reply) == (other.status, &other.asked, &other.reply)
+    /// The resources that the answer decides on or, if it decides on none, those of the request, in their order.
+    pub(super) fn resources(&self) -> Vec<&str> {
+        let asked = &self.asked.resources;
+        let mut all: Vec<&str> = asked.iter().map(String::as_str).collect();
+        if let Reply::Decisions(decisions) = &self.reply {
+            let decided = decisions.iter().enumerate();
+            all = decided.filter_map(|(at, of)| Some(&**of.resource.as_ref().or(asked.get(at))?)).collect();
+        }
+        all.sort_unstable();
+        all
     }
 }
 

@@ -29,6 +29,24 @@ pub(super) fn gaps(exchange: &Exchange, rule: Rule, events: &[Derived]) -> impl 
         || matches!(reply, Reply::Session(session) if session.is_code_lost);
     let is_asked =
         |decision: &Decision| decision.resource.as_ref().is_none_or(|resource| resources.contains(resource));
+    // Where the answer or the request names none, nothing is wrong.
+    let is_same = |said: &Option<String>, asked: Option<&str>| {
+        said.as_deref().zip(asked).is_none_or(|(said, asked)| said.trim() == asked.trim())
+    };
+    let (its_mvpd, its_provider) = (exchange.name.as_deref(), Some(exchange.service_provider.as_str()));
+    let is_of_request = match reply {
+        Reply::Decisions(all) => {
+            all.iter().all(|of| is_same(&of.mvpd, its_mvpd) && is_same(&of.service_provider, its_provider))
+        }
+        Reply::Session(of) => {
+            is_same(&of.mvpd, exchange.asked.mvpd.as_deref()) && is_same(&of.service_provider, its_provider)
+        }
+        Reply::Logout(of) => is_same(&of.mvpd, its_mvpd),
+        Reply::Profiles(all) if exchange.endpoint == Endpoint::ProfileOfMvpd => {
+            all.iter().all(|of| Some(of.mvpd.trim()) == its_mvpd.map(str::trim))
+        }
+        _ => true,
+    };
     let is_decision = matches!(exchange.endpoint, Endpoint::Authorize | Endpoint::Preauthorize);
     let asked = if is_decision { Property::ResourceId } else { Property::Mvpd };
     let lacks_asked = events.iter().any(|(event, _)| event.property(asked).is_none());
@@ -42,9 +60,10 @@ pub(super) fn gaps(exchange: &Exchange, rule: Rule, events: &[Derived]) -> impl 
         (Gap::Decision, matches!(reply, Reply::Decisions(all) if all.len() < resources.len().max(1))),
         (
             Gap::Asked,
-            !resources.is_empty()
-                && exchange.asked.unread.is_none()
-                && matches!(reply, Reply::Decisions(all) if !all.iter().all(is_asked)),
+            !is_of_request
+                || !resources.is_empty()
+                    && exchange.asked.unread.is_none()
+                    && matches!(reply, Reply::Decisions(all) if !all.iter().all(is_asked)),
         ),
         (Gap::Instant, exchange.has_unread_instant),
         (Gap::RequestBody, exchange.asked.unread.is_some() && lacks_asked),

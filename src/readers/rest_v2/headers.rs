@@ -183,10 +183,8 @@ fn device_value(header: &str) -> &str {
 
 /// Whether an identifier names a device. A word for "unknown" would join all devices that send it.
 pub(super) fn names_device(header: &str, identifier: &[u8]) -> bool {
-    let value = device_value(header);
-    let mut texts = [header, value].into_iter().chain(std::str::from_utf8(identifier));
-    let is_scheme_alone = value.eq_ignore_ascii_case("fingerprint");
-    !is_scheme_alone && texts.all(|text| VisitorRules::default().known(text).is_some())
+    let mut texts = [header, device_value(header)].into_iter().chain(std::str::from_utf8(identifier));
+    texts.all(|text| VisitorRules::default().known(text).is_some())
 }
 
 /// The identifier in `AP-Device-Identifier: fingerprint <Base64>`, or its text if it does not decode.

@@ -97,9 +97,9 @@ pub(super) fn millis_of(json: &str) -> Option<i64> {
 
 /// The members of an object, in their order. An empty list counts as an empty object. Anything else is an error, and so
 /// is a member that occurs twice, because either value may be right.
-pub(super) struct Entries<T>(pub Vec<(String, T)>);
+pub(super) struct Entries<'a>(pub Vec<(String, &'a str)>);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
+impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = <&'de RawValue>::deserialize(deserializer)?.get();
         let json = if is_empty_list(json) { "{}" } else { json };
@@ -110,7 +110,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
             if !names.insert(name.clone()) {
                 return Err(Error::custom(IS_TWICE));
             }
-            Ok((name, serde_json::from_str(value)?))
+            Ok((name, value))
         };
         let entries: serde_json::Result<_> = members.into_iter().map(entry).collect();
         entries.map(Entries).map_err(D::Error::custom)

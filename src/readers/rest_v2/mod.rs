@@ -28,6 +28,7 @@ mod route;
 mod rule;
 mod secrets;
 mod service_token;
+mod shared;
 mod state;
 mod summary;
 mod vocabulary;

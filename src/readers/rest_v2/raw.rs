@@ -27,6 +27,8 @@ pub(super) struct RawExchange<'a> {
     pub(super) answer: Cow<'a, str>,
     /// Whether an earlier release could not decode the answer and took it for empty.
     pub(super) was_answer_unread: bool,
+    /// Whether it is an entry of an archive.
+    pub(super) is_entry: bool,
 }
 
 /// Why a body cannot be read: a sentence that names the member and quotes nothing of the body.
@@ -54,6 +56,7 @@ impl<'a> RawExchange<'a> {
             status: status([its_status, status_code], &answer)?,
             answer,
             was_answer_unread: false,
+            is_entry: false,
         })
     }
 }

@@ -112,7 +112,11 @@ pub(super) fn parameter(form: &str, name: &str) -> Option<String> {
 /// The route of a request; `None` if it is for no endpoint.
 pub(super) fn route<'a>(method: &str, path: &'a str) -> Option<Route<'a>> {
     let inside = path.strip_prefix("/api/v2/")?;
-    let parts: Vec<&str> = inside.strip_suffix('/').unwrap_or(inside).split('/').collect();
+    // A web server may add parameters to a part (RFC 3986, section 3.3), such as `;jsessionid=` with a secret.
+    let bare =
+        |part: &'a str| part.split(';').next().and_then(|part| part.split("%3B").next()).unwrap_or_default();
+    let mut parts: Vec<&str> = inside.split('/').map(bare).collect();
+    parts.pop_if(|last| last.is_empty());
     let is_post = method.eq_ignore_ascii_case("POST");
     if parts.contains(&"") || !is_post && !method.eq_ignore_ascii_case("GET") {
         return None;

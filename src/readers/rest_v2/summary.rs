@@ -70,11 +70,13 @@ words! {
         /// The exchange differs from another one only in a part of a millisecond of its duration.
         Distinction = "alike",
         Token = "tokens_seen_before",
-        /// Another exchange with the same request and answer starts at nearly the same time.
+        /// A call that looks the same and counts too starts at nearly the same time, perhaps in an earlier input.
         Twin = "twins",
         /// The exchange starts before an earlier input ends.
         Order = "before_earlier_inputs",
         DeviceIdentifier = "without_device",
+        /// Each counts a device identifier that several devices seem to share, not an exchange.
+        SharedDevice = "shared_devices",
         Code = "without_code",
         DeviceInfo = "broken_device_infos",
         UserId = "missing_user_ids",
@@ -91,17 +93,18 @@ words! {
 /// What the notes tell, in the order of [`Gap::ALL`]. `#` stands for the number of exchanges.
 const NOTES: [&str; Gap::ALL.len()] = [
     "# exchanges differ from another one only in a part of a millisecond of their duration, and count once with it: if they are more than one, let the log have the microseconds of started_at",
-    "# exchanges have the media token of an earlier one, and Adobe makes each for one answer: they are passed over as repeats (is this the log of two hops?)",
-    "# exchanges have the request and the answer of another that starts less than 50 ms before, and count once more: if this is the log of two hops, take that of one",
-    "# exchanges start before an earlier input of the command ends, so a login that stands in both may lose its viewer or its device: merge the inputs by time first",
+    "# exchanges have the media token of an earlier one, and Adobe makes each for one answer: these alone are passed over as repeats; if this is the log of a second hop, its calls without a token (denials, preflights, logouts) may count once more",
+    "# calls were counted though a call of the same device with the same path, resources and status, which starts at nearly the same time, was counted before, in this input or an earlier one: if both are logs of the same calls (of two hops, or two exports), ingest only one of them, and take back what the other gave with passbridge pending take-back",
+    "# exchanges start before an earlier input ends, so a login that stands in both may lose its viewer or its device: merge the inputs by time first",
     "# exchanges have no AP-Device-Identifier that names a device (it is missing, masked or a word for nobody); so their events have no device, and no user whom a profile of the device would give",
+    "# device identifiers have three or more users of one MVPD who log in, or most of the exchanges: each is most likely a mask or a shared address, so that its viewers count as one and may get each other's user; have AP-Device-Identifier logged as the device sends it",
     "# exchanges have no code that tells their login from others (it is masked, a placeholder or a word for nobody); so a login has no device until a profile of the device is read, and refused codes are not counted",
     "X-Device-Info does not decode as Base64 of a JSON object whose members stand there once; so # exchanges have no device information",
     "# exchanges have a profile whose attributes.userID is missing, encrypted, a list of several or a word for nobody; so the events of its viewer have no user",
     "# exchanges have a profile whose attributes.userID is a whole number with a fraction of zeros: that is another user than the number without it; let the log have what the MVPD sent, as text",
     "# exchanges have an answer without an actionName, or with one that is not known; so they count nothing but a request to log out",
     "# exchanges ask for resources on which their answer has no decision; these count nothing",
-    "# exchanges have an answer with a decision on a resource that the request does not name; it counts as the answer says, but the log may have joined a request with the answer to another one",
+    "# exchanges have an answer about a resource, an MVPD or a requestor that the request does not name (if only capitals differ, these are two spellings of one): resources, and MVPDs of authorizations and logins, count as the answer says, and all else as the request says; the log may have joined a request with the answer to another one",
     "# exchanges have an answer with a notBefore or notAfter that is no Unix time in milliseconds (it may be in seconds); so a time to live may be missing, and an authorization from the cache may count as a new one",
     "; so # exchanges have events without what it says (a resource, an MVPD), and those of further resources are missing",
     "# exchanges have events of an MVPD whose name says that there is none (`undefined`, `NULL`); it is sent as one of that name",
@@ -138,7 +141,7 @@ impl ExchangeSummary {
         let mut notes = Vec::new();
         if used > 0 && *prefixed > 0 {
             notes.push((None, format!(
-                "{prefixed} exchanges were passed over, because they have something before /api/v2/ that rest_v2.path_prefix does not name"
+                "{prefixed} exchanges were passed over, because they have something before /api/v2/ that rest_v2.path_prefix does not name, or capitals where Adobe has none"
             )));
         }
         if used > 0 && *unprefixed == used {

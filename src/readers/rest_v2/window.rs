@@ -7,12 +7,13 @@ use super::exchange::{Elsewhere, Exchange, Spent};
 use super::gap::gaps;
 use super::route::Endpoint;
 use super::rule::Rule;
-use super::state::State;
+use super::shared::SharedDevices;
+use super::state::{State, ms_of};
 use super::summary::{ExchangeSummary, Gap};
 use crate::config::RestV2Config;
 use crate::event::{Instant, TimeBounds};
 use crate::readers::line::{Excerpt, Line, ReadError, RejectReason};
-use crate::readers::memory::{Keyring, MemoryKey, Recollection};
+use crate::readers::memory::{Keyring, MemoryKey, MemoryResult, Recollection};
 use crate::readers::options::ReaderOptions;
 
 /// The most exchanges that are held back, however long the configured window is.
@@ -20,8 +21,8 @@ const HELD_MAX: usize = 50_000;
 /// The most bytes of URLs and bodies of the exchanges that are held back. The parsed exchanges take more memory than
 /// these bytes: some hundred MiB if they have long lists of resources.
 const HELD_TEXT_BYTES_MAX: usize = 32 << 20;
-/// A gateway and its origin log the start of one call at most this far apart.
-const TWIN_NANOS: i64 = 50_000_000;
+/// Two hops, or two exports that keep other parts of a second, log the start of one call at most half of this apart.
+const TWIN_MS: i64 = 100;
 /// A log that goes on where another ends may begin this long before that end, because calls are logged when they end.
 const OVERLAP_NANOS: i64 = 10_000_000_000;
 /// Until the source ends, the first exchange is taken only when this many are held: they show if the newest come first.
@@ -42,6 +43,7 @@ pub(super) struct Window {
     taken_to: Option<Instant>,
     /// For each exchange that started in the same instant as the last one, by how much rounding changed its duration.
     moment: HashMap<MemoryKey, i64>,
+    devices: SharedDevices,
     is_begun: bool,
     /// Whether the whole source is sorted before any exchange is taken, as far as the window has room.
     is_whole: bool,
@@ -74,6 +76,7 @@ impl Window {
             others_to: Instant::from_nanos(i64::MIN),
             taken_to: None,
             moment: HashMap::new(),
+            devices: SharedDevices::default(),
             is_begun: false,
             is_whole,
             is_ended: false,
@@ -113,7 +116,15 @@ impl Window {
                 return Ok(Step::Paused);
             }
             let Some((number, exchange)) = self.release()? else {
-                return Ok(if self.is_ended { Step::Ended } else { Step::Wanting });
+                if !self.is_ended {
+                    return Ok(Step::Wanting);
+                }
+                // An identifier that is told because of its users needs no second note.
+                let is_told = self.summary.gaps[Gap::SharedDevice as usize].exchanges > 0;
+                if let Some(number) = self.devices.most().filter(|_| !is_told) {
+                    self.summary.lacks(Gap::SharedDevice, number, "");
+                }
+                return Ok(Step::Ended);
             };
             let reason = self.take(number, &exchange, bounds, memory)?;
             let fingerprint = exchange.fingerprint;
@@ -231,9 +242,8 @@ impl Window {
                 if exchange.started_at < self.others_to {
                     self.summary.lacks(Gap::Order, number, "");
                 }
-                if let Some(number) = self.twin(exchange).filter(|_| !events.is_empty()) {
-                    self.summary.lacks(Gap::Twin, number, "");
-                }
+                self.compare(number, exchange, &events, memory)
+                    .map_err(|source| ReadError::Memory { line: number, source })?;
                 self.summary.unprefixed += u64::from(exchange.is_unprefixed);
                 self.summary.recovered += u64::from(is_recovered);
                 if let Some(check) = exchange.token_check {
@@ -249,17 +259,49 @@ impl Window {
         Ok(None)
     }
 
-    /// The number of an exchange that has the request and the answer of this one, starts soon after it and counts too.
-    fn twin(&self, exchange: &Exchange) -> Option<u64> {
+    /// Notes calls that look like others, and devices that look like several.
+    fn compare(
+        &mut self,
+        number: u64,
+        exchange: &Exchange,
+        events: &[Derived],
+        memory: &mut Recollection,
+    ) -> MemoryResult<()> {
+        if !events.is_empty() && self.is_twin(exchange, memory)? {
+            self.summary.lacks(Gap::Twin, number, "");
+        }
+        if let Some(device) = exchange.device {
+            self.devices.see(device, number);
+        }
+        if self.devices.is_shared(events, &self.keyring) {
+            self.summary.lacks(Gap::SharedDevice, number, "");
+        }
+        Ok(())
+    }
+
+    /// Whether a call that counts each time looks like one that was counted before, in this input or an earlier one.
+    /// Of the two, one may lack headers, a query or a body, or spell them otherwise, so only what both have is compared.
+    fn is_twin(&self, exchange: &Exchange, memory: &mut Recollection) -> MemoryResult<bool> {
         let counts_each =
             matches!(exchange.endpoint, Endpoint::Authorize | Endpoint::Preauthorize | Endpoint::Logout);
-        if !counts_each || exchange.token.is_some() {
-            return None;
-        }
-        let until = Instant::from_nanos(exchange.started_at.nanos().saturating_add(TWIN_NANOS));
-        let soon = self.held.range(..(until, 0));
-        let twin = soon.into_iter().find(|(_, other)| other.is_alike(exchange));
-        twin.map(|((_, number), _)| *number.min(&(u64::MAX - number)))
+        let Some(device) = exchange.device.filter(|_| counts_each && exchange.token.is_none()) else {
+            return Ok(false);
+        };
+        let named = exchange.name.as_deref().unwrap_or_default().to_lowercase();
+        let asked = exchange.resources().join("\n");
+        let texts = [exchange.service_provider.as_str(), exchange.endpoint.as_str(), &named, &asked];
+        let key = |part: i64| {
+            let numbers = [&part.to_be_bytes()[..], &exchange.status.to_be_bytes()];
+            self.keyring
+                .derived("call", &[&[&device.0[..]], &texts.map(str::as_bytes)[..], &numbers].concat())
+        };
+        // A call that starts up to half a part of time away is in the same part, or in the one beside this half.
+        let at = ms_of(exchange.started_at);
+        let (part, rest) = (at.div_euclid(TWIN_MS), at.rem_euclid(TWIN_MS));
+        let beside = if rest < TWIN_MS / 2 { part - 1 } else { part + 1 };
+        let is_beside = memory.recall(key(beside))?.is_some();
+        let mut state = State { memory, keyring: &self.keyring, service_provider: "" };
+        Ok(!state.is_first(key(part), at + derive::TOKENS_MS)? || is_beside)
     }
 
     fn window_nanos(&self) -> i64 {

@@ -222,7 +222,10 @@ fn a_resource_without_a_decision_is_told_and_counts_as_nothing() {
     }
     let read = exchange(json!(["A"]), &["A", "B"], "authorize");
     assert_eq!(
-        read.gap("unasked_decisions", "decision on a resource that the request does not name"),
+        read.gap(
+            "unasked_decisions",
+            "about a resource, an MVPD or a requestor that the request does not name"
+        ),
         (1, 1)
     );
     assert_eq!(read.events.len(), 6);
@@ -411,7 +414,7 @@ fn a_call_in_the_logs_of_two_hops_plays_once_and_what_has_no_token_is_told() {
     assert_eq!((tokens.events.len(), tokens.exchanges().again), (10, 2));
     assert_eq!(tokens.gap("tokens_seen_before", "have the media token of an earlier one"), (2, 6));
     let logout = both(&[7]);
-    assert_eq!(logout.gap("twins", "if this is the log of two hops"), (1, 8));
+    assert_eq!(logout.gap("twins", "if both are logs of the same calls"), (1, 8));
     assert_eq!(
         both(&[1, 2, 3, 4]).summary.warnings,
         [],
@@ -436,6 +439,110 @@ fn a_call_in_the_logs_of_two_hops_plays_once_and_what_has_no_token_is_told() {
 }
 
 #[test]
+fn a_call_in_two_forms_from_two_inputs_counts_twice_and_is_told_as_taken_back_by_hand() {
+    let fixture = text("rest-v2/authorize-denied-and-errors.ndjson");
+    let denied: Value = serde_json::from_str(fixture.lines().next().expect("a line")).expect("JSON");
+    let body = denied["response"]["body"].as_str().expect("a body");
+    let compact = serde_json::from_str::<Value>(body).expect("JSON").to_string();
+    let told = |pointer: &str, value: Value| {
+        let house = House::at(Clock::fixed(Instant::from_nanos(NOW_NANOS)));
+        let other = changed(denied.clone(), pointer, value);
+        let paths = [("a.ndjson", &denied), ("b.ndjson", &other)].map(|(name, exchange)| {
+            fs::write(house.dir.path().join(name), exchange.to_string()).expect("a log");
+            InputPath::new(house.dir.path().join(name))
+        });
+        let options = options(house.dir.path());
+        let runs = paths.each_ref().map(|path| {
+            load(&*house.buffer, std::slice::from_ref(path), &options, &mut ()).expect("an ingest")
+        });
+        assert_eq!(runs.each_ref().map(|run| run.total.stored), [2, 2], "{pointer}");
+        let passing = preview(&paths, &options, &mut |_, _| ControlFlow::Continue(()));
+        let of = |summary: &IngestSummary| {
+            let notes: Vec<String> = summary.warnings.iter().map(ToString::to_string).collect();
+            let is_told = notes.iter().any(|note| {
+                note.contains("b.ndjson:1: 1 calls were counted though") && note.contains("pending take-back")
+            });
+            (summary.exchanges.as_ref().expect("exchanges").gaps[Gap::Twin as usize].exchanges, is_told)
+        };
+        assert_eq!(of(&passing), of(&runs[1]), "{pointer}");
+        of(&runs[1])
+    };
+    let place = "/request/url";
+    for (pointer, value) in [
+        ("/response/body", json!(format!("{body}\n"))),
+        ("/response/body", json!(compact)),
+        ("/started_at", json!("2026-11-10T08:00:01.000417Z")),
+        ("/started_at", json!("2026-11-10T08:00:01.005Z")),
+        ("/started_at", json!("2026-11-10T08:00:00.996Z")),
+        ("/duration_ms", json!(131)),
+        ("/request/body", Value::Null),
+        ("/request/headers/X-Device-Info", json!("eyJtb2RlbCI6IkFGVE0ifQ==")),
+        (place, json!("https://origin/api/v2/REF30/decisions/authorize/Cablevision?a=1")),
+    ] {
+        assert_eq!(told(pointer, value.clone()), (1, true), "{pointer} {value}");
+    }
+    for (pointer, value) in [
+        ("/started_at", json!("2026-11-10T08:00:01.150Z")),
+        ("/response/body", json!(body.replace("SPORTS", "NEWS"))),
+        ("/request/headers/AP-Device-Identifier", json!("fingerprint YWJj")),
+        (place, json!("https://origin/api/v2/REF30/decisions/authorize/Altice")),
+    ] {
+        assert_eq!(told(pointer, value.clone()), (0, false), "{pointer} {value}");
+    }
+}
+
+#[test]
+fn a_device_identifier_that_many_share_is_told_whatever_its_text() {
+    let shared = |masked: usize| {
+        let fixture = text("rest-v2/login-authorize-logout.ndjson");
+        let fixture = fixture.lines().take(4).collect::<Vec<_>>().join("\n");
+        let log = (1..4).map(|viewer| {
+            let log =
+                fixture.replace("K7Q2ZP", &format!("K7Q2Z{viewer}")).replace("s-1", &format!("s-{viewer}"));
+            let device = if viewer > masked { viewer.to_string() } else { "Kg".to_owned() };
+            let log = log
+                .replace("viewer-7", &format!("viewer-{viewer}"))
+                .replace(".000Z", &format!(".{viewer}00Z"));
+            log.replace("bGl2aW5nLXJvb20tMQ==", &format!("bWFzaw{device}"))
+        });
+        read_text("log.ndjson", log.collect::<Vec<_>>().join("\n"))
+    };
+    let note = "device identifiers have three or more users of one MVPD who log in";
+    assert_eq!(shared(3).gap("shared_devices", note), (1, 11));
+    shared(2).assert_silent();
+    // An identifier under which nobody logs in, as most of a large input has.
+    let calls = |count: u32| {
+        let call = |number: u32| {
+            let at = json!(format!("2026-11-10T08:{:02}:{:02}Z", number / 60, number % 60));
+            let device = if number % 5 < 2 { number } else { 7 };
+            let device = json!(format!("fingerprint {device:04}"));
+            changed(changed(authorize(), "/started_at", at), "/request/headers/AP-Device-Identifier", device)
+        };
+        read_text("log.ndjson", (0..count).map(|number| format!("{}\n", call(number))).collect::<String>())
+    };
+    assert_eq!(calls(1_000).gap("shared_devices", note), (1, 3));
+    calls(999).assert_silent();
+}
+
+#[test]
+fn an_answer_about_another_mvpd_or_requestor_than_its_request_is_told() {
+    let note = "about a resource, an MVPD or a requestor that the request does not name";
+    for (lines, old, new, count, first) in [
+        (&[5][..], "\"mvpd\": \"Cablevision\"", "\"mvpd\": \"Altice\"", 1, 5),
+        (&[5, 6], "\"mvpd\": \"Cablevision\"", "\"mvpd\": \"CABLEVISION\"", 2, 5),
+        (&[6], "\"serviceProvider\": \"REF30\"", "\"serviceProvider\": \"REF99\"", 1, 6),
+        (&[7], "\"Cablevision\": {", "\"Altice\": {", 1, 7),
+        (&[1], "\"mvpd\": \"Cablevision\"", "\"mvpd\": \"Altice\"", 1, 1),
+    ] {
+        assert_eq!(replaced(lines, old, new).gap("unasked_decisions", note), (count, first), "{new}");
+    }
+    let preflight = text("rest-v2/preflight.ndjson");
+    let other = preflight.lines().next().expect("a line").replacen("/preauthorize/", "/preauthorize/x", 1);
+    assert_eq!(read_text("log.ndjson", other).gap("unasked_decisions", note), (1, 1));
+    read_text("log.ndjson", preflight).assert_silent();
+}
+
+#[test]
 fn inputs_that_overlap_in_time_are_told_because_their_logins_fall_apart() {
     let lines = text("rest-v2/login-authorize-logout.ndjson");
     let dir = TempDir::new().expect("a temporary folder");
@@ -453,7 +560,7 @@ fn inputs_that_overlap_in_time_are_told_because_their_logins_fall_apart() {
     assert_eq!(told([&|line| line < 5, &|line| line > 4]), [""; 0]);
     let overlapping = told([&|line| line % 2 == 1, &|line| line % 2 == 0]);
     assert_eq!(overlapping.len(), 1, "{overlapping:?}");
-    let expected = "b.ndjson:1: 2 exchanges start before an earlier input of the command ends";
+    let expected = "b.ndjson:1: 2 exchanges start before an earlier input ends";
     assert!(overlapping[0].contains(expected), "{overlapping:?}");
 }
 

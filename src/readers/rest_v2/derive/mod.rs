@@ -21,8 +21,8 @@ use crate::event::{
 use crate::readers::line::{AppliedRule, RejectReason};
 use crate::readers::memory::{Feed, MemoryKey, MemoryResult};
 
-/// How long media tokens are remembered, in milliseconds: until the log of another hop was read, too.
-const TOKENS_MS: i64 = 7 * DAY_MS;
+/// How long media tokens, and calls without one, are remembered, in milliseconds: until the log of another hop was read, too.
+pub(super) const TOKENS_MS: i64 = 7 * DAY_MS;
 
 /// An event and the rule that made it.
 pub(super) type Derived = (PassEvent, AppliedRule);
