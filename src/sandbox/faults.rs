@@ -11,40 +11,7 @@ use super::syntax::{SyntaxError, name_and_value, number, split_unquoted};
 use super::tags::{Document, is_digits};
 
 /// The syntax of faults, as `--help` shows it.
-pub const FAULT_SYNTAX: &str = "\
-A fault is KIND[=VALUE][:SHARE%] followed by options. Several faults are separated by semicolons. The share is the percentage
-of matching requests that it strikes (default 100). The first fault that strikes a request decides; latency adds up.
-
-Kinds, and whether the hit is accepted (counted) all the same:
-  refuse                new connections are refused, until the plan is replaced by the program that started it
-                          (with a share, first or after: they are reset as soon as they are open)                no
-  reset-before          the connection is reset once the request is read                                         no
-  reset-after           the same, after the hit was accepted                                                     yes
-  reset-mid-reply       a part of the reply is written, then the connection is reset                             yes
-  timeout-before        the request is read and never answered                                                   no
-  timeout-after         the same, after the hit was accepted                                                     yes
-  status=CODE (or CODE) this HTTP status, 200 to 599, such as status=503 or 429                                  no
-  bare-failure          FAILURE without a reason                                                                 no
-  failure=REASON        FAILURE with this reason, in double quotes where it has spaces                           no
-  malformed             200 with a body that breaks off inside its status                                        yes
-  empty                 200 without a body                                                                       yes
-  slow-reply[=20ms]     the reply comes a few bytes at a time, this long apart (ms or s)                         yes
-  chunked               the reply has chunked transfer encoding with odd boundaries                              yes
-  two-declarations      the reply repeats its XML declaration                                                    yes
-  close                 the connection is closed without notice after the reply                                  yes
-  latency=5ms           the reply waits this long (ms or s)                                                      yes
-  max-requests-per-connection=N
-                        each connection is closed without notice after N replies (takes no share, no options)    yes
-
-Options:
-  retry-after=SECONDS     the Retry-After header of a status
-  accept=yes|no           accepts the hit or does not, whatever the table says of the kind
-  only-rsid=RSID  only-visitor=ID  only-evarN=VALUE   strikes only requests that carry this value
-  first=M  after=N        strikes only the first M matching requests, or only those after the first N; with both, M after N
-
-  seed=N                  alone between semicolons: the seed of all draws (default 0)
-
-Example: status=503:5% retry-after=2; reset-after:1% only-rsid=examplersid; latency=20ms; seed=7";
+pub const FAULT_SYNTAX: &str = include_str!("faults.txt").trim_ascii_end();
 
 /// A share of 100 %, in parts per million.
 const WHOLE_PPM: u32 = 1_000_000;

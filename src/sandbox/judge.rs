@@ -254,7 +254,7 @@ mod tests {
         let document = read(body.as_bytes());
         judge(&headers, path_rsid, body.as_bytes(), &document)
             .iter()
-            .map(|finding| finding.rule.code())
+            .map(|finding| finding.rule.as_str())
             .collect()
     }
 
@@ -337,7 +337,7 @@ mod tests {
         let codes = |headers: &HeaderMap| -> Vec<&'static str> {
             let mut judge = Judge { document: &document, findings: Vec::new() };
             judge.headers(headers);
-            judge.findings.iter().map(|finding| finding.rule.code()).collect()
+            judge.findings.iter().map(|finding| finding.rule.as_str()).collect()
         };
         assert_eq!(codes(&headers), ["DIA-03", "DIA-03", "DIA-60"]);
         headers.insert(CONTENT_TYPE, "application/xml; charset=utf-8".parse().expect("a value"));

@@ -12,28 +12,7 @@ use crate::event::{EventKind, Property};
 use crate::suite::Rsid;
 
 /// The syntax of wrong settings, as `--help` shows it.
-pub const WRONG_SYNTAX: &str = "\
-A wrong setting is one of
-  missing                     there is no such suite: its hits are answered and forgotten
-  invisible                   the credential's product profile does not have the suite
-  virtual=RSID                it is a virtual suite, a view of that one, and collects nothing
-  timezone=ZONE               its time zone; right is US/Pacific
-  timestamps=SETTING          optional (right), required, not_allowed
-  single_byte                 no multi-byte character support: UTF-8 is read as ISO-8859-1
-  bot=TEXT                    a bot rule: hits whose user agent contains it are in no report
-  ip=PREFIX                   an exclusion: hits whose IP address begins so are in no report
-  eventN=disabled|forbidden   the event is not enabled, or the product profile does not have it
-  eventN.name=TEXT
-  eventN.type=TYPE            counter (right), numeric, currency
-  eventN.recording=RECORDING  use_event_id (right), always_record, once_per_visit
-  evarN=disabled|forbidden
-  evarN.name=TEXT
-  evarN.type=TYPE             text (right), counter
-  evarN.allocation=ALLOCATION most_recent_last (right), original_value_first, linear
-  evarN.expiration=EXPIRATION page_view (right, also called Hit), visit, minute, hour, day, week, month, quarter, year,
-                              never, purchase
-  evarN.merchandising=SYNTAX  product, conversion_variable: values bind to products, and hits have none
-event* and evar* stand for all of them. A hit keeps the settings of the time when it came; a time zone applies to all.";
+pub const WRONG_SYNTAX: &str = include_str!("wrong_settings.txt").trim_ascii_end();
 
 /// A setting of a suite that is not what the integration needs, written in [`WRONG_SYNTAX`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

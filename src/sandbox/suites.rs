@@ -223,7 +223,7 @@ mod tests {
         suite.set(settings, Vec::new());
         let mut findings = Vec::new();
         hits.iter().for_each(|hit| findings.extend(suite.count(hit, false)));
-        (suite, findings.iter().map(|finding| finding.rule.code()).collect())
+        (suite, findings.iter().map(|finding| finding.rule.as_str()).collect())
     }
 
     fn hits_units_and_duplicates(suite: &Suite, slot: usize) -> [u64; 3] {

@@ -286,7 +286,7 @@ mod tests {
     use super::*;
 
     fn codes(findings: &[Finding]) -> Vec<&'static str> {
-        findings.iter().map(|finding| finding.rule.code()).collect()
+        findings.iter().map(|finding| finding.rule.as_str()).collect()
     }
 
     /// Admits an upload `ms` milliseconds after `start`, ends it with an answer, and returns the broken rules.
@@ -389,7 +389,7 @@ mod tests {
     fn a_visitor_stays_in_its_group_and_goes_up_in_time() {
         let mut state = Traffic::new(BulkSettings::default());
         let step = Step { visitor: 1, timestamp: 10, upload: 1, group: 0, is_repeat: false };
-        let mut follow = |step| state.follow(step).map_err(|(rule, _)| rule.code());
+        let mut follow = |step| state.follow(step).map_err(|(rule, _)| rule.as_str());
         assert_eq!(follow(step), Ok(false));
         assert_eq!(follow(Step { timestamp: 9, ..step }), Ok(true), "judged within its file");
         assert_eq!(follow(Step { upload: 2, ..step }), Ok(false));

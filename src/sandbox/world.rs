@@ -245,7 +245,7 @@ impl World {
             inversions: self.suites.iter().map(|suite| suite.summary.inversions).sum(),
             connections: self.requests_per_connection.len() as u64,
             requests_per_connection_max: self.requests_per_connection.iter().copied().max().unwrap_or(0),
-            violations: violations.map(|(rule, count)| (rule.code(), *count)).collect(),
+            violations: violations.map(|(rule, count)| (rule.as_str(), *count)).collect(),
             faults: self.faults.summary(),
             suites: self.suites.iter().map(|suite| suite.summary.clone()).collect(),
         }

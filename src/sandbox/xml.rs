@@ -262,7 +262,7 @@ mod tests {
     }
 
     fn codes(document: &Document<'_>) -> Vec<&'static str> {
-        document.findings.iter().map(|finding| finding.rule.code()).collect()
+        document.findings.iter().map(|finding| finding.rule.as_str()).collect()
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl Backfills {
     /// The violations, but for a second validation: a kill may come between a validation and its record.
     fn breaches(&self) -> Vec<Violation> {
         let found = self.sandbox.violations().into_iter();
-        found.filter(|violation| violation.rule.code() != "BDIA-37").collect()
+        found.filter(|violation| violation.rule.as_str() != "BDIA-37").collect()
     }
 }
 
@@ -493,7 +493,7 @@ fn files_too_large_are_written_smaller_and_an_export_sends_nothing() {
     assert_eq!((code, &report["delivered"]), (0, &json!(2000)), "{report}");
     assert_eq!(counted(&house.sandbox), 2000);
     let violations = house.sandbox.violations();
-    assert!(violations.iter().all(|violation| violation.rule.code() == "BDIA-01"), "{violations:?}");
+    assert!(violations.iter().all(|violation| violation.rule.as_str() == "BDIA-01"), "{violations:?}");
     let kept = std::fs::read_dir(house.program.path("bulk/h")).expect("the folder").count();
     assert_eq!(kept, house.sandbox.bulk_files().len());
 

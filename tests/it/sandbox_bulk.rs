@@ -173,7 +173,7 @@ impl Bulk {
 
     /// The rules that were broken, each time.
     fn broken(&self) -> Vec<&'static str> {
-        self.sandbox.violations().iter().map(|violation| violation.rule.code()).collect()
+        self.sandbox.violations().iter().map(|violation| violation.rule.as_str()).collect()
     }
 }
 

@@ -144,7 +144,7 @@ impl Client {
 }
 
 fn codes(sandbox: &Handle) -> Vec<&'static str> {
-    sandbox.violations().iter().map(|violation| violation.rule.code()).collect()
+    sandbox.violations().iter().map(|violation| violation.rule.as_str()).collect()
 }
 
 fn text_of(sandbox: &Handle, method: &str, path: &str, body: &str) -> (u16, Value) {
@@ -299,7 +299,7 @@ fn a_violation_names_its_rule_its_request_and_what_was_found() {
     let violations = sandbox.violations();
     assert_eq!(violations.len(), 1);
     let violation = &violations[0];
-    assert_eq!((violation.rule.code(), violation.request, violation.connection), ("DIA-21", 2, 0));
+    assert_eq!((violation.rule.as_str(), violation.request, violation.connection), ("DIA-21", 2, 0));
     assert_eq!((violation.rsid.as_str(), violation.detail.as_str()), ("examplersid", "visitorID is \"a-b\""));
     assert_eq!(sandbox.summary().violations, [("DIA-21", 1)].into());
 }

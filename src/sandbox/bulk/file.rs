@@ -378,7 +378,7 @@ mod tests {
     /// The rules that a file breaks.
     fn codes(text: &str) -> Vec<&'static str> {
         let findings = inspected(text).findings.into_findings();
-        findings.iter().map(|finding| finding.rule.code()).collect()
+        findings.iter().map(|finding| finding.rule.as_str()).collect()
     }
 
     #[test]
@@ -431,7 +431,7 @@ mod tests {
                 told.as_deref().zip(refusal).is_none_or(|(told, refusal)| told.starts_with(refusal));
             assert!(told.is_some() == refusal.is_some() && is_told, "{replacement}: {told:?}");
             let findings = inspection.findings.into_findings();
-            let codes: Vec<_> = findings.iter().map(|finding| finding.rule.code()).collect();
+            let codes: Vec<_> = findings.iter().map(|finding| finding.rule.as_str()).collect();
             assert!(expected.iter().all(|code| codes.contains(code)), "{replacement}: {codes:?}");
         }
         assert_eq!(inspected("").refusal.as_deref(), Some("The file is empty."));
