@@ -1,14 +1,16 @@
-//! Checks that an open database is still the same file: somebody may remove, replace or overwrite it.
+//! Checks that an open database can be read, and is still the same file: somebody may remove, replace or overwrite it.
 
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use rusqlite::Connection;
+
 use super::database::Buffer;
 use super::error::{BufferError, Result};
 use super::facts::{COPIED_AT, NEXT_SEQ, fact, metrics_secret};
 use super::rows::value;
-use super::sqlite::{Place, open_immutable};
+use super::sqlite::{Place, open_immutable, open_reader};
 
 /// How often the marks are read if they do not follow from the known marks, and the pause between two reads. Another
 /// process may be in the middle of a checkpoint.
@@ -32,7 +34,29 @@ struct Marks {
     copied_at: Option<i64>,
 }
 
+/// Checks that the buffer can be read. The connection stays open, so that it needs no free file descriptor later.
+#[derive(Debug)]
+pub struct Pulse {
+    connection: Connection,
+    place: Place,
+}
+
+impl Pulse {
+    /// Fails if the buffer is gone from its path or cannot be read.
+    pub fn look(&self) -> Result<()> {
+        self.place.check()?;
+        value(&self.connection, "SELECT count(*) FROM ledger", []).map(|_: i64| ())
+    }
+}
+
 impl Buffer {
+    pub fn pulse(&self) -> Result<Pulse> {
+        let pulse = Pulse { connection: open_reader(self.path())?, place: self.place.clone() };
+        // SQLite opens its side files at the first read.
+        pulse.look()?;
+        Ok(pulse)
+    }
+
     pub fn watch(&self) -> Result<Watch> {
         let path = self.path().to_owned();
         let known = self.on_thread(move |connection| {

@@ -117,32 +117,15 @@ impl fmt::Display for DemoReport {
         let added = SUITES.map(|(requestor_id, rsid)| {
             format!("   $ passbridge suite add --requestor {requestor_id} --rsid {rsid} --collection-url http://127.0.0.1:8080\n")
         });
-        let (ingested, added, drain) = (self.ingested(), added.concat(), &self.drain);
-        let (analytics, parked) = (self.counted(), self.parked());
         write!(
             out,
-            "\
-Adobe Pass events into Adobe Analytics, against a stand-in for Adobe on this host.
-By hand: the lines with $, after `passbridge sandbox` in another terminal and `passbridge init`.
-
-1. Events of three requestors go into the buffer. A second time, nothing is stored twice.
-   $ passbridge ingest {files}
-
-{ingested}
-2. Two of the requestors have a report suite; their events are sent; one with a count of 3 takes three hits.
-{added}   $ passbridge drain
-
-{drain}
-3. What Analytics would count.
-   $ curl http://127.0.0.1:8080/sandbox/summary
-
-{analytics}
-4. The third has none yet: its events wait, and flow once it has one.
-
-{parked}
-   $ passbridge suite add --requestor REF50 --rsid demo.news && passbridge drain
-   $ passbridge status
-"
+            include_str!("help/demo.txt"),
+            files = files,
+            added = added.concat(),
+            ingested = self.ingested(),
+            drain = self.drain,
+            analytics = self.counted(),
+            parked = self.parked()
         )
     }
 }

@@ -1,4 +1,5 @@
-//! Answers questions about the buffer on a thread of its own, so that a slow look disturbs no sender.
+//! Answers questions about the buffer on a thread of its own, so that a slow look disturbs no sender. One of them is the
+//! health check: whether the buffer answers.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -15,6 +16,8 @@ use super::thread::Thread;
 const GOOD_FOR: Duration = Duration::from_secs(1);
 /// The most requests that wait for a look: more than there are connections. Requests wait if a look blocks.
 const WAITING_MAX: usize = 4096;
+/// The longest time that a health check may take; it is shorter than the time-out of usual monitors.
+const HEALTHY_WITHIN: Duration = Duration::from_secs(4);
 
 pub(super) struct Looks<Q, A> {
     questions: SyncSender<(Q, oneshot::Sender<A>)>,
@@ -42,4 +45,26 @@ impl<Q: Copy + Eq + Hash + Send + 'static, A: Clone + Send + 'static> Looks<Q, A
         self.questions.try_send((question, client)).ok()?;
         timeout(within, answer).await.ok()?.ok()
     }
+}
+
+/// Checks whether the buffer answers, on a connection of its own. The error is for the log.
+pub type Pulse = Box<dyn Fn() -> Result<(), String> + Send>;
+
+/// Checks the buffer with its own thread and database connection, both opened at the start. So the check also works
+/// when senders use all threads and files.
+pub(super) struct Health(Looks<(), bool>);
+
+impl Health {
+    pub(super) fn start(pulse: Pulse) -> Result<Health, ServeError> {
+        Ok(Health(Looks::start("health", move |()| is_good(&pulse))?))
+    }
+
+    pub(super) async fn is_good(&self) -> bool {
+        self.0.ask((), HEALTHY_WITHIN).await == Some(true)
+    }
+}
+
+fn is_good(pulse: &Pulse) -> bool {
+    let tell = |error: &String| tracing::error!(error, "the buffer does not answer");
+    pulse().inspect_err(tell).is_ok()
 }

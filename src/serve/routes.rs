@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use super::body::{self, WAITING_BYTES_MAX};
 use super::counter::Counter;
 use super::door::Door;
-use super::health::Health;
+use super::looks::Health;
 use super::reply::{JSON, Refusal, Reply, WHEN_BUSY_SECONDS, WHEN_FAILED_SECONDS, document, get_only, reply};
 use super::tokens::{Tokens, sender_of};
 use super::version::Version;

@@ -25,20 +25,11 @@ const MARGIN: u64 = 16 << 10;
 /// How the names of unfinished files ended in earlier builds.
 const PART: &str = "part";
 
-#[derive(Debug, Clone)]
-pub(super) struct Folder(PathBuf);
-
-impl Folder {
-    /// Makes the folder if it is missing. Only its owner can read the files, because MVPD User IDs are personal data.
-    pub(super) fn make(path: &Path, buffer: &Buffer) -> Result<Folder, BackfillError> {
-        let path = std::path::absolute(path).map_err(|source| failed(path, source))?;
-        whole_file::make_folder(&path, buffer.path()).map_err(|source| failed(&path, source))?;
-        Ok(Folder(path))
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
+/// Makes the folder if it is missing. Only its owner can read the files, because MVPD User IDs are personal data.
+pub(super) fn make_folder(path: &Path, buffer: &Buffer) -> Result<PathBuf, BackfillError> {
+    let path = std::path::absolute(path).map_err(|source| failed(path, source))?;
+    whole_file::make_folder(&path, buffer.path()).map_err(|source| failed(&path, source))?;
+    Ok(path)
 }
 
 pub(super) fn failed(path: &Path, source: io::Error) -> BackfillError {
@@ -90,12 +81,12 @@ pub(super) struct Written {
 pub(super) struct Files<'a> {
     way: &'a BulkWay,
     groups: u32,
-    folder: &'a Folder,
+    folder: &'a Path,
     open: BTreeMap<(Rsid, u32), OpenFile>,
 }
 
 impl<'a> Files<'a> {
-    pub(super) fn new(way: &'a BulkWay, groups: u32, folder: &'a Folder) -> Files<'a> {
+    pub(super) fn new(way: &'a BulkWay, groups: u32, folder: &'a Path) -> Files<'a> {
         Files { way, groups, folder, open: BTreeMap::new() }
     }
 
@@ -146,8 +137,8 @@ struct OpenFile {
 }
 
 impl OpenFile {
-    fn create(folder: &Folder, group: String) -> Result<OpenFile, BackfillError> {
-        let name = folder.0.join(&group);
+    fn create(folder: &Path, group: String) -> Result<OpenFile, BackfillError> {
+        let name = folder.join(&group);
         let path = whole_file::beside(&name, PARTIAL);
         // A crash may have left a file of this name.
         let file = match fs::remove_file(&path) {
@@ -215,12 +206,12 @@ impl OpenFile {
     }
 
     /// Makes the file whole and durable. Its name has the group and the key.
-    fn close(self, folder: &Folder) -> Result<Written, BackfillError> {
+    fn close(self, folder: &Path) -> Result<Written, BackfillError> {
         let OpenFile { group, encoder, mut digest, rows, events, .. } = self;
         // Equal rows of two groups must give two keys.
         digest.update(group.as_bytes());
-        let key = hexadecimal(&digest.finalize()[..16]);
-        let to = folder.0.join(format!("{group}-{key}.csv.gz"));
+        let key: String = digest.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        let to = folder.join(format!("{group}-{key}.csv.gz"));
         let finish = || -> io::Result<u64> {
             let sink = encoder.finish()?;
             sink.file.into_inner()?.replace_as(to.clone())?;
@@ -229,10 +220,6 @@ impl OpenFile {
         let bytes = finish().map_err(|source| failed(&to, source))?;
         Ok(Written { group, path: to, key, rows, bytes, events })
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 struct Counting {

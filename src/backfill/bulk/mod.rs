@@ -31,7 +31,7 @@ use crate::buffer::{
     Buffer, BufferError, BulkFile, BulkFileState, Change, Claims, JobKey, JobRecord, NewBulkFile,
 };
 use crate::drain::{Stop, StopReason, tell_blocked};
-use files::{Files, Folder, Written};
+use files::{Files, Written, make_folder};
 use pace::Pace;
 use upload::{Group, State, Uploading, settle, unnamed_rows};
 use walk::{Step, Walk};
@@ -73,10 +73,10 @@ pub fn export(
     let _lock = buffer.lock_backfill()?;
     let in_files = withdraw_unsent(buffer, job, &way.config.dir)?;
     let groups = job.groups.unwrap_or_else(|| way.groups(job));
-    let folder = Folder::make(folder, buffer)?;
+    let folder = make_folder(folder, buffer)?;
     let waiting = buffer.job_counts(job.key)?.pending;
     let mut report = ExportReport {
-        folder: folder.path().to_owned(),
+        folder: folder.clone(),
         files: Vec::new(),
         rows: 0,
         unsendable: 0,
@@ -94,11 +94,8 @@ pub fn export(
         match step {
             Step::Dead { .. } => report.unsendable += 1,
             Step::Rows { rsid, event } => {
-                written.extend(
-                    files
-                        .add(&rsid, event, &row, way.config.file_rows.into())?
-                        .map(|file| (file.path, file.rows)),
-                );
+                let full = files.add(&rsid, event, &row, way.config.file_rows.into())?;
+                written.extend(full.map(|file| (file.path, file.rows)));
             }
         }
     }
@@ -135,7 +132,7 @@ impl<'a> FileRoute<'a> {
         let writing = Writing {
             shared: uploading.clone(),
             job: job.clone(),
-            folder: Folder::make(&self.way.config.dir.join(job.name.as_str()), self.buffer)?,
+            folder: make_folder(&self.way.config.dir.join(job.name.as_str()), self.buffer)?,
             groups,
             file_rows: self.way.file_rows(job, groups, self.file_rows.load(Ordering::Relaxed)),
             runtime: tokio::runtime::Handle::current(),
@@ -249,7 +246,7 @@ async fn upload_all(
 struct Writing {
     shared: Arc<Uploading>,
     job: JobRecord,
-    folder: Folder,
+    folder: PathBuf,
     groups: u32,
     file_rows: u64,
     runtime: tokio::runtime::Handle,
@@ -299,11 +296,8 @@ impl Writing {
     fn bury(&self, dead: &mut Vec<Change>) -> Result<(), BackfillError> {
         if !dead.is_empty() {
             self.shared.live.iter().for_each(|live| live.count(0, 0, dead.len() as u64));
-            self.runtime.block_on(self.shared.buffer.record(
-                self.shared.run,
-                Claims::default(),
-                std::mem::take(dead),
-            ))?;
+            let Uploading { buffer, run, .. } = &*self.shared;
+            self.runtime.block_on(buffer.record(*run, Claims::default(), std::mem::take(dead)))?;
         }
         Ok(())
     }

@@ -215,11 +215,8 @@ impl Group {
         }
         let is_looked_up = invalid_rows.is_none();
         if is_looked_up {
-            tracing::warn!(
-                key = file.file.key,
-                rows,
-                "Adobe has a file, and does not say whether it refused rows of it"
-            );
+            let key = &file.file.key;
+            tracing::warn!(key, rows, "Adobe has a file, and does not say whether it refused rows of it");
         }
         let invalid_rows = invalid_rows.unwrap_or(0);
         let refused = refused_rows(named, invalid_rows, written);
