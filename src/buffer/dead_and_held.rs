@@ -39,6 +39,13 @@ pub enum Requeue {
     EvenIfDoubled,
 }
 
+/// What a person says became of events that are not sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    Discarded,
+    Delivered,
+}
+
 /// What a requeue did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Requeued {
@@ -97,7 +104,12 @@ impl Buffer {
     }
 
     /// Events that a person must decide about, the latest first.
-    pub fn undecided(&self, state: Undecided, which: Selection, limit: usize) -> Result<Vec<UndecidedEvent>> {
+    pub fn undecided(
+        &self,
+        state: Undecided,
+        which: &Selection,
+        limit: usize,
+    ) -> Result<Vec<UndecidedEvent>> {
         let select = match state {
             Undecided::Dead => {
                 "SELECT d.seq, r.requestor_id, f.rsid, e.slot, e.occurred_at, e.count, d.reason, d.died_at
@@ -114,7 +126,7 @@ impl Buffer {
                  ORDER BY h.held_at DESC, h.seq LIMIT ?3"
             }
         };
-        let (reason, sequences) = filters(&which);
+        let (reason, sequences) = filters(which);
         self.all(select, (reason, sequences, limit), |row| {
             let why = match state {
                 Undecided::Dead => {
@@ -138,20 +150,17 @@ impl Buffer {
     }
 
     /// Makes events pending, so that the next run sends them again. Held events keep the form of their first attempt.
-    pub fn requeue(&self, state: Undecided, selection: Selection, requeue: Requeue) -> Result<Requeued> {
-        self.decide(state, &selection, requeue, To::Pending)
+    pub fn requeue(&self, state: Undecided, selection: &Selection, requeue: Requeue) -> Result<Requeued> {
+        self.decide(state, selection, requeue, To::Pending)
     }
 
-    /// Discards events, so that they are never sent again. Returns how many.
-    pub fn discard(&self, state: Undecided, selection: Selection) -> Result<u64> {
-        let to = To::Discarded { at: self.now(), by_cancel: false };
-        Ok(self.decide(state, &selection, Requeue::EvenIfDoubled, to)?.requeued)
-    }
-
-    /// Makes held events delivered, because a person says that they were counted. Returns how many.
-    pub fn vouch(&self, selection: Selection) -> Result<u64> {
-        let to = To::Vouched { at: self.now() };
-        Ok(self.decide(Undecided::Held, &selection, Requeue::EvenIfDoubled, to)?.requeued)
+    /// Makes events discarded, or held ones delivered because a person says that they were counted. Returns how many.
+    pub fn settle(&self, state: Undecided, selection: &Selection, becomes: Settled) -> Result<u64> {
+        let to = match becomes {
+            Settled::Discarded => To::Discarded { at: self.now(), by_cancel: false },
+            Settled::Delivered => To::Vouched { at: self.now() },
+        };
+        Ok(self.decide(state, selection, Requeue::EvenIfDoubled, to)?.requeued)
     }
 
     /// Moves the selected events in several transactions, so that live recording never waits long. Returns

@@ -5,6 +5,7 @@
 //! ```
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use rusqlite::{Connection, Row, params_from_iter};
 use serde::Serialize;
@@ -15,30 +16,65 @@ use super::rows::{EventRef, all, run};
 
 pub(super) const HOUR_NANOS: i64 = 3_600_000_000_000;
 
-/// A term of the account, in the order of the ledger's columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Term {
+/// The terms of the account, in the order of the ledger's columns: the name of each, and how people read it.
+macro_rules! terms {
+    ($($(#[$about:meta])* $term:ident: $name:ident, $shown:literal;)*) => {
+        /// A term of the account.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub(super) enum Term { $($(#[$about])* $term,)* }
+
+        const NAMES: [&str; SUMS / 2] = [$(stringify!($name)),*];
+
+        /// Every term of the account, summed over requestors, events and hours.
+        #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+        pub struct Accounting {
+            $(pub $name: Amount,)*
+            /// Whether `ingested` equals the sum of the other terms, in events and in units.
+            pub balanced: bool,
+        }
+
+        impl Accounting {
+            /// The terms of the equation: the key of each, how people read it, and its amount.
+            pub fn terms(&self) -> [(&'static str, &'static str, Amount); SUMS / 2] {
+                [$((stringify!($name), $shown, self.$name)),*]
+            }
+
+            fn of(amount: impl Fn(Term) -> Amount, balanced: bool) -> Accounting {
+                Accounting { $($name: amount(Term::$term),)* balanced }
+            }
+        }
+    };
+}
+
+terms! {
     /// All events that were ever stored.
-    Ingested,
-    Pending,
-    Delivered,
-    Dead,
+    Ingested: ingested, "ingested";
+    Pending: pending, "= pending";
+    Delivered: delivered, "+ delivered";
+    Dead: dead, "+ dead";
     /// The event may have been counted, and is not sent again.
-    Held,
+    Held: held, "+ held";
     /// An operator decided not to send the event.
-    Discarded,
+    Discarded: discarded, "+ discarded";
     /// The event was delivered, and retention deleted it.
-    ExpiredDelivered,
+    ExpiredDelivered: expired_delivered, "+ expired, delivered";
     /// The event was discarded, and retention deleted it.
-    ExpiredDiscarded,
+    ExpiredDiscarded: expired_discarded, "+ expired, discarded";
     /// The event was erased at a person's request.
-    Erased,
+    Erased: erased, "+ erased";
     /// The event was taken back before it was sent: it is as if it had never come in.
-    TakenBack,
+    TakenBack: taken_back, "+ taken back";
 }
 
 /// The number of sums: events and units of each term.
 const SUMS: usize = 20;
+
+/// The sum of each column over the rows that a statement reads.
+static TOTALS: LazyLock<String> = LazyLock::new(|| {
+    let columns =
+        NAMES.iter().flat_map(|name| ["events", "units"].map(|what| format!("total(l.{name}_{what})")));
+    columns.collect::<Vec<_>>().join(", ")
+});
 
 /// The key of a row of the ledger.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,7 +106,7 @@ impl Postings {
         let account = Account {
             requestor: event.requestor,
             slot: event.kind.slot(),
-            hour: event.occurred_at.nanos().div_euclid(HOUR_NANOS),
+            hour: event.occurred_at.unix_hour(),
         };
         let sums = self.sums.entry(account).or_insert([0; SUMS]);
         sums[term as usize * 2] += events;
@@ -120,63 +156,22 @@ pub struct Amount {
     pub units: i64,
 }
 
-/// Every term of the account, summed over requestors, events and hours.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct Accounting {
-    pub ingested: Amount,
-    pub pending: Amount,
-    pub delivered: Amount,
-    pub dead: Amount,
-    pub held: Amount,
-    pub discarded: Amount,
-    pub expired_delivered: Amount,
-    pub expired_discarded: Amount,
-    pub erased: Amount,
-    pub taken_back: Amount,
-    /// Whether `ingested` equals the sum of the other terms, in events and in units.
-    pub balanced: bool,
-}
-
-impl Accounting {
-    /// The terms of the equation: the key of each, how people read it, and its amount.
-    pub fn terms(&self) -> [(&'static str, &'static str, Amount); 10] {
-        [
-            ("ingested", "ingested", self.ingested),
-            ("pending", "= pending", self.pending),
-            ("delivered", "+ delivered", self.delivered),
-            ("dead", "+ dead", self.dead),
-            ("held", "+ held", self.held),
-            ("discarded", "+ discarded", self.discarded),
-            ("expired_delivered", "+ expired, delivered", self.expired_delivered),
-            ("expired_discarded", "+ expired, discarded", self.expired_discarded),
-            ("erased", "+ erased", self.erased),
-            ("taken_back", "+ taken back", self.taken_back),
-        ]
-    }
-}
-
 /// The account over the whole buffer.
 pub(super) fn accounting(connection: &Connection) -> Result<Accounting> {
-    let select = format!("SELECT {TOTALS} FROM ledger l");
+    let totals = &*TOTALS;
+    let select = format!("SELECT {totals} FROM ledger l");
     connection.query_row(&select, [], |row| Ok(Accounting::read(row)))?
 }
 
 /// The account of each suite; `None` has the requestors without a suite.
 pub(super) fn accounting_of_suites(connection: &Connection) -> Result<Vec<(Option<String>, Accounting)>> {
+    let totals = &*TOTALS;
     let select = format!(
-        "SELECT {TOTALS}, s.rsid FROM ledger l LEFT JOIN mappings m ON m.requestor = l.requestor
+        "SELECT {totals}, s.rsid FROM ledger l LEFT JOIN mappings m ON m.requestor = l.requestor
          LEFT JOIN suites s ON s.suite = m.suite GROUP BY s.suite ORDER BY s.rsid"
     );
     all(connection, &select, [], |row| Ok((row.get("rsid")?, Accounting::read(row)?)))
 }
-
-/// The sums of events and of units of each term, in the order of `Term`.
-const TOTALS: &str = "total(l.ingested_events), total(l.ingested_units), total(l.pending_events), total(l.pending_units),
-    total(l.delivered_events), total(l.delivered_units), total(l.dead_events), total(l.dead_units),
-    total(l.held_events), total(l.held_units), total(l.discarded_events), total(l.discarded_units),
-    total(l.expired_delivered_events), total(l.expired_delivered_units),
-    total(l.expired_discarded_events), total(l.expired_discarded_units), total(l.erased_events), total(l.erased_units),
-    total(l.taken_back_events), total(l.taken_back_units)";
 
 impl Accounting {
     fn read(row: &Row<'_>) -> Result<Accounting> {
@@ -186,24 +181,11 @@ impl Accounting {
             |term: Term| Amount { events: sums[term as usize * 2], units: sums[term as usize * 2 + 1] };
         // The first pair is `ingested`, which must equal the sum of the other pairs.
         let balance = |offset: usize| sums[offset] == sums.iter().skip(offset + 2).step_by(2).sum::<i64>();
-        Ok(Accounting {
-            ingested: amount(Term::Ingested),
-            pending: amount(Term::Pending),
-            delivered: amount(Term::Delivered),
-            dead: amount(Term::Dead),
-            held: amount(Term::Held),
-            discarded: amount(Term::Discarded),
-            expired_delivered: amount(Term::ExpiredDelivered),
-            expired_discarded: amount(Term::ExpiredDiscarded),
-            erased: amount(Term::Erased),
-            taken_back: amount(Term::TakenBack),
-            balanced: balance(0) && balance(1),
-        })
+        Ok(Accounting::of(amount, balance(0) && balance(1)))
     }
 }
 
 /// Changes the number of events of a backfill. Does nothing for live events, which belong to no backfill.
 pub(super) fn count_in_job(connection: &Connection, job: JobKey, events: i64) -> Result<()> {
-    run(connection, "UPDATE jobs SET events = events + ?2 WHERE job = ?1", (job, events))?;
-    Ok(())
+    run(connection, "UPDATE jobs SET events = events + ?2 WHERE job = ?1", (job, events))
 }

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::Connection;
-
 use super::arrivals;
 use super::attempts;
 use super::claims::{self, Claims};
@@ -68,23 +66,36 @@ impl Buffer {
         self.write_async(move |transaction| {
             let mut moves = Moves::new(transaction);
             let (mut delivered, mut waves) = (BTreeMap::new(), claims::Changed::default());
-            for change in &changes {
+            for change in changes {
                 match change {
-                    Change::Claim { sequence, form } => Claims::begin(*sequence, *form, &mut waves),
-                    Change::Attempt { .. } => {}
-                    Change::Release { sequence } | Change::PartlySent { sequence, .. } => {
-                        claims.end(*sequence, false, &mut waves);
+                    Change::Claim { sequence, form } => Claims::begin(sequence, form, &mut waves),
+                    Change::Release { sequence } => claims.end(sequence, false, &mut waves),
+                    Change::Attempt { sequence, reply, at } => {
+                        attempts::note(transaction, sequence, run, at, &reply)?;
                     }
-                    Change::Doubt { event, .. } | Change::Dead { event, .. } => {
+                    Change::Doubt { event, form, doubt: why, policy, at } => {
                         claims.end(event.sequence, false, &mut waves);
+                        doubt(transaction, event.sequence, form, &why, at)?;
+                        match policy {
+                            OnAmbiguous::Retry => {}
+                            OnAmbiguous::Hold => {
+                                moves.shift(&event, Term::Pending, To::Held { at })?;
+                            }
+                        }
                     }
-                    Change::Delivered(Delivered { event, .. }) => {
-                        claims.end(event.sequence, true, &mut waves);
+                    Change::PartlySent { sequence, form, hits_sent, at } => {
+                        claims.end(sequence, false, &mut waves);
+                        partly_sent(transaction, sequence, form, hits_sent, at)?;
                     }
-                }
-                apply(transaction, run, change, &mut moves)?;
-                if let Change::Delivered(Delivered { event, at, .. }) = change {
-                    delivered.insert(event.requestor, *at);
+                    Change::Delivered(one) => {
+                        claims.end(one.event.sequence, true, &mut waves);
+                        moves.deliver(one, run);
+                        delivered.insert(one.event.requestor, one.at);
+                    }
+                    Change::Dead { event, form, reason, at } => {
+                        claims.end(event.sequence, false, &mut waves);
+                        moves.shift(&event, Term::Pending, To::Dead { reason: &reason, form, at, run })?;
+                    }
                 }
             }
             arrivals::note_delivered(transaction, &delivered)?;
@@ -94,31 +105,4 @@ impl Buffer {
         })
         .await
     }
-}
-
-fn apply(transaction: &Connection, run_id: RunId, change: &Change, moves: &mut Moves<'_>) -> Result<()> {
-    match change {
-        Change::Claim { .. } | Change::Release { .. } => {}
-        Change::Attempt { sequence, reply, at } => {
-            attempts::note(transaction, *sequence, run_id, *at, reply)?;
-        }
-        Change::Doubt { event, form, doubt: why, policy, at } => {
-            doubt(transaction, event.sequence, *form, why, *at)?;
-            match policy {
-                OnAmbiguous::Retry => {}
-                OnAmbiguous::Hold => {
-                    moves.shift(event, Term::Pending, To::Held { at: *at })?;
-                }
-            }
-        }
-        Change::PartlySent { sequence, form, hits_sent, at } => {
-            partly_sent(transaction, *sequence, *form, *hits_sent, *at)?;
-        }
-        Change::Delivered(delivered) => moves.deliver(*delivered, run_id),
-        Change::Dead { event, form, reason, at } => {
-            let to = To::Dead { reason, form: *form, at: *at, run: run_id };
-            moves.shift(event, Term::Pending, to)?;
-        }
-    }
-    Ok(())
 }

@@ -21,7 +21,7 @@ use super::keys::{InputId, RequestorKey};
 use super::ledger::{Postings, Term, count_in_job};
 use super::memory;
 use super::metrics::{self, RequestorDay, Withdrawals, day_of};
-use super::rows::{StoredEvent, all, each, first, json_list, only, read_event, run, value};
+use super::rows::{StoredEvent, all, each, first, from_row, json_list, only, read_event, run, value};
 use super::sqlite::WholeLock;
 use super::states::take;
 use crate::delivery::Sequence;
@@ -186,18 +186,10 @@ fn group_of(
             (SELECT opened_at FROM inputs WHERE input = ?1) AS read_at,
             (SELECT name FROM jobs WHERE job = ?2) AS backfill FROM requestors WHERE requestor = ?3";
     let group = first(connection, select, (input, job, requestor), |row| {
-        Ok(PendingGroup {
-            input,
-            source: row.get::<_, Option<String>>("source")?.unwrap_or_default(),
-            read_at: row.get("read_at")?,
-            requestor_id: row.get("requestor_id")?,
-            backfill: row.get("backfill")?,
-            events: 0,
-            units: 0,
-            first_occurred_at: occurred_at,
-            last_occurred_at: occurred_at,
-            with_attempt: 0,
-        })
+        let source = row.get::<_, Option<String>>("source")?.unwrap_or_default();
+        Ok(from_row!(row, PendingGroup { read_at, requestor_id, backfill },
+            input: input, source: source, events: 0, units: 0, with_attempt: 0,
+            first_occurred_at: occurred_at, last_occurred_at: occurred_at))
     })?;
     group.ok_or_else(|| BufferError::damage("a requestor is gone"))
 }

@@ -15,6 +15,7 @@ use super::metrics::Withdrawals;
 use super::rows::{all, changed, first, json_list, only, read_event, read_reference, run};
 use super::tombstones::{CLOCK_SEEN_AT, DAY_NANOS, bury, remember_over_counts};
 use super::{attempts, memory, runs};
+use crate::config::BufferConfig;
 use crate::delivery::Sequence;
 use crate::event::{Instant, MeasureOf};
 
@@ -29,15 +30,6 @@ const DELETED_A_TRANSACTION: u64 = 50_000;
 const CLOCK_JUMPED_AT: &str = "clock_jumped_at";
 const BURIED_CHECKED_ON: &str = "tombstones_checked_on";
 
-/// What retention keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RetentionPolicy {
-    /// Days that a delivered or discarded event is kept after its outcome.
-    pub retention_days: u32,
-    /// Days that the event's identity is kept after the event was deleted.
-    pub dedup_days: u32,
-}
-
 /// What retention did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct RetentionReport {
@@ -50,14 +42,15 @@ pub struct RetentionReport {
 
 impl Buffer {
     /// Deletes what is old: events, tombstones, readers' memory, runs and attempts. The caller holds the drain lock.
-    pub fn retain(&self, policy: RetentionPolicy) -> Result<RetentionReport> {
+    pub fn retain(&self, config: &BufferConfig) -> Result<RetentionReport> {
         let now = self.now();
         let clock_jumped = self.write(move |transaction| clock_has_jumped(transaction, now))?;
         let mut report = RetentionReport { clock_jumped, ..RetentionReport::default() };
         if report.clock_jumped {
             return Ok(report);
         }
-        let (cutoff, measure) = (now.nanos() - i64::from(policy.retention_days) * DAY_NANOS, self.measure);
+        let (cutoff, measure) = (now.nanos() - i64::from(config.retention_days) * DAY_NANOS, self.measure);
+        let dedup_days = i64::from(config.dedup_days);
         report.expired_delivered = self
             .write_in_parts(move |transaction| expire(transaction, Term::Delivered, cutoff, now, measure))?;
         report.expired_discarded = self
@@ -66,7 +59,7 @@ impl Buffer {
         self.write_in_parts(move |transaction| runs::prune(transaction, cutoff))?;
         self.write_in_parts(move |transaction| attempts::prune(transaction, cutoff, now))?;
         report.forgotten_identities =
-            self.write_in_parts(move |transaction| forget_identities(transaction, policy, now))?;
+            self.write_in_parts(move |transaction| forget_identities(transaction, dedup_days, now))?;
         Ok(report)
     }
 
@@ -159,8 +152,8 @@ fn expire(connection: &Connection, from: Term, cutoff: i64, now: Instant, measur
     Ok(old.len() as u64)
 }
 
-/// Deletes tombstones that are older than the policy allows. Searches for them at most once a day.
-fn forget_identities(transaction: &Transaction<'_>, policy: RetentionPolicy, now: Instant) -> Result<u64> {
+/// Deletes tombstones that are older than these days. Searches for them at most once a day.
+fn forget_identities(transaction: &Transaction<'_>, dedup_days: i64, now: Instant) -> Result<u64> {
     let today = now.nanos() / DAY_NANOS;
     if fact(transaction, BURIED_CHECKED_ON)? == Some(today) {
         return Ok(0);
@@ -168,7 +161,7 @@ fn forget_identities(transaction: &Transaction<'_>, policy: RetentionPolicy, now
     let forgotten = changed(
         transaction,
         "DELETE FROM identities WHERE id IN (SELECT id FROM identities WHERE buried_on < ?1 LIMIT ?2)",
-        (today - i64::from(policy.dedup_days), DELETED_A_TRANSACTION),
+        (today - dedup_days, DELETED_A_TRANSACTION),
     )?;
     if forgotten < DELETED_A_TRANSACTION {
         set_fact(transaction, BURIED_CHECKED_ON, today)?;

@@ -12,7 +12,7 @@ use super::facts::{BACKFILL_RUNNER, DRAIN_RUNNER, NEXT_SEQ, fact, forget_fact, s
 use super::keys::{JobKey, RunId};
 use super::ledger::Term;
 use super::repeats;
-use super::rows::{all, changed, only, run as execute, value};
+use super::rows::{all, changed, from_row, only, run as execute, value};
 use super::sqlite;
 use super::states::{To, shift_all};
 use crate::delivery::{Sequence, Trouble};
@@ -212,16 +212,11 @@ impl Buffer {
 }
 
 pub(super) fn recent(connection: &Connection, limit: usize) -> Result<Vec<RunRecord>> {
-    let select =
-        "SELECT run, started_at, finished_at, summary FROM runs WHERE job = 0 ORDER BY run DESC LIMIT ?1";
+    let select = "SELECT run AS run_id, started_at, finished_at, summary FROM runs WHERE job = 0 ORDER BY run DESC LIMIT ?1";
     all(connection, select, [limit], |row| {
         let summary: Option<String> = row.get("summary")?;
-        Ok(RunRecord {
-            run_id: row.get("run")?,
-            started_at: row.get("started_at")?,
-            finished_at: row.get("finished_at")?,
-            summary: summary.and_then(|text| serde_json::from_str(&text).ok()),
-        })
+        let summary = summary.and_then(|text| serde_json::from_str(&text).ok());
+        Ok(from_row!(row, RunRecord { run_id, started_at, finished_at }, summary: summary))
     })
 }
 

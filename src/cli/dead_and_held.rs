@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::desk::Desk;
 use super::{Context, Ended, Exit, Failure, Table, output, refused};
-use crate::buffer::{Group, Requeue, Requeued, Selection, Undecided, UndecidedEvent, Why};
+use crate::buffer::{Group, Requeue, Requeued, Selection, Settled, Undecided, UndecidedEvent, Why};
 use crate::delivery::Sequence;
 use crate::event::PassEvent;
 
@@ -72,24 +72,19 @@ pub(super) struct SelectionArgs {
     all: bool,
 }
 
-pub(super) struct Found {
-    pub(super) selection: Selection,
-    pub(super) missing: Vec<i64>,
-}
-
 impl SelectionArgs {
     /// Finds the selected events. It is an error if no event has any of the numbers, or the reason.
-    pub(super) fn find(&self, names: &Names, desk: &Desk) -> Result<Found, Failure> {
+    fn find(&self, names: &Names, desk: &Desk) -> Result<(Selection, Vec<i64>), Failure> {
         let (selection, limit) = match &self.reason {
             Some(reason) => (Selection::Reason(reason.clone()), 1),
-            None if self.all => return Ok(Found { selection: Selection::All, missing: Vec::new() }),
+            None if self.all => return Ok((Selection::All, Vec::new())),
             None => {
                 let sequences: Vec<_> = self.sequences.iter().copied().map(Sequence).collect();
                 let limit = sequences.len();
                 (Selection::Sequences(sequences), limit)
             }
         };
-        let there = desk.undecided(names.state, selection.clone(), limit)?;
+        let there = desk.undecided(names.state, &selection, limit)?;
         let there: HashSet<i64> = there.iter().map(|one| one.seq.0).collect();
         let missing: Vec<i64> = self.sequences.iter().copied().filter(|seq| !there.contains(seq)).collect();
         if there.is_empty() {
@@ -99,7 +94,7 @@ impl SelectionArgs {
             };
             return Err(names.refuse(what));
         }
-        Ok(Found { selection, missing })
+        Ok((selection, missing))
     }
 }
 
@@ -116,7 +111,7 @@ pub(super) struct ListArgs {
 pub(super) fn list(names: &Names, args: &ListArgs, desk: &Desk, context: &Context) -> Ended {
     let selection = args.reason.clone().map_or(Selection::All, Selection::Reason);
     let mut groups = desk.undecided_groups(names.state, &selection)?;
-    let found = desk.undecided(names.state, selection, args.limit)?;
+    let found = desk.undecided(names.state, &selection, args.limit)?;
     let all: u64 = groups.iter().map(|group| group.events).sum();
     let not_shown = all - found.len() as u64;
     groups.truncate(GROUPS_SHOWN_MAX);
@@ -191,7 +186,7 @@ struct ShowReport {
 
 /// Shows one dead letter or held event, with the event as a line of NDJSON.
 pub(super) fn show(names: &Names, seq: i64, desk: &Desk, context: &Context) -> Ended {
-    let found = desk.undecided(names.state, Selection::Sequences(vec![Sequence(seq)]), 1)?.into_iter().next();
+    let found = desk.undecided(names.state, &Selection::Sequences(vec![Sequence(seq)]), 1)?.pop();
     let one = found.ok_or_else(|| names.refuse(names.missing(&[seq])))?;
     let (mut text, event) = (details(&one), desk.event(Sequence(seq))?);
     if let Some(event) = &event {
@@ -220,8 +215,8 @@ struct RequeueReport {
 /// Exits 3 if some events were left, because they may count twice, or if one of the given numbers has no event.
 pub(super) fn requeue(names: &Names, args: &RequeueArgs, desk: &Desk, context: &Context) -> Ended {
     let how = if args.accept_repeat { Requeue::EvenIfDoubled } else { Requeue::OnlyExact };
-    let Found { selection, missing } = args.selection.find(names, desk)?;
-    let report = RequeueReport { done: desk.requeue(names.state, selection, how)?, missing };
+    let (selection, missing) = args.selection.find(names, desk)?;
+    let report = RequeueReport { done: desk.requeue(names.state, &selection, how)?, missing };
     let Requeued { requeued, may_double: left, .. } = report.done;
     let mut text =
         format!("{requeued} requeued; the next drain sends them, and `backfill resume` those of a backfill");
@@ -235,19 +230,29 @@ pub(super) fn requeue(names: &Names, args: &RequeueArgs, desk: &Desk, context: &
     Ok(unclean_if_missing(names, &report.missing, if left > 0 { Exit::Unclean } else { Exit::Done }))
 }
 
-#[derive(Debug, Default, Serialize)]
-pub(super) struct ChangedReport {
-    pub(super) discarded: u64,
-    pub(super) delivered: u64,
-    pub(super) missing: Vec<i64>,
-    #[serde(skip)]
-    pub(super) verb: &'static str,
+#[derive(Serialize)]
+struct SettledReport<'a> {
+    discarded: u64,
+    delivered: u64,
+    missing: &'a [i64],
 }
 
 /// Exits 3 if one of the given numbers has no event.
-pub(super) fn changed(names: &Names, report: &ChangedReport, context: &Context) -> Ended {
-    context.answer(report, format_args!("{} {}", report.discarded + report.delivered, report.verb))?;
-    Ok(unclean_if_missing(names, &report.missing, Exit::Done))
+pub(super) fn settle(
+    names: &Names,
+    which: &SelectionArgs,
+    (becomes, verb): (Settled, &str),
+    desk: &Desk,
+    context: &Context,
+) -> Ended {
+    let (selection, missing) = which.find(names, desk)?;
+    let events = desk.settle(names.state, &selection, becomes)?;
+    let (discarded, delivered) = if becomes == Settled::Discarded { (events, 0) } else { (0, events) };
+    context.answer(
+        &SettledReport { discarded, delivered, missing: &missing },
+        format_args!("{events} {verb}"),
+    )?;
+    Ok(unclean_if_missing(names, &missing, Exit::Done))
 }
 
 fn unclean_if_missing(names: &Names, missing: &[i64], exit: Exit) -> Exit {

@@ -1,9 +1,9 @@
 //! `dead-letter`: the events that Adobe rejected.
 
-use super::dead_and_held::{self, ChangedReport, DEAD, Found, ListArgs, RequeueArgs, SelectionArgs};
+use super::dead_and_held::{self, DEAD, ListArgs, RequeueArgs, SelectionArgs};
 use super::desk::Desk;
 use super::{Context, Exit, Failure};
-use crate::buffer::Undecided;
+use crate::buffer::Settled;
 
 /// Lists, requeues or discards the events that Adobe rejected.
 ///
@@ -32,10 +32,7 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         Command::Show { seq } => dead_and_held::show(&DEAD, *seq, &desk, context),
         Command::Requeue(args) => dead_and_held::requeue(&DEAD, args, &desk, context),
         Command::Discard(args) => {
-            let Found { selection, missing } = args.find(&DEAD, &desk)?;
-            let discarded = desk.discard(Undecided::Dead, selection)?;
-            let report = ChangedReport { discarded, missing, verb: "discarded", ..ChangedReport::default() };
-            dead_and_held::changed(&DEAD, &report, context)
+            dead_and_held::settle(&DEAD, args, (Settled::Discarded, "discarded"), &desk, context)
         }
     }
 }

@@ -8,13 +8,12 @@ use tokio::runtime::Runtime;
 use super::{Context, Failure, Settings, on_file, runtime, shared};
 use crate::buffer::{
     Buffer, BufferError, Group, InputRecord, PendingGroup, PendingSelection, Requeue, Requeued, Selection,
-    TracedEvent, Undecided, UndecidedEvent,
+    Settled, TracedEvent, Undecided, UndecidedEvent,
 };
 use crate::delivery::Sequence;
 use crate::event::PassEvent;
-use crate::postgres::{PostgresError, SharedBuffer, Verdict};
+use crate::postgres::{PostgresError, SharedBuffer};
 
-/// A function with the name of a function of [`Buffer`] does the same as that one.
 pub(super) enum Desk {
     File(Buffer),
     Shared(Runtime, Box<RefCell<SharedBuffer>>),
@@ -49,66 +48,26 @@ impl Desk {
             Desk::Shared(runtime, buffer) => Ok(runtime.block_on(shared(&mut buffer.borrow_mut()))?),
         }
     }
+}
 
-    pub(super) fn undecided_groups(
-        &self,
-        state: Undecided,
-        which: &Selection,
-    ) -> Result<Vec<Group>, Failure> {
-        let file = |buffer: &Buffer| buffer.undecided_groups(state, which);
-        self.ask(file, async |buffer| buffer.undecided_groups(state, which).await)
-    }
+/// Writes the functions of a [`Desk`] that do the same as those of the buffer that is open.
+macro_rules! asked {
+    ($($name:ident($($value:ident: $kind:ty),*) -> $answer:ty;)*) => {
+        impl Desk {
+            $(pub(super) fn $name(&self, $($value: $kind),*) -> Result<$answer, Failure> {
+                self.ask(|buffer| buffer.$name($($value),*), async |buffer| buffer.$name($($value),*).await)
+            })*
+        }
+    };
+}
 
-    pub(super) fn undecided(
-        &self,
-        state: Undecided,
-        which: Selection,
-        limit: usize,
-    ) -> Result<Vec<UndecidedEvent>, Failure> {
-        let file = |buffer: &Buffer| buffer.undecided(state, which.clone(), limit);
-        self.ask(file, async |buffer| buffer.undecided(state, &which, limit).await)
-    }
-
-    pub(super) fn event(&self, sequence: Sequence) -> Result<Option<PassEvent>, Failure> {
-        self.ask(|buffer| buffer.event(sequence), async |buffer| buffer.event(sequence).await)
-    }
-
-    pub(super) fn inputs(
-        &self,
-        number: Option<i64>,
-        path: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<InputRecord>, Failure> {
-        let file = |buffer: &Buffer| buffer.inputs(number, path, limit);
-        self.ask(file, async |buffer| buffer.inputs(number, path, limit).await)
-    }
-
-    pub(super) fn trace(&self, sequence: Sequence) -> Result<Option<TracedEvent>, Failure> {
-        self.ask(|buffer| buffer.trace(sequence), async |buffer| buffer.trace(sequence).await)
-    }
-
-    pub(super) fn pending_by_input(&self, which: &PendingSelection) -> Result<Vec<PendingGroup>, Failure> {
-        let file = |buffer: &Buffer| buffer.pending_by_input(which);
-        self.ask(file, async |buffer| buffer.pending_by_input(which).await)
-    }
-
-    pub(super) fn requeue(
-        &self,
-        state: Undecided,
-        which: Selection,
-        how: Requeue,
-    ) -> Result<Requeued, Failure> {
-        let file = |buffer: &Buffer| buffer.requeue(state, which.clone(), how);
-        self.ask(file, async |buffer| buffer.requeue(state, &which, how).await)
-    }
-
-    pub(super) fn discard(&self, state: Undecided, which: Selection) -> Result<u64, Failure> {
-        let file = |buffer: &Buffer| buffer.discard(state, which.clone());
-        self.ask(file, async |buffer| buffer.settle(state, &which, Verdict::Discarded).await)
-    }
-
-    pub(super) fn vouch(&self, which: Selection) -> Result<u64, Failure> {
-        let file = |buffer: &Buffer| buffer.vouch(which.clone());
-        self.ask(file, async |buffer| buffer.settle(Undecided::Held, &which, Verdict::Delivered).await)
-    }
+asked! {
+    undecided_groups(state: Undecided, which: &Selection) -> Vec<Group>;
+    undecided(state: Undecided, which: &Selection, limit: usize) -> Vec<UndecidedEvent>;
+    event(sequence: Sequence) -> Option<PassEvent>;
+    inputs(number: Option<i64>, path: Option<&str>, limit: usize) -> Vec<InputRecord>;
+    trace(sequence: Sequence) -> Option<TracedEvent>;
+    pending_by_input(which: &PendingSelection) -> Vec<PendingGroup>;
+    requeue(state: Undecided, which: &Selection, how: Requeue) -> Requeued;
+    settle(state: Undecided, which: &Selection, becomes: Settled) -> u64;
 }

@@ -1,9 +1,9 @@
 //! `held`: events that may have been counted, and are not sent again without a decision.
 
-use super::dead_and_held::{self, ChangedReport, Found, HELD, ListArgs, RequeueArgs, SelectionArgs};
+use super::dead_and_held::{self, HELD, ListArgs, RequeueArgs, SelectionArgs};
 use super::desk::Desk;
 use super::{Context, Exit, Failure};
-use crate::buffer::Undecided;
+use crate::buffer::Settled;
 
 /// Lists, requeues or settles the events that may have been counted and therefore are not sent again.
 ///
@@ -45,16 +45,11 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         Command::Show { seq } => dead_and_held::show(&HELD, *seq, &desk, context),
         Command::Requeue(args) => dead_and_held::requeue(&HELD, args, &desk, context),
         Command::Settle(args) => {
-            let Found { selection, missing } = args.selection.find(&HELD, &desk)?;
-            let mut report = ChangedReport { missing, ..ChangedReport::default() };
-            if args.delivered {
-                report.delivered = desk.vouch(selection)?;
-                report.verb = "settled as delivered";
-            } else {
-                report.discarded = desk.discard(Undecided::Held, selection)?;
-                report.verb = "settled as discarded";
-            }
-            dead_and_held::changed(&HELD, &report, context)
+            let becomes = match args.delivered {
+                true => (Settled::Delivered, "settled as delivered"),
+                false => (Settled::Discarded, "settled as discarded"),
+            };
+            dead_and_held::settle(&HELD, &args.selection, becomes, &desk, context)
         }
     }
 }

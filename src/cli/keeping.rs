@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Context, Failure, Settings, options};
-use crate::buffer::{RetentionPolicy, RetentionReport};
+use super::{Context, Failure, Settings};
+use crate::buffer::RetentionReport;
 use crate::clock::Clock;
-use crate::config::IngestConfig;
+use crate::config::Config;
 use crate::ingest;
 use crate::postgres::SharedBuffer;
 
@@ -29,8 +29,7 @@ impl fmt::Display for Report {
 
 /// What retention needs.
 pub(super) struct Keeping {
-    pub(super) policy: RetentionPolicy,
-    pub(super) ingest: IngestConfig,
+    pub(super) config: Config,
     pub(super) clock: Clock,
     /// Whether the database's clock alone decides what is old, even if this host's clock differs.
     pub(super) trusts_database: bool,
@@ -38,16 +37,16 @@ pub(super) struct Keeping {
 
 impl Keeping {
     pub(super) fn new(settings: &Settings, context: &Context) -> Keeping {
-        let (ingest, clock) = (settings.config.ingest.clone(), context.clock.clone());
-        Keeping { policy: options::retention(settings), ingest, clock, trusts_database: false }
+        let (config, clock) = (settings.config.clone(), context.clock.clone());
+        Keeping { config, clock, trusts_database: false }
     }
 
     pub(super) async fn retain(&self, buffer: &mut SharedBuffer) -> Result<Report, Failure> {
         let now = (!self.trusts_database).then(|| self.clock.now());
-        let report = buffer.retain(self.policy, now).await?;
+        let report = buffer.retain(&self.config.buffer, now).await?;
         let mut expired = Vec::new();
         if !report.clock_jumped {
-            expired = ingest::expire_rejects(&self.ingest, self.clock.now())?;
+            expired = ingest::expire_rejects(&self.config.ingest, self.clock.now())?;
             buffer.forget_rejects(&expired).await?;
         }
         Ok(Report { buffer: report, expired_rejects_files: expired.len() as u64 })

@@ -11,10 +11,10 @@ use super::settings::client_secret;
 use super::{Context, Failure, Settings, input, refused};
 use crate::analytics::AnalyticsClient;
 use crate::backfill::BulkWay;
-use crate::buffer::{AfterRestore, JobKey, RetentionPolicy};
+use crate::buffer::{AfterRestore, JobKey};
 use crate::clock::Clock;
 use crate::collection::{BreakerOptions, CollectionOptions};
-use crate::config::{BufferConfig, ContractConfig, DeliveryConfig, MapConfig, Zone};
+use crate::config::{ContractConfig, DeliveryConfig, MapConfig, Zone};
 use crate::drain::{DrainOptions, RetryLimits};
 use crate::event::Slice;
 use crate::ingest::{Contract, FormatChoice, IngestOptions, Maps};
@@ -91,11 +91,6 @@ pub(super) fn keyed_ingest(
 ) -> Result<IngestOptions, Failure> {
     let (secret, service_keys) = (settings.source_secret()?, settings.service_keys()?);
     Ok(IngestOptions { secret, service_keys, ..ingest(settings, format, clock) })
-}
-
-pub(super) fn retention(settings: &Settings) -> RetentionPolicy {
-    let BufferConfig { retention_days, dedup_days, .. } = settings.config.buffer;
-    RetentionPolicy { retention_days, dedup_days }
 }
 
 pub(super) fn collection(config: &DeliveryConfig) -> CollectionOptions {

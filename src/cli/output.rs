@@ -2,6 +2,7 @@
 //!
 //! If a reader closes the pipe early (`passbridge status | head -1`), the rest is dropped without an error.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::ops::ControlFlow;
@@ -92,9 +93,13 @@ static IS_REPORTED: AtomicBool = AtomicBool::new(false);
 
 /// Prints the content of a file to standard output; on a terminal, with harmful characters of UTF-8 escaped.
 pub(super) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
+    quiet(print(&harmless(bytes)))
+}
+
+fn harmless(bytes: &[u8]) -> Cow<'_, [u8]> {
     match str::from_utf8(bytes) {
-        Ok(text) if is_terminal() => quiet(print(escaped(text).as_bytes())),
-        Ok(_) | Err(_) => quiet(print(bytes)),
+        Ok(text) if is_terminal() => Cow::Owned(escaped(text).as_bytes().to_vec()),
+        Ok(_) | Err(_) => Cow::Borrowed(bytes),
     }
 }
 
@@ -138,35 +143,23 @@ impl Lines {
 
     /// Prints a line. Breaks if that fails, for example because the reader has closed the pipe.
     pub(super) fn json(&mut self, line: &impl Serialize) -> ControlFlow<()> {
-        match json(line).and_then(|line| writeln!(self.out, "{line}")) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                self.broken = Some(error);
-                ControlFlow::Break(())
-            }
-        }
+        let written = json(line).and_then(|line| writeln!(self.out, "{line}"));
+        self.goes_on(written)
     }
 
     /// Prints bytes that are whole lines; on a terminal, with their harmful characters escaped.
     pub(super) fn bytes(&mut self, bytes: &[u8]) -> ControlFlow<()> {
-        let written = match str::from_utf8(bytes) {
-            Ok(text) if is_terminal() => self.out.write_all(escaped(text).as_bytes()),
-            Ok(_) | Err(_) => self.out.write_all(bytes),
-        };
-        match written {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                self.broken = Some(error);
-                ControlFlow::Break(())
-            }
-        }
+        let written = self.out.write_all(&harmless(bytes));
+        self.goes_on(written)
+    }
+
+    fn goes_on(&mut self, written: io::Result<()>) -> ControlFlow<()> {
+        self.broken = written.err();
+        if self.broken.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     pub(super) fn finish(mut self) -> Result<(), Failure> {
-        quiet(match self.broken.take() {
-            Some(error) => Err(error),
-            None => self.out.flush(),
-        })
+        quiet(self.broken.take().map_or_else(|| self.out.flush(), Err))
     }
 }
 

@@ -13,8 +13,9 @@ use super::progress::Watch;
 use super::table::write_notes;
 use super::{Context, Exit, Failure, Settings, Table, blocking, hint, options};
 use crate::backfill::{BulkWay, LiveFiles};
-use crate::buffer::{Buffer, RetentionPolicy};
+use crate::buffer::Buffer;
 use crate::collection::Collection;
+use crate::config::BufferConfig;
 use crate::drain::{self, DrainOptions, Locked, RunSummary, Stop, StopReason};
 use crate::harmless::few;
 use crate::ingest::{self, Counts, FormatChoice, IngestOptions, IngestSummary, retain_rejects};
@@ -27,7 +28,7 @@ pub(super) struct Pass {
     pub(super) options: DrainOptions,
     pub(super) bulk: BulkWay,
     inbox: IngestOptions,
-    retention: RetentionPolicy,
+    retention: BufferConfig,
     /// `None` if nobody is to be told.
     notifier: Option<Rc<Notifier>>,
 }
@@ -84,7 +85,7 @@ impl Pass {
                 maps: options::maps(settings, "ingest.inbox_map", &settings.config.ingest.inbox_map)?,
                 ..options::ingest(settings, FormatChoice::Auto, &context.clock)
             },
-            retention: options::retention(settings),
+            retention: settings.config.buffer.clone(),
             notifier,
         })
     }
@@ -140,10 +141,11 @@ impl Pass {
     }
 
     async fn retain(&self) -> Result<(), Failure> {
-        let (buffer, policy, ingest) = (Arc::clone(&self.buffer), self.retention, self.inbox.config.clone());
+        let (buffer, retention) = (Arc::clone(&self.buffer), self.retention.clone());
+        let ingest = self.inbox.config.clone();
         let now = self.inbox.clock.now();
         let report = blocking(move || -> Result<_, Failure> {
-            let report = buffer.retain(policy)?;
+            let report = buffer.retain(&retention)?;
             // A failure to delete old rejects must not stop the sending of events.
             if !report.clock_jumped
                 && let Err(error) = retain_rejects(&buffer, &ingest, now)

@@ -38,6 +38,13 @@ fn bar(length: Option<u64>, template: &str) -> ProgressBar {
     length.map_or_else(ProgressBar::no_length, ProgressBar::new).with_style(style)
 }
 
+fn at(position: u64, length: u64) -> impl FnOnce(&ProgressBar) {
+    move |bar| {
+        bar.set_length(length);
+        bar.set_position(position);
+    }
+}
+
 /// The progress of long work. Dropping it removes the bar, so that only the report stays on the screen.
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
@@ -78,18 +85,11 @@ impl Progress {
     }
 
     pub(super) fn show_search(&mut self, searched: u64, of: u64) {
-        let on_bar = |bar: &ProgressBar| {
-            bar.set_length(of);
-            bar.set_position(searched);
-        };
-        self.show(on_bar, || tracing::info!(searched, of, "searching events"));
+        self.show(at(searched, of), || tracing::info!(searched, of, "searching events"));
     }
 
     pub(super) fn show_days(&mut self, reconcile::Progress { days_read, days }: reconcile::Progress) {
-        let on_bar = |bar: &ProgressBar| {
-            bar.set_length(days as u64);
-            bar.set_position(days_read as u64);
-        };
+        let on_bar = at(days_read as u64, days as u64);
         self.show(on_bar, || tracing::info!(days_read, days, "reading Analytics"));
     }
 }

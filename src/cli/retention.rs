@@ -2,7 +2,7 @@
 
 use super::code::Code;
 use super::keeping::{Keeping, Report};
-use super::{Context, Exit, Failure, on_file, options, shared};
+use super::{Context, Exit, Failure, on_file, shared};
 use crate::buffer::Buffer;
 use crate::ingest::retain_rejects;
 
@@ -32,7 +32,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     if args.trust_clock {
         buffer.trust_clock()?;
     }
-    let report = buffer.retain(options::retention(&settings))?;
+    let report = buffer.retain(&settings.config.buffer)?;
     let expired_rejects_files = match report.clock_jumped {
         true => 0,
         false => retain_rejects(&buffer, &settings.config.ingest, context.clock.now())?,

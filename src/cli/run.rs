@@ -45,7 +45,7 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
     let mut settings = context.settings()?;
     let mut seen = [values(&settings.config), values(&settings.config)];
     notify::tell(notify::OPENING);
-    let mut slot = Slot::open(&settings, context)?;
+    let mut slot = Slot::open(&settings, None, context)?;
     // Problems that every drain would report are reported now.
     let Known { place, suites, last_started } = slot.look()?;
     let (runtime, stop, reload) = (runtime()?, Stop::default(), Arc::new(Notify::new()));
@@ -131,18 +131,13 @@ struct Known {
 }
 
 impl Slot {
-    fn open(settings: &Settings, context: &Context) -> Result<Slot, Failure> {
-        Ok(match on_file::is_on_postgres(settings) {
-            true => Slot::Shared(Box::new(shared::Worker::new(settings, context)?)),
-            false => Slot::File(Box::new(Pass::open(settings, context)?)),
-        })
-    }
-
-    /// The same slot with other settings.
-    fn with(&self, settings: &Settings, context: &Context) -> Result<Slot, Failure> {
-        Ok(match self {
-            Slot::Shared(_) => Slot::Shared(Box::new(shared::Worker::new(settings, context)?)),
-            Slot::File(pass) => Slot::File(Box::new(pass.with(settings, context)?)),
+    /// `before` is the slot with the settings of before: the buffer stays the same.
+    fn open(settings: &Settings, before: Option<&Slot>, context: &Context) -> Result<Slot, Failure> {
+        let is_shared = before.map_or(on_file::is_on_postgres(settings), |slot| slot.file().is_none());
+        Ok(match before {
+            _ if is_shared => Slot::Shared(Box::new(shared::Worker::new(settings, context)?)),
+            Some(Slot::File(pass)) => Slot::File(Box::new(pass.with(settings, context)?)),
+            _ => Slot::File(Box::new(Pass::open(settings, context)?)),
         })
     }
 
@@ -210,7 +205,7 @@ fn read_again(
     context: &Context,
 ) {
     let read = settings::read(&settings.file).map_err(Failure::from);
-    let taken = read.and_then(|new| Ok((slot.with(&new, context)?, new)));
+    let taken = read.and_then(|new| Ok((Slot::open(&new, Some(slot), context)?, new)));
     match taken {
         Ok((new_slot, new)) => {
             let values = values(&new.config);

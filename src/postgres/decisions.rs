@@ -7,7 +7,7 @@ use super::attempts::{PENDING, Verdict, post};
 use super::backlog::stored_event;
 use super::database::SharedBuffer;
 use super::error::{PostgresError, Result};
-use crate::buffer::{Group, Requeue, Requeued, Selection, Undecided, UndecidedEvent, Why};
+use crate::buffer::{Group, Requeue, Requeued, Selection, Settled, Undecided, UndecidedEvent, Why};
 use crate::delivery::{DeadReason, Sequence};
 use crate::event::{EventKind, Instant, PassEvent};
 
@@ -115,7 +115,8 @@ impl SharedBuffer {
     }
 
     /// Makes events discarded, or delivered because a person says that they were counted.
-    pub async fn settle(&mut self, state: Undecided, which: &Selection, becomes: Verdict) -> Result<u64> {
+    pub async fn settle(&mut self, state: Undecided, which: &Selection, becomes: Settled) -> Result<u64> {
+        let becomes = if becomes == Settled::Discarded { Verdict::Discarded } else { Verdict::Delivered };
         Ok(self.move_all(state, which, Requeue::EvenIfDoubled, Some(becomes)).await?.requeued)
     }
 

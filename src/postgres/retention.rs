@@ -5,7 +5,8 @@ use tokio_postgres::types::Type;
 use super::database::SharedBuffer;
 use super::error::Result;
 use super::metrics;
-use crate::buffer::{RetentionPolicy, RetentionReport};
+use crate::buffer::RetentionReport;
+use crate::config::BufferConfig;
 use crate::event::Instant;
 
 /// Events deleted in one transaction.
@@ -60,7 +61,7 @@ const FOLD: &str = "WITH old AS (
 impl SharedBuffer {
     /// Deletes old events and identities, by the database's clock. Many workers may do it at the same time. `now` is
     /// the time of this host, and must be near the database's; `None` skips that check.
-    pub async fn retain(&mut self, policy: RetentionPolicy, now: Option<Instant>) -> Result<RetentionReport> {
+    pub async fn retain(&mut self, config: &BufferConfig, now: Option<Instant>) -> Result<RetentionReport> {
         let row = self.row("SELECT extract(epoch FROM now())::int8", &[]).await?;
         let differs =
             |now: Instant| (now.unix_seconds() - row.get::<_, i64>(0)).abs() > DIFFERENCE_MAX_SECONDS;
@@ -72,7 +73,7 @@ impl SharedBuffer {
         // The metrics cannot count an event any more once it is deleted.
         self.count_older_events().await?;
         let days = |days: u32| i32::try_from(days).unwrap_or(i32::MAX);
-        let (retention, dedup) = (days(policy.retention_days), days(policy.dedup_days));
+        let (retention, dedup) = (days(config.retention_days), days(config.dedup_days));
         loop {
             let values = [(&retention as _, Type::INT4), (&BATCH as _, Type::INT8)];
             let rows = self.write(async |client| client.query_typed(EXPIRE, &values).await).await?;

@@ -113,7 +113,7 @@ const ONCE: [&str; 14] = [
     "SELECT file, visitor_group, key, path, rows, bytes, state, unnamed_rows, job FROM bulk_files",
     "SELECT path FROM bulk_files",
     // `status`; a migration, which counts all events; an erasure.
-    "SELECT {TOTALS}",
+    "SELECT {totals}",
     "SELECT max(hour) + 1 FROM ledger",
     "SELECT e.seq, e.slot, e.occurred_at, e.count, e.body, e.job, e.requestor, r.requestor_id FROM events e",
     "SELECT key, body FROM source_memory WHERE body",

@@ -255,7 +255,7 @@ fn a_refusal_that_begins_in_the_middle_of_a_run_stops_the_suite_too() {
     let summary = house.drain();
     assert_eq!((summary.delivered, summary.dead, summary.pending), (1_000, 0, 4_000));
     assert!(sandbox.summary().requests <= 1_000 + FEW_REQUESTS);
-    assert!(house.buffer.undecided(Undecided::Dead, Selection::All, 1).expect("dead letters").is_empty());
+    assert!(house.buffer.undecided(Undecided::Dead, &Selection::All, 1).expect("dead letters").is_empty());
 }
 
 #[test]
@@ -410,7 +410,7 @@ fn an_event_that_gets_a_page_or_a_redirect_while_others_succeed_is_dead_and_its_
         assert_eq!((summary.stopped, summary.retries), (None, 3), "{fault}");
         let over_count = house.buffer.status().expect("a status").over_count;
         assert_eq!((over_count.events, over_count.worst_case_units), (1, 3), "{fault}");
-        let dead = house.buffer.undecided(Undecided::Dead, Selection::All, 10).expect("dead letters");
+        let dead = house.buffer.undecided(Undecided::Dead, &Selection::All, 10).expect("dead letters");
         let Why::Dead { reason: DeadReason::Refused(200 | 302), .. } = &dead[0].why else {
             panic!("{fault}: {dead:?}")
         };

@@ -68,7 +68,7 @@ fn under_hold_a_doubtful_event_is_never_repeated_and_is_listed() {
     let summary = house.drain();
     assert_eq!((summary.delivered, summary.held, summary.left), (9, 1, false));
     assert_eq!(sandbox.accepted_count(), 10);
-    let held = house.buffer.undecided(Undecided::Held, Selection::All, 10).expect("held events");
+    let held = house.buffer.undecided(Undecided::Held, &Selection::All, 10).expect("held events");
     assert_eq!(held.len(), 1);
     assert_eq!(house.drain().read, 0);
     house.assert_balanced();
@@ -82,7 +82,7 @@ fn one_event_that_a_firewall_refuses_among_good_ones_is_dead_alone() {
     house.store(plays(20));
     let summary = house.drain();
     assert_eq!((summary.delivered, summary.dead, summary.left), (19, 1, false));
-    let dead = house.buffer.undecided(Undecided::Dead, Selection::All, 10).expect("dead letters");
+    let dead = house.buffer.undecided(Undecided::Dead, &Selection::All, 10).expect("dead letters");
     assert!(matches!(&dead[0].why, Why::Dead { reason: DeadReason::Refused(403), .. }), "{dead:?}");
     house.assert_balanced();
 }
@@ -282,7 +282,7 @@ fn a_claim_that_ends_is_none_any_more_while_the_others_of_its_wave_go_on() {
         drop(record(claims, vec![end]));
         // A person may send it again while the run goes on, which is killed then.
         for state in [Undecided::Dead, Undecided::Held] {
-            house.buffer.requeue(state, Selection::All, Requeue::EvenIfDoubled).expect("a requeue");
+            house.buffer.requeue(state, &Selection::All, Requeue::EvenIfDoubled).expect("a requeue");
         }
         assert_eq!(house.buffer.begin_run(JobKey::LIVE).expect("the next run").recovered, 2, "{what}");
         let doubted = house.buffer.doubted().expect("the doubts");
@@ -460,7 +460,7 @@ fn a_requeued_dead_letter_goes_out_in_the_next_run() {
     assert_eq!(house.drain_with(|options| options.lanes = 1).expect("a drain").dead, 1);
     sandbox.set_faults("".parse().expect("no faults"));
     let requeued =
-        house.buffer.requeue(Undecided::Dead, Selection::All, Requeue::OnlyExact).expect("a requeue");
+        house.buffer.requeue(Undecided::Dead, &Selection::All, Requeue::OnlyExact).expect("a requeue");
     assert_eq!((requeued.requeued, requeued.may_double), (1, 0));
     assert_eq!(house.drain().delivered, 1);
     assert_eq!(counted(&sandbox), 3);
@@ -479,7 +479,7 @@ fn an_event_counted_by_single_hits_resumes_within_a_run_and_is_delivered_with_it
     house.store([event(json!({"mvpd_user_id": "one", "count": 101}))]);
     let summary = house.drain();
     assert_eq!((summary.dead, summary.hits), (1, 0));
-    let dead = house.buffer.undecided(Undecided::Dead, Selection::All, 10).expect("dead letters");
+    let dead = house.buffer.undecided(Undecided::Dead, &Selection::All, 10).expect("dead letters");
     assert!(matches!(&dead[0].why, Why::Dead { reason: DeadReason::CountTooLarge(101), .. }), "{dead:?}");
 }
 
@@ -495,7 +495,7 @@ fn an_event_of_which_some_hits_were_counted_goes_on_at_its_next_hit_in_the_same_
         suite.form.event_ids = EventIds::Off;
         house.buffer.set_suite(suite).expect("the settings change");
         sandbox.set_faults("".parse().expect("no faults"));
-        house.buffer.requeue(Undecided::Dead, Selection::All, Requeue::OnlyExact).expect("a requeue");
+        house.buffer.requeue(Undecided::Dead, &Selection::All, Requeue::OnlyExact).expect("a requeue");
         assert_eq!(house.drain().hits, 3, "{fault}");
         assert_eq!(counted(&sandbox), 5, "{fault}");
     }

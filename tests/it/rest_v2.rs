@@ -5,9 +5,9 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use passbridge::buffer::{Buffer, RetentionPolicy};
+use passbridge::buffer::Buffer;
 use passbridge::clock::Clock;
-use passbridge::config::{IngestConfig, RestV2Config};
+use passbridge::config::{BufferConfig, IngestConfig, RestV2Config};
 use passbridge::delivery::Sequence;
 use passbridge::event::{Instant, PassEvent, Property};
 use passbridge::ingest::{
@@ -283,7 +283,7 @@ fn what_sources_remember_goes_when_its_time_is_over() {
         let buffer = Buffer::open(&buffer_options(intake.house.buffer.path().to_owned(), &clock));
         let buffer = buffer.expect("it opens");
         buffer.trust_clock().expect("the clock is vouched for");
-        buffer.retain(RetentionPolicy { retention_days: 30, dedup_days: 400 }).expect("retention");
+        buffer.retain(&BufferConfig::default()).expect("retention");
     };
     let stored = rows();
     retain_after(6);

@@ -1,7 +1,8 @@
 //! The cases that a year of unattended running brings.
 
-use passbridge::buffer::{AfterRestore, Buffer, BufferError, Requeue, RetentionPolicy, Selection, Undecided};
+use passbridge::buffer::{AfterRestore, Buffer, BufferError, Requeue, Selection, Settled, Undecided};
 use passbridge::clock::Clock;
+use passbridge::config::BufferConfig;
 use passbridge::drain::DrainError;
 use passbridge::event::Instant;
 use passbridge::suite::{EventIds, IdentityKind, OnAmbiguous, SuiteState};
@@ -13,7 +14,6 @@ use crate::support::{
 };
 
 const DAY_SECONDS: i64 = 86_400;
-const POLICY: RetentionPolicy = RetentionPolicy { retention_days: 30, dedup_days: 400 };
 
 fn instant(unix_seconds: i64) -> Instant {
     Instant::from_nanos(unix_seconds * 1_000_000_000)
@@ -155,7 +155,10 @@ fn hold_turned_on_later_holds_what_is_in_doubt() {
     sandbox.set_faults("".parse().expect("no faults"));
     let summary = house.drain();
     assert_eq!((summary.held, summary.delivered), (1, 0));
-    assert_eq!(house.buffer.vouch(Selection::All).expect("it is settled"), 1);
+    assert_eq!(
+        house.buffer.settle(Undecided::Held, &Selection::All, Settled::Delivered).expect("it is settled"),
+        1
+    );
     assert_eq!(house.buffer.status().expect("a status").over_count.worst_case_units, 0);
     house.buffer.remove_suite(&rsid()).expect("nothing is undecided any more");
     house.assert_balanced();
@@ -173,10 +176,10 @@ fn a_requeue_that_may_double_is_left_until_it_is_wanted() {
     assert_eq!(house.drain().held, 1);
     sandbox.set_faults("".parse().expect("no faults"));
     let asked =
-        house.buffer.requeue(Undecided::Held, Selection::All, Requeue::OnlyExact).expect("a question");
+        house.buffer.requeue(Undecided::Held, &Selection::All, Requeue::OnlyExact).expect("a question");
     assert_eq!((asked.requeued, asked.may_double), (0, 1));
     let told =
-        house.buffer.requeue(Undecided::Held, Selection::All, Requeue::EvenIfDoubled).expect("an answer");
+        house.buffer.requeue(Undecided::Held, &Selection::All, Requeue::EvenIfDoubled).expect("an answer");
     assert_eq!((told.requeued, told.may_double), (1, 0));
     assert_eq!(house.drain().delivered, 1);
     house.assert_balanced();
@@ -189,17 +192,17 @@ fn a_file_ingested_again_after_retention_is_still_a_duplicate_until_the_dedup_da
     house.suite(&sandbox.url());
     house.store(plays(10));
     assert_eq!(house.drain().delivered, 10);
-    house.buffer.retain(POLICY).expect("a look at the clock");
+    house.buffer.retain(&BufferConfig::default()).expect("a look at the clock");
     for day in (5..36).step_by(5) {
         house.clock.set(instant(FIRST_SECOND + day * DAY_SECONDS));
-        house.buffer.retain(POLICY).expect("retention");
+        house.buffer.retain(&BufferConfig::default()).expect("retention");
     }
     let status = house.buffer.status().expect("a status");
     assert_eq!((status.delivered, status.accounting.expired_delivered.events), (0, 10));
     assert_eq!(house.store(plays(10)).duplicates, 10);
     for day in (40..460).step_by(5) {
         house.clock.set(instant(FIRST_SECOND + day * DAY_SECONDS));
-        house.buffer.retain(POLICY).expect("retention");
+        house.buffer.retain(&BufferConfig::default()).expect("retention");
     }
     assert_eq!(house.store(plays(10)).stored, 10);
     house.assert_balanced();
@@ -215,7 +218,7 @@ fn retention_never_takes_what_waits_is_held_or_is_dead() {
     house.drain_with(|options| options.lanes = 1).expect("a drain");
     for day in (1..90).step_by(5) {
         house.clock.set(instant(FIRST_SECOND + day * DAY_SECONDS));
-        house.buffer.retain(POLICY).expect("retention");
+        house.buffer.retain(&BufferConfig::default()).expect("retention");
     }
     let status = house.buffer.status().expect("a status");
     assert_eq!((status.pending, status.dead, status.held), (1, 1, 1));
@@ -230,7 +233,7 @@ fn a_clock_that_jumps_during_the_first_drain_deletes_nothing_of_it() {
     house.drain();
     // Nobody has looked at the clock before.
     house.clock.set(instant(2_096_000_000));
-    let report = house.buffer.retain(POLICY).expect("retention");
+    let report = house.buffer.retain(&BufferConfig::default()).expect("retention");
     assert_eq!((report.clock_jumped, report.expired_delivered), (true, 0));
 }
 
@@ -241,19 +244,19 @@ fn a_clock_set_to_2036_deletes_nothing_until_somebody_vouches_for_it() {
     house.suite(&sandbox.url());
     house.store(plays(10));
     house.drain();
-    house.buffer.retain(POLICY).expect("a look at the clock");
+    house.buffer.retain(&BufferConfig::default()).expect("a look at the clock");
     let in_2036 = 2_096_000_000;
     for hour in 0..3 {
         house.clock.set(instant(in_2036 + hour * 3_600));
-        let report = house.buffer.retain(POLICY).expect("retention");
+        let report = house.buffer.retain(&BufferConfig::default()).expect("retention");
         assert_eq!((report.clock_jumped, report.expired_delivered), (true, 0));
     }
     house.clock.set(instant(FIRST_SECOND + 2 * DAY_SECONDS));
-    assert_eq!(house.buffer.retain(POLICY).expect("retention").expired_delivered, 0);
+    assert_eq!(house.buffer.retain(&BufferConfig::default()).expect("retention").expired_delivered, 0);
     assert_eq!(house.buffer.status().expect("a status").delivered, 10);
     house.clock.set(instant(in_2036));
     house.buffer.trust_clock().expect("somebody vouches");
-    assert_eq!(house.buffer.retain(POLICY).expect("retention").expired_delivered, 10);
+    assert_eq!(house.buffer.retain(&BufferConfig::default()).expect("retention").expired_delivered, 10);
     house.assert_balanced();
 }
 
@@ -390,10 +393,13 @@ fn the_over_count_outlives_the_events_that_it_is_of() {
     sandbox.set_faults("reset-after".parse().expect("a fault"));
     store(10..13);
     assert_eq!(drain().held, 3);
-    let held = house.buffer.undecided(Undecided::Held, Selection::All, 9).expect("held events");
+    let held = house.buffer.undecided(Undecided::Held, &Selection::All, 9).expect("held events");
     let only = |place: usize| Selection::Sequences(vec![held[place].seq]);
-    assert_eq!(house.buffer.discard(Undecided::Held, only(0)).expect("it is discarded"), 1);
-    assert_eq!(house.buffer.vouch(only(1)).expect("it is settled"), 1);
+    assert_eq!(
+        house.buffer.settle(Undecided::Held, &only(0), Settled::Discarded).expect("it is discarded"),
+        1
+    );
+    assert_eq!(house.buffer.settle(Undecided::Held, &only(1), Settled::Delivered).expect("it is settled"), 1);
     // A repeat with an event ID counts once.
     (suite.on_ambiguous, suite.form.event_ids) = (OnAmbiguous::Retry, EventIds::On);
     house.buffer.set_suite(suite.clone()).expect("the settings change");
@@ -414,7 +420,7 @@ fn the_over_count_outlives_the_events_that_it_is_of() {
     assert_eq!(over_count(), (3, 2 + 7 + 1));
     for day in (1..40).step_by(5) {
         house.clock.set(instant(FIRST_SECOND + day * DAY_SECONDS));
-        house.buffer.retain(POLICY).expect("retention");
+        house.buffer.retain(&BufferConfig::default()).expect("retention");
     }
     let status = house.buffer.status().expect("a status");
     assert_eq!((status.delivered, status.discarded, over_count()), (0, 0, (3, 10)));

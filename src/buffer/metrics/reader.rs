@@ -128,28 +128,19 @@ impl MetricsReader {
     /// Calls `show` for the counts of the UTC hours from `first` to `last`, in order. They include expired and erased
     /// events, except those that were gone before the buffer had metrics (see `whole_from`).
     pub fn each_counted(&self, first: i64, last: i64, show: impl FnMut(CountedHour)) -> Result<()> {
-        let select =
-            "SELECT hour, metric_group, slot, units_00, units_15, units_30, units_45 FROM metric_counts
-             WHERE hour BETWEEN ?1 AND ?2 ORDER BY hour, metric_group, slot";
-        each_hour(&self.connection, select, (first, last), show)
+        each_hour(&self.connection, "metric_counts", (first, last), show)
     }
 
     /// Calls `show` for the units of these hours whose events left the buffer undelivered: they were erased, or they
     /// were discarded and then expired.
     pub fn each_withdrawn(&self, first: i64, last: i64, show: impl FnMut(CountedHour)) -> Result<()> {
-        let select =
-            "SELECT hour, metric_group, slot, units_00, units_15, units_30, units_45 FROM metric_withdrawn
-             WHERE hour BETWEEN ?1 AND ?2 ORDER BY hour, metric_group, slot";
-        each_hour(&self.connection, select, (first, last), show)
+        each_hour(&self.connection, "metric_withdrawn", (first, last), show)
     }
 
     /// The discarded units that happened in these UTC hours. Those that retention deleted before schema 9 are missing.
     pub fn discarded(&self, first: i64, last: i64) -> Result<Vec<CountedHour>> {
-        let select =
-            "SELECT hour, metric_group, slot, units_00, units_15, units_30, units_45 FROM metric_discarded
-             WHERE hour BETWEEN ?1 AND ?2";
         let mut found = Vec::new();
-        each_hour(&self.connection, select, (first, last), |counted| found.push(counted))?;
+        each_hour(&self.connection, "metric_discarded", (first, last), |counted| found.push(counted))?;
         let select = "SELECT d.seq FROM discarded d CROSS JOIN events e ON e.seq = d.seq
              WHERE e.occurred_at >= ?1 AND e.occurred_at < ?2";
         let mut counts = Counts::default();
@@ -225,11 +216,15 @@ pub fn each_user<E>(
 
 fn each_hour(
     connection: &Connection,
-    select: &str,
+    table: &str,
     hours: (i64, i64),
     mut show: impl FnMut(CountedHour),
 ) -> Result<()> {
-    each(connection, select, hours, |row| {
+    let select = format!(
+        "SELECT hour, metric_group, slot, units_00, units_15, units_30, units_45 FROM {table}
+         WHERE hour BETWEEN ?1 AND ?2 ORDER BY hour, metric_group, slot"
+    );
+    each(connection, &select, hours, |row| {
         // A slot number without an event kind can only be damage; `status --verify` reports it.
         if let Some(kind) = EventKind::from_slot(row.get(2)?) {
             let units = [row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?];

@@ -32,7 +32,7 @@ use crate::drain::Stop;
 use crate::event::Instant;
 use crate::ingest::FormatChoice;
 use crate::job::{JobName, JobRoute, JobState};
-use args::{NewArgs, PlanArgs, ResumeArgs, WayArgs};
+use args::{NewArgs, PlanArgs, ResumeArgs, RunArgs, WayArgs};
 use report::StatusReport;
 
 /// The longest wait for a cancelled job to end. A hit takes less by default; an upload may take longer.
@@ -43,21 +43,13 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
     let backfills = Backfills { buffer: Arc::new(buffer), settings: &settings, context };
     match command {
         Command::Plan(args) => backfills.plan(args),
-        Command::Run(args) => {
-            let lock = backfills.buffer.lock_backfill()?;
-            let client = options::bulk_client(&settings)?;
-            let bulk = options::bulk(&settings, client, args.files.keep_files, false);
-            backfills.check_route(&args.new.name, &args.new.way, &bulk)?;
-            backfills.begin(&args.new, &args.accept)?;
-            backfills.go(&args.new.name, bulk, &lock)
+        Command::Run(RunArgs { new, accept, files }) => {
+            let bulk = options::bulk(&settings, None, files.keep_files, false);
+            backfills.run(&new.name, &new.way, bulk, || backfills.begin(new, accept))
         }
         Command::Resume(args) => {
-            let lock = backfills.buffer.lock_backfill()?;
-            let client = options::bulk_client(&settings)?;
-            let bulk = options::bulk(&settings, client, args.files.keep_files, args.accept_unnamed);
-            backfills.check_route(&args.name, &args.way, &bulk)?;
-            backfills.resume(args)?;
-            backfills.go(&args.name, bulk, &lock)
+            let bulk = options::bulk(&settings, None, args.files.keep_files, args.accept_unnamed);
+            backfills.run(&args.name, &args.way, bulk, || backfills.resume(args))
         }
         Command::Status { name } => backfills.status(name.as_ref()),
         Command::Pause(args) => backfills.pause(&args.name),
@@ -115,13 +107,26 @@ impl Backfills<'_> {
         }
     }
 
-    /// Fails if the route needs a credential and there is none, before anything is recorded.
-    fn check_route(&self, name: &JobName, way: &WayArgs, bulk: &BulkWay) -> Result<(), Failure> {
+    /// Begins, and works until the backfill ends. Fails before anything is recorded if the route needs a credential and
+    /// there is none.
+    fn run(
+        &self,
+        name: &JobName,
+        way: &WayArgs,
+        mut bulk: BulkWay,
+        begin: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<Exit, Failure> {
+        let lock = self.buffer.lock_backfill()?;
+        bulk.client = options::bulk_client(self.settings)?;
         let known = self.known(name)?.map(|job| job.settings).unwrap_or_default();
         if way.over(known).route == JobRoute::Bulk {
             bulk.client().map_err(Failure::of_backfill(name))?;
         }
-        Ok(())
+        begin()?;
+        let job = self.buffer.job(name)?;
+        let report = self.work(&job, bulk, &lock).inspect_err(|failure| self.note_end(job.key, failure))?;
+        self.context.form.report(&report)?;
+        Ok(report::exit(&report))
     }
 
     /// Plans a backfill and stores its inputs. The inputs replace those of an earlier plan with the same name.
@@ -234,13 +239,6 @@ impl Backfills<'_> {
             gate::refuse_changed(&self.buffer, &job, &plan)?;
         }
         self.start(&job, &args.way)
-    }
-
-    fn go(&self, name: &JobName, bulk: BulkWay, lock: &BackfillLock) -> Result<Exit, Failure> {
-        let job = self.buffer.job(name)?;
-        let report = self.work(&job, bulk, lock).inspect_err(|failure| self.note_end(job.key, failure))?;
-        self.context.form.report(&report)?;
-        Ok(report::exit(&report))
     }
 
     fn work(&self, job: &JobRecord, bulk: BulkWay, lock: &BackfillLock) -> Result<BackfillReport, Failure> {

@@ -19,9 +19,9 @@ pub(super) fn document(
     sequence: Sequence,
     is_whole: bool,
 ) -> Result<Option<String>, Failure> {
-    let which = || Selection::Sequences(vec![sequence]);
-    let mut found = buffer.undecided(Undecided::Dead, which(), 1)?;
-    found.extend(buffer.undecided(Undecided::Held, which(), 1)?);
+    let which = Selection::Sequences(vec![sequence]);
+    let mut found = buffer.undecided(Undecided::Dead, &which, 1)?;
+    found.extend(buffer.undecided(Undecided::Held, &which, 1)?);
     let (Some(one), Some(event)) = (found.pop(), buffer.event(sequence)?) else { return Ok(None) };
     let event = serde_json::to_value(event).expect("texts and numbers always serialise");
     let rows = event.as_object().into_iter().flatten().map(|(key, value)| {

@@ -16,7 +16,6 @@ use super::{Context, Exit, Failure, Form, Settings, on_file, output, refused, sh
 use crate::buffer::{Buffer, BufferOptions};
 use crate::config::{Config, MonitorConfig, Span};
 use crate::event::RequestorId;
-use look::StatusReport;
 use monitor::Check;
 use text::Answer;
 pub(super) use views::{show, show_shared};
@@ -97,7 +96,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let buffer = Buffer::open(&options)?;
     let report = look::look(&buffer, settings.config.analytics.proof_age())?;
     if args.check {
-        return check(args, &report, &buffer, &settings, context.form);
+        let limits = args.over(settings.config.monitor.clone())?;
+        return end(monitor::checks(&report, &buffer, &limits, &settings.config.ingest)?, context.form);
     }
     let answer = Answer {
         overdue: args.max_age.map(|age| broken(monitor::ages(&report, age))),
@@ -121,17 +121,6 @@ fn measure(options: &BufferOptions, settings: &Settings) -> Result<String, Failu
     let report = look::look(&buffer, settings.config.analytics.proof_age())?;
     let checks = monitor::checks(&report, &buffer, &settings.config.monitor, &settings.config.ingest)?;
     Ok(metrics::text(&report, &buffer.suite_accounts()?, &checks))
-}
-
-fn check(
-    args: &Args,
-    report: &StatusReport,
-    buffer: &Buffer,
-    settings: &Settings,
-    form: Form,
-) -> Result<Exit, Failure> {
-    let limits = args.over(settings.config.monitor.clone())?;
-    end(monitor::checks(report, buffer, &limits, &settings.config.ingest)?, form)
 }
 
 /// Tells the checks that are broken.

@@ -85,8 +85,8 @@ fn shown(buffer: &Buffer, config: &Config, view: View) -> Result<Shown, Failure>
         View::Page | View::Ready | View::Status => {
             let hours = i64::try_from(page::HOURS).unwrap_or(i64::MAX) * 3_600_000_000_000;
             let flow = buffer.hourly(Instant::from_nanos(report.at.nanos().saturating_sub(hours)))?;
-            let mut latest = buffer.undecided(Undecided::Dead, Selection::All, page::LATEST)?;
-            latest.extend(buffer.undecided(Undecided::Held, Selection::All, page::LATEST)?);
+            let mut latest = buffer.undecided(Undecided::Dead, &Selection::All, page::LATEST)?;
+            latest.extend(buffer.undecided(Undecided::Held, &Selection::All, page::LATEST)?);
             let text = page::document(&report, &flow, &checks, &latest);
             Ok(Shown { status: 200, content_type: HTML, text: text.into() })
         }

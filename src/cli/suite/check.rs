@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::listing::{self, Suites};
+use super::listing;
 use crate::analytics::AnalyticsClient;
+use crate::buffer::Buffer;
 use crate::cli::code::Code;
 use crate::cli::{Context, Exit, Failure, Settings, Table, hint, input, options, refused, runtime};
 use crate::confirmation::Item;
@@ -60,10 +61,9 @@ struct AllReport {
 }
 
 pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Exit, Failure> {
-    let settings = context.settings()?;
-    let suites = Suites::open(context, &settings)?;
-    let Some(rsid) = &args.rsid else { return all(args, &settings, &suites, context) };
-    suites.buffer.suite(rsid)?;
+    let (settings, buffer) = context.open()?;
+    let Some(rsid) = &args.rsid else { return all(args, &settings, &buffer, context) };
+    buffer.suite(rsid)?;
     let read_file = |path| Ok::<_, Failure>((path, input::read(path, BYTES_MAX, SETTINGS_ADVICE)?));
     let file = args.settings.as_deref().map(read_file).transpose()?;
     let api = match client(&settings, args.settings.is_some())? {
@@ -77,22 +77,22 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Exit, Failure> 
         })
     });
     let file = parsed.transpose()?;
-    let report = judge(&suites, rsid, api, file)?;
+    let report = judge(&settings, &buffer, rsid, api, file)?;
     let is_refused = report.is_refused(args.strict);
     context.form.report(&report)?;
     Ok(if is_refused { Exit::Unclean } else { Exit::Done })
 }
 
 /// Checks every suite with one client. Stops if the credentials are at fault, because no suite can be read then.
-fn all(args: &CheckArgs, settings: &Settings, suites: &Suites, context: &Context) -> Result<Exit, Failure> {
+fn all(args: &CheckArgs, settings: &Settings, buffer: &Buffer, context: &Context) -> Result<Exit, Failure> {
     let client = options::analytics(settings)?;
     let runtime = runtime()?;
     let mut report = AllReport { suites: Vec::new(), unread: BTreeMap::new() };
     let mut first = None;
-    for listing in suites.buffer.suites()? {
+    for listing in buffer.suites()? {
         let rsid = listing.suite.form.rsid;
         match runtime.block_on(read(&client, &rsid)) {
-            Ok(api) => report.suites.push(judge(suites, &rsid, Some(api), None)?),
+            Ok(api) => report.suites.push(judge(settings, buffer, &rsid, Some(api), None)?),
             Err(error) if is_of_credentials(&error) => return Err(of_no_suite(error).into()),
             Err(error) => {
                 report.unread.insert(rsid, error.to_string());
@@ -119,18 +119,19 @@ fn of_no_suite(mut error: ApiError) -> ApiError {
 
 /// Adds the new findings to the stored ones, and judges all of them.
 pub(super) fn judge(
-    suites: &Suites,
+    settings: &Settings,
+    buffer: &Buffer,
     rsid: &Rsid,
     api: Option<ApiSettings>,
     file: Option<SettingsFile>,
 ) -> Result<Report, Failure> {
-    let Suites { buffer, proof_age } = suites;
+    let proof_age = settings.config.analytics.proof_age();
     let mut seen: Seen = buffer.seen(rsid)?.unwrap_or_default();
     let (now, is_api) = (buffer.now(), api.is_some());
     api.into_iter().for_each(|api| seen.add_api(api, now));
     file.iter().for_each(|file| seen.add_file(file.clone(), now));
-    let check = verdict::judge(buffer, rsid, &seen, *proof_age)?;
-    let readiness = Readiness::of(buffer.suite(rsid)?.verdict.as_ref(), now, *proof_age);
+    let check = verdict::judge(buffer, rsid, &seen, proof_age)?;
+    let readiness = Readiness::of(buffer.suite(rsid)?.verdict.as_ref(), now, proof_age);
     Ok(Report { check, readiness, api: is_api, settings_file: file })
 }
 

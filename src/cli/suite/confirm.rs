@@ -1,8 +1,9 @@
 //! `suite confirm`.
 
-use super::listing::Suites;
-use crate::cli::{Failure, refused};
+use crate::buffer::Buffer;
+use crate::cli::{Failure, Settings, refused};
 use crate::confirmation::{Confirmation, Item};
+use crate::onboarding::verdict;
 use crate::suite::Rsid;
 
 /// The longest name or note, in characters.
@@ -43,8 +44,11 @@ fn text(text: &str) -> Result<String, String> {
 }
 
 /// Returns the suite that the confirmations are for.
-pub(super) fn run<'a>(args: &'a ConfirmArgs, suites: &Suites) -> Result<&'a Rsid, Failure> {
-    let buffer = &suites.buffer;
+pub(super) fn run<'a>(
+    args: &'a ConfirmArgs,
+    settings: &Settings,
+    buffer: &Buffer,
+) -> Result<&'a Rsid, Failure> {
     let known = buffer.suite(&args.rsid)?;
     match &args.by {
         Some(by) => {
@@ -68,6 +72,6 @@ pub(super) fn run<'a>(args: &'a ConfirmArgs, suites: &Suites) -> Result<&'a Rsid
             }
         }
     }
-    suites.renew(&args.rsid)?;
+    verdict::renew(buffer, &args.rsid, settings.config.analytics.proof_age())?;
     Ok(&args.rsid)
 }

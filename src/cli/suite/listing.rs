@@ -13,23 +13,6 @@ use crate::event::Instant;
 use crate::onboarding::verdict;
 use crate::suite::{CountForm, HitForm, LiveRoute, Readiness, ReportSuite, Rsid, Verdict};
 
-/// The buffer file with the suites, and the time for which a proof of their settings is valid.
-pub(super) struct Suites {
-    pub(super) buffer: Buffer,
-    pub(super) proof_age: Duration,
-}
-
-impl Suites {
-    pub(super) fn open(context: &Context, settings: &Settings) -> Result<Suites, Failure> {
-        let buffer = Buffer::open(&context.buffer_options(settings)?)?;
-        Ok(Suites { buffer, proof_age: settings.config.analytics.proof_age() })
-    }
-
-    pub(super) fn renew(&self, rsid: &Rsid) -> Result<(), Failure> {
-        Ok(verdict::renew(&self.buffer, rsid, self.proof_age)?)
-    }
-}
-
 /// The suites of a buffer in a file, or of a buffer on PostgreSQL, which has no checks and probes of suites so far.
 pub(super) struct Known {
     pub(super) desk: Desk,

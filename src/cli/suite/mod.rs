@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use super::{Context, Exit, Failure};
 use crate::suite::Rsid;
 use change::{AddArgs, RemoveArgs, ResumeArgs, SetArgs};
-use listing::{Known, Suites};
+use listing::Known;
 
 /// Says which requestor's events go to which report suite, and how.
 ///
@@ -59,14 +59,14 @@ pub(crate) enum Command {
 
 pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
     // The buffer is opened only for commands that need it: `suite sheet` must also work before there is a buffer.
-    let suites = || Suites::open(context, &context.settings()?);
     let known = || Known::open(context, &context.settings()?);
     match command {
         Command::Sheet(args) => sheet::run(args, context),
         Command::Check(args) => check::run(args, context),
         Command::Probe(args) => probe::run(args, context),
         Command::Confirm(args) => {
-            let rsid = confirm::run(args, &suites()?)?;
+            let (settings, buffer) = context.open()?;
+            let rsid = confirm::run(args, &settings, &buffer)?;
             context.done(&known()?.report(rsid)?)
         }
         Command::Add(args) => context.done(&change::add(args, &known()?, &context.settings()?)?),
@@ -76,7 +76,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         Command::Pause { rsid } => context.done(&change::pause(&known()?, rsid)?),
         Command::Resume(args) => context.done(&change::resume(args, &known()?)?),
         Command::Remove(args) => change::remove(args, &known()?, context),
-        Command::Export { file } => transfer::export(file.as_deref(), &suites()?.buffer, context),
-        Command::Import { file } => transfer::import(file, &suites()?, context),
+        Command::Export { file } => transfer::export(file.as_deref(), context),
+        Command::Import { file } => transfer::import(file, context),
     }
 }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::time::Duration;
 
 use super::check::{self, ranges};
-use super::listing::Suites;
 use crate::cli::{Context, Exit, Failure, Table, hint, options, output, refused, until_stopped};
 use crate::collection::Collection;
 use crate::config::duration;
@@ -12,6 +11,7 @@ use crate::event::Instant;
 use crate::onboarding::probe::{
     EvarSeen, EvarState, Probe, ProbeFinding, ProbeOptions, ProbeReport, Verdict,
 };
+use crate::onboarding::verdict;
 use crate::suite::{Rsid, Stage};
 
 /// Sends marked canary hits into a suite, and reads them back through the Reports API.
@@ -41,9 +41,8 @@ pub(crate) struct ProbeArgs {
 }
 
 pub(super) fn run(args: &ProbeArgs, context: &Context) -> Result<Exit, Failure> {
-    let (rsid, settings) = (&args.rsid, context.settings()?);
-    let suites = Suites::open(context, &settings)?;
-    let buffer = &suites.buffer;
+    let (rsid, (settings, buffer)) = (&args.rsid, context.open()?);
+    let buffer = &buffer;
     let known = buffer.suite(rsid)?;
     if known.suite.stage != Stage::Development && !args.production && args.read_back.is_none() {
         return Err(refused(
@@ -73,7 +72,7 @@ pub(super) fn run(args: &ProbeArgs, context: &Context) -> Result<Exit, Failure> 
         let work = async {
             // Stores the settings that the probe is about to prove. If they change later, its proofs become void.
             let api = check::read(&analytics, rsid).await?;
-            check::judge(&suites, rsid, Some(api), None)?;
+            check::judge(&settings, buffer, rsid, Some(api), None)?;
             Ok::<_, Failure>(match &earlier {
                 Some(record) => probe.read_back(record, &options).await?,
                 None => probe.run(&options).await?,
@@ -87,9 +86,13 @@ pub(super) fn run(args: &ProbeArgs, context: &Context) -> Result<Exit, Failure> 
     let begun = last()?.filter(|id| Some(id) != last_before.as_ref());
     match probed {
         Ok(Some(report)) => {
-            suites.renew(rsid)?;
+            verdict::renew(buffer, rsid, settings.config.analytics.proof_age())?;
             context.form.report(&report)?;
-            Ok(exit(report.verdict))
+            Ok(match report.verdict {
+                Verdict::Right => Exit::Done,
+                Verdict::Wrong => Exit::Unclean,
+                Verdict::Unseen => Exit::Pending,
+            })
         }
         Ok(None) => {
             if let Some(id) = args.read_back.clone().or(begun) {
@@ -102,14 +105,6 @@ pub(super) fn run(args: &ProbeArgs, context: &Context) -> Result<Exit, Failure> 
             begun.iter().for_each(|id| tell_read_back(rsid, id, "hits of this probe may be out"));
             Err(failure)
         }
-    }
-}
-
-fn exit(verdict: Verdict) -> Exit {
-    match verdict {
-        Verdict::Right => Exit::Done,
-        Verdict::Wrong => Exit::Unclean,
-        Verdict::Unseen => Exit::Pending,
     }
 }
 

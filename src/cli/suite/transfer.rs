@@ -5,11 +5,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::listing::Suites;
 use crate::buffer::{Buffer, SuiteListing};
 use crate::cli::{Context, Exit, Failure, input, may_replace, output, refused, undisturbed};
 use crate::confirmation::Confirmation;
 use crate::event::RequestorId;
+use crate::onboarding::verdict;
 use crate::suite::{ReportSuite, Rsid, SuiteState};
 use crate::whole_file::{self, Readers};
 
@@ -42,7 +42,8 @@ impl From<SuiteListing> for ExportedSuite {
     }
 }
 
-pub(super) fn export(file: Option<&Path>, buffer: &Buffer, context: &Context) -> Result<Exit, Failure> {
+pub(super) fn export(file: Option<&Path>, context: &Context) -> Result<Exit, Failure> {
+    let (settings, buffer) = context.open()?;
     let suites: Vec<ExportedSuite> = buffer.suites()?.into_iter().map(ExportedSuite::from).collect();
     let count = suites.len();
     let mut text =
@@ -51,7 +52,7 @@ pub(super) fn export(file: Option<&Path>, buffer: &Buffer, context: &Context) ->
     let Some(path) = file.filter(|path| *path != Path::new("-")) else {
         return output::bytes(text.as_bytes()).map(|()| Exit::Done);
     };
-    may_replace(&context.settings()?, path)?;
+    may_replace(&settings, path)?;
     // Confirmations name people, so only the owner may read the file.
     let written = undisturbed(|| whole_file::write_new(path, text.as_bytes(), Readers::Owner))?;
     written.map_err(Failure::writing_new(path))?;
@@ -59,8 +60,8 @@ pub(super) fn export(file: Option<&Path>, buffer: &Buffer, context: &Context) ->
     context.answer(&report, format_args!("{count} suites written to {}", path.display()))
 }
 
-pub(super) fn import(path: &Path, known: &Suites, context: &Context) -> Result<Exit, Failure> {
-    let buffer = &known.buffer;
+pub(super) fn import(path: &Path, context: &Context) -> Result<Exit, Failure> {
+    let (settings, buffer) = context.open()?;
     let advice = "write one with: passbridge suite export";
     let text = input::read(path, EXPORT_BYTES_MAX, advice)?;
     let refuse = |why: String| refused(format!("{path:?} is no export of suites: {why}"), advice);
@@ -88,8 +89,8 @@ pub(super) fn import(path: &Path, known: &Suites, context: &Context) -> Result<E
     for (suite, requestors, confirmations) in ready {
         let rsid = suite.form.rsid.clone();
         buffer.add_suite(suite, requestors)?;
-        confirm(buffer, &rsid, confirmations)?;
-        known.renew(&rsid)?;
+        confirm(&buffer, &rsid, confirmations)?;
+        verdict::renew(&buffer, &rsid, settings.config.analytics.proof_age())?;
     }
     let report = json!({ "suites": suites, "requestors": mapped });
     context.answer(&report, format_args!("{suites} suites with {mapped} requestors are in place"))

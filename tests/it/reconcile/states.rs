@@ -1,6 +1,6 @@
 //! What the account knows explains a difference to the unit: what waits, what is dead, held, deleted, in doubt, too fresh.
 
-use passbridge::buffer::{NewVerdict, Selection, Undecided};
+use passbridge::buffer::{NewVerdict, Selection, Settled, Undecided};
 use passbridge::reconcile::{Cause, Cell, EsmSource, Likeness, Part, Tolerance, Verdict};
 use passbridge::sandbox::AnalyticsSettings;
 use passbridge::suite::{EventIds, OnAmbiguous, SuiteState};
@@ -79,7 +79,7 @@ fn with_three_dead() -> World {
 fn what_is_dead_or_discarded_explains_what_is_missing() {
     assert_three_are(&with_three_dead(), Cause::Dead);
     let world = with_three_dead();
-    world.house.buffer.discard(Undecided::Dead, Selection::All).expect("dead letters");
+    world.house.buffer.settle(Undecided::Dead, &Selection::All, Settled::Discarded).expect("dead letters");
     assert_three_are(&world, Cause::Discarded);
 }
 
@@ -123,7 +123,7 @@ fn what_is_held_may_have_been_counted_or_not() {
 #[test]
 fn what_only_a_person_vouches_for_may_be_missing() {
     let world = with_held("reset-before");
-    world.house.buffer.vouch(Selection::All).expect("held events");
+    world.house.buffer.settle(Undecided::Held, &Selection::All, Settled::Delivered).expect("held events");
     let cell = world.cell();
     assert_eq!((cell.delivered, cell.analytics), (10, Some(7)));
     assert_eq!(account(&cell), (Verdict::Explained, vec![(Cause::Vouched, -3)], 0));

@@ -1,5 +1,6 @@
 //! What a suite may be besides: not there, a view of another, set wrong, shared with others, without traffic.
 
+use passbridge::config::BufferConfig;
 use passbridge::event::{EventKind, PassEvent};
 use passbridge::reconcile::{EsmSource, ReconcileError, Reconciliation, Stranger, Verdict};
 use passbridge::suite::IdentityKind;
@@ -148,10 +149,10 @@ fn requestors_of_others_and_without_traffic_are_listed() {
 fn expired() -> World {
     let world = World::new(&["REF30"]);
     world.deliver(every_kind());
-    let policy = passbridge::buffer::RetentionPolicy { retention_days: 0, dedup_days: 400 };
+    let policy = BufferConfig { retention_days: 0, ..BufferConfig::default() };
     world.house.buffer.trust_clock().expect("a clock");
     world.clock.set(passbridge::event::Instant::from_nanos(world.clock.now().nanos() + 3_600_000_000_000));
-    assert_eq!(world.house.buffer.retain(policy).expect("retention").expired_delivered, 18);
+    assert_eq!(world.house.buffer.retain(&policy).expect("retention").expired_delivered, 18);
     world
 }
 

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use passbridge::buffer::{Buffer, Forget, RetentionPolicy, Selection, Undecided};
+use passbridge::buffer::{Buffer, Forget, Selection, Settled, Undecided};
 use passbridge::clock::Clock;
+use passbridge::config::BufferConfig;
 use passbridge::event::{Instant, Property};
 use passbridge::report::{Period, Report};
 use serde_json::json;
@@ -52,9 +53,9 @@ fn deliver_and_expire(house: &House) {
         house.map(requestor, &suite);
     }
     let delivered = house.drain().delivered;
-    let policy = RetentionPolicy { retention_days: 0, dedup_days: 400 };
+    let policy = BufferConfig { retention_days: 0, ..BufferConfig::default() };
     house.clock.set(Instant::from_nanos((LATER + 3600) * 1_000_000_000));
-    assert_eq!(house.buffer.retain(policy).expect("retention").expired_delivered, delivered);
+    assert_eq!(house.buffer.retain(&policy).expect("retention").expired_delivered, delivered);
     house.clock.set(Instant::from_nanos(LATER * 1_000_000_000));
 }
 
@@ -145,9 +146,9 @@ fn what_is_discarded_and_expires_is_withdrawn() {
         event(json!({"mvpd": "A"})),
     ]);
     assert_eq!(house.drain().dead, 1);
-    house.buffer.discard(Undecided::Dead, Selection::All).expect("discarded");
+    house.buffer.settle(Undecided::Dead, &Selection::All, Settled::Discarded).expect("discarded");
     house.clock.set(Instant::from_nanos((LATER + 3600) * 1_000_000_000));
-    house.buffer.retain(RetentionPolicy { retention_days: 0, dedup_days: 400 }).expect("retention");
+    house.buffer.retain(&BufferConfig { retention_days: 0, ..BufferConfig::default() }).expect("retention");
     let mut withdrawn = Vec::new();
     let hour = FIRST_SECOND / 3600;
     let reader = house.buffer.metrics().expect("a view");
