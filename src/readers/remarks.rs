@@ -148,52 +148,8 @@ impl Remarks {
 
     /// The notes to report, each with the first line that it is about.
     pub fn notes(&self) -> Vec<(u64, String)> {
-        let spoilt = format!(
-            "identifiers were spoilt by a spreadsheet, first {}: a user, device or session that has lost its digits counts as \
-             nobody, and other columns are sent as they are; export these columns as text",
-            self.spoilt.first
-        );
-        let nameless = format!(
-            "names of an MVPD or a proxy say that there is none, first {}, and are sent as they are, as one of that name; leave out what is not known",
-            self.nameless.first
-        );
-        let with_zeros = format!(
-            "values are whole numbers with a fraction of zeros, first {}, as pandas writes a column with gaps: each \
-             is another user, device or event than the number without it; export these columns as text or as Int64",
-            self.with_zeros.first
-        );
-        let padded = format!(
-            "identifiers end with blanks, first {}, as a CHAR column of a database pads them: each is another user, device \
-             or event than the one without blanks; export these columns with RTRIM",
-            self.padded.first
-        );
-        let rounded = format!(
-            "of {} identifiers with more than 15 digits end in 0, first {}: a spreadsheet keeps 15 digits of a number, and JavaScript 17 \
-             at most, so that several users, devices or events become one; export these columns as text",
-            self.long_numbers, self.rounded.first
-        );
-        let with_lost_letters = format!(
-            "identifiers have U+FFFD, first {}, which a program writes where it cannot read a letter, so that several users, \
-             devices or events become one; let that program read and write UTF-8",
-            self.with_lost_letters.first
-        );
-        let with_backslashes = format!(
-            "identifiers have backslash escapes, first {}, as PostgreSQL's COPY and MySQL's OUTFILE write them, and count as other \
-             identifiers than those without; export the table as CSV",
-            self.with_backslashes.first
-        );
-        let with_leftovers = format!(
-            "names of an MVPD or a proxy have leftovers of another encoding (%20, &amp;, \u{c3}\u{a9} for \u{e9}, an accent apart from its \
-             letter, an apostrophe in front), first {}, and are others than the plain names; let their source write plain UTF-8",
-            self.with_leftovers.first
-        );
-        let wrapped = format!(
-            "identifiers are printed in a program's own way (quotes, Optional[...], b'...', %3D for =), or have letters that nobody sees, \
-             first {}, and are others than the bare ones; have their source write the bare values",
-            self.wrapped.first
-        );
         // Of numbers that were not rounded, one in ten ends in 0. So if more than half end in 0, many were rounded.
-        let rounded_ids = match self.rounded.count * 2 > self.long_numbers {
+        let rounded = match self.rounded.count * 2 > self.long_numbers {
             true => &self.rounded,
             false => &Seen::default(),
         };
@@ -208,19 +164,57 @@ impl Remarks {
                 "rows have no line end: if the source was still being written, their last value is cut off, and they count \
                  again, as other events, once it is whole",
             ),
-            (&self.spoilt, &spoilt),
-            (&self.nameless, &nameless),
-            (&self.with_zeros, &with_zeros),
-            (&self.padded, &padded),
-            (rounded_ids, &rounded),
-            (&self.with_lost_letters, &with_lost_letters),
-            (&self.with_backslashes, &with_backslashes),
-            (&self.with_leftovers, &with_leftovers),
-            (&self.wrapped, &wrapped),
+            (
+                &self.spoilt,
+                "identifiers were spoilt by a spreadsheet, first {first}: a user, device or session that has lost its digits counts as \
+                 nobody, and other columns are sent as they are; export these columns as text",
+            ),
+            (
+                &self.nameless,
+                "names of an MVPD or a proxy say that there is none, first {first}, and are sent as they are, as one of that name; leave out what is not known",
+            ),
+            (
+                &self.with_zeros,
+                "values are whole numbers with a fraction of zeros, first {first}, as pandas writes a column with gaps: each \
+                 is another user, device or event than the number without it; export these columns as text or as Int64",
+            ),
+            (
+                &self.padded,
+                "identifiers end with blanks, first {first}, as a CHAR column of a database pads them: each is another user, device \
+                 or event than the one without blanks; export these columns with RTRIM",
+            ),
+            (
+                rounded,
+                "of {long} identifiers with more than 15 digits end in 0, first {first}: a spreadsheet keeps 15 digits of a number, and JavaScript 17 \
+                 at most, so that several users, devices or events become one; export these columns as text",
+            ),
+            (
+                &self.with_lost_letters,
+                "identifiers have U+FFFD, first {first}, which a program writes where it cannot read a letter, so that several users, \
+                 devices or events become one; let that program read and write UTF-8",
+            ),
+            (
+                &self.with_backslashes,
+                "identifiers have backslash escapes, first {first}, as PostgreSQL's COPY and MySQL's OUTFILE write them, and count as other \
+                 identifiers than those without; export the table as CSV",
+            ),
+            (
+                &self.with_leftovers,
+                "names of an MVPD or a proxy have leftovers of another encoding (%20, &amp;, \u{c3}\u{a9} for \u{e9}, an accent apart from its \
+                 letter, an apostrophe in front), first {first}, and are others than the plain names; let their source write plain UTF-8",
+            ),
+            (
+                &self.wrapped,
+                "identifiers are printed in a program's own way (quotes, Optional[...], b'...', %3D for =), or have letters that nobody sees, \
+                 first {first}, and are others than the bare ones; have their source write the bare values",
+            ),
             (&self.lost_addresses, "values of ip_address are no address of a viewer, and none is sent"),
         ];
-        let seen = all.into_iter().filter(|(seen, _)| seen.count > 0);
-        let seen = seen.map(|(seen, what)| (seen.first_line, format!("{} {what}", seen.count)));
+        let told = |(seen, what): (&Seen, &str)| {
+            let what = what.replace("{long}", &self.long_numbers.to_string()).replace("{first}", &seen.first);
+            (seen.first_line, format!("{} {what}", seen.count))
+        };
+        let seen = all.into_iter().filter(|(seen, _)| seen.count > 0).map(told);
         let Seen { count, first_line, .. } = &self.mapped;
         let unmet = format!("the map takes {}, which none of {count} events has", self.unmet);
         seen.chain((*count > 0 && !self.unmet.is_empty()).then_some((*first_line, unmet))).collect()
