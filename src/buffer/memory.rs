@@ -12,9 +12,9 @@ use super::forget::Forget;
 use super::keys::InputId;
 use super::rows::{all, changed, each, first, only, run};
 use super::sqlite::open_reader;
-use crate::event::Instant;
+use crate::event::{Instant, KindSet};
 use crate::readers::esm;
-use crate::readers::memory::{Feed, Memory, MemoryError, MemoryKey, MemoryRow};
+use crate::readers::memory::{CountedMvpd, Feed, Memory, MemoryError, MemoryKey, MemoryRow};
 
 /// A row stays at least a week after it was stored, even if its events are old: an old log may arrive over several
 /// days, and its later parts need the rows of its earlier parts.
@@ -40,11 +40,14 @@ impl Memory for MemoryReader {
         Ok(MemoryReader::feed(self, requestor_id)?)
     }
 
-    fn counted(&mut self, hour: i64) -> std::result::Result<Vec<(String, String, u64)>, MemoryError> {
-        let select = "SELECT requestor_id, mvpd, sum(units_00 + units_15 + units_30 + units_45)
+    fn counted(&mut self, hour: i64) -> std::result::Result<Vec<CountedMvpd>, MemoryError> {
+        let select = "SELECT requestor_id, mvpd, sum(units_00 + units_15 + units_30 + units_45), sum(DISTINCT 1 << (slot - 1))
              FROM metric_counts JOIN metric_groups USING (metric_group) JOIN requestors USING (requestor)
              WHERE hour = ?1 GROUP BY requestor_id, mvpd ORDER BY requestor_id, mvpd";
-        Ok(all(self.connection()?, select, [hour], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?)
+        Ok(all(self.connection()?, select, [hour], |row| {
+            let (requestor_id, mvpd, units) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok(CountedMvpd { requestor_id, mvpd, units, kinds: KindSet(row.get(3)?) })
+        })?)
     }
 }
 

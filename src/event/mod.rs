@@ -39,5 +39,5 @@ pub use stored::StoredColumns;
 pub use table::{DefaultValue, EventKind, KindSet, Property};
 pub use viewer::{
     DEGRADED_USER_PREFIX, IDENTIFIERS, VisitorRules, has_zeros_behind, identifier, is_invisible,
-    is_lost_address, is_no_value, is_spoilt, is_synthetic, long_number_ends_in_zero,
+    is_lost_address, is_no_value, is_spoilt, is_synthetic, long_number_ends_in_zero, unwrapped,
 };

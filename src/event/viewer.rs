@@ -344,7 +344,7 @@ fn written(text: &str) -> Option<&str> {
 }
 
 /// The text without what a spreadsheet puts around it. Any other text is left as it is.
-fn unwrapped(text: &str) -> &str {
+pub fn unwrapped(text: &str) -> &str {
     written(text).filter(|value| *value != bare(text)).unwrap_or(text)
 }
 

@@ -41,6 +41,10 @@ pub fn guess(start: &[u8], is_all: bool) -> Option<Guess> {
         let because = "its first line names the columns occurred_at, event and requestor_id".to_owned();
         return Some(Guess { format: Format::Csv, because });
     }
+    if let Some(line) = esm::header_below(start).filter(|_| !matches!(start.first(), Some(b'{' | b'['))) {
+        let because = format!("line {} is the header of a report of ESM", first_line + line - 1);
+        return Some(Guess { format: Format::Esm, because });
+    }
     document(start).or_else(|| line(start, first_line, is_all))
 }
 

@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 use super::esm::StatedAccounts;
-use crate::event::Instant;
+use crate::event::{Instant, KindSet};
 use crate::word::words;
 
 /// Without a store, rows whose time is over are dropped when this many rows are in memory.
@@ -49,6 +49,15 @@ pub struct MemoryRow {
     pub body: Option<String>,
 }
 
+/// What was counted of an MVPD of a requestor in an hour: units, and of which kinds of events.
+#[derive(Debug, Clone)]
+pub struct CountedMvpd {
+    pub requestor_id: String,
+    pub mvpd: String,
+    pub units: u64,
+    pub kinds: KindSet,
+}
+
 /// Why stored rows cannot be read.
 pub type MemoryError = Box<dyn Error + Send + Sync>;
 /// The result of reading stored rows.
@@ -63,8 +72,8 @@ pub trait Memory: Send {
     /// The feed never changes.
     fn feed(&mut self, requestor_id: &str) -> MemoryResult<Option<(Feed, String)>>;
 
-    /// Each requestor and MVPD with a count in a UTC hour, with its units. `hour` counts hours from the Unix epoch.
-    fn counted(&mut self, hour: i64) -> MemoryResult<Vec<(String, String, u64)>>;
+    /// What was counted of each requestor and MVPD in a UTC hour. `hour` counts hours from the Unix epoch.
+    fn counted(&mut self, hour: i64) -> MemoryResult<Vec<CountedMvpd>>;
 }
 
 words! {
@@ -216,7 +225,7 @@ impl Recollection {
     }
 
     /// What is counted in a UTC hour; nothing if rows are never stored.
-    pub(super) fn counted(&mut self, hour: i64) -> MemoryResult<Vec<(String, String, u64)>> {
+    pub(super) fn counted(&mut self, hour: i64) -> MemoryResult<Vec<CountedMvpd>> {
         self.stored.as_mut().map_or(Ok(Vec::new()), |stored| stored.counted(hour))
     }
 
@@ -365,7 +374,7 @@ mod tests {
                 Ok(None)
             }
 
-            fn counted(&mut self, _: i64) -> MemoryResult<Vec<(String, String, u64)>> {
+            fn counted(&mut self, _: i64) -> MemoryResult<Vec<CountedMvpd>> {
                 Ok(Vec::new())
             }
         }

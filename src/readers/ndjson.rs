@@ -223,7 +223,7 @@ fn refusal(text: &str, why: EventError) -> RejectReason {
             }
         }
         EventError::Missing(_) if is_of_esm(&members) => RejectReason::Recognised(
-            "is a record of an ESM report: ingest the whole report, with its list \"report\", and mend it there if it is to be mended",
+            "is a record of an ESM report: ingest the whole report, with its list \"report\" (jq -s '{report: flatten}' FILE makes it of records), and mend it there if it is to be mended",
         ),
         EventError::Missing(_) | EventError::Nested(_) => {
             wrapped(text, false).map_or_else(|| why.into(), RejectReason::Misplaced)

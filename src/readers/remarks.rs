@@ -109,11 +109,16 @@ impl Remarks {
         }
     }
 
-    /// Notes an identifier that the program that wrote the source has changed.
-    fn note_changes(&mut self, line: u64, name: &str, text: &str) {
+    /// Notes an identifier with letters that a program could not read.
+    pub(super) fn note_lost_letters(&mut self, line: u64, name: &str, text: &str) {
         if text.contains(char::REPLACEMENT_CHARACTER) {
             self.with_lost_letters.note_text(line, name, text);
         }
+    }
+
+    /// Notes an identifier that the program that wrote the source has changed.
+    fn note_changes(&mut self, line: u64, name: &str, text: &str) {
+        self.note_lost_letters(line, name, text);
         if text.ends_with(' ') && !text.trim_ascii().is_empty() {
             self.padded.note_text(line, name, text);
         }

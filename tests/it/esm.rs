@@ -215,6 +215,181 @@ fn small_counts_that_are_equal_by_chance_stay_counted() {
     assert_eq!((done.code, units(&program)), (0, 10), "{done:?}");
 }
 
+/// What `ingest --format esm` says of a report, with its status.
+fn told(program: &Program, name: &str, text: &str) -> (i32, String) {
+    program.write(name, text);
+    let done = program.run(&["ingest", "--format", "esm", &program.place(name)]);
+    (done.code, done.err)
+}
+
+#[test]
+fn a_total_is_rejected_by_any_of_its_names() {
+    let header = "year,month,day,hour,requestor-id,mvpd,authn-attempts\n";
+    let totals = [
+        "Total:",
+        "ALL_MVPDS",
+        "REF30 Total",
+        "MVPD Total",
+        "Total (2)",
+        "Totale complessivo",
+        "Total Geral",
+        "Eindtotaal",
+        "Overall",
+        "Somme",
+        "Toplam",
+        "Sous-total",
+        "合计",
+        "総計",
+        "Totalsumma",
+        "Общий итог",
+        "Suma końcowa",
+        "REF30 Ergebnis",
+        "Σ",
+        "*",
+        "(all)",
+        "GRAND TOTAL",
+        "Total REF30",
+    ];
+    // Each of the others is a name.
+    let names = ["Totalplay", "Allo", "All West", "Sum Telecom", "Total Play", "Overall Cable"];
+    let row = |day: usize, requestor: &str, mvpd: &str| format!("2026,11,{day},8,{requestor},{mvpd},5\n");
+    // At most 20 rejected records of an input are named.
+    for (is_requestor, totals) in
+        [false, true].iter().flat_map(|is| totals.chunks(12).map(move |totals| (*is, totals)))
+    {
+        let of = |(day, name): (usize, &&str)| {
+            let total = if is_requestor { row(day, name, "") } else { row(day, "REF30", name) };
+            row(day, "REF30", "M") + &total
+        };
+        let days: String = (1..).zip(totals).map(of).collect();
+        let program = Program::new();
+        let (code, said) = told(&program, "r.csv", &format!("{header}{days}"));
+        assert_eq!((code, units(&program)), (3, 5 * totals.len() as u64), "{said}");
+        for name in totals {
+            assert!(said.contains(&format!("{name:?}: it sums up other records")), "{name}: {said}");
+        }
+    }
+    let days: String = (1..).zip(&names).map(|(day, name)| row(day, "REF30", name)).collect();
+    let program = Program::new();
+    assert_eq!(told(&program, "r.csv", &format!("{header}{days}")), (0, String::new()));
+    assert_eq!(units(&program), 5 * names.len() as u64);
+}
+
+#[test]
+fn a_value_that_has_the_sums_of_all_others_is_a_total_whatever_its_name() {
+    let header =
+        "year,month,day,hour,requestor-id,mvpd,platform,authn-attempts,authn-successful,media-tokens";
+    let of = |hour: u32, name: &str, [a, b, c]: [u32; 3]| format!("2026,11,10,{hour},{name},{a},{b},{c}");
+    let two = |hour, a: [u32; 3], b: [u32; 3]| [of(hour, "REF30,M,tv", a), of(hour, "REF30,N,tv", b)];
+    let first = two(8, [40, 130, 97], [21, 70, 83]);
+    let second = two(9, [25, 0, 12], [11, 0, 3]);
+    for (sums, code, counted, what) in [
+        (vec![of(8, "REF30,Razem 1,tv", [61, 200, 180])], 3, 441, "has mvpd \"Razem 1\": it sums up other"),
+        (vec![of(8, "REF30,Razem 1,", [61, 200, 180])], 3, 441, "has mvpd \"Razem 1\": it sums up other"),
+        (vec![of(8, "Razem 1,,", [61, 200, 180])], 3, 441, "has requestor-id \"Razem 1\": it sums up"),
+        // Where it is known, it is so in an hour with few.
+        (
+            vec![of(8, "REF30,Razem 1,tv", [61, 200, 180]), of(9, "REF30,Razem 1,tv", [36, 0, 15])],
+            3,
+            441 + 51,
+            "2 of",
+        ),
+        // One number is another, or nothing but one small number is equal: it may be an MVPD.
+        (vec![of(8, "REF30,Razem 1,tv", [61, 200, 181])], 0, 441 + 442, ""),
+        (
+            vec![of(8, "REF30,Razem 1,tv", [61, 200, 180]), of(9, "REF30,Razem 1,tv", [37, 0, 15])],
+            0,
+            882 + 103,
+            "1 of 2 places",
+        ),
+        (vec![of(9, "REF30,Razem 1,tv", [36, 0, 15])], 0, 102, "has the sums of all others in 1 of 1 places"),
+    ] {
+        let has = |hour| sums.iter().any(|row| row.starts_with(&format!("2026,11,10,{hour},")));
+        let mut rows = vec![header.to_owned()];
+        rows.extend(first.iter().filter(|_| has(8)).cloned());
+        rows.extend(second.iter().filter(|_| has(9)).cloned());
+        rows.extend(sums.iter().cloned());
+        for (name, report) in in_every_form(header, &rows[1..].iter().map(String::as_str).collect::<Vec<_>>())
+        {
+            let program = Program::new();
+            let (found, said) = told(&program, name, &report);
+            assert_eq!((found, units(&program)), (code, counted), "{name} {sums:?}: {said}");
+            assert!(
+                said.contains(what) || what == "2 of" && said.matches("it sums up").count() == 2,
+                "{said}"
+            );
+            assert_eq!(said.is_empty(), what.is_empty(), "{said}");
+        }
+    }
+    // Beside one other alone, equal numbers are no sum.
+    let program = Program::new();
+    let (m, n) = (of(8, "REF30,M,tv", [61, 200, 180]), of(8, "REF30,N,tv", [61, 200, 180]));
+    assert_eq!(told(&program, "r.csv", &format!("{header}\n{m}\n{n}\n")), (0, String::new()));
+}
+
+#[test]
+fn a_name_that_lost_its_accents_is_not_counted_again_in_silence() {
+    let rows = |mvpd: &str, counts: [u32; 2]| {
+        let header = "year,month,day,hour,requestor-id,mvpd,authn-attempts,media-tokens";
+        format!("{header}\n2026,11,10,8,REF30,{mvpd},{},{}\n", counts[0], counts[1])
+    };
+    for (mvpd, code, what) in [
+        ("Tele", 3, "has mvpd \"Tele\", and was counted with \"Télé\""),
+        ("TELE", 3, "and was counted with"),
+        ("T?l?", 0, "first Télé of REF30 in the hour 2026-11-10T16:00:00Z, which it spells in another way"),
+        ("T\u{fffd}l\u{fffd}", 0, "1 identifiers have U+FFFD, first mvpd \"T\u{fffd}l\u{fffd}\""),
+    ] {
+        let program = Program::new();
+        assert_eq!(told(&program, "r.csv", &rows("Télé", [50, 20])), (0, String::new()));
+        let (found, said) = told(&program, "r.csv", &rows(mvpd, [75, 30]));
+        assert!(found == code && said.contains(what), "{mvpd}: {found} {said}");
+    }
+}
+
+#[test]
+fn what_a_spreadsheet_puts_around_a_value_is_no_part_of_it() {
+    let rows = |mvpd: &str, count: &str| {
+        format!("year,month,day,hour,requestor-id,mvpd,authn-attempts\n2026,11,10,8,REF30,{mvpd},{count}\n")
+    };
+    let program = Program::new();
+    for (mvpd, count) in
+        [("\"=\"\"0012\"\"\"", "\"=\"\"5\"\"\""), ("0012", "5"), ("'0012", "5"), ("=\"0012\"", "5")]
+    {
+        let (code, said) = told(&program, "r.csv", &rows(mvpd, count));
+        assert_eq!((code, units(&program)), (0, 5), "{mvpd}: {said}");
+    }
+    let shown = program.run(&["report", "--period", "2026-11-10"]).out;
+    assert!(shown.contains("0012") && !shown.contains('='), "{shown}");
+}
+
+#[test]
+fn what_is_not_quite_a_report_is_told_with_its_cure() {
+    let record = json!({"year": 2026, "month": 11, "day": 10, "hour": 8, "requestor-id": "REF30", "mvpd": "A", "authn-attempts": 4});
+    let csv = "year,month,day,hour,requestor-id,mvpd,authn-attempts\n2026,11,10,8,REF30,M,5\n";
+    let whole = json!({"report": [record]});
+    for (name, text, what) in [
+        ("r.ndjson", format!("{record}\n{record}\n"), "jq -s '{report: flatten}' FILE"),
+        ("r.json", json!([record]).to_string(), "jq -s '{report: flatten}' FILE"),
+        ("r.json", json!({"report": record}).to_string(), "jq '.report |= [.]' FILE"),
+        ("r.json", json!({"_links": {}, "report": record}).to_string(), "jq '.report |= [.]' FILE"),
+        ("r.json", json!([whole]).to_string(), "jq '.[]' FILE"),
+        ("r.csv", format!("Report of November\n\n{csv}"), "its header is line 3: take off"),
+        ("r.json", format!("{whole}\n{record}\n"), "what follows the report is no other report: take it off"),
+        (
+            "r.json",
+            format!("{whole}\nend of file\n"),
+            "what follows the report is no other report: take it off",
+        ),
+    ] {
+        let program = Program::new();
+        let (code, said) = told(&program, name, &text);
+        assert!(code == 1 && said.contains(what) && units(&program) == 0, "{text}: {code} {said}");
+    }
+    let program = Program::new();
+    let guessed = program.run(&["ingest", &program.file("r.csv", &format!("November\n{csv}"))]);
+    assert!(guessed.code == 1 && guessed.err.contains("its header is line 2"), "{guessed:?}");
+}
+
 #[test]
 fn half_a_character_rejects_its_record_alone_and_is_named() {
     let program = Program::new();

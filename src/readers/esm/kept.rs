@@ -51,22 +51,25 @@ pub fn lacking(row: Option<&str>) -> BTreeMap<u64, KindSet> {
 /// The `LACKING` row after a change for one MVPD; `None` if the row stays as it is. Only one word is read and written,
 /// because a large report changes the same row once for each of a hundred MVPDs.
 pub(super) fn with_lacking(
-    row: Option<String>,
+    row: Option<&str>,
     mvpd: u64,
     change: impl FnOnce(KindSet) -> KindSet,
 ) -> Option<String> {
-    let mut row = row.unwrap_or_else(|| format!("{ROW_PREFIX}{LACKING}"));
+    let start = format!("{ROW_PREFIX}{LACKING}");
+    let row = row.unwrap_or(&start);
     let name = format!(" {mvpd:016x}:");
-    let start = row.find(&name).unwrap_or(row.len());
-    let end = row[start..].find(':').map_or(row.len(), |colon| {
-        row[start + colon..].find(' ').map_or(row.len(), |bits| start + colon + bits)
-    });
-    let before = row[start..end].strip_prefix(&name).and_then(|bits| bits.parse().ok());
+    let at = memchr::memmem::find(row.as_bytes(), name.as_bytes()).unwrap_or(row.len());
+    let (front, word) = row.split_at(at);
+    let end = word.get(1..).and_then(|word| word.find(' ')).map_or(word.len(), |end| end + 1);
+    let before = word[..end].strip_prefix(&name).and_then(|bits| bits.parse().ok());
     let before = KindSet(before.unwrap_or(0));
     let after = change(before);
-    let word = if after == KindSet::default() { String::new() } else { format!("{name}{}", after.0) };
-    row.replace_range(start..end, &word);
-    (after != before && row.len() <= LACKING_BYTES_MAX).then_some(row)
+    if after == before {
+        return None;
+    }
+    let changed = if after == KindSet::default() { String::new() } else { format!("{name}{}", after.0) };
+    let row = [front, &changed, &word[end..]].concat();
+    (row.len() <= LACKING_BYTES_MAX).then_some(row)
 }
 
 /// Undoes the change from `before` to `after` in a row. Each of the three is a `LACKING` row, or empty.
@@ -76,7 +79,7 @@ pub fn lacking_without(row: &str, before: &str, after: &str) -> String {
     for mvpd in before.keys().chain(after.keys()) {
         let [before, after] = [&before, &after].map(|of| of.get(mvpd).copied().unwrap_or_default());
         let undo = |now: KindSet| now.without(after.without(before)).with(before.without(after));
-        row = with_lacking(Some(row.clone()).filter(|row| !row.is_empty()), *mvpd, undo).unwrap_or(row);
+        row = with_lacking(Some(&*row).filter(|row| !row.is_empty()), *mvpd, undo).unwrap_or(row);
     }
     row
 }

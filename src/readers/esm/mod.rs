@@ -31,6 +31,6 @@ pub use kept::{
     hour_key, lacking, lacking_without, mvpd_digest,
 };
 pub use reader::{EsmReader, REPORT_BYTES_MAX};
-pub use report::starts_like_esm;
+pub use report::{header_below, starts_like_esm};
 pub use stated::{StatedCount, StatedReport, checked};
 pub use summary::{EsmSummary, StatedAccounts};

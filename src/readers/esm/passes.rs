@@ -26,6 +26,12 @@ struct Shown {
     dimensions: [u8; 16],
 }
 
+/// The pass of each record, and the first value that may sum up others: its record, and a text for people.
+pub(super) struct Passes {
+    pub(super) all: Vec<Pass>,
+    pub(super) likely_sum: Option<(u64, String)>,
+}
+
 /// The local time and the digest of the dimensions of a record.
 type Moment = (NaiveDateTime, [u8; 16]);
 
@@ -33,7 +39,7 @@ impl Grouping {
     /// Finds the pass of each record. Fails with the number of a record and the reason if the report groups by an
     /// unknown dimension, because its counts then have no identity. Signs of such a dimension are a text in the place
     /// of a number, and two different records with the same time and dimensions.
-    pub(super) fn passes(&self, records: &[Record]) -> Result<Vec<Pass>, (u64, String)> {
+    pub(super) fn passes(&self, records: &[Record]) -> Result<Passes, (u64, String)> {
         let keyring = Keyring::new(b"");
         let mut known: HashMap<Moment, usize> = HashMap::with_capacity(records.len());
         let mut second: HashMap<Moment, usize> = HashMap::new();
@@ -75,8 +81,10 @@ impl Grouping {
             moments.push((index, moment));
         }
         resolve(&shown, &moments, &mut passes);
-        self.mark_sums(records, &mut passes);
-        Ok(passes)
+        // Both are as long as the report, and the search for sums needs as much.
+        drop((known, moments));
+        let likely_sum = self.mark_sums(records, &mut passes);
+        Ok(Passes { all: passes, likely_sum })
     }
 }
 

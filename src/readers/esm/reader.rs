@@ -9,7 +9,7 @@ use super::fields::{ACCOUNTS, METRICS, REJECTED, counted_metric, is_no_number};
 use super::kept::{
     GROUPING, LACKING, NO_SECRET, ROW_PREFIX, grouping_and_clock, hour_key, mvpd_digest, with_lacking,
 };
-use super::passes;
+use super::passes::{self, Passes};
 use super::record::{Count, Grouping, total_of, units_of};
 use super::report::{self, Record};
 use super::respelt::{Respelt, Spellings, Twins};
@@ -17,7 +17,7 @@ use super::summary::EsmSummary;
 use super::time::{Pass, times_on};
 use super::vanished::SeenHours;
 use crate::config::{EsmConfig, Zone};
-use crate::event::{EventKind, Instant, KindSet, PassEvent, Property, TimeBounds, is_spoilt};
+use crate::event::{EventKind, Instant, KindSet, PassEvent, Property, RequestorId, TimeBounds, is_spoilt};
 use crate::readers::line::{
     Excerpt, Line, ReadError, ReadResult, Reader, RejectReason, SourceSummary, requestor_as,
 };
@@ -29,7 +29,8 @@ pub const REPORT_BYTES_MAX: u64 = 64 << 20;
 const NOT_UTF8: &str =
     "it is not UTF-8: convert it, as iconv -f WINDOWS-1252 -t UTF-8 FILE does for a text of Western Europe";
 const DAY_NANOS: i64 = 86_400_000_000_000;
-const HOUR_NANOS: i64 = 3_600_000_000_000;
+/// The most hours of requestors that are held at a time. A report has the records of an hour side by side.
+const HOURS_HELD_MAX: usize = 64;
 
 /// Reads a report. The number of a `Line` is the number of its record from 1, or in CSV its first line.
 pub struct EsmReader {
@@ -38,6 +39,7 @@ pub struct EsmReader {
     records: VecDeque<(Record, Pass)>,
     grouping: Grouping,
     ready: VecDeque<(u64, PassEvent)>,
+    hours: VecDeque<Hour>,
     /// The hours of requestors that were not counted before this report.
     new_hours: HashSet<MemoryKey>,
     /// The hours that were counted before.
@@ -49,6 +51,23 @@ pub struct EsmReader {
     clocks: Clocks,
     summary: EsmSummary,
     remarks: Remarks,
+}
+
+/// An hour of a requestor, held so that its rows are looked up once and not for each record.
+struct Hour {
+    requestor_id: RequestorId,
+    /// From the Unix epoch.
+    number: i64,
+    place: MemoryKey,
+    lacking_at: MemoryKey,
+    /// The row about the columns that its records lack.
+    lacking: Option<String>,
+    /// The kinds of events that were counted in it before; `None` if nothing tells.
+    kinds: Option<KindSet>,
+    /// Whether memory has it by this grouping and on this clock.
+    is_own: bool,
+    /// Whether this report has remembered that.
+    is_remembered: bool,
 }
 
 /// What was counted of a record before its report.
@@ -85,7 +104,7 @@ impl EsmReader {
             return Err(ReadError::Foreign(io::Error::other(NOT_UTF8)));
         }
         if !report::starts_like_esm(text) {
-            return Err(ReadError::Foreign(io::Error::other(report::NO_REPORT)));
+            return Err(ReadError::Foreign(io::Error::other(report::no_report(text))));
         }
         let report = report::read(text).map_err(refuse)?;
         drop(document);
@@ -96,13 +115,14 @@ impl EsmReader {
             );
             return Err(refuse((1, what)));
         }
-        let passes = grouping.passes(&report.records).map_err(refuse)?;
+        let Passes { all: passes, likely_sum } = grouping.passes(&report.records).map_err(refuse)?;
         let twins = grouping.twins(&report.records, &passes);
         let summary = EsmSummary {
             alike: twins.count,
             first_alike: twins.first.as_ref().map(|(record, first, Respelt { name, here, there })| {
                 (*record, format!("{name} {here:?} beside {there:?} in record (in CSV: line) {first}"))
             }),
+            likely_sum,
             records: report.records.len() as u64,
             truncated_at: report.reached_limit,
             has_next: report.has_next,
@@ -114,6 +134,7 @@ impl EsmReader {
             records: report.records.into_iter().zip(passes).collect(),
             grouping,
             ready: VecDeque::new(),
+            hours: VecDeque::new(),
             new_hours: HashSet::new(),
             seen: SeenHours::default(),
             again: HashSet::new(),
@@ -125,13 +146,15 @@ impl EsmReader {
         })
     }
 
-    /// Notes values that a spreadsheet spoilt, and an MVPD or proxy that is a word for none. Not for rejected records.
+    /// Notes values that a spreadsheet spoilt or with lost letters, and an MVPD or proxy that is a word for none. Not for
+    /// rejected records.
     fn note(&mut self, record: &Record) {
-        let is_noted =
-            |(name, text): &(&str, &str)| self.grouping.has(name) && is_spoilt(Property::Mvpd, text);
-        record.fields().filter(is_noted).for_each(|(name, text)| {
-            self.remarks.note_spoilt(record.number, name, text);
-        });
+        for (name, text) in record.fields().filter(|(name, _)| self.grouping.has(name)) {
+            if is_spoilt(Property::Mvpd, text) {
+                self.remarks.note_spoilt(record.number, name, text);
+            }
+            self.remarks.note_lost_letters(record.number, name, text);
+        }
         for name in ["mvpd", "proxy"] {
             self.remarks.note_nameless(record.number, name, record.field(name).unwrap_or("named"));
         }
@@ -150,7 +173,7 @@ impl EsmReader {
             return Ok(());
         }
         if let Pass::Sum(dimension) = pass {
-            return Err(RejectReason::Esm(self.grouping.sum(dimension)).into());
+            return Err(RejectReason::Esm(self.grouping.sum(record, dimension)).into());
         }
         if pass == Pass::Unknown {
             let known = self.pass_by_totals(record, memory)?;
@@ -192,24 +215,21 @@ impl EsmReader {
         self.grouping.skipped(record).for_each(|name| self.summary.skipped(name));
         let Some(first) = counts.first() else { return Ok(()) };
         self.summary.used += 1;
-        let (requestor_id, hour) =
-            (first.requestor_id.as_str(), first.occurred_at.nanos().div_euclid(HOUR_NANOS));
-        let place = hour_key(GROUPING, requestor_id, hour);
-        if !self.is_counted(record, first, place, memory)? {
-            self.new_hours.insert(place);
-        }
+        let at = self.hour(record, first, memory)?;
+        let Hour { place, number, .. } = self.hours[at];
         let (is_new, is_stored) = (self.new_hours.contains(&place), memory.has_earlier());
         let mut before = Vec::with_capacity(counts.len());
         for count in &counts {
-            let key = count.key(&self.keyring, "count");
+            let key = count.key(&self.keyring);
             before.push((key, total_of(memory, key)?));
         }
         let stated = before.iter().map(|(_, before)| before).sum();
-        let Earlier { known, respelt } = self.earlier(record, pass, &counts, (stated, is_new), memory)?;
+        let Earlier { known, respelt } = self.earlier(record, pass, &counts, (stated, at), memory)?;
         if record.field("minute").is_none() && !is_new {
             let units = counts.iter().map(|count| count.total).sum::<u64>();
             let mvpd = record.field("mvpd").unwrap_or_default();
-            self.seen.of(requestor_id, hour, memory)?.add(mvpd, units, known);
+            let folded = self.spellings.folded(mvpd);
+            self.seen.of(first.requestor_id.as_str(), number, memory)?.add(mvpd, folded, units, known);
         }
         if let Some(Respelt { name, here, there }) = respelt {
             let why = format!(
@@ -234,16 +254,18 @@ impl EsmReader {
         if !counted.is_empty() {
             self.again.insert(place);
         }
+        let drops_at = self.drops_at(first.occurred_at, bounds.now);
         if is_stored {
-            self.note_lacking(&counts, counted, is_new, hour_key(LACKING, requestor_id, hour), memory)?;
+            self.note_lacking(&counts, counted, known > 0, at, memory);
+            if known > 0 || !totals.is_empty() {
+                self.spellings.remember(first, drops_at, memory)?;
+                self.remember_hour(first, at, !totals.is_empty(), drops_at, memory)?;
+            }
+        } else if !totals.is_empty() && !self.hours[at].is_remembered {
+            memory.remember(place, drops_at, Some(format!("{ROW_PREFIX}{}", self.grouping.name())));
+            (self.hours[at].is_own, self.hours[at].is_remembered) = (true, true);
         }
         lower.into_iter().for_each(|units| self.summary.decreased(record.number, units));
-        let drops_at = self.drops_at(first.occurred_at, bounds.now);
-        if is_stored && (known > 0 || !totals.is_empty()) {
-            self.remember_hour(first, place, !totals.is_empty(), drops_at, memory)?;
-        } else if !totals.is_empty() {
-            memory.remember(place, drops_at, Some(format!("{ROW_PREFIX}{}", self.grouping.name())));
-        }
         for (key, total, before) in totals {
             if !memory.set_passing_total(key, total) {
                 memory.remember(key, drops_at, Some(format!("{ROW_PREFIX}{total} {before}")));
@@ -254,18 +276,19 @@ impl EsmReader {
     }
 
     /// What was counted of a record before, under its own names or former ones: `stated` units in the metrics that it
-    /// states, and more only if its hour is not new. Refuses one of another clock.
+    /// states, and more only if its hour (at `at`) is not new. Refuses one of another clock.
     fn earlier(
         &mut self,
         record: &Record,
         pass: Pass,
         counts: &[Count],
-        (stated, is_new): (u64, bool),
+        (stated, at): (u64, usize),
         memory: &mut Recollection,
     ) -> Result<Earlier, Refusal> {
         let mut earlier = Earlier { known: stated, respelt: None };
-        if !is_new {
-            earlier.known += units_of(&self.keyring, &counts[0], counts, memory)?;
+        let Hour { place, kinds, .. } = self.hours[at];
+        if !self.new_hours.contains(&place) {
+            earlier.known += units_of(&self.keyring, &counts[0], counts, kinds, memory)?;
         }
         if !memory.has_earlier() || earlier.known > 0 || counts.iter().all(|count| count.total == 0) {
             return Ok(earlier);
@@ -273,7 +296,7 @@ impl EsmReader {
         self.refuse_other_clock(record, &counts[0], memory)?;
         if !self.twins.has(&self.grouping, record, pass) {
             let units =
-                |count: &Count, memory: &mut Recollection| units_of(&self.keyring, count, &[], memory);
+                |count: &Count, memory: &mut Recollection| units_of(&self.keyring, count, &[], None, memory);
             let counted = self.spellings.counted_as(&counts[0], memory, units)?;
             (earlier.respelt, earlier.known) =
                 counted.map_or((None, 0), |(respelt, units)| (Some(respelt), units));
@@ -281,25 +304,30 @@ impl EsmReader {
         Ok(earlier)
     }
 
-    /// Remembers by which grouping, on which clock and under which spellings an hour was counted. The clock of a known
-    /// hour stays, and is added if an earlier release counted the hour.
+    /// Remembers by which grouping and on which clock an hour was counted. The clock of a known hour stays, and is added if
+    /// an earlier release counted the hour.
     fn remember_hour(
         &mut self,
         count: &Count,
-        place: MemoryKey,
+        at: usize,
         is_more: bool,
         drops_at: Instant,
         memory: &mut Recollection,
     ) -> MemoryResult<()> {
+        let hour = &mut self.hours[at];
+        if hour.is_remembered || hour.is_own && !is_more {
+            return Ok(());
+        }
         let zone = self.grouping.config.timezone;
-        self.spellings.remember(count, drops_at, memory)?;
         self.clocks.remember(count.requestor_id.as_str(), zone, drops_at, memory)?;
-        let row = memory.recall_of_esm(place)?;
+        let row = memory.recall_of_esm(hour.place)?;
         let clock = row.as_deref().and_then(|row| grouping_and_clock(row)?.1);
         let clock = clock.map_or_else(|| zone.to_string(), str::to_owned);
         if is_more || row.is_some_and(|row| !row.contains('@')) {
+            hour.is_own = clock == zone.to_string();
+            hour.is_remembered = is_more;
             let row = format!("{ROW_PREFIX}{}@{clock}", self.grouping.name());
-            memory.remember(place, drops_at, Some(row));
+            memory.remember(hour.place, drops_at, Some(row));
         }
         Ok(())
     }
@@ -313,7 +341,7 @@ impl EsmReader {
             // A total of zero fits both hours, so it does not show to which hour the accounts belong.
             let mut is_known = !has_accounts || counts.iter().any(|count| count.total > 0);
             for count in counts {
-                is_known &= count.total == total_of(memory, count.key(&self.keyring, "count"))?;
+                is_known &= count.total == total_of(memory, count.key(&self.keyring))?;
             }
             if is_known {
                 return Ok(Some(pass));
@@ -322,16 +350,16 @@ impl EsmReader {
         Ok(None)
     }
 
-    /// Whether an hour was counted already. Refuses counts of a requestor that has single events, and counts of an
-    /// hour that another grouping counted, or the same grouping on a clock that shows this record at another time.
-    fn is_counted(
-        &self,
-        record: &Record,
-        count: &Count,
-        place: MemoryKey,
-        memory: &mut Recollection,
-    ) -> Result<bool, Refusal> {
-        let requestor = count.requestor_id.as_str();
+    /// The index of the hour of a record. Refuses counts of a requestor that has single events, and counts of an hour that
+    /// another grouping counted, or the same grouping on a clock that shows this record at another time.
+    fn hour(&mut self, record: &Record, count: &Count, memory: &mut Recollection) -> Result<usize, Refusal> {
+        let (requestor_id, number) = (&count.requestor_id, count.occurred_at.unix_hour());
+        let is_it = |hour: &Hour| hour.number == number && hour.requestor_id == *requestor_id;
+        let held = self.hours.iter().rposition(is_it);
+        if let Some(at) = held.filter(|at| self.hours[*at].is_own) {
+            return Ok(at);
+        }
+        let requestor = requestor_id.as_str();
         if let Some((Feed::Events, there)) = memory.feed(requestor)? {
             let requestor = requestor_as(requestor, &there);
             let why = format!(
@@ -340,23 +368,48 @@ impl EsmReader {
             );
             return Err(RejectReason::Esm(why).into());
         }
+        let place = held.map_or_else(|| hour_key(GROUPING, requestor, number), |at| self.hours[at].place);
         let known = memory.recall_of_esm(place)?;
-        let Some((grouping, clock)) = known.as_deref().and_then(grouping_and_clock) else {
-            return Ok(known.is_some());
-        };
-        let name = self.grouping.name();
-        if grouping != name {
-            let why = format!(
-                "is of an hour that was counted by {grouping}; this report groups by {name}, and would count it again"
-            );
-            return Err(RejectReason::Esm(why).into());
+        let (name, zone) = (self.grouping.name(), self.grouping.config.timezone);
+        let mut is_own = false;
+        if let Some((grouping, clock)) = known.as_deref().and_then(grouping_and_clock) {
+            if grouping != name {
+                let why = format!(
+                    "is of an hour that was counted by {grouping}; this report groups by {name}, and would count it again"
+                );
+                return Err(RejectReason::Esm(why).into());
+            }
+            is_own = clock.is_some_and(|clock| clock == zone.to_string());
+            if let Some(zone) = clock.filter(|_| !is_own).and_then(|clock| clock.parse::<Zone>().ok())
+                && !times_on(record, zone).contains(&count.occurred_at)
+            {
+                return Err(RejectReason::Esm(self.other_clock(zone, count.occurred_at)).into());
+            }
         }
-        if let Some(zone) = clock.and_then(|clock| clock.parse::<Zone>().ok())
-            && !times_on(record, zone).contains(&count.occurred_at)
-        {
-            return Err(RejectReason::Esm(self.other_clock(zone, count.occurred_at)).into());
+        if let Some(at) = held {
+            return Ok(at);
         }
-        Ok(true)
+        if known.is_none() {
+            self.new_hours.insert(place);
+        }
+        let is_new = self.new_hours.contains(&place);
+        let kinds = if is_new { None } else { self.seen.kinds(requestor, number, memory)? };
+        let lacking_at = hour_key(LACKING, requestor, number);
+        let (lacking, requestor_id) = (memory.recall_of_esm(lacking_at)?, requestor_id.clone());
+        if self.hours.len() >= HOURS_HELD_MAX {
+            self.hours.pop_front();
+        }
+        self.hours.push_back(Hour {
+            requestor_id,
+            number,
+            place,
+            lacking_at,
+            lacking,
+            kinds,
+            is_own,
+            is_remembered: false,
+        });
+        Ok(self.hours.len() - 1)
     }
 
     /// Refuses a record that was counted on another clock, at another hour.
@@ -374,7 +427,7 @@ impl EsmReader {
                 let clock = row.as_deref().and_then(|row| grouping_and_clock(row)?.1);
                 let there = Count { occurred_at: at, ..count.clone() };
                 if clock.is_some_and(|clock| clock == zone.to_string())
-                    && units_of(&self.keyring, &there, &[], memory)? > 0
+                    && units_of(&self.keyring, &there, &[], None, memory)? > 0
                 {
                     return Err(RejectReason::Esm(self.other_clock(*zone, at)).into());
                 }
@@ -393,33 +446,29 @@ impl EsmReader {
 
     /// Notes which columns a new record of an MVPD lacks, and removes those that a known record has now. `counted` are
     /// the kinds of its events that were counted before. Nothing is noted of a new record whose counts are all 0. The
-    /// note stays for ever, as the metrics do. With `is_new`, no total of the hour is known, so none is looked up.
+    /// note stays for ever, as the metrics do.
     fn note_lacking(
-        &self,
+        &mut self,
         counts: &[Count],
         counted: Vec<EventKind>,
-        is_new: bool,
-        key: MemoryKey,
+        is_known: bool,
+        at: usize,
         memory: &mut Recollection,
-    ) -> MemoryResult<()> {
+    ) {
         let stated = counts.iter().filter(|count| count.metric != REJECTED).map(|count| count.kind);
         let stated: KindSet = stated.collect();
-        let (mut is_known, mut lacked) = (!counted.is_empty(), KindSet::default());
-        for (metric, kind) in METRICS.into_iter().filter(|(_, kind)| !stated.has(*kind)) {
-            lacked = lacked.with([kind].into_iter().collect());
-            let count = Count { metric, ..counts[0].clone() };
-            is_known = is_known || !is_new && total_of(memory, count.key(&self.keyring, "count"))? > 0;
-        }
+        let lacked = METRICS.into_iter().map(|(_, kind)| kind).collect::<KindSet>().without(stated);
         let mvpd = mvpd_digest(counts[0].dimensions.get("mvpd").map_or("", String::as_str));
         let change = |before: KindSet| match is_known {
             true => before.without(stated.without(counted.into_iter().collect())),
             false if counts.iter().any(|count| count.total > 0) => before.with(lacked),
             false => before,
         };
-        if let Some(body) = with_lacking(memory.recall_of_esm(key)?, mvpd, change) {
-            memory.remember(key, Instant::from_nanos(i64::MAX), Some(body));
+        let hour = &mut self.hours[at];
+        if let Some(row) = with_lacking(hour.lacking.as_deref(), mvpd, change) {
+            memory.remember(hour.lacking_at, Instant::from_nanos(i64::MAX), Some(row.clone()));
+            hour.lacking = Some(row);
         }
-        Ok(())
     }
 
     /// When a total is dropped. Until then, Adobe may correct it, or a report may be read again.

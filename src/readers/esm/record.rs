@@ -7,12 +7,13 @@ use super::fields::{
     ACCOUNTS, METRICS, PROPERTIES, REJECTED, counted_metric, is_dimension, is_metric, is_no_number, is_time,
 };
 use super::kept::first_word;
-use super::report::{ALWAYS_NAMED, Record};
+use super::report::Record;
 use super::summary::StatedAccounts;
 use super::time::{Pass, instant, span};
 use crate::config::EsmConfig;
 use crate::event::{
-    COUNT_MAX, Draft, EventError, EventKind, Instant, PassEvent, RequestorId, TimeBounds, whole_number,
+    COUNT_MAX, Draft, EventError, EventKind, Instant, KindSet, PassEvent, RequestorId, TimeBounds,
+    whole_number,
 };
 use crate::harmless::clip;
 use crate::readers::line::RejectReason;
@@ -20,27 +21,6 @@ use crate::readers::memory::{Keyring, MemoryKey, MemoryResult, Recollection};
 
 /// The largest count of an hour. A larger count is an error, and would become very many events.
 const TOTAL_MAX: u64 = 10_000_000_000;
-
-/// What spreadsheets and pivot tables call a record that sums up others, in lower case.
-const TOTALS: [&str; 17] = [
-    "total",
-    "totals",
-    "grand total",
-    "grand totals",
-    "subtotal",
-    "sum",
-    "(all)",
-    "all",
-    "all mvpds",
-    "insgesamt",
-    "gesamt",
-    "gesamtergebnis",
-    "summe",
-    "total general",
-    "total général",
-    "totale",
-    "totaal",
-];
 
 /// The granularity and dimensions of a report, the same for all its records.
 pub(super) struct Grouping {
@@ -184,13 +164,18 @@ impl Grouping {
 
 impl Count {
     /// The identity of a count: its metric, requestor, time and dimensions. It must never change.
-    pub(super) fn key(&self, keyring: &Keyring, name: &str) -> MemoryKey {
+    pub(super) fn key(&self, keyring: &Keyring) -> MemoryKey {
+        self.key_of(self.metric, keyring)
+    }
+
+    /// The identity of a count like this of another metric.
+    fn key_of(&self, metric: &str, keyring: &Keyring) -> MemoryKey {
         let occurred_at = self.occurred_at.nanos().to_be_bytes();
-        let mut parts = vec![self.metric.as_bytes(), self.requestor_id.as_str().as_bytes(), &occurred_at];
+        let mut parts = vec![metric.as_bytes(), self.requestor_id.as_str().as_bytes(), &occurred_at];
         for (name, value) in self.dimensions.iter() {
             parts.extend([name.as_bytes(), value.as_bytes()]);
         }
-        keyring.digest(name, &parts)
+        keyring.digest("count", &parts)
     }
 
     /// The events that raise the count from `before` to its total: several if one event cannot carry it.
@@ -228,7 +213,7 @@ fn count_of(name: &str, text: &str) -> Result<u64, RejectReason> {
     total.ok_or_else(|| RejectReason::Esm(format!("has {name} {:?}, which is no count{hint}", clip(text))))
 }
 
-/// The requestor of a record. Refuses a record with a value that is no text, and one that sums up other records.
+/// The requestor of a record. Refuses a record with a value that is no text.
 fn requestor_of(record: &Record) -> Result<RequestorId, RejectReason> {
     if let Some((name, text)) = record.no_text.and_then(|index| record.fields().nth(index.into())) {
         return Err(RejectReason::Esm(format!(
@@ -249,33 +234,25 @@ fn requestor_of(record: &Record) -> Result<RequestorId, RejectReason> {
             clip(text)
         )));
     }
-    let is_total =
-        |name: &&&str| record.field(name).is_some_and(|text| TOTALS.contains(&&*text.to_ascii_lowercase()));
-    if let Some(name) = ALWAYS_NAMED.iter().find(is_total) {
-        let text = record.field(name).unwrap_or_default();
-        let why = format!(
-            "has {name} {text:?}: it sums up other records, and would count them again; take such records out"
-        );
-        return Err(RejectReason::Esm(why));
-    }
     let requestor = record.field("requestor-id").ok_or_else(|| {
         RejectReason::Esm("has no requestor-id: fetch a report that groups by requestor-id".to_owned())
     })?;
     RequestorId::of_source(requestor).map_err(RejectReason::Event)
 }
 
-/// The units that were counted of a record like this, in all metrics but those of `but`.
+/// The units that were counted of a record like this, in all metrics of these kinds but those of `but`.
 pub(super) fn units_of(
     keyring: &Keyring,
     count: &Count,
     but: &[Count],
+    kinds: Option<KindSet>,
     memory: &mut Recollection,
 ) -> MemoryResult<u64> {
-    let metrics = METRICS.into_iter().map(|(metric, _)| metric).chain([REJECTED]);
+    let metrics = METRICS.into_iter().chain([(REJECTED, EventKind::AuthzFailed)]);
+    let metrics = metrics.filter(|(_, kind)| kinds.is_none_or(|kinds| kinds.has(*kind)));
     let mut units: u64 = 0;
-    for metric in metrics.filter(|metric| but.iter().all(|count| count.metric != *metric)) {
-        units =
-            units.saturating_add(total_of(memory, Count { metric, ..count.clone() }.key(keyring, "count"))?);
+    for (metric, _) in metrics.filter(|(metric, _)| but.iter().all(|count| count.metric != *metric)) {
+        units = units.saturating_add(total_of(memory, count.key_of(metric, keyring))?);
     }
     Ok(units)
 }

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::encoding::{text_of_xml, without_marks};
 use super::fields::{is_metric, is_time};
+use crate::event::unwrapped;
 use crate::harmless::clip;
 use crate::readers::line::{COLUMNS_MAX, HeaderError};
 use crate::readers::members::{Members, unquoted};
@@ -22,8 +23,10 @@ const RECORD_BYTES_MAX: usize = u16::MAX as usize;
 /// The most records of a report, so that many tiny records take no more memory than a report of `REPORT_BYTES_MAX`.
 const RECORDS_MAX: u64 = 1_000_000;
 
-pub(super) const NO_REPORT: &str = "no ESM report: it is neither JSON with \"report\", nor XML of a <resource>, nor CSV with \
+const NO_REPORT: &str = "no ESM report: it is neither JSON with a list \"report\", nor XML of a <resource>, nor CSV with \
      columns year and month";
+/// How many lines may stand above the header for a message to name its line.
+const TITLES_MAX: usize = 20;
 /// The columns that every report has.
 const TIME_COLUMNS: [&str; 2] = ["year", "month"];
 
@@ -193,6 +196,37 @@ fn kind_of(start: &[u8]) -> Option<Kind> {
     }
 }
 
+/// The line of the header, if a report in CSV has titles above it.
+pub fn header_below(start: &[u8]) -> Option<usize> {
+    let starts = memchr::memchr_iter(b'\n', start).map(|end| end + 1).take(TITLES_MAX);
+    let is_header = |at: usize| {
+        let has_name = start.get(at).is_some_and(|first| !first.is_ascii_whitespace());
+        has_name && matches!(kind_of(&start[at..]), Some(Kind::Csv(_)))
+    };
+    (2..).zip(starts).find(|(_, at)| is_header(*at)).map(|(line, _)| line)
+}
+
+/// Why a document is no report, and how to make it one.
+pub(super) fn no_report(document: &[u8]) -> String {
+    if let Some(line) = header_below(document) {
+        return format!(
+            "its header is line {line}: take off what stands above it, as tail -n +{line} FILE | passbridge ingest --format esm - does"
+        );
+    }
+    let has = |name: &[u8]| memchr::memmem::find(document, name).is_some();
+    let cure = match document.trim_ascii_start().first() {
+        Some(b'{') if has(b"\"report\"") => "jq '.report |= [.]'",
+        Some(b'[') if has(b"\"report\"") => "jq '.[]'",
+        Some(b'{' | b'[') if [&b"\"year\""[..], b"\"Year\""].into_iter().any(has) => {
+            "jq -s '{report: flatten}'"
+        }
+        _ => return NO_REPORT.to_owned(),
+    };
+    format!(
+        "it has records of ESM, but no list \"report\" of them: {cure} FILE | passbridge ingest --format esm - makes it one"
+    )
+}
+
 /// Whether an object has a list named `report`. The word alone is not enough: it may be a value of an event.
 fn has_list_of_records(start: &[u8]) -> bool {
     const NAME: &[u8] = b"\"report\"";
@@ -208,7 +242,7 @@ pub(super) fn read(document: &[u8]) -> Result<Report, (u64, String)> {
         Some(Kind::Json) => read_json(without_marks(document)),
         Some(Kind::Xml) => read_xml(without_marks(document)),
         Some(Kind::Csv(separator)) => read_csv(document, separator),
-        None => Err((1, NO_REPORT.to_owned())),
+        None => Err((1, no_report(document))),
     }
 }
 
@@ -219,9 +253,21 @@ pub(super) fn read_json(document: &[u8]) -> Result<Report, (u64, String)> {
     }
     let mut whole = Report::default();
     let mut pages: Vec<std::ops::Range<usize>> = Vec::new();
-    let mut last_names = None;
+    let (mut last_names, mut is_first) = (None, true);
     for report in serde_json::Deserializer::from_slice(document).into_iter::<JsonReport<'_>>() {
-        let report = report.map_err(|error| (error.line() as u64, error.to_string()))?;
+        let report = report.map_err(|error| {
+            let what = error.to_string();
+            let is_other = ["missing field", "invalid type: map"].iter().any(|start| what.starts_with(start));
+            let what = match is_first {
+                true if is_other => no_report(document),
+                false if !error.is_eof() => {
+                    format!("what follows the report is no other report: take it off ({what})")
+                }
+                _ => what,
+            };
+            (error.line() as u64, what)
+        })?;
+        is_first = false;
         let limit = report.limit().filter(|limit| report.report.len() as u64 >= *limit);
         whole.reached_limit = whole.reached_limit.or(limit);
         whole.has_next = !report.links["next"].is_null();
@@ -457,7 +503,7 @@ fn take_row(
     if row.may_be_cut() {
         report.remarks.without_end.note(row.start_line);
     }
-    let cells = cells.iter().map(|cell| cell.trim());
+    let cells = cells.iter().map(|cell| unwrapped(cell.trim()));
     report.records.push(Record::new(row.start_line, names, cells)?);
     Ok(())
 }

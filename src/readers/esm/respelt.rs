@@ -1,11 +1,12 @@
-//! Names that differ in nothing but capitals, white space, Unicode form, or an `&` that is written `&amp;`: most likely one
-//! name. A count has its names in its identity, so the same count under another spelling would be counted again.
+//! Names that differ in nothing but capitals, white space, accents, Unicode form, or an `&` that is written `&amp;`: most
+//! likely one name. A count has its names in its identity, so the same count under another spelling would be counted again.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
 use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
 use super::kept::{NO_SECRET, ROW_PREFIX, SPELLED};
 use super::record::{Count, Grouping};
@@ -27,7 +28,8 @@ const TRIED_MAX: usize = 64;
 pub(super) fn folded(text: &str) -> String {
     let text = text.replace("&amp;", "&");
     let is_shown = |letter: &char| !letter.is_whitespace() && !letter.is_control() && !is_invisible(*letter);
-    text.nfkc().filter(is_shown).flat_map(char::to_lowercase).collect()
+    let letters = text.nfkd().filter(|letter| !is_combining_mark(*letter) && is_shown(letter));
+    letters.flat_map(char::to_lowercase).collect()
 }
 
 /// What two records of one hour differ in, if that is spelling alone: the name of a dimension, and both its values.
@@ -102,24 +104,42 @@ fn cell_of(grouping: &Grouping, record: &Record, pass: Pass) -> Option<u64> {
     Some(digest.finish())
 }
 
-/// The spellings of names that were counted, as the rows `esm spelled LIST` have them, by dimension and folded name.
+/// The spellings of names that were counted, as the rows `esm spelled LIST` have them.
 #[derive(Default)]
-pub(super) struct Spellings(HashMap<(String, String), Rc<[String]>>);
+pub(super) struct Spellings {
+    folded: HashMap<String, Rc<str>>,
+    /// By a digest of the dimension and the folded name.
+    known: HashMap<u64, Rc<[String]>>,
+}
 
 impl Spellings {
+    /// [`folded`], which is slow, is called once for each name.
+    pub(super) fn folded(&mut self, text: &str) -> Rc<str> {
+        if let Some(known) = self.folded.get(text) {
+            return Rc::clone(known);
+        }
+        if self.folded.len() >= HELD_MAX {
+            self.folded.clear();
+        }
+        let folded: Rc<str> = folded(text).into();
+        self.folded.insert(text.to_owned(), Rc::clone(&folded));
+        folded
+    }
+
     /// All spellings of a name that were counted, in the order of their first count.
     fn of(&mut self, name: &str, text: &str, memory: &mut Recollection) -> MemoryResult<Rc<[String]>> {
-        let place = (name.to_owned(), folded(text));
-        if let Some(known) = self.0.get(&place) {
+        let folded = self.folded(text);
+        let place = digest_of(&(name, &folded));
+        if let Some(known) = self.known.get(&place) {
             return Ok(Rc::clone(known));
         }
-        let row = memory.recall_of_esm(key_of(name, &place.1))?;
+        let row = memory.recall_of_esm(key_of(name, &folded))?;
         let list = row.as_deref().and_then(|row| row.strip_prefix(ROW_PREFIX)?.strip_prefix(SPELLED));
         let known: Vec<String> = list.map_or(Ok(Vec::new()), serde_json::from_str)?;
-        if self.0.len() >= HELD_MAX {
-            self.0.clear();
+        if self.known.len() >= HELD_MAX {
+            self.known.clear();
         }
-        Ok(Rc::clone(self.0.entry(place).or_insert(known.into())))
+        Ok(Rc::clone(self.known.entry(place).or_insert(known.into())))
     }
 
     /// Remembers how the names of a counted record are spelled.
@@ -134,12 +154,13 @@ impl Spellings {
             if !known.contains(text) && known.len() < SPELLINGS_MAX {
                 let known: Vec<String> = known.iter().chain([text]).cloned().collect();
                 let list = serde_json::to_string(&known).expect("texts always serialise");
+                let folded = self.folded(text);
                 memory.remember(
-                    key_of(name, &folded(text)),
+                    key_of(name, &folded),
                     drops_at,
                     Some(format!("{ROW_PREFIX}{SPELLED} {list}")),
                 );
-                self.0.insert((name.clone(), folded(text)), known.into());
+                self.known.insert(digest_of(&(name.as_str(), &folded)), known.into());
             }
         }
         Ok(())
@@ -152,6 +173,13 @@ impl Spellings {
         memory: &mut Recollection,
         units: impl Fn(&Count, &mut Recollection) -> MemoryResult<u64>,
     ) -> MemoryResult<Option<(Respelt, u64)>> {
+        let mut is_new = true;
+        for (name, text) in count.dimensions.iter() {
+            is_new &= self.of(name, text, memory)?.iter().all(|other| other == text);
+        }
+        if is_new {
+            return Ok(None);
+        }
         let mut tried = vec![count.clone()];
         for (name, text) in count.dimensions.iter() {
             let (known, before) = (self.of(name, text, memory)?, tried.len());

@@ -50,7 +50,7 @@ impl StatedReport {
         // Counts of refused attacks are always read; `is_rejected` marks them.
         let config = EsmConfig { rejected_is_failed: true, ..config.clone() };
         let grouping = Grouping::of(&report.records, config);
-        let passes = grouping.passes(&report.records)?;
+        let passes = grouping.passes(&report.records)?.all;
         let truncated_at = report.reached_limit;
         let has_number = |name: &str| {
             report.records.iter().any(|record| grouping.numbers(record).any(|(known, _)| known == name))
@@ -87,7 +87,7 @@ impl StatedReport {
             return Ok(Vec::new());
         }
         if let Pass::Sum(dimension) = pass {
-            return Err(RejectReason::Esm(self.grouping.sum(dimension)));
+            return Err(RejectReason::Esm(self.grouping.sum(record, dimension)));
         }
         let state = |pass: Pass| -> Result<Vec<StatedCount>, RejectReason> {
             let (from, to) = span(record, &self.grouping.config, pass)?;
@@ -116,7 +116,7 @@ impl StatedReport {
 
     fn state(&self, count: Count, from: Instant, to: Instant) -> StatedCount {
         StatedCount {
-            identity: count.key(&self.keyring, "count"),
+            identity: count.key(&self.keyring),
             or_identity: None,
             mvpd: count.dimensions.get("mvpd").cloned().unwrap_or_default(),
             is_rejected: count.metric == REJECTED,

@@ -59,6 +59,9 @@ pub struct EsmSummary {
     /// The first of these records, as text for people.
     #[serde(skip)]
     pub first_alike: Option<(u64, String)>,
+    /// The first value that may sum up others, as text for people. Its records are counted.
+    #[serde(skip)]
+    pub likely_sum: Option<(u64, String)>,
     /// Records that repeat others of the report. Each is counted once.
     pub repeated: u64,
     /// Records whose unique accounts are stored as ESM stated them.
@@ -94,10 +97,15 @@ impl EsmSummary {
         );
         let (first_alike, alike) = self.first_alike.clone().unzip();
         let alike = format!(
-            "{} records differ from others of the same hour in nothing but capitals, white space or the form of letters, first {}; each is counted: \
+            "{} records differ from others of the same hour in nothing but capitals, white space, accents or the form of letters, first {}; each is counted: \
              if they are the same records, take this input back (pending take-back), and take one of the two out",
             self.alike,
             alike.unwrap_or_default()
+        );
+        let (first_sum, sum) = self.likely_sum.clone().unzip();
+        let sum = format!(
+            "{}; each is counted: if it sums up others, take this input back (pending take-back), and take its records out",
+            sum.unwrap_or_default()
         );
         let next = "the report names a next page (its link next), which is not in it: get that page too";
         let again = format!("{repeated} records repeat others of the report: each is counted once");
@@ -106,6 +114,7 @@ impl EsmSummary {
             (*decreases > 0, self.first_decrease, lower),
             (self.vanished > 0, None, vanished),
             (self.alike > 0, first_alike, alike),
+            (self.likely_sum.is_some(), first_sum, sum),
             (*repeated > 0, None, again),
             (self.has_next, None, next.to_owned()),
         ];
@@ -143,6 +152,7 @@ impl EsmSummary {
         self.first_vanished = self.first_vanished.take().or_else(|| other.first_vanished.clone());
         self.alike += other.alike;
         self.first_alike = self.first_alike.take().or_else(|| other.first_alike.clone());
+        self.likely_sum = self.likely_sum.take().or_else(|| other.likely_sum.clone());
         self.repeated += other.repeated;
         self.stated_accounts += other.stated_accounts;
         self.truncated_at = self.truncated_at.or(other.truncated_at);

@@ -1,27 +1,42 @@
-//! Records that sum up others of a report, as `GROUP BY ROLLUP` and `CUBE` add them. They lack a value of a dimension,
-//! and have the numbers of all records that have one.
+//! Records that sum up others of a report. `GROUP BY ROLLUP` and `CUBE` add records that lack a value of a dimension and
+//! have the numbers of all records that have one. Spreadsheets and pivot tables give such a record a name.
 //!
 //! ```text
 //! M 5, N 3, (blank) 8     the last one is a sum        M 5, N 3, (blank) 2     the last one is of an unknown MVPD
+//! M 61, N 40, Razem 101   so is the last one, if it has the sums of the others in nearly all its hours
 //! ```
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+
+use unicode_normalization::UnicodeNormalization;
 
 use super::fields::{ACCOUNTS, METRICS, REJECTED};
 use super::record::Grouping;
-use super::report::Record;
+use super::report::{ALWAYS_NAMED, Record};
 use super::time::{Pass, local_time_with};
 use crate::event::{is_no_value, whole_number};
+use crate::harmless::clip;
 
-/// The most records that are compared, each once for each set of blank dimensions. Reports of 10,000 records never have
-/// so many sets; of a larger one, the most frequent sets are looked at.
+/// What spreadsheets and pivot tables call a record that sums up others, as [`plain`] writes it.
+const TOTALS: &str = "total|totals|grand total|grand totals|subtotal|sub total|overall|sum|all|insgesamt|gesamt|ergebnis|\
+     gesamtergebnis|gesamtsumme|summe|total general|total général|sous total|somme|totale|totale complessivo|total geral|totaal|\
+     eindtotaal|totalsumma|toplam|genel toplam|suma końcowa|razem|общий итог|итого|合计|总计|合計|総計|小計|σ";
+/// A longer name, in bytes, is no total: it holds the longest word of [`TOTALS`] and the longest ID of a requestor.
+const TOTAL_BYTES_MAX: usize = 200;
+/// The most records that are compared, each once for each set of blank dimensions and each dimension beside. Reports of
+/// 10,000 records never have so many sets; of a larger one, the most frequent sets are looked at.
 const COMPARED_MAX: usize = 20_000_000;
 /// Numbers whose sum is below this may be equal by chance. Such a record is taken for a sum unless most records with the
 /// same blanks are none.
 const CHANCE_UNITS: u64 = 20;
-/// The numbers of a record: metrics that add up, and at the end its unique accounts.
-type Numbers = [u64; METRICS.len() + 2];
+/// A named value is a sum if its numbers, each counted once, have this many binary digits together: by chance so many are
+/// equal in one of 65,000 cases. With fewer it may be a sum, from one of 32 cases on; that is only told.
+const SURE_BITS: u32 = 16;
+const LIKELY_BITS: u32 = 5;
+/// How many of the numbers of a record add up; the last one is its unique accounts.
+const COUNTED: usize = METRICS.len() + 1;
+type Numbers = [u64; COUNTED + 1];
 
 /// A record that may be a sum, with the sums of the records that have values where it has none, by their own blanks.
 /// Under its own blanks are all of them that are no sums themselves.
@@ -30,82 +45,283 @@ struct Candidate {
     parts: BTreeMap<u64, Numbers>,
 }
 
+/// A value of a dimension that has the sums of all other values in some places.
+#[derive(Default)]
+struct Likely {
+    first: usize,
+    sums: usize,
+    /// In how many places it stands beside two others or more.
+    places: usize,
+    bits: u32,
+    seen: Vec<Numbers>,
+}
+
+/// A record that repeats none.
+struct Row {
+    index: usize,
+    /// The dimensions without a value: a bit for each, in the order of names.
+    blanks: u64,
+    /// The sum of the digests of its time and of its dimensions.
+    place: u64,
+    /// The sum of its numbers that add up.
+    units: u64,
+}
+
+/// The records of a report, and digests of their dimensions.
+struct Rows<'r> {
+    names: Vec<&'r str>,
+    all: Vec<Row>,
+    digests: Vec<u64>,
+}
+
 impl Grouping {
-    /// Marks records that sum up others of the same time.
-    pub(super) fn mark_sums(&self, records: &[Record], passes: &mut [Pass]) {
-        let names: Vec<&str> = self.dimensions().take(64).collect();
-        let blanks_of = |record: &Record| {
-            (0..)
-                .zip(&names)
-                .fold(0, |all, (bit, name)| all | (u64::from(value(record, name).is_none()) << bit))
-        };
-        let rows: Vec<(usize, u64)> = (0..records.len())
-            .filter(|index| passes[*index] != Pass::Repeated)
-            .map(|index| (index, blanks_of(&records[index])))
-            .collect();
+    /// Marks records that sum up others of the same time. Returns a record that may be one, as text for people, with its
+    /// number.
+    pub(super) fn mark_sums(&self, records: &[Record], passes: &mut [Pass]) -> Option<(u64, String)> {
+        let rows = self.rows(records, passes);
         let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
-        for (_, blanks) in rows.iter().filter(|(_, blanks)| *blanks > 0) {
-            *counts.entry(*blanks).or_default() += 1;
+        for row in rows.all.iter().filter(|row| row.blanks > 0) {
+            *counts.entry(row.blanks).or_default() += 1;
         }
         let mut sets: Vec<u64> = counts.keys().copied().collect();
         sets.sort_by_key(|blanks| std::cmp::Reverse(counts[blanks]));
-        sets.truncate(COMPARED_MAX / rows.len().max(1));
+        sets.truncate(COMPARED_MAX / (rows.digests.len() + rows.all.len()).max(1));
+        sets.push(0);
         // A sum of few records comes before a sum of such sums.
         sets.sort_by_key(|blanks| blanks.count_ones());
+        let mut likely = None;
         for blanks in sets {
-            let named: Vec<&str> = (0..)
-                .zip(&names)
-                .filter(|(bit, _)| (blanks >> bit) & 1 == 0)
-                .map(|(_, name)| *name)
-                .collect();
-            for (index, bit) in
-                sums_of(blanks, &rows, |index| place(&records[index], passes[index], &named), records, passes)
-            {
+            for (index, bit) in sums_of(blanks, &rows, records, passes) {
                 passes[index] = Pass::Sum(bit);
             }
+            for bit in (0..rows.names.len()).filter(|bit| (blanks >> bit) & 1 == 0) {
+                likely = rows.mark_named(blanks, bit, records, passes).or(likely);
+            }
         }
+        likely
     }
 
-    /// Why a record is refused that sums up others. `bit` is the dimension that it lacks and they have.
-    pub(super) fn sum(&self, bit: u8) -> String {
+    /// The records that repeat none. Those with the name of a total are marked.
+    fn rows<'r>(&'r self, records: &[Record], passes: &mut [Pass]) -> Rows<'r> {
+        let names: Vec<&str> = self.dimensions().take(64).collect();
+        let mut rows = Rows { all: Vec::with_capacity(records.len()), digests: Vec::new(), names };
+        let (mut known, mut owners, mut totals) = (HashSet::new(), HashSet::new(), HashMap::new());
+        for (index, record) in
+            records.iter().enumerate().filter(|(index, _)| passes[*index] != Pass::Repeated)
+        {
+            let Some(mut place) = time_of(record, passes[index]) else { continue };
+            let mut blanks = 0;
+            for (bit, name) in rows.names.iter().enumerate() {
+                let value = record.field(name).filter(|text| !is_no_value(text));
+                blanks |= u64::from(value.is_none()) << bit;
+                let digest = digest_of(&(bit, value));
+                place = place.wrapping_add(digest);
+                rows.digests.push(digest);
+                let Some(text) = value.filter(|_| ALWAYS_NAMED.contains(name) && known.insert(digest)) else {
+                    continue;
+                };
+                if *name == "requestor-id" {
+                    owners.insert(plain(text));
+                }
+                if let Some(of) = total_of(text) {
+                    totals.insert(digest, of);
+                }
+            }
+            let units =
+                numbers(record)[..COUNTED].iter().fold(0, |sum: u64, number| sum.saturating_add(*number));
+            rows.all.push(Row { index, blanks, place, units });
+        }
+        owners.extend(rows.names.iter().map(|name| plain(name)));
+        owners.extend(["", "mvpds", "requestor", "requestors"].map(str::to_owned));
+        totals.retain(|_, of| owners.contains(of));
+        for (row, digests) in rows.all.iter().zip(rows.digests.chunks(rows.names.len().max(1))) {
+            if let Some(bit) = digests.iter().position(|digest| totals.contains_key(digest)) {
+                passes[row.index] = Pass::Sum(bit as u8);
+            }
+        }
+        rows
+    }
+
+    /// Why a record is refused that sums up others. `bit` is the dimension that it lacks and they have, or that has the
+    /// name of a total.
+    pub(super) fn sum(&self, record: &Record, bit: u8) -> String {
         let name = self.dimensions().nth(bit.into()).unwrap_or_default();
         let column = name.replace('-', "_");
-        format!(
-            "has no {name}, and its numbers are the sums of the other records of its time: GROUP BY ROLLUP and CUBE add such records, \
-             which would count all of them again; take them out (WHERE {column} IS NOT NULL); if it is no sum, name its {name}"
-        )
+        match record.field(name).filter(|text| !is_no_value(text)) {
+            Some(text) => format!(
+                "has {name} {:?}: it sums up other records, and would count them again; take such records out",
+                clip(text)
+            ),
+            None => format!(
+                "has no {name}, and its numbers are the sums of the other records of its time: GROUP BY ROLLUP and CUBE add such records, \
+                 which would count all of them again; take them out (WHERE {column} IS NOT NULL); if it is no sum, name its {name}"
+            ),
+        }
     }
 }
 
-/// The records with these blanks that are sums, each with a dimension that it lacks and its parts have.
-fn sums_of(
-    blanks: u64,
-    rows: &[(usize, u64)],
-    place: impl Fn(usize) -> Option<u64>,
-    records: &[Record],
-    passes: &[Pass],
-) -> Vec<(usize, u8)> {
-    let mut candidates: HashMap<u64, Candidate> = HashMap::new();
-    for (index, _) in rows.iter().filter(|(_, its)| *its == blanks) {
-        let candidate = Candidate { index: *index, parts: BTreeMap::new() };
-        candidates.extend(place(*index).map(|place| (place, candidate)));
+impl Rows<'_> {
+    /// A digest of the time and the dimensions of a record but these.
+    fn place(&self, at: usize, but: u64) -> u64 {
+        (0..self.names.len())
+            .filter(|bit| (but >> bit) & 1 == 1)
+            .fold(self.all[at].place, |place, bit| place.wrapping_sub(self.digest(at, bit)))
     }
-    for (index, its) in rows.iter().filter(|(_, its)| *its != blanks && its & !blanks == 0) {
-        let Some(candidate) = place(*index).and_then(|place| candidates.get_mut(&place)) else { continue };
-        let numbers = numbers(&records[*index]);
-        let is_sum = matches!(passes[*index], Pass::Sum(_));
-        for key in [Some(*its), (!is_sum).then_some(blanks)].into_iter().flatten() {
+
+    fn digest(&self, at: usize, bit: usize) -> u64 {
+        self.digests[at * self.names.len() + bit]
+    }
+
+    /// Marks the records with these blanks whose value of a dimension stands, in nearly all places, for the sum of all
+    /// others there. Returns one of a value that may be a sum, or may be none.
+    fn mark_named(
+        &self,
+        blanks: u64,
+        bit: usize,
+        records: &[Record],
+        passes: &mut [Pass],
+    ) -> Option<(u64, String)> {
+        let is_of = |row: &Row| {
+            row.blanks & !blanks == 0 && row.units > 0 && !matches!(passes[row.index], Pass::Sum(_))
+        };
+        let at = (0..self.all.len()).filter(|at| is_of(&self.all[*at]));
+        let mut placed: Vec<(u64, usize)> = at.map(|at| (self.place(at, blanks | 1 << bit), at)).collect();
+        placed.sort_unstable();
+        let places = || placed.chunk_by(|one, other| one.0 == other.0).filter(|place| place.len() > 2);
+        let is_candidate = |at: &usize| self.all[*at].blanks == blanks;
+        let mut likely: HashMap<u64, Likely> = HashMap::new();
+        for place in places() {
+            let candidates = place.iter().map(|(_, at)| *at).filter(is_candidate);
+            let Some(top) = candidates.max_by_key(|at| self.all[*at].units) else { continue };
+            let units = place.iter().fold(0, |sum: u64, (_, at)| sum.saturating_add(self.all[*at].units));
+            if units / 2 != self.all[top].units {
+                continue;
+            }
+            let all = place.iter().map(|(_, at)| numbers(&records[self.all[*at].index]));
+            let sums = all.fold(Numbers::default(), added);
+            let own = numbers(&records[self.all[top].index]);
+            if (0..COUNTED).all(|at| sums[at] == own[at].saturating_mul(2)) {
+                likely.entry(self.digest(top, bit)).or_default().see(top, own);
+            }
+        }
+        if likely.is_empty() {
+            return None;
+        }
+        for at in places().flatten().map(|(_, at)| *at).filter(is_candidate) {
+            likely.entry(self.digest(at, bit)).and_modify(|value| value.places += 1);
+        }
+        for row in (0..self.all.len()).filter(is_candidate) {
+            if likely.get(&self.digest(row, bit)).is_some_and(Likely::is_sure) {
+                passes[self.all[row].index] = Pass::Sum(bit as u8);
+            }
+        }
+        let doubtful = likely.into_values().filter(|value| !value.is_sure() && value.is_told());
+        doubtful.min_by_key(|value| value.first).map(|Likely { first, sums, places, .. }| {
+            let (record, name) = (&records[self.all[first].index], self.names[bit]);
+            let text = clip(record.field(name).unwrap_or_default());
+            (
+                record.number,
+                format!("{name} {text:?} has the sums of all others in {sums} of {places} places"),
+            )
+        })
+    }
+}
+
+impl Likely {
+    fn see(&mut self, at: usize, own: Numbers) {
+        if self.sums == 0 {
+            self.first = at;
+        }
+        self.sums += 1;
+        if self.bits < SURE_BITS && !self.seen.contains(&own) {
+            let mut numbers = own[..COUNTED].to_vec();
+            numbers.sort_unstable();
+            numbers.dedup();
+            self.bits += numbers.into_iter().map(|number| (number + 1).ilog2()).sum::<u32>();
+            self.seen.push(own);
+        }
+    }
+
+    fn is_sure(&self) -> bool {
+        self.bits >= SURE_BITS && self.sums * 10 >= self.places * 9
+    }
+
+    fn is_told(&self) -> bool {
+        self.bits >= LIKELY_BITS && self.sums * 2 >= self.places
+    }
+}
+
+/// A name in small letters, without signs and without a number in brackets at its end.
+fn plain(text: &str) -> String {
+    let numbered = text.strip_suffix([')', ']']).and_then(|text| text.rsplit_once(['(', '[']));
+    let is_number = |(_, digits): &(&str, &str)| digits.bytes().all(|digit| digit.is_ascii_digit());
+    let text = numbered.filter(is_number).map_or(text, |(text, _)| text);
+    let small = text.nfkc().flat_map(char::to_lowercase);
+    let letters: String = small.map(|letter| if letter.is_alphanumeric() { letter } else { ' ' }).collect();
+    letters.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Of what a name says that it is the total; empty if it is a word for a total alone. `None` if it is no such name.
+fn total_of(text: &str) -> Option<String> {
+    if text.len() > TOTAL_BYTES_MAX {
+        return None;
+    }
+    if ["*", "∑"].contains(&text) {
+        return Some(String::new());
+    }
+    let text = plain(text);
+    let rest = |word: &str| {
+        let rest =
+            text.strip_suffix(word).map(|rest| rest.strip_suffix(' ').or(rest.is_empty().then_some("")));
+        let behind = || Some(text.strip_prefix(word)?.strip_prefix(' '));
+        rest.flatten().or_else(|| behind().flatten()).map(str::to_owned)
+    };
+    // The longest word counts: of "sous total" the rest is no requestor.
+    TOTALS.split('|').filter_map(rest).min_by_key(String::len)
+}
+
+fn added(sums: Numbers, numbers: Numbers) -> Numbers {
+    std::array::from_fn(|at| sums[at].saturating_add(numbers[at]))
+}
+
+fn digest_of(value: &impl Hash) -> u64 {
+    let mut digest = DefaultHasher::new();
+    value.hash(&mut digest);
+    digest.finish()
+}
+
+/// A digest of a record's time. A time that cannot be read is refused elsewhere.
+fn time_of(record: &Record, pass: Pass) -> Option<u64> {
+    let is_day = record.field("hour").is_none();
+    let local = local_time_with(record, [None, is_day.then_some(0)]).ok()?;
+    Some(digest_of(&(local, is_day, record.field("utc-offset"), pass == Pass::Second)))
+}
+
+/// The records with these blanks that are sums, each with a dimension that it lacks and its parts have.
+fn sums_of(blanks: u64, rows: &Rows<'_>, records: &[Record], passes: &[Pass]) -> Vec<(usize, u8)> {
+    if blanks == 0 {
+        return Vec::new();
+    }
+    let mut candidates: HashMap<u64, Candidate> = HashMap::new();
+    for (at, row) in rows.all.iter().enumerate().filter(|(_, row)| row.blanks == blanks) {
+        candidates.insert(rows.place(at, blanks), Candidate { index: row.index, parts: BTreeMap::new() });
+    }
+    let is_part = |(_, row): &(usize, &Row)| row.blanks != blanks && row.blanks & !blanks == 0;
+    for (at, row) in rows.all.iter().enumerate().filter(is_part) {
+        let Some(candidate) = candidates.get_mut(&rows.place(at, blanks)) else { continue };
+        let numbers = numbers(&records[row.index]);
+        let is_sum = matches!(passes[row.index], Pass::Sum(_));
+        for key in [Some(row.blanks), (!is_sum).then_some(blanks)].into_iter().flatten() {
             let sums = candidate.parts.entry(key).or_default();
-            sums.iter_mut().zip(numbers).for_each(|(sum, number)| *sum = sum.saturating_add(number));
+            *sums = added(*sums, numbers);
         }
     }
     let (mut sums, mut others) = (Vec::new(), 0);
     for Candidate { index, parts } in candidates.into_values() {
         let own = numbers(&records[index]);
         // Unique accounts do not add up, so they are compared only if the record has no other number.
-        let counted = METRICS.len() + 1;
-        let units: u64 = own[..counted].iter().fold(0, |sum, number| sum.saturating_add(*number));
-        let compared = if units > 0 { 0..counted } else { counted..own.len() };
+        let units: u64 = own[..COUNTED].iter().fold(0, |sum, number| sum.saturating_add(*number));
+        let compared = if units > 0 { 0..COUNTED } else { COUNTED..own.len() };
         let is_sum = |sums: &Numbers| sums[compared.clone()] == own[compared.clone()];
         if own == Numbers::default() || parts.is_empty() {
             continue;
@@ -120,21 +336,6 @@ fn sums_of(
     let is_chance = sums.len() < others;
     sums.retain(|(.., units)| !is_chance || *units >= CHANCE_UNITS);
     sums.into_iter().map(|(index, bit, _)| (index, bit)).collect()
-}
-
-/// A value of a dimension; `None` if it is blank, or a word of a database for none.
-fn value<'r>(record: &'r Record, name: &str) -> Option<&'r str> {
-    record.field(name).filter(|text| !is_no_value(text))
-}
-
-/// A digest of a record's time and of these dimensions. A time that cannot be read is refused elsewhere.
-fn place(record: &Record, pass: Pass, named: &[&str]) -> Option<u64> {
-    let is_day = record.field("hour").is_none();
-    let local = local_time_with(record, [None, is_day.then_some(0)]).ok()?;
-    let mut digest = DefaultHasher::new();
-    (local, is_day, record.field("utc-offset"), pass == Pass::Second).hash(&mut digest);
-    named.iter().for_each(|name| value(record, name).hash(&mut digest));
-    Some(digest.finish())
 }
 
 fn numbers(record: &Record) -> Numbers {

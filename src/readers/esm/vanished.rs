@@ -2,13 +2,14 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use super::kept::{GROUPING, hour_key};
 use super::record::Grouping;
 use super::respelt::folded;
-use crate::event::Instant;
+use crate::event::{Instant, KindSet};
 use crate::harmless::clip;
-use crate::readers::memory::{MemoryKey, MemoryResult, Recollection};
+use crate::readers::memory::{CountedMvpd, MemoryKey, MemoryResult, Recollection};
 
 const HOUR_NANOS: i64 = 3_600_000_000_000;
 
@@ -18,7 +19,7 @@ pub(super) struct SeenHours(BTreeMap<i64, SeenHour>);
 
 /// What was counted in an hour before this report, by requestor and MVPD, and what this report has of each requestor.
 struct SeenHour {
-    counted: Vec<(String, String, u64)>,
+    counted: Vec<CountedMvpd>,
     requestors: BTreeMap<String, SeenRequestor>,
 }
 
@@ -26,21 +27,35 @@ struct SeenHour {
 #[derive(Default)]
 pub(super) struct SeenRequestor {
     /// By the folded name of each MVPD: the units of its records that were counted before.
-    known: BTreeMap<String, u64>,
+    known: BTreeMap<Rc<str>, u64>,
     spellings: BTreeSet<String>,
     units: u64,
 }
 
 impl SeenRequestor {
-    /// Adds the units of a record of this MVPD, of which `known` were counted before.
-    pub(super) fn add(&mut self, mvpd: &str, units: u64, known: u64) {
-        *self.known.entry(folded(mvpd)).or_default() += known;
-        self.spellings.insert(mvpd.to_owned());
+    /// Adds the units of a record of this MVPD, of which `known` were counted before. `folded` is its folded name.
+    pub(super) fn add(&mut self, mvpd: &str, folded: Rc<str>, units: u64, known: u64) {
+        *self.known.entry(folded).or_default() += known;
+        if !self.spellings.contains(mvpd) {
+            self.spellings.insert(mvpd.to_owned());
+        }
         self.units += units;
     }
 }
 
 impl SeenHours {
+    /// The kinds of events that were counted of a requestor in an hour before this report; `None` if nothing tells.
+    pub(super) fn kinds(
+        &mut self,
+        requestor_id: &str,
+        hour: i64,
+        memory: &mut Recollection,
+    ) -> MemoryResult<Option<KindSet>> {
+        let counted =
+            self.hour(hour, memory)?.counted.iter().filter(|mvpd| mvpd.requestor_id == requestor_id);
+        Ok(counted.map(|mvpd| mvpd.kinds).reduce(KindSet::with))
+    }
+
     /// What the report has of a requestor in an hour.
     pub(super) fn of(
         &mut self,
@@ -48,13 +63,20 @@ impl SeenHours {
         hour: i64,
         memory: &mut Recollection,
     ) -> MemoryResult<&mut SeenRequestor> {
-        let of_hour = match self.0.entry(hour) {
+        let requestors = &mut self.hour(hour, memory)?.requestors;
+        if !requestors.contains_key(requestor_id) {
+            requestors.insert(requestor_id.to_owned(), SeenRequestor::default());
+        }
+        Ok(requestors.get_mut(requestor_id).expect("it was inserted"))
+    }
+
+    fn hour(&mut self, hour: i64, memory: &mut Recollection) -> MemoryResult<&mut SeenHour> {
+        Ok(match self.0.entry(hour) {
             Entry::Occupied(seen) => seen.into_mut(),
             Entry::Vacant(new) => {
                 new.insert(SeenHour { counted: memory.counted(hour)?, requestors: BTreeMap::new() })
             }
-        };
-        Ok(of_hour.requestors.entry(requestor_id.to_owned()).or_default())
+        })
     }
 
     /// Each MVPD that was counted in an hour, if the report repeats that hour without the MVPD, spells it in another
@@ -69,18 +91,20 @@ impl SeenHours {
             for (requestor_id, seen) in requestors {
                 let counted: Vec<(&str, String, u64)> = counted
                     .iter()
-                    .filter(|(of, ..)| *of == requestor_id)
-                    .map(|(_, mvpd, units)| (mvpd.as_str(), folded(mvpd), *units))
+                    .filter(|mvpd| mvpd.requestor_id == requestor_id)
+                    .map(|CountedMvpd { mvpd, units, .. }| (mvpd.as_str(), folded(mvpd), *units))
                     .collect();
                 let units = |is_of: &dyn Fn(&String) -> bool| -> u64 {
                     counted.iter().filter(|(_, name, _)| is_of(name)).map(|(.., units)| units).sum()
                 };
-                let before = units(&|name| !seen.known.contains_key(name));
+                let before = units(&|name| !seen.known.contains_key(&**name));
                 let is_again = is_again(&hour_key(GROUPING, &requestor_id, hour))
                     || before.abs_diff(seen.units) <= before / 10;
                 for (mvpd, name, _) in &counted {
                     let is_respelt = |mvpd: &str| !seen.spellings.contains(mvpd);
-                    let how = match seen.known.get(name) {
+                    let is_lossy = || seen.spellings.iter().any(|other| is_without_letters(mvpd, other));
+                    let how = match seen.known.get(&**name) {
+                        None if is_lossy() => ", which it spells in another way".to_owned(),
                         None if is_again => String::new(),
                         Some(known) if *known >= units(&|of| of == name) => continue,
                         Some(_) if is_respelt(mvpd) => ", which it spells in another way".to_owned(),
@@ -95,4 +119,12 @@ impl SeenHours {
         }
         vanished
     }
+}
+
+/// Whether one of two names is the other one with `?` or U+FFFD for each letter that is not ASCII.
+fn is_without_letters(one: &str, other: &str) -> bool {
+    let lost = |text: &str| text.replace(|letter: char| !letter.is_ascii(), "?");
+    one != other
+        && lost(one) == lost(other)
+        && [one, other].iter().any(|text| text.contains(['?', '\u{fffd}']))
 }

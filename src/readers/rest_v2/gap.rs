@@ -9,7 +9,7 @@ use super::route::Endpoint::{self, ProfileOfCode, ResumeSession, RetrieveSession
 use super::rule::Rule;
 use super::state::Profile;
 use super::summary::Gap;
-use crate::event::{Property, VisitorRules, has_zeros_behind};
+use crate::event::{IDENTIFIERS, Property, VisitorRules, has_zeros_behind};
 
 /// What an exchange lacks, if this rule applied to it and gave these events.
 pub(super) fn gaps(exchange: &Exchange, rule: Rule, events: &[Derived]) -> impl Iterator<Item = Gap> {
@@ -20,6 +20,11 @@ pub(super) fn gaps(exchange: &Exchange, rule: Rule, events: &[Derived]) -> impl 
     let is_user = |id: &String| VisitorRules::default().known(id).is_some();
     let is_nameless = |(event, _): &Derived| {
         event.property(Property::Mvpd).is_some_and(|mvpd| VisitorRules::default().known(mvpd).is_none())
+    };
+    let has_lost_letters = |(event, _): &Derived| {
+        IDENTIFIERS
+            .iter()
+            .any(|id| event.property(*id).is_some_and(|text| text.contains(char::REPLACEMENT_CHARACTER)))
     };
     let has_user = |profile: &Profile| profile.user_id.as_ref().is_some_and(is_user);
     let has_fraction = |profile: &Profile| profile.user_id.as_deref().is_some_and(has_zeros_behind);
@@ -68,6 +73,7 @@ pub(super) fn gaps(exchange: &Exchange, rule: Rule, events: &[Derived]) -> impl 
         (Gap::Instant, exchange.has_unread_instant),
         (Gap::RequestBody, exchange.asked.unread.is_some() && lacks_asked),
         (Gap::MvpdName, events.iter().any(is_nameless)),
+        (Gap::LostLetters, events.iter().any(has_lost_letters)),
     ];
     all.into_iter().filter(|(_, is_so)| *is_so).map(|(gap, _)| gap)
 }

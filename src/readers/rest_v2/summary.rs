@@ -87,6 +87,7 @@ words! {
         Instant = "unread_instants",
         RequestBody = "unread_bodies",
         MvpdName = "nameless_mvpds",
+        LostLetters = "lost_letters",
     }
 }
 
@@ -108,6 +109,7 @@ const NOTES: [&str; Gap::ALL.len()] = [
     "# exchanges have an answer with a notBefore or notAfter that is no Unix time in milliseconds (it may be in seconds); so a time to live may be missing, and an authorization from the cache may count as a new one",
     "; so # exchanges have events without what it says (a resource, an MVPD), and those of further resources are missing",
     "# exchanges have events of an MVPD whose name says that there is none (`undefined`, `NULL`); it is sent as one of that name",
+    "# exchanges have events with U+FFFD in an identifier, which a program writes where it cannot read a letter, so that several users, devices or MVPDs become one; let that program read and write UTF-8",
 ];
 
 impl Gap {

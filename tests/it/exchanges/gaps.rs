@@ -389,6 +389,13 @@ fn an_mvpd_that_says_there_is_none_is_told_of_exchanges_too() {
     assert_eq!(read.gap("nameless_mvpds", "of an MVPD whose name says that there is none"), (1, 1));
 }
 
+#[test]
+fn an_identifier_with_letters_that_a_program_could_not_read_is_told_of_exchanges_too() {
+    let url = json!("https://h/api/v2/REF30/decisions/authorize/T%EF%BF%BDl");
+    let read = read_text("log.ndjson", changed(authorize(), "/request/url", url).to_string());
+    assert_eq!(read.gap("lost_letters", "with U+FFFD in an identifier"), (1, 1));
+}
+
 /// The log again, as another hop writes it: each call starts a little later and ends a little sooner.
 fn of_another_hop(exchange: &mut Value) {
     let start = exchange["started_at"].as_str().expect("a start").replace(".000Z", ".003Z");
