@@ -13,7 +13,9 @@
 mod clocks;
 mod encoding;
 mod fields;
+mod hour;
 mod kept;
+mod kind;
 mod passes;
 mod reader;
 mod record;
@@ -30,7 +32,7 @@ pub use kept::{
     BEFORE, EVERY_MVPD, GROUPING, LACKING, ROW_PREFIX, accounts_keys, counted_total, follows_from, growth_of,
     hour_key, lacking, lacking_without, mvpd_digest,
 };
+pub use kind::{header_below, starts_like_esm};
 pub use reader::{EsmReader, REPORT_BYTES_MAX};
-pub use report::{header_below, starts_like_esm};
 pub use stated::{StatedCount, StatedReport, checked};
 pub use summary::{EsmSummary, StatedAccounts};

@@ -6,9 +6,11 @@ use std::io::{self, BufRead, Read};
 use super::clocks::Clocks;
 use super::encoding;
 use super::fields::{ACCOUNTS, METRICS, REJECTED, counted_metric, is_no_number};
+use super::hour::{Earlier, Hour};
 use super::kept::{
     GROUPING, LACKING, NO_SECRET, ROW_PREFIX, grouping_and_clock, hour_key, mvpd_digest, with_lacking,
 };
+use super::kind;
 use super::passes::{self, Passes};
 use super::record::{Count, Grouping, total_of, units_of};
 use super::report::{self, Record};
@@ -17,7 +19,7 @@ use super::summary::EsmSummary;
 use super::time::{Pass, times_on};
 use super::vanished::SeenHours;
 use crate::config::{EsmConfig, Zone};
-use crate::event::{EventKind, Instant, KindSet, PassEvent, Property, RequestorId, TimeBounds, is_spoilt};
+use crate::event::{EventKind, Instant, KindSet, PassEvent, Property, TimeBounds, is_spoilt};
 use crate::readers::line::{
     Excerpt, Line, ReadError, ReadResult, Reader, RejectReason, SourceSummary, requestor_as,
 };
@@ -53,30 +55,6 @@ pub struct EsmReader {
     remarks: Remarks,
 }
 
-/// An hour of a requestor, held so that its rows are looked up once and not for each record.
-struct Hour {
-    requestor_id: RequestorId,
-    /// From the Unix epoch.
-    number: i64,
-    place: MemoryKey,
-    lacking_at: MemoryKey,
-    /// The row about the columns that its records lack.
-    lacking: Option<String>,
-    /// The kinds of events that were counted in it before; `None` if nothing tells.
-    kinds: Option<KindSet>,
-    /// Whether memory has it by this grouping and on this clock.
-    is_own: bool,
-    /// Whether this report has remembered that.
-    is_remembered: bool,
-}
-
-/// What was counted of a record before its report.
-struct Earlier {
-    /// Units, under the names of the record or, with `respelt`, under that spelling.
-    known: u64,
-    respelt: Option<Respelt>,
-}
-
 /// Why a record is not taken.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
@@ -103,8 +81,8 @@ impl EsmReader {
         if std::str::from_utf8(text).is_err() && encoding::other_encoding(text).is_none() {
             return Err(ReadError::Foreign(io::Error::other(NOT_UTF8)));
         }
-        if !report::starts_like_esm(text) {
-            return Err(ReadError::Foreign(io::Error::other(report::no_report(text))));
+        if !kind::starts_like_esm(text) {
+            return Err(ReadError::Foreign(io::Error::other(kind::no_report(text))));
         }
         let report = report::read(text).map_err(refuse)?;
         drop(document);
