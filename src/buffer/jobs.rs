@@ -46,7 +46,7 @@ pub enum JobSource {
     },
 }
 
-/// An input of a backfill.
+/// Where events of a backfill came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobInput {
     /// The input's number, from 0.
@@ -55,7 +55,7 @@ pub struct JobInput {
     pub is_loaded: bool,
 }
 
-/// The settings of a backfill.
+/// What a person chose when the backfill was begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct JobSettings {
     pub route: JobRoute,
@@ -91,7 +91,7 @@ pub struct JobCounts {
     pub pending: u64,
     /// Pending events in files that were sent. They have no outcome yet.
     pub in_files: u64,
-    /// All other events: also those that retention deleted, even discarded ones.
+    /// Events that are in no other state here. Retention deletes delivered and discarded events; both count here then.
     pub delivered: u64,
     pub dead: u64,
     pub held: u64,
@@ -100,7 +100,7 @@ pub struct JobCounts {
     pub files: u64,
     /// Rows of done files whose arrival only a look-up has shown. A look-up does not say whether Adobe refused rows.
     pub looked_up_rows: u64,
-    /// Rows that Adobe refused without naming them. They count as delivered, because a person said so.
+    /// Rows that Adobe refused without naming them, or did not count. A person accepted that they count as delivered.
     pub unnamed_rows: u64,
 }
 
@@ -277,7 +277,8 @@ impl Buffer {
     }
 
     /// Moves the pending live events of a time span into a backfill, except those in files and those that may have been
-    /// counted, even in part. Returns how many. The lock proves that no drain runs: a drain may have read the events.
+    /// counted, even in part. Returns how many. The lock proves that no drain runs. A drain that had already read the
+    /// events would send them too.
     pub fn adopt(&self, job: JobKey, from: Instant, to: Instant, _lock: &DrainLock) -> Result<u64> {
         let requestors: Vec<RequestorKey> = self.all("SELECT requestor FROM requestors", [], only)?;
         let adopt = |requestor| {

@@ -6,10 +6,10 @@ use crate::config::{ContractConfig, UnknownKeysRule};
 use crate::event::{EventKind, PassEvent, Property, is_no_value};
 use crate::readers::{Line, event_key};
 
-/// How the name of a folder ends in which Spark and Hive put the rows without a value.
+/// The end of the name of a folder for rows without a value, as Spark and Hive write it.
 const NO_PARTITION: &str = "=__HIVE_DEFAULT_PARTITION__";
 
-/// A section `[contract.NAME]` whose names are checked.
+/// A section `[contract.NAME]` whose names are checked, or a folder whose name gives a key of an event.
 #[derive(Debug, Clone)]
 pub struct Contract {
     name: String,

@@ -1,4 +1,4 @@
-//! Takes pending events back, with the same result as in a file, while drains and ingests go on.
+//! Takes pending events back, with the same result as a buffer on SQLite, while drains and ingests go on.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -18,7 +18,7 @@ use crate::buffer::{
 use crate::event::{Instant, RequestorId};
 use crate::mapping;
 
-/// Events taken back in one transaction, for which drains of their suites wait.
+/// The most events that one transaction takes back. The drains of their suites wait until it ends.
 const TAKEN_A_TRANSACTION: usize = 500;
 /// Events whose users one statement reads.
 const READ_AT_ONCE: i64 = 2_000;
@@ -45,7 +45,7 @@ const FIND: &str = concat!(
      WHERE ($6::text IS NULL OR p.path = $6) AND ($7::text IS NULL OR r.requestor_id = $7) GROUP BY 1, 2, 3, 4"
 );
 
-/// Takes events back that nobody has decided and no attempt may have counted. Returns their events.
+/// Takes those events back that nobody has decided and that have no attempt that may have been counted. Returns them.
 const TAKE: &str = concat!(
     "WITH closed AS (
         INSERT INTO passbridge.final (seq, state)
@@ -205,7 +205,7 @@ impl SharedBuffer {
         self.write(async |client| replace_users(client, stale, &packs, &groups, &users).await).await
     }
 
-    /// The users of a day that its events have now.
+    /// The users of a requestor's day, from the events that are stored now.
     async fn users_of_day(&mut self, StaleDay { requestor, day, .. }: StaleDay) -> Result<Vec<UserEntry>> {
         let [begin, end] = [day, day + 1].map(|day| day.saturating_mul(DAY_NANOS));
         let mut users: Vec<UserEntry> = Vec::new();
@@ -252,7 +252,8 @@ async fn take_some(client: &Client, seqs: &[i64]) -> std::result::Result<(u64, u
     Ok((rows.len() as u64, units))
 }
 
-/// Replaces the users of a requestor's day in these packs, if they are still there and no event of the day is gone.
+/// Replaces the users of a requestor's day in these packs. Changes nothing if a pack is gone, or if events of the day
+/// were taken back, expired or erased since its users were read.
 async fn replace_users(
     client: &Client,
     StaleDay { requestor, day, noted }: StaleDay,

@@ -4,22 +4,23 @@ use super::members::{Members, raw_value, unquoted};
 use crate::event::{EventError, RawValue, is_no_value};
 use crate::harmless::clip;
 
-/// How the names of keys end in which programs say what kind of change a row is, as words in lower case, with bars between.
+/// Ends of the names of keys whose values say what kind of change a row is: words in lower case, with bars between.
 const KINDS: &str =
     "op|oper|operation|rowkind|op type|operation type|change type|dml type|row kind|capxaction";
-/// Such ends of names that other programs use too, so that a single letter says nothing.
+/// More of these ends. Programs use such names for other things too, so a single letter as the value says nothing.
 const KINDS_IN_WORDS: &str = "action|kind|type|event name";
 /// What they say of a changed or deleted row, in lower case and without a sign.
 const CHANGES: &str = "update|updated|delete|deleted|modify|remove|replace|update_before|update_after|update_preimage|update_postimage";
 const CHANGES_IN_LETTERS: &str = "u|d|ub";
-/// How the column of SQL Server begins, and what it says of a deleted row, and of one before and after a change.
+/// The start of the name of SQL Server's column, and its values: 1 for a deleted row, 3 before a change, 4 after it.
 const SQL_SERVER: (&str, &str) = ("__$", "1|3|4");
-/// How names of flags end that say that a row was changed or deleted, and of the time when it was.
+/// Ends of the names of flags that say that a row was changed or deleted.
 const FLAGS: &str = "deleted|is delete|is update|isupdate|isdelete";
+/// The end of the name of the time at which a row was deleted.
 const TIMES: &str = "deleted at";
-/// Objects with the row before its change.
+/// The names of objects that have the row as it was before its change.
 const FORMER: &str = "before|old|oldimage";
-/// How deep objects are looked into beside those of an event: the message, its headers, and a key there.
+/// How many levels of objects are searched below a key that is no key of an event: a message, its headers, a key there.
 const DEPTH_MAX: usize = 3;
 
 /// Refuses a row whose key says that it was changed or deleted. `path` is a key that is no key of an event; `json` is the

@@ -3,8 +3,8 @@
 use super::rest_v2::has_escapes;
 use crate::event::is_invisible;
 
-/// The first letters of UTF-8 that was read as Latin-1, and the letters of Windows-1252 that may follow them there. In
-/// Latin-1 itself the signs from U+0080 to U+00BF follow.
+/// What the first byte of a letter in UTF-8 becomes if it is read as Latin-1 or Windows-1252, and what the next byte
+/// becomes in Windows-1252. In Latin-1 the next byte becomes a sign from U+0080 to U+00BF.
 const LATIN_STARTS: &str = "ÂÃÄÅÎÏÐÑâ";
 const WINDOWS_SIGNS: &str = "€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ";
 
@@ -20,13 +20,13 @@ pub(super) fn has_backslashes(text: &str, is_user: bool) -> bool {
     text.contains('\\') && (text.contains("\\\\") || text.split('\\').skip(1).any(is_escape))
 }
 
-/// What programs put around a value when they print it, or a list of one: pairs with a space inside, and bars between.
+/// What programs put around a value when they print it, or a list that has it alone: what stands before it, a space,
+/// and what stands behind it. Bars stand between the pairs.
 const WRAPPERS: &str = "\" \"|b' '|b\" \"|Optional( )|Optional[ ]|Some( )|ObjectId( )|[' ']|[\" \"]|\\x ";
 
 /// Whether an identifier is printed in a program's own way (`"u1"`, `Optional[u1]`, `b'u1'`, `dXNlcg%3D%3D`), or has
 /// letters that nobody sees.
 pub(super) fn is_wrapped(text: &str) -> bool {
-    // Nearly all identifiers begin otherwise.
     let is_between = |around: &str| {
         around
             .split_once(' ')
@@ -34,6 +34,7 @@ pub(super) fn is_wrapped(text: &str) -> bool {
     };
     let is_hidden =
         |letter: char| is_invisible(letter) || matches!(letter, '\u{ad}' | '\u{202a}'..='\u{202e}');
+    // Nearly all identifiers begin with another letter, so that no wrapper is looked for.
     text.starts_with(['"', 'b', 'O', 'S', '[', '\\']) && WRAPPERS.split('|').any(is_between)
         || text.ends_with("%3D")
         || !text.is_ascii() && text.contains(is_hidden)

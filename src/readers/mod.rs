@@ -28,6 +28,7 @@ mod records;
 mod rejected;
 mod remarks;
 pub mod rest_v2;
+mod totals;
 mod unknown;
 mod wrapper;
 

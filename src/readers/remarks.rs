@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::leftovers::{has_backslashes, has_leftovers, is_wrapped};
+use super::totals::is_total;
 use super::unknown::UnknownKeys;
 use crate::event::{
     IDENTIFIERS, PassEvent, Property, VisitorRules, has_zeros_behind, is_lost_address, is_no_value,
@@ -33,6 +34,7 @@ pub struct Remarks {
     pub(super) unmet: String,
     spoilt: Seen,
     nameless: Seen,
+    totals: Seen,
     /// Names that do mean an MVPD or a proxy. They are remembered, so that each is checked only once.
     named: HashSet<Box<str>>,
     with_zeros: Seen,
@@ -140,6 +142,8 @@ impl Remarks {
         let is_nobody = VisitorRules::default().known(text).is_none();
         if is_nobody && !is_spoilt(Property::Mvpd, text) && !is_no_value(text) {
             self.nameless.note_text(line, name, text);
+        } else if is_total(text) {
+            self.totals.note_text(line, name, text);
         } else if has_leftovers(text) {
             self.with_leftovers.note_text(line, name, text);
         } else if self.named.len() < NAMED_MAX && text.len() <= NAMED_BYTES_MAX {
@@ -154,11 +158,22 @@ impl Remarks {
     /// The notes to report, each with the first line that it is about.
     pub fn notes(&self) -> Vec<(u64, String)> {
         // Of numbers that were not rounded, one in ten ends in 0. So if more than half end in 0, many were rounded.
-        let rounded = match self.rounded.count * 2 > self.long_numbers {
-            true => &self.rounded,
-            false => &Seen::default(),
+        let is_chance = self.rounded.count * 2 <= self.long_numbers;
+        let is_noted =
+            |(seen, _): &(&Seen, &str)| seen.count > 0 && !(is_chance && std::ptr::eq(*seen, &self.rounded));
+        let told = |(seen, what): (&Seen, &str)| {
+            let what = what.replace("{long}", &self.long_numbers.to_string()).replace("{first}", &seen.first);
+            (seen.first_line, format!("{} {what}", seen.count))
         };
-        let all = [
+        let seen = self.all().into_iter().filter(is_noted).map(told);
+        let Seen { count, first_line, .. } = &self.mapped;
+        let unmet = format!("the map takes {}, which none of {count} events has", self.unmet);
+        seen.chain((*count > 0 && !self.unmet.is_empty()).then_some((*first_line, unmet))).collect()
+    }
+
+    /// What there is to note, with `{first}` for what was found first and `{long}` for the count of long numbers.
+    fn all(&self) -> [(&Seen, &'static str); 14] {
+        [
             (&self.same_headers, "header rows repeat the one before, and were passed over"),
             (
                 &self.other_headers,
@@ -179,6 +194,11 @@ impl Remarks {
                 "names of an MVPD or a proxy say that there is none, first {first}, and are sent as they are, as one of that name; leave out what is not known",
             ),
             (
+                &self.totals,
+                "names of an MVPD or a proxy mean the sum of others, first {first}: if such rows sum up others here, their events count twice; \
+                 take those rows out, and take back what was counted of them (passbridge pending take-back)",
+            ),
+            (
                 &self.with_zeros,
                 "values are whole numbers with a fraction of zeros, first {first}, as pandas writes a column with gaps: each \
                  is another user, device or event than the number without it; export these columns as text or as Int64",
@@ -189,7 +209,7 @@ impl Remarks {
                  or event than the one without blanks; export these columns with RTRIM",
             ),
             (
-                rounded,
+                &self.rounded,
                 "of {long} identifiers with more than 15 digits end in 0, first {first}: a spreadsheet keeps 15 digits of a number, and JavaScript 17 \
                  at most, so that several users, devices or events become one; export these columns as text",
             ),
@@ -214,14 +234,6 @@ impl Remarks {
                  first {first}, and are others than the bare ones; have their source write the bare values",
             ),
             (&self.lost_addresses, "values of ip_address are no address of a viewer, and none is sent"),
-        ];
-        let told = |(seen, what): (&Seen, &str)| {
-            let what = what.replace("{long}", &self.long_numbers.to_string()).replace("{first}", &seen.first);
-            (seen.first_line, format!("{} {what}", seen.count))
-        };
-        let seen = all.into_iter().filter(|(seen, _)| seen.count > 0).map(told);
-        let Seen { count, first_line, .. } = &self.mapped;
-        let unmet = format!("the map takes {}, which none of {count} events has", self.unmet);
-        seen.chain((*count > 0 && !self.unmet.is_empty()).then_some((*first_line, unmet))).collect()
+        ]
     }
 }

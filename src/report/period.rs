@@ -15,7 +15,7 @@ pub(super) const QUARTERS_A_DAY: i64 = 96;
 /// A quarter hour belongs to one of this many latest bins (see `Timeline`), or begins a new bin. The latest
 /// bin alone is not enough, because a clock may be put back to an earlier day.
 const RECENT_BINS: usize = 4;
-/// The years for which there are reports. An `Instant` can hold all of them.
+/// The years that a date may have. An `Instant` can hold all of them; an edge that is an instant may be of other years.
 const YEARS: Range<i32> = 1970..2200;
 /// The longest period, in days. Without a limit, a wrong year would give a line for each day since that year.
 const DAYS_MAX: i64 = 3660;

@@ -39,7 +39,8 @@ const WAITING_LOW: usize = 512;
 const PAGES_AT_ONCE: usize = 2;
 /// How many different troubles a summary names.
 const TROUBLES_MAX: usize = 20;
-/// How soon the worker looks again if its lease has ended and may be renewed, or if a pace is full (`Pace::is_full`).
+/// How soon the loop goes round again, without a new look, while the lease is not held or a pace is full
+/// (`Pace::is_full`).
 pub(super) const POLL: Duration = Duration::from_millis(20);
 
 /// A slice that this worker owns.
@@ -77,7 +78,8 @@ pub(super) struct HostWork {
     pub(super) is_given_up: bool,
     /// The buffer's error when a lane asked for the turn of a hit. `run` then fails with this error.
     failure: Option<PostgresError>,
-    /// Whether a slice, of this worker or of another, was not yet worked through up to its cut at the last look.
+    /// Whether, at the last look, a slice of this worker or of another was not yet covered up to `cut`, which is what
+    /// was stored when the drain began.
     pub(super) waits_for_others: bool,
     pub(super) look_at: Instant,
     /// When to choose events again, after the breaker refused a permit or while a pace is full (`Pace::is_full`).
@@ -285,7 +287,7 @@ impl HostWork {
         }
     }
 
-    /// Counts an attempt as no longer under way. Gives the permit of a probe back.
+    /// Counts an attempt as no longer under way. `is_probe` means a probe that was not sent: its permit is given back.
     fn land(&mut self, place: Place, is_probe: bool) {
         self.suites[place.0].in_flight -= 1;
         if let Some(slice) = self.slices.get_mut(&place) {

@@ -121,7 +121,8 @@ const FILE_LINES_MAX: usize = 500;
 /// Calls that come again in another form and input, masks that many devices share and answers to another request took two.
 /// What was said twice, of terms, decisions on events and suites, gave two and a half back.
 /// Totals of ESM reports by any name, reports that are not quite one, and hours that are looked up once took three and three quarters.
-const SOURCE_LINES_MAX: usize = 74_790;
+/// Comments that had to be read twice, said in more words, and totals among events took a third of one.
+const SOURCE_LINES_MAX: usize = 74_830;
 /// Where the unit tests of a file begin; they stand at its end.
 const TESTS_BEGIN: &str = "\n#[cfg(test)]\nmod tests";
 

@@ -86,7 +86,7 @@ impl Group {
             let since = shared.buffer.now().nanos().saturating_sub(sent_at.nanos()).max(0).unsigned_abs();
             let since = Duration::from_nanos(since);
             // The buffer knows when the upload began, not when it arrived. If it began less than two spacings ago, the
-            // next upload waits one spacing from now.
+            // pause before the next upload (`Pace::gap`) counts from now.
             let at_least = if since < 2 * shared.pace.gap(0) { Duration::ZERO } else { since };
             Instant::now().checked_sub(at_least).map(|at| Last { at, rows })
         });
@@ -204,8 +204,9 @@ impl Group {
         self.last.as_ref().map_or_else(Instant::now, after)
     }
 
-    /// Records the answer to a file that Adobe took, and settles its events; fails if Adobe does not name refused rows,
-    /// unless that is accepted. An answer that says nothing of refused rows counts as one without refused rows.
+    /// Records the answer to a file that Adobe took, and settles its events. Fails if Adobe refused rows without naming
+    /// them, or counts fewer rows than were written, unless that is accepted. An answer that says nothing of refused
+    /// rows counts as one without refused rows.
     fn received(&mut self, file: &BulkFile, answer: Answer) -> Next {
         let shared = &self.shared;
         let Answer { rows, invalid_rows, named, log } = answer;
@@ -384,8 +385,8 @@ impl Uploading {
     }
 }
 
-/// Withdraws the files of a job that were never sent, and deletes the files that killed processes left in its folder.
-/// Returns how many events are in files that were sent.
+/// Withdraws the files of a job that were never sent, and deletes the files that killed processes left in the job's
+/// folder, which is in `dir` under the job's name. Returns how many events are in files that were sent.
 pub fn withdraw_unsent(buffer: &Buffer, job: &JobRecord, dir: &Path) -> Result<u64, BackfillError> {
     buffer.withdraw_unsent(|of| of == job.key)?;
     sweep(&dir.join(job.name.as_str()), &buffer.bulk_paths(job.key)?)?;

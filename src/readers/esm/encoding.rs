@@ -3,7 +3,8 @@
 use crate::harmless::clip;
 use crate::readers::lines::BYTE_ORDER_MARK;
 
-/// The text of an XML document, which must be UTF-8, whatever it says of itself.
+/// The text of an XML document. Refuses one that is not UTF-8, and one that has letters beyond ASCII and says that its
+/// encoding is another.
 pub(super) fn text_of_xml(document: &[u8]) -> Result<&str, String> {
     if let Some(name) = other_encoding(document) {
         return Err(format!(

@@ -1,6 +1,11 @@
-//! The rows that memory keeps for ESM: `esm TOTAL BEFORE` for a count; for an hour of a requestor `esm GROUPING@ZONE`
-//! (earlier builds: `esm GROUPING`) and, if its records lack columns, `esm lacking MVPD:COLUMNS ...`; `esm before ...` for a
-//! row that an input changed; `esm spelled LIST` for a name; `esm clocks ZONE ...` for a requestor.
+//! The rows that memory keeps for ESM:
+//!
+//! - for a count: `esm TOTAL BEFORE`
+//! - for an hour of a requestor: `esm GROUPING@ZONE` (earlier builds: `esm GROUPING`), and if its records lack columns,
+//!   `esm lacking MVPD:COLUMNS ...`
+//! - for a row that an input changed: `esm before ...`
+//! - for a name: `esm spelled LIST`
+//! - for a requestor: `esm clocks ZONE ...`
 
 use std::collections::BTreeMap;
 

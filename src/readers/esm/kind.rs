@@ -45,7 +45,7 @@ pub(super) fn kind_of(start: &[u8]) -> Option<Kind> {
     }
 }
 
-/// The line of the header, if a report in CSV has titles above it.
+/// The number of the header's line, from 1, if a report in CSV has titles above it.
 pub fn header_below(start: &[u8]) -> Option<usize> {
     let starts = memchr::memchr_iter(b'\n', start).map(|end| end + 1).take(TITLES_MAX);
     let is_header = |at: usize| {

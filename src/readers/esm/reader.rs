@@ -124,8 +124,8 @@ impl EsmReader {
         })
     }
 
-    /// Notes values that a spreadsheet spoilt or with lost letters, and an MVPD or proxy that is a word for none. Not for
-    /// rejected records.
+    /// Notes values that a spreadsheet spoilt, values with lost letters, and names of MVPDs and proxies that are words for
+    /// none or have leftovers of an encoding. It is not called for rejected records.
     fn note(&mut self, record: &Record) {
         for (name, text) in record.fields().filter(|(name, _)| self.grouping.has(name)) {
             if is_spoilt(Property::Mvpd, text) {
@@ -253,8 +253,8 @@ impl EsmReader {
         Ok(())
     }
 
-    /// What was counted of a record before, under its own names or former ones: `stated` units in the metrics that it
-    /// states, and more only if its hour (at `at`) is not new. Refuses one of another clock.
+    /// What was counted of a record before, under its own names or another spelling of them: `stated` units in its metrics,
+    /// and in others if its hour, at index `at`, is not new. Refuses a record that was counted on another clock.
     fn earlier(
         &mut self,
         record: &Record,
@@ -282,8 +282,8 @@ impl EsmReader {
         Ok(earlier)
     }
 
-    /// Remembers by which grouping and on which clock an hour was counted. The clock of a known hour stays, and is added if
-    /// an earlier release counted the hour.
+    /// Remembers by which grouping and on which clock an hour was counted. A clock that is remembered stays. If an earlier
+    /// release counted the hour, without its clock, the clock of this report is added.
     fn remember_hour(
         &mut self,
         count: &Count,
@@ -476,7 +476,8 @@ impl Reader for EsmReader {
                 Ok(()) => self.note(&record),
                 Err(Refusal::Memory(source)) => return Err(ReadError::Memory { line: number, source }),
                 Err(Refusal::Rejected(reason)) => {
-                    // Mended there it would have neither the place nor the neighbours by which it is counted once.
+                    // The rejects file gets no text of the record. If somebody mended it there and ingested it alone, it
+                    // would lack its place in the report and its neighbours, by which it is counted only once.
                     let text = record.text();
                     let excerpt = Excerpt::hidden(text.as_bytes(), text.len() as u64);
                     return Ok(Some(Line::of(number, excerpt, Err(reason))));

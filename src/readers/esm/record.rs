@@ -240,7 +240,8 @@ fn requestor_of(record: &Record) -> Result<RequestorId, RejectReason> {
     RequestorId::of_source(requestor).map_err(RejectReason::Event)
 }
 
-/// The units that were counted of a record like this, in all metrics of these kinds but those of `but`.
+/// The units that were counted with the requestor, time and dimensions of `count`, in the metrics of these kinds
+/// (`None`: of all kinds) except those of `but`.
 pub(super) fn units_of(
     keyring: &Keyring,
     count: &Count,

@@ -26,7 +26,13 @@ const TRIED_MAX: usize = 64;
 
 /// A text without what two spellings of one name may differ in.
 pub(super) fn folded(text: &str) -> String {
-    let text = text.replace("&amp;", "&");
+    let mut text = text.replace("&amp;", "&");
+    // Nearly all names are of ASCII, where nothing is to be taken apart.
+    if text.is_ascii() {
+        text.retain(|letter| letter.is_ascii_graphic());
+        text.make_ascii_lowercase();
+        return text;
+    }
     let is_shown = |letter: &char| !letter.is_whitespace() && !letter.is_control() && !is_invisible(*letter);
     let letters = text.nfkd().filter(|letter| !is_combining_mark(*letter) && is_shown(letter));
     letters.flat_map(char::to_lowercase).collect()
@@ -166,7 +172,8 @@ impl Spellings {
         Ok(())
     }
 
-    /// The first of the counts like this one in all but spelling of which `units` tells any, with these units.
+    /// Looks for counts that differ from this one in spelling alone. Of the first for which `units` returns more than 0,
+    /// returns a name that is spelled in another way, and these units.
     pub(super) fn counted_as(
         &mut self,
         count: &Count,

@@ -32,7 +32,7 @@ pub struct StatedCount {
     pub kind: EventKind,
     /// Whether the count is of requests that Adobe refused as an attack. ESM has a separate metric for them.
     pub is_rejected: bool,
-    /// The start and the end of its minute, hour or day.
+    /// The start and the end of its minute, hour, day or month.
     pub from: Instant,
     pub to: Instant,
     /// `None` if the record has this metric without a number, though other records of the report have a number.
@@ -44,7 +44,7 @@ pub struct StatedCount {
 }
 
 impl StatedReport {
-    /// Reads a report in any of its forms, by minute, hour or day. An error has a line number, from 1, and a reason.
+    /// Reads a report in any of its forms, by minute, hour, day or month. An error has a line number, from 1, and a reason.
     pub fn read(document: &[u8], config: &EsmConfig) -> Result<StatedReport, (u64, String)> {
         let report = report::read(document)?;
         // Counts of refused attacks are always read; `is_rejected` marks them.

@@ -9,37 +9,31 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use unicode_normalization::UnicodeNormalization;
-
 use super::fields::{ACCOUNTS, METRICS, REJECTED};
 use super::record::Grouping;
 use super::report::{ALWAYS_NAMED, Record};
 use super::time::{Pass, local_time_with};
 use crate::event::{is_no_value, whole_number};
 use crate::harmless::clip;
+use crate::readers::totals::{plain, total_of};
 
-/// What spreadsheets and pivot tables call a record that sums up others, as [`plain`] writes it.
-const TOTALS: &str = "total|totals|grand total|grand totals|subtotal|sub total|overall|sum|all|insgesamt|gesamt|ergebnis|\
-     gesamtergebnis|gesamtsumme|summe|total general|total général|sous total|somme|totale|totale complessivo|total geral|totaal|\
-     eindtotaal|totalsumma|toplam|genel toplam|suma końcowa|razem|общий итог|итого|合计|总计|合計|総計|小計|σ";
-/// A longer name, in bytes, is no total: it holds the longest word of [`TOTALS`] and the longest ID of a requestor.
-const TOTAL_BYTES_MAX: usize = 200;
-/// The most records that are compared, each once for each set of blank dimensions and each dimension beside. Reports of
-/// 10,000 records never have so many sets; of a larger one, the most frequent sets are looked at.
+/// The most comparisons of records. A set of blank dimensions takes one for each record, and one more for each record
+/// and dimension. Up to 7 dimensions, a report of 10,000 records has no more sets than that; of any other report, the
+/// most frequent sets are looked at.
 const COMPARED_MAX: usize = 20_000_000;
 /// Numbers whose sum is below this may be equal by chance. Such a record is taken for a sum unless most records with the
 /// same blanks are none.
 const CHANCE_UNITS: u64 = 20;
-/// A named value is a sum if its numbers, each counted once, have this many binary digits together: by chance so many are
-/// equal in one of 65,000 cases. With fewer it may be a sum, from one of 32 cases on; that is only told.
+/// A named value is a sum if its numbers, each counted once, have `SURE_BITS` binary digits together: by chance, so many
+/// are equal in one of 65,000 cases. From `LIKELY_BITS` on (one of 32 cases) it may be a sum: then a note says so.
 const SURE_BITS: u32 = 16;
 const LIKELY_BITS: u32 = 5;
 /// How many of the numbers of a record add up; the last one is its unique accounts.
 const COUNTED: usize = METRICS.len() + 1;
 type Numbers = [u64; COUNTED + 1];
 
-/// A record that may be a sum, with the sums of the records that have values where it has none, by their own blanks.
-/// Under its own blanks are all of them that are no sums themselves.
+/// A record that may be a sum. Its parts are the records that have a value where it has none. `parts` has their sums: for
+/// each set of blanks, the sum of the parts with that set; for the record's own set, that of all parts that are no sums.
 struct Candidate {
     index: usize,
     parts: BTreeMap<u64, Numbers>,
@@ -172,8 +166,8 @@ impl Rows<'_> {
         self.digests[at * self.names.len() + bit]
     }
 
-    /// Marks the records with these blanks whose value of a dimension stands, in nearly all places, for the sum of all
-    /// others there. Returns one of a value that may be a sum, or may be none.
+    /// Marks the records with these blanks whose value of the dimension `bit` has, in nearly all its places, the sums of
+    /// all other values there. Returns a record whose value only may be a sum: its number, and a text for people.
     fn mark_named(
         &self,
         blanks: u64,
@@ -249,35 +243,6 @@ impl Likely {
     fn is_told(&self) -> bool {
         self.bits >= LIKELY_BITS && self.sums * 2 >= self.places
     }
-}
-
-/// A name in small letters, without signs and without a number in brackets at its end.
-fn plain(text: &str) -> String {
-    let numbered = text.strip_suffix([')', ']']).and_then(|text| text.rsplit_once(['(', '[']));
-    let is_number = |(_, digits): &(&str, &str)| digits.bytes().all(|digit| digit.is_ascii_digit());
-    let text = numbered.filter(is_number).map_or(text, |(text, _)| text);
-    let small = text.nfkc().flat_map(char::to_lowercase);
-    let letters: String = small.map(|letter| if letter.is_alphanumeric() { letter } else { ' ' }).collect();
-    letters.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// Of what a name says that it is the total; empty if it is a word for a total alone. `None` if it is no such name.
-fn total_of(text: &str) -> Option<String> {
-    if text.len() > TOTAL_BYTES_MAX {
-        return None;
-    }
-    if ["*", "∑"].contains(&text) {
-        return Some(String::new());
-    }
-    let text = plain(text);
-    let rest = |word: &str| {
-        let rest =
-            text.strip_suffix(word).map(|rest| rest.strip_suffix(' ').or(rest.is_empty().then_some("")));
-        let behind = || Some(text.strip_prefix(word)?.strip_prefix(' '));
-        rest.flatten().or_else(|| behind().flatten()).map(str::to_owned)
-    };
-    // The longest word counts: of "sous total" the rest is no requestor.
-    TOTALS.split('|').filter_map(rest).min_by_key(String::len)
 }
 
 fn added(sums: Numbers, numbers: Numbers) -> Numbers {

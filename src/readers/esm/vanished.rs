@@ -80,8 +80,9 @@ impl SeenHours {
     }
 
     /// Each MVPD that was counted in an hour, if the report repeats that hour without the MVPD, spells it in another
-    /// way, or lacks some of its counted records. A report with none of the earlier counts of other MVPDs also repeats
-    /// the hour if it has about as many units: its MVPDs then have other names.
+    /// way, or lacks some of its counted records. A report repeats an hour if it has a count of it that was counted
+    /// before, or if its units there are, within a tenth, those that were counted of the MVPDs that it lacks: then its
+    /// MVPDs most likely have other names.
     pub(super) fn vanished(self, grouping: &Grouping, is_again: impl Fn(&MemoryKey) -> bool) -> Vec<String> {
         let by = grouping.dimensions().filter(|name| !["mvpd", "requestor-id"].contains(name));
         let by = by.collect::<Vec<_>>().join(", ");

@@ -256,7 +256,7 @@ impl<'a> Spelling<'a> {
 }
 
 impl Exchange {
-    /// The resources that the answer decides on or, if it decides on none, those of the request, in their order.
+    /// The resources that the answer decides on or, if it is no answer of decisions, those of the request; sorted.
     pub(super) fn resources(&self) -> Vec<&str> {
         let asked = &self.asked.resources;
         let mut all: Vec<&str> = asked.iter().map(String::as_str).collect();

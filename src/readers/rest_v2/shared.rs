@@ -6,10 +6,10 @@ use super::derive::Derived;
 use crate::event::{EventKind, Property};
 use crate::readers::memory::{Keyring, MemoryKey};
 
-/// The users of one MVPD who log in under one identifier, if it is of several devices. A household has one account with
-/// its MVPD and perhaps a second one; a third is another household's.
+/// If this many users of one MVPD log in under one identifier, it is taken for that of several devices. A household has
+/// one account with its MVPD and perhaps a second one; a third account is another household's.
 const USERS_MIN: usize = 3;
-/// An input with so many exchanges is of many devices, so none of them has more than half of its exchanges.
+/// An input with this many exchanges has many devices, so an identifier that more than half of them have is shared.
 const EXCHANGES_MIN: u64 = 1_000;
 /// The most identifiers whose users are remembered, some 10 MB. Then all are forgotten: a shared one soon comes again.
 const DEVICES_MAX: usize = 100_000;
@@ -20,10 +20,11 @@ pub(super) struct SharedDevices {
     users: HashMap<MemoryKey, Vec<MemoryKey>>,
     /// The exchanges with a device identifier.
     exchanges: u64,
-    /// The identifier that may have most of them (a vote by Boyer and Moore), the first line with it, how many
-    /// exchanges it has since then, and by how many it leads.
+    /// The identifier that may have most of them (the vote of Boyer and Moore), and the line where the vote last chose it.
     most: Option<(MemoryKey, u64)>,
+    /// How many exchanges have it from that line on.
     count: u64,
+    /// By how many exchanges it leads from that line on.
     lead: u64,
 }
 
@@ -58,7 +59,8 @@ impl SharedDevices {
         })
     }
 
-    /// The first line with the identifier that most exchanges of a large input have.
+    /// The line where the vote last chose an identifier, if from there on it has more exchanges than half of a large
+    /// input. An identifier that has most exchanges, but was chosen late, is not found.
     pub(super) fn most(&self) -> Option<u64> {
         let is_most = self.exchanges >= EXCHANGES_MIN && self.count > self.exchanges / 2;
         self.most.filter(|_| is_most).map(|(_, number)| number)

@@ -21,7 +21,7 @@ const HELD_MAX: usize = 50_000;
 /// The most bytes of URLs and bodies of the exchanges that are held back. The parsed exchanges take more memory than
 /// these bytes: some hundred MiB if they have long lists of resources.
 const HELD_TEXT_BYTES_MAX: usize = 32 << 20;
-/// Two hops, or two exports that keep other parts of a second, log the start of one call at most half of this apart.
+/// Two hops log the start of one call at most half of this apart, and so do two exports that round it differently.
 const TWIN_MS: i64 = 100;
 /// A log that goes on where another ends may begin this long before that end, because calls are logged when they end.
 const OVERLAP_NANOS: i64 = 10_000_000_000;
@@ -39,9 +39,11 @@ pub(super) struct Window {
     latest: Instant,
     /// The latest start of the exchanges of earlier sources, less `OVERLAP_NANOS`.
     others_to: Instant,
-    /// The latest start of the exchanges that were taken; `None` before the first.
+    /// The latest start of the exchanges that were taken, or that of earlier sources less the window, whichever is
+    /// later; `None` before the first exchange.
     taken_to: Option<Instant>,
-    /// For each exchange that started in the same instant as the last one, by how much rounding changed its duration.
+    /// For the fingerprints of each exchange that started in the same instant as the last one: the microseconds that
+    /// rounding added to its duration or removed.
     moment: HashMap<MemoryKey, i64>,
     devices: SharedDevices,
     is_begun: bool,
@@ -119,7 +121,7 @@ impl Window {
                 if !self.is_ended {
                     return Ok(Step::Wanting);
                 }
-                // An identifier that is told because of its users needs no second note.
+                // If an identifier was told because of its users, it is most likely this one too: no second note.
                 let is_told = self.summary.gaps[Gap::SharedDevice as usize].exchanges > 0;
                 if let Some(number) = self.devices.most().filter(|_| !is_told) {
                     self.summary.lacks(Gap::SharedDevice, number, "");

@@ -842,6 +842,8 @@ fn identifiers_as_a_program_prints_them_and_numbers_as_pandas_writes_them_are_to
     let start = r#"{"occurred_at":"2026-11-10T08:00:00Z","event":"authn_ok","requestor_id":"REF30""#;
     for (key, value, is_told) in [
         ("mvpd", json!("\"Cableco\""), Some("identifiers are printed")),
+        ("mvpd", json!("Grand Total"), Some("names of an MVPD or a proxy mean the sum of others")),
+        ("mvpd", json!("Totalplay"), None),
         ("mvpd_user_id", json!("Optional[u1]"), Some("identifiers are printed")),
         ("mvpd_user_id", json!("b'u1'"), Some("identifiers are printed")),
         ("mvpd_user_id", json!("dXNlcg%3D%3D"), Some("identifiers are printed")),
