@@ -18,7 +18,7 @@ use super::database::Buffer;
 use super::error::{BufferError, Result};
 use super::facts::{NEWEST_EXCHANGES, fact, set_fact};
 use super::keys::{InputId, RequestorKey};
-use super::ledger::{Postings, Term, count_in_job};
+use super::ledger::{HOUR_NANOS, Postings, Term, count_in_job};
 use super::memory;
 use super::metrics::{self, RequestorDay, Withdrawals, day_of};
 use super::rows::{StoredEvent, all, each, first, from_row, json_list, only, read_event, run, value};
@@ -30,7 +30,6 @@ use crate::readers::esm;
 
 /// Events taken back in one transaction, so that an ingest never waits long.
 const TAKEN_A_TRANSACTION: usize = 10_000;
-const HOUR_NANOS: i64 = 3_600_000_000_000;
 
 /// The pending events to list or to take back. A field that is `None` limits nothing.
 #[derive(Debug, Clone, Default)]

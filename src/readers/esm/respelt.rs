@@ -95,7 +95,7 @@ impl Grouping {
     }
 }
 
-fn digest_of(value: &impl Hash) -> u64 {
+pub(super) fn digest_of(value: &impl Hash) -> u64 {
     let mut digest = DefaultHasher::new();
     value.hash(&mut digest);
     digest.finish()

@@ -7,11 +7,11 @@
 //! ```
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::fields::{ACCOUNTS, METRICS, REJECTED};
 use super::record::Grouping;
 use super::report::{ALWAYS_NAMED, Record};
+use super::respelt::digest_of;
 use super::time::{Pass, local_time_with};
 use crate::event::{is_no_value, whole_number};
 use crate::harmless::clip;
@@ -247,12 +247,6 @@ impl Likely {
 
 fn added(sums: Numbers, numbers: Numbers) -> Numbers {
     std::array::from_fn(|at| sums[at].saturating_add(numbers[at]))
-}
-
-fn digest_of(value: &impl Hash) -> u64 {
-    let mut digest = DefaultHasher::new();
-    value.hash(&mut digest);
-    digest.finish()
 }
 
 /// A digest of a record's time. A time that cannot be read is refused elsewhere.

@@ -11,8 +11,6 @@ use crate::event::{Instant, KindSet};
 use crate::harmless::clip;
 use crate::readers::memory::{CountedMvpd, MemoryKey, MemoryResult, Recollection};
 
-const HOUR_NANOS: i64 = 3_600_000_000_000;
-
 /// The hours of a report that were counted before it.
 #[derive(Default)]
 pub(super) struct SeenHours(BTreeMap<i64, SeenHour>);
@@ -88,7 +86,7 @@ impl SeenHours {
         let by = by.collect::<Vec<_>>().join(", ");
         let mut vanished = Vec::new();
         for (hour, SeenHour { counted, requestors }) in self.0 {
-            let at = Instant::from_nanos(hour.saturating_mul(HOUR_NANOS));
+            let at = Instant::of_quarter(hour.saturating_mul(4));
             for (requestor_id, seen) in requestors {
                 let counted: Vec<(&str, String, u64)> = counted
                     .iter()
